@@ -1,0 +1,48 @@
+EXTENSION  = shadow_analytics
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
+
+MODULE_big = $(EXTENSION)
+OBJS       = $(patsubst %.cpp,%.o,$(sort $(wildcard src/*/*.cpp)))
+
+# The current version is assembled from the modules in sql/install; published scripts are frozen.
+DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
+DATA       = $(filter-out $(DATA_built),$(wildcard sql/$(EXTENSION)--*.sql))
+MODULES_SQL = $(sort $(wildcard sql/install/*.sql))
+
+# Inputs are in test/sql, answers in expected: pg_regress looks in ./expected first.
+REGRESS        = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS   = --inputdir=test --load-extension=$(EXTENSION)
+ISOLATION      = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation --load-extension=$(EXTENSION)
+TAP_TESTS      = 1
+PROVE_TESTS    = test/t/*.pl
+
+# make WERROR=1 turns warnings into errors, as ./run-tests does.
+WARNINGS    = -Wall -Wextra $(if $(WERROR),-Werror)
+PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -DSHADOW_VERSION='"$(EXTVERSION)"'
+PG_CXXFLAGS = -std=c++17 $(WARNINGS) -ffp-contract=off -MMD -MP
+SHLIB_LINK  = -lstdc++ -Wl,--version-script=src/exports.map
+
+EXTRA_CLEAN = $(patsubst %.o,%.d,$(OBJS)) results regression.diffs regression.out output_iso tmp_check
+
+# C++ frames gain nothing from JIT inlining, and PGXS would compile bitcode without PG_CXXFLAGS.
+override with_llvm = no
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# Header dependencies, which PGXS does not track.
+-include $(patsubst %.o,%.d,$(OBJS))
+
+src/entry/module.o: $(EXTENSION).control
+$(shlib): src/exports.map
+
+$(DATA_built): $(MODULES_SQL) $(EXTENSION).control
+	cat $(MODULES_SQL) > $@
+
+.PHONY: list-regress list-isolation
+list-regress:
+	@echo $(REGRESS)
+list-isolation:
+	@echo $(ISOLATION)
