@@ -1,0 +1,312 @@
+-- Rollups: what aggregate_daily_metrics() and aggregate_hourly_metrics() write. Keyed by workspace first.
+
+CREATE TABLE analytics.daily_metrics (
+    workspace_id uuid NOT NULL,
+    metric_date date NOT NULL,
+    total_events bigint NOT NULL DEFAULT 0,
+    events_by_type jsonb NOT NULL DEFAULT '{}',
+    active_users bigint NOT NULL DEFAULT 0,
+    new_users bigint NOT NULL DEFAULT 0,
+    returning_users bigint NOT NULL DEFAULT 0,
+    total_users bigint NOT NULL DEFAULT 0,
+    total_sessions bigint NOT NULL DEFAULT 0,
+    avg_session_duration_seconds numeric,
+    bounce_rate numeric(5, 2),
+    total_runs bigint NOT NULL DEFAULT 0,
+    successful_runs bigint NOT NULL DEFAULT 0,
+    failed_runs bigint NOT NULL DEFAULT 0,
+    cancelled_runs bigint NOT NULL DEFAULT 0,
+    success_rate numeric(5, 2) GENERATED ALWAYS AS
+        (100.0 * successful_runs / nullif(successful_runs + failed_runs, 0)) STORED,
+    avg_runtime_seconds numeric,
+    median_runtime_seconds numeric,
+    p95_runtime_seconds numeric,
+    p99_runtime_seconds numeric,
+    total_credits_consumed numeric NOT NULL DEFAULT 0,
+    avg_credits_per_run numeric,
+    credits_by_model jsonb NOT NULL DEFAULT '{}',
+    total_cost numeric,
+    cost_by_model jsonb,
+    currency text,
+    unique_agents_run bigint NOT NULL DEFAULT 0,
+    top_agents jsonb NOT NULL DEFAULT '[]',
+    total_errors bigint NOT NULL DEFAULT 0,
+    error_rate numeric(5, 2),
+    errors_by_type jsonb NOT NULL DEFAULT '{}',
+    ignored_values jsonb NOT NULL DEFAULT '{}',
+    is_final boolean NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, metric_date)
+);
+
+CREATE TABLE analytics.hourly_metrics (
+    workspace_id uuid NOT NULL,
+    metric_hour timestamptz NOT NULL,
+    active_users bigint NOT NULL DEFAULT 0,
+    total_runs bigint NOT NULL DEFAULT 0,
+    successful_runs bigint NOT NULL DEFAULT 0,
+    failed_runs bigint NOT NULL DEFAULT 0,
+    total_credits numeric NOT NULL DEFAULT 0,
+    avg_response_time_ms bigint,
+    p95_response_time_ms bigint,
+    is_final boolean NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, metric_hour),
+    CONSTRAINT hourly_metrics_full_hour CHECK (metric_hour = date_trunc('hour', metric_hour AT TIME ZONE 'UTC') AT TIME ZONE 'UTC')
+);
+
+CREATE TABLE analytics.agent_performance (
+    workspace_id uuid NOT NULL,
+    agent_id uuid NOT NULL,
+    metric_date date NOT NULL,
+    total_runs bigint NOT NULL DEFAULT 0,
+    successful_runs bigint NOT NULL DEFAULT 0,
+    failed_runs bigint NOT NULL DEFAULT 0,
+    cancelled_runs bigint NOT NULL DEFAULT 0,
+    success_rate numeric(5, 2) GENERATED ALWAYS AS
+        (100.0 * successful_runs / nullif(successful_runs + failed_runs, 0)) STORED,
+    avg_runtime_seconds numeric,
+    min_runtime_seconds numeric,
+    max_runtime_seconds numeric,
+    p50_runtime_seconds numeric,
+    p75_runtime_seconds numeric,
+    p95_runtime_seconds numeric,
+    p99_runtime_seconds numeric,
+    total_credits numeric NOT NULL DEFAULT 0,
+    avg_credits_per_run numeric,
+    total_cost numeric,
+    total_tokens_used numeric NOT NULL DEFAULT 0,
+    avg_tokens_per_run bigint,
+    unique_users bigint NOT NULL DEFAULT 0,
+    avg_user_rating numeric(3, 2),
+    total_feedback_count bigint NOT NULL DEFAULT 0,
+    error_types jsonb NOT NULL DEFAULT '{}',
+    common_failure_reasons jsonb NOT NULL DEFAULT '[]',
+    is_final boolean NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, agent_id, metric_date)
+);
+
+CREATE TABLE analytics.daily_event_counts (
+    workspace_id uuid NOT NULL,
+    metric_date date NOT NULL,
+    event_type text NOT NULL,
+    event_name text NOT NULL,
+    events bigint NOT NULL,
+    unique_users bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, metric_date, event_type, event_name)
+);
+
+COMMENT ON TABLE analytics.daily_metrics IS
+    'one row per workspace and local day; written by analytics.aggregate_daily_metrics(), replaced as a whole when the day is aggregated again';
+COMMENT ON COLUMN analytics.daily_metrics.workspace_id IS
+    'workspace; the nil uuid stands for events without one';
+COMMENT ON COLUMN analytics.daily_metrics.metric_date IS
+    'local day of the workspace (half-open, 23 to 25 hours) in the time zone in force then';
+COMMENT ON COLUMN analytics.daily_metrics.total_events IS
+    'events of the day';
+COMMENT ON COLUMN analytics.daily_metrics.events_by_type IS
+    '{event_type: events}';
+COMMENT ON COLUMN analytics.daily_metrics.active_users IS
+    'distinct users with at least one event of any type';
+COMMENT ON COLUMN analytics.daily_metrics.new_users IS
+    'active users first seen on this day';
+COMMENT ON COLUMN analytics.daily_metrics.returning_users IS
+    'active users first seen before this day, resurrected ones included; new + returning = active';
+COMMENT ON COLUMN analytics.daily_metrics.total_users IS
+    'users first seen on or before this day';
+COMMENT ON COLUMN analytics.daily_metrics.total_sessions IS
+    'sessions of the day: (user, session_id), or by inactivity where session_id is missing; sessions end at midnight (Universal Analytics)';
+COMMENT ON COLUMN analytics.daily_metrics.avg_session_duration_seconds IS
+    'mean of last minus first event over all sessions, single-event sessions being 0; seconds, 2 decimals; NULL without a session';
+COMMENT ON COLUMN analytics.daily_metrics.bounce_rate IS
+    'percent of sessions that bounced, by the setting bounce_rule; NULL without a session';
+COMMENT ON COLUMN analytics.daily_metrics.total_runs IS
+    'agent runs, de-duplicated by run_id, unfinished ones left out';
+COMMENT ON COLUMN analytics.daily_metrics.successful_runs IS
+    'runs whose deciding event reports success';
+COMMENT ON COLUMN analytics.daily_metrics.failed_runs IS
+    'runs whose deciding event reports failure';
+COMMENT ON COLUMN analytics.daily_metrics.cancelled_runs IS
+    'runs cancelled by the user';
+COMMENT ON COLUMN analytics.daily_metrics.success_rate IS
+    '100 * successful / (successful + failed): cancelled runs are the users doing (SRE: valid events only); NULL without either';
+COMMENT ON COLUMN analytics.daily_metrics.avg_runtime_seconds IS
+    'mean runtime of the runs that were not cancelled and have one; seconds, 2 decimals; NULL without any';
+COMMENT ON COLUMN analytics.daily_metrics.median_runtime_seconds IS
+    'median (Hyndman-Fan type 7) of the same runtimes';
+COMMENT ON COLUMN analytics.daily_metrics.p95_runtime_seconds IS
+    '95th percentile (Hyndman-Fan type 7) of the same runtimes';
+COMMENT ON COLUMN analytics.daily_metrics.p99_runtime_seconds IS
+    '99th percentile (Hyndman-Fan type 7) of the same runtimes';
+COMMENT ON COLUMN analytics.daily_metrics.total_credits_consumed IS
+    'credits of the runs, each once, and of all other events';
+COMMENT ON COLUMN analytics.daily_metrics.avg_credits_per_run IS
+    'credits of runs / total_runs, 2 decimals; NULL without a run';
+COMMENT ON COLUMN analytics.daily_metrics.credits_by_model IS
+    '{model: credits}, zero entries left out; sums to total_credits_consumed';
+COMMENT ON COLUMN analytics.daily_metrics.total_cost IS
+    'exact cost rounded to 4 decimals, in currency; NULL where no price is known or currencies are mixed';
+COMMENT ON COLUMN analytics.daily_metrics.cost_by_model IS
+    '{model: cost} over the same events; NULL like total_cost';
+COMMENT ON COLUMN analytics.daily_metrics.currency IS
+    'ISO 4217 code of the costs; NULL without a cost or with several currencies';
+COMMENT ON COLUMN analytics.daily_metrics.unique_agents_run IS
+    'distinct agents with a counted run';
+COMMENT ON COLUMN analytics.daily_metrics.top_agents IS
+    'up to 10 of {agent_id, runs, success_rate, credits}, by runs descending, agent_id';
+COMMENT ON COLUMN analytics.daily_metrics.total_errors IS
+    'error events and failed runs that have no error event of the same run_id that day';
+COMMENT ON COLUMN analytics.daily_metrics.error_rate IS
+    '100 * total_errors / total_events: the share of events, not of runs';
+COMMENT ON COLUMN analytics.daily_metrics.errors_by_type IS
+    '{error_type: errors}; sums to total_errors';
+COMMENT ON COLUMN analytics.daily_metrics.ignored_values IS
+    '{metadata key: malformed values that were ignored} (data quality)';
+COMMENT ON COLUMN analytics.daily_metrics.is_final IS
+    'false while the day is not over: provisional, never a comparison point';
+COMMENT ON COLUMN analytics.daily_metrics.created_at IS
+    'when the row was first written';
+COMMENT ON COLUMN analytics.daily_metrics.updated_at IS
+    'when a value of the row last changed';
+
+COMMENT ON TABLE analytics.hourly_metrics IS
+    'one row per workspace and UTC hour with events; written by analytics.aggregate_hourly_metrics()';
+COMMENT ON COLUMN analytics.hourly_metrics.workspace_id IS
+    'workspace; the nil uuid stands for events without one';
+COMMENT ON COLUMN analytics.hourly_metrics.metric_hour IS
+    'start of the UTC hour';
+COMMENT ON COLUMN analytics.hourly_metrics.active_users IS
+    'distinct users with at least one event of any type';
+COMMENT ON COLUMN analytics.hourly_metrics.total_runs IS
+    'agent runs, de-duplicated by run_id within the hour (so hours may sum to more runs than the day)';
+COMMENT ON COLUMN analytics.hourly_metrics.successful_runs IS
+    'runs whose deciding event of the hour reports success';
+COMMENT ON COLUMN analytics.hourly_metrics.failed_runs IS
+    'runs whose deciding event of the hour reports failure';
+COMMENT ON COLUMN analytics.hourly_metrics.total_credits IS
+    'credits of the runs, each once, and of all other events';
+COMMENT ON COLUMN analytics.hourly_metrics.avg_response_time_ms IS
+    'mean duration of api_call events and runs (each once); whole milliseconds; NULL without any';
+COMMENT ON COLUMN analytics.hourly_metrics.p95_response_time_ms IS
+    '95th percentile (Hyndman-Fan type 7) of the same durations; whole milliseconds; NULL without any';
+COMMENT ON COLUMN analytics.hourly_metrics.is_final IS
+    'false while the hour is not over';
+COMMENT ON COLUMN analytics.hourly_metrics.created_at IS
+    'when the row was first written';
+COMMENT ON COLUMN analytics.hourly_metrics.updated_at IS
+    'when a value of the row last changed';
+
+COMMENT ON TABLE analytics.agent_performance IS
+    'one row per workspace, agent and local day with a counted run, an error event or a feedback; written by analytics.aggregate_daily_metrics()';
+COMMENT ON COLUMN analytics.agent_performance.workspace_id IS
+    'workspace; the nil uuid stands for events without one';
+COMMENT ON COLUMN analytics.agent_performance.agent_id IS
+    'agent named by metadata.agent_id';
+COMMENT ON COLUMN analytics.agent_performance.metric_date IS
+    'local day of the workspace';
+COMMENT ON COLUMN analytics.agent_performance.total_runs IS
+    'runs of the agent, de-duplicated by run_id, unfinished ones left out';
+COMMENT ON COLUMN analytics.agent_performance.successful_runs IS
+    'runs whose deciding event reports success';
+COMMENT ON COLUMN analytics.agent_performance.failed_runs IS
+    'runs whose deciding event reports failure';
+COMMENT ON COLUMN analytics.agent_performance.cancelled_runs IS
+    'runs cancelled by the user';
+COMMENT ON COLUMN analytics.agent_performance.success_rate IS
+    '100 * successful / (successful + failed); NULL without either';
+COMMENT ON COLUMN analytics.agent_performance.avg_runtime_seconds IS
+    'mean runtime of the runs that were not cancelled and have one; seconds, 2 decimals; NULL without any';
+COMMENT ON COLUMN analytics.agent_performance.min_runtime_seconds IS
+    'shortest of the same runtimes';
+COMMENT ON COLUMN analytics.agent_performance.max_runtime_seconds IS
+    'longest of the same runtimes';
+COMMENT ON COLUMN analytics.agent_performance.p50_runtime_seconds IS
+    'median (Hyndman-Fan type 7) of the same runtimes';
+COMMENT ON COLUMN analytics.agent_performance.p75_runtime_seconds IS
+    '75th percentile (Hyndman-Fan type 7)';
+COMMENT ON COLUMN analytics.agent_performance.p95_runtime_seconds IS
+    '95th percentile (Hyndman-Fan type 7)';
+COMMENT ON COLUMN analytics.agent_performance.p99_runtime_seconds IS
+    '99th percentile (Hyndman-Fan type 7)';
+COMMENT ON COLUMN analytics.agent_performance.total_credits IS
+    'credits of the runs, each once';
+COMMENT ON COLUMN analytics.agent_performance.avg_credits_per_run IS
+    'total_credits / total_runs, 2 decimals; NULL without a run';
+COMMENT ON COLUMN analytics.agent_performance.total_cost IS
+    'cost of the runs, 4 decimals; NULL where no price is known or currencies are mixed';
+COMMENT ON COLUMN analytics.agent_performance.total_tokens_used IS
+    'tokens of the runs, each once';
+COMMENT ON COLUMN analytics.agent_performance.avg_tokens_per_run IS
+    'total_tokens_used / total_runs, rounded half away from zero; NULL without a run';
+COMMENT ON COLUMN analytics.agent_performance.unique_users IS
+    'distinct users with a counted run of the agent';
+COMMENT ON COLUMN analytics.agent_performance.avg_user_rating IS
+    'mean of the ratings 1 to 5 that name the agent; NULL without any';
+COMMENT ON COLUMN analytics.agent_performance.total_feedback_count IS
+    'events with a rating or a feedback text that name the agent';
+COMMENT ON COLUMN analytics.agent_performance.error_types IS
+    '{error_type: errors} of the agents error events and of its failed runs without an error event of the same run_id';
+COMMENT ON COLUMN analytics.agent_performance.common_failure_reasons IS
+    'up to 5 of {reason, count} of failed runs, by count descending, reason';
+COMMENT ON COLUMN analytics.agent_performance.is_final IS
+    'false while the day is not over';
+COMMENT ON COLUMN analytics.agent_performance.created_at IS
+    'when the row was first written';
+COMMENT ON COLUMN analytics.agent_performance.updated_at IS
+    'when a value of the row last changed';
+
+COMMENT ON TABLE analytics.daily_event_counts IS
+    'events per workspace, local day, event type and event name: feature usage that outlives the raw events; the 1,000 most frequent names of a workspace and day, the rest as (other)';
+COMMENT ON COLUMN analytics.daily_event_counts.workspace_id IS
+    'workspace; the nil uuid stands for events without one';
+COMMENT ON COLUMN analytics.daily_event_counts.metric_date IS
+    'local day of the workspace';
+COMMENT ON COLUMN analytics.daily_event_counts.event_type IS
+    'event type';
+COMMENT ON COLUMN analytics.daily_event_counts.event_name IS
+    'event name; empty where it was missing, (other) beyond the 1,000 most frequent';
+COMMENT ON COLUMN analytics.daily_event_counts.events IS
+    'events of that type and name';
+COMMENT ON COLUMN analytics.daily_event_counts.unique_users IS
+    'distinct users among them';
+COMMENT ON COLUMN analytics.daily_event_counts.created_at IS
+    'when the row was first written';
+COMMENT ON COLUMN analytics.daily_event_counts.updated_at IS
+    'when a value of the row last changed';
+
+-- Time-range scans over all workspaces and lookups by content; everything else goes through the primary keys.
+CREATE INDEX daily_metrics_metric_date_brin ON analytics.daily_metrics USING brin (metric_date);
+COMMENT ON INDEX analytics.daily_metrics_metric_date_brin IS
+    'serves: SELECT … FROM analytics.daily_metrics WHERE metric_date >= … over all workspaces (refresh of the materialized views)';
+CREATE INDEX agent_performance_metric_date_brin ON analytics.agent_performance USING brin (metric_date);
+COMMENT ON INDEX analytics.agent_performance_metric_date_brin IS
+    'serves: SELECT … FROM analytics.agent_performance WHERE metric_date >= … over all workspaces (refresh of the materialized views)';
+CREATE INDEX agent_performance_agent_id ON analytics.agent_performance (agent_id, metric_date);
+COMMENT ON INDEX analytics.agent_performance_agent_id IS
+    'serves: analytics.get_agent_insights(agent_id, days), one agent over a range of days in every visible workspace';
+CREATE INDEX agent_performance_error_types_gin ON analytics.agent_performance USING gin (error_types);
+COMMENT ON INDEX analytics.agent_performance_error_types_gin IS
+    'serves: SELECT … FROM analytics.agent_performance WHERE error_types ? ''timeout'', for the owner and service role (the operator is not leakproof, so row security keeps tenants from using the index)';
+COMMENT ON INDEX analytics.daily_metrics_pkey IS
+    'serves: a workspace''s days, analytics.get_workspace_metrics(workspace_id, start_date, end_date)';
+COMMENT ON INDEX analytics.hourly_metrics_pkey IS
+    'serves: a workspace''s hours, WHERE workspace_id = … AND metric_hour >= …';
+COMMENT ON INDEX analytics.agent_performance_pkey IS
+    'serves: an agent''s days within a workspace, WHERE workspace_id = … AND agent_id = … AND metric_date >= …';
+COMMENT ON INDEX analytics.daily_event_counts_pkey IS
+    'serves: feature usage of a workspace, WHERE workspace_id = … AND metric_date BETWEEN … AND …';
+
+ALTER TABLE analytics.daily_metrics ENABLE ROW LEVEL SECURITY;
+ALTER TABLE analytics.hourly_metrics ENABLE ROW LEVEL SECURITY;
+ALTER TABLE analytics.agent_performance ENABLE ROW LEVEL SECURITY;
+ALTER TABLE analytics.daily_event_counts ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.daily_metrics', '');
+SELECT pg_catalog.pg_extension_config_dump('analytics.hourly_metrics', '');
+SELECT pg_catalog.pg_extension_config_dump('analytics.agent_performance', '');
+SELECT pg_catalog.pg_extension_config_dump('analytics.daily_event_counts', '');
