@@ -1,0 +1,77 @@
+#pragma once
+// Every setting the extension knows. The table analytics.settings holds only what an owner has changed;
+// names, types, defaults and ranges live here. To add a setting, add a line to `settings`.
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace shadow
+{
+
+enum class setting_type { integer, real, boolean, choice, currency, text };
+
+struct setting {
+    std::string_view name;
+    setting_type type;
+    std::string_view default_value;
+    double lowest;            // integer, real
+    double highest;           // integer, real
+    std::string_view choices; // choice: the values, separated by ", "
+    std::string_view description;
+};
+
+constexpr setting integer_setting(std::string_view name, std::string_view default_value, double lowest,
+                                  double highest, std::string_view description)
+{
+    return {name, setting_type::integer, default_value, lowest, highest, {}, description};
+}
+
+constexpr setting real_setting(std::string_view name, std::string_view default_value, double lowest,
+                               double highest, std::string_view description)
+{
+    return {name, setting_type::real, default_value, lowest, highest, {}, description};
+}
+
+constexpr setting choice_setting(std::string_view name, std::string_view default_value,
+                                 std::string_view choices, std::string_view description)
+{
+    return {name, setting_type::choice, default_value, 0, 0, choices, description};
+}
+
+constexpr setting plain_setting(std::string_view name, setting_type type, std::string_view default_value,
+                                std::string_view description)
+{
+    return {name, type, default_value, 0, 0, {}, description};
+}
+
+// Sorted by name.
+inline constexpr setting settings[] = {
+    choice_setting("bounce_rule", "single_event", "single_event, engaged",
+                   "what a bounced session is: one with at most one event (single_event), or one that is not "
+                   "engaged as GA4 defines it (engaged)"),
+    plain_setting("currency", setting_type::currency, "USD", "currency of costs and prices, ISO 4217"),
+    integer_setting("partitions_ahead_days", "7", 1, 366,
+                    "for how many days after today partitions of user_activity are made ahead"),
+    integer_setting("rollup_memory_mb", "256", 16, 65536,
+                    "memory in MB beyond which a day is aggregated in several passes"),
+    integer_setting(
+        "session_gap_minutes", "30", 1, 1440,
+        "minutes without an event after which a new session starts, where events carry no session_id"),
+};
+
+// nullptr for an unknown name.
+const setting *find_setting(std::string_view name) noexcept;
+
+// As find_setting; throws errc::invalid_argument for an unknown name.
+const setting &known_setting(std::string_view name);
+
+// Throws errc::invalid_argument unless `value` is one that the setting allows.
+void check_setting(const setting &known, std::string_view value);
+
+std::string_view type_name(setting_type type) noexcept;
+
+// What values are allowed, for people: "1..1440", "true, false".
+std::string allowed_values(const setting &known);
+
+} // namespace shadow
