@@ -1,0 +1,162 @@
+-- Partitions of user_activity: made ahead by CREATE TABLE LIKE and ATTACH, which never waits for a reader or
+-- writer of other partitions; never members of the extension, or pg_dump would lose their rows.
+
+CREATE FUNCTION analytics_internal.create_standalone_partition(partition_name name) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    grantee_name text;
+BEGIN
+    EXECUTE format('CREATE TABLE analytics.%I (LIKE analytics.user_activity INCLUDING ALL EXCLUDING COMMENTS, PRIMARY KEY (workspace_id, created_at, id))',
+                   partition_name);
+    IF EXISTS (SELECT FROM pg_depend
+               WHERE classid = 'pg_class'::regclass
+                 AND objid = format('analytics.%I', partition_name)::regclass
+                 AND deptype = 'e') THEN
+        EXECUTE format('ALTER EXTENSION shadow_analytics DROP TABLE analytics.%I', partition_name);
+    END IF;
+
+    -- Default privileges may have granted something.
+    FOR grantee_name IN
+        SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+        FROM pg_class AS c, aclexplode(c.relacl) AS a
+        WHERE c.oid = format('analytics.%I', partition_name)::regclass AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON analytics.%I FROM %s', partition_name, grantee_name);
+    END LOOP;
+
+    EXECUTE format('CREATE INDEX %I ON analytics.%I USING brin (created_at)',
+                   partition_name || '_created_at_brin', partition_name);
+    EXECUTE format('COMMENT ON INDEX analytics.%I IS %L', partition_name || '_created_at_brin',
+                   'range scans by created_at: one hour''s or one local day''s events of every workspace');
+    EXECUTE format('COMMENT ON INDEX analytics.%I IS %L', partition_name || '_pkey',
+                   'one workspace''s events by time; makes a retry of an event a no-op');
+    EXECUTE format('ALTER TABLE analytics.%I ENABLE ROW LEVEL SECURITY', partition_name);
+    EXECUTE format('CREATE POLICY no_direct_access ON analytics.%I FOR SELECT USING (false)', partition_name);
+    EXECUTE format('COMMENT ON POLICY no_direct_access ON analytics.%I IS %L', partition_name,
+                   'events are read through analytics.user_activity, whose policies apply');
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.create_standalone_partition(name) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.create_standalone_partition(name) IS
+    'makes a table like user_activity with its own key, BRIN index and deny policy, without grants and outside the extension';
+
+CREATE FUNCTION analytics_internal.create_default_partition() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF to_regclass('analytics.user_activity_default') IS NOT NULL THEN
+        RETURN;
+    END IF;
+    PERFORM analytics_internal.create_standalone_partition('user_activity_default');
+    COMMENT ON TABLE analytics.user_activity_default IS
+        'events of days without a partition; analytics.create_partitions moves them';
+    ALTER TABLE analytics.user_activity ATTACH PARTITION analytics.user_activity_default DEFAULT;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.create_default_partition() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.create_default_partition() IS
+    'makes the partition that takes events of days without one; does nothing when it exists';
+
+-- The caller holds a lock on user_activity that excludes other callers.
+CREATE FUNCTION analytics_internal.create_day_partition(partition_name name, partition_day date) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+AS $$
+DECLARE
+    day_start timestamptz := partition_day;
+    day_end timestamptz := partition_day + 1;
+BEGIN
+    PERFORM analytics_internal.create_standalone_partition(partition_name);
+    EXECUTE format('COMMENT ON TABLE analytics.%I IS %L', partition_name,
+                   format('events of %s (UTC)', to_char(partition_day, 'YYYY-MM-DD')));
+
+    IF to_regclass('analytics.user_activity_default') IS NOT NULL THEN
+        LOCK TABLE analytics.user_activity_default IN ACCESS EXCLUSIVE MODE;
+        EXECUTE format('WITH moved AS (DELETE FROM analytics.user_activity_default WHERE created_at >= $1 AND created_at < $2 RETURNING *) INSERT INTO analytics.%I SELECT * FROM moved',
+                       partition_name) USING day_start, day_end;
+    END IF;
+    EXECUTE format('ALTER TABLE analytics.user_activity ATTACH PARTITION analytics.%I FOR VALUES FROM (%L) TO (%L)',
+                   partition_name, day_start, day_end);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.create_day_partition(name, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.create_day_partition(name, date) IS
+    'makes the partition of one UTC day and moves the day''s rows out of the default partition; the caller holds the lock';
+
+CREATE FUNCTION analytics_internal.has_partition(partition_name name) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    partition_oid regclass := to_regclass(format('analytics.%I', partition_name));
+BEGIN
+    IF partition_oid IS NULL THEN
+        RETURN false;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_inherits
+                   WHERE inhrelid = partition_oid AND inhparent = 'analytics.user_activity'::regclass) THEN
+        RAISE EXCEPTION 'relation "analytics.%" is not a partition of user_activity', partition_name
+            USING ERRCODE = 'duplicate_table',
+                  HINT = 'Attach it again, or rename or drop it.';
+    END IF;
+    RETURN true;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.has_partition(name) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.has_partition(name) IS
+    'true when the partition exists; an error (42P07) when something else has its name';
+
+CREATE FUNCTION analytics_internal.create_partitions(from_date date, to_date date) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    most_days CONSTANT integer := 3700;
+    made integer := 0;
+    partition_day date;
+    partition_name name;
+BEGIN
+    IF from_date IS NULL OR to_date IS NULL THEN
+        RAISE EXCEPTION 'from_date and to_date must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF from_date > to_date THEN
+        RAISE EXCEPTION 'from_date is after to_date'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('From %s to %s.', to_char(from_date, 'YYYY-MM-DD'), to_char(to_date, 'YYYY-MM-DD'));
+    ELSIF from_date < DATE '1970-01-01' OR to_date > DATE '9999-12-31' THEN
+        RAISE EXCEPTION 'date out of range for a partition'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Partitions are for days from 1970-01-01 to 9999-12-31.';
+    ELSIF to_date - from_date >= most_days THEN
+        RAISE EXCEPTION 'too many partitions'
+            USING ERRCODE = 'program_limit_exceeded',
+                  DETAIL = format('%s days were asked for, a call makes at most %s.', to_date - from_date + 1, most_days),
+                  HINT = 'Make them in several calls.';
+    END IF;
+
+    FOR partition_day IN SELECT from_date + i FROM generate_series(0, to_date - from_date) AS i LOOP
+        partition_name := 'user_activity_' || to_char(partition_day, 'YYYYMMDD');
+        CONTINUE WHEN analytics_internal.has_partition(partition_name);
+        -- Excludes other callers, and no reader or writer; then look again, as the lock may have waited.
+        LOCK TABLE ONLY analytics.user_activity IN SHARE UPDATE EXCLUSIVE MODE;
+        CONTINUE WHEN analytics_internal.has_partition(partition_name);
+        PERFORM analytics_internal.create_day_partition(partition_name, partition_day);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.create_partitions(date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.create_partitions(date, date) IS
+    'analytics.create_partitions with the rights of the owner';
+
+CREATE FUNCTION analytics.create_partitions(from_date date, to_date date) RETURNS integer
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT analytics_internal.create_partitions(from_date, to_date)';
+REVOKE EXECUTE ON FUNCTION analytics.create_partitions(date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.create_partitions(date, date) IS
+    'makes the missing partitions of user_activity for the UTC days from_date to to_date (inclusive, 1970-01-01 to 9999-12-31, at most 3,700 days: 22023, 54000) and returns how many it made; rows of those days move out of the default partition in the same transaction. NULL is an error (22004)';
