@@ -23,7 +23,11 @@ PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -DSHADOW_
 PG_CXXFLAGS = -std=c++17 $(WARNINGS) -ffp-contract=off -MMD -MP
 SHLIB_LINK  = -lstdc++ -Wl,--version-script=src/exports.map
 
-EXTRA_CLEAN = $(patsubst %.o,%.d,$(OBJS)) results regression.diffs regression.out output_iso tmp_check
+# Functions that only the tests need, in a module that is never installed.
+TEST_MODULE = test/module/test_module.so
+TEST_OBJS   = $(patsubst %.cpp,%.o,$(sort $(wildcard test/module/*.cpp)))
+
+EXTRA_CLEAN = $(TEST_MODULE) $(TEST_OBJS) $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS)) results regression.diffs regression.out output_iso tmp_check
 
 # C++ frames gain nothing from JIT inlining, and PGXS would compile bitcode without PG_CXXFLAGS.
 override with_llvm = no
@@ -33,13 +37,20 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # Header dependencies, which PGXS does not track.
--include $(patsubst %.o,%.d,$(OBJS))
+-include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS))
 
 src/entry/module.o: $(EXTENSION).control
 $(shlib): src/exports.map
 
 $(DATA_built): $(MODULES_SQL) $(EXTENSION).control
 	cat $(MODULES_SQL) > $@
+
+$(TEST_MODULE): $(TEST_OBJS) $(filter src/pg/%,$(OBJS)) test/module/exports.map
+	$(CXX) $(CXXFLAGS) -shared -o $@ $(filter %.o,$^) -Wl,--version-script=test/module/exports.map
+
+.PHONY: test-module
+test-module: $(TEST_MODULE)
+installcheck: test-module
 
 .PHONY: list-regress list-isolation
 list-regress:

@@ -96,13 +96,19 @@ void raise(report &failure)
     pg_unreachable();
 }
 
-bool interrupted() noexcept
+bool interrupted()
 {
-    return InterruptPending && (QueryCancelPending || ProcDiePending) && InterruptHoldoffCount == 0 &&
-           CritSectionCount == 0;
+    if (!InterruptPending || InterruptHoldoffCount != 0 || CritSectionCount != 0)
+        return false;
+    if (ProcDiePending || (QueryCancelPending && QueryCancelHoldoffCount == 0))
+        return true;
+    // Barriers that another session waits for, session and transaction timeouts, recovery conflicts.
+    call([] { CHECK_FOR_INTERRUPTS(); });
+    return false;
 }
 
-ErrorData *detail::take_error(MemoryContext context) noexcept
+// Copies the error just caught and clears it; nullptr if there is no memory for the copy.
+static ErrorData *take_error(MemoryContext context) noexcept
 {
     ErrorData *volatile copy = nullptr;
     MemoryContextSwitchTo(context);
@@ -112,12 +118,37 @@ ErrorData *detail::take_error(MemoryContext context) noexcept
     }
     PG_CATCH();
     {
-        copy = nullptr; // out of memory while copying: reported as such
+        copy = nullptr;
     }
     PG_END_TRY();
     MemoryContextSwitchTo(context);
     FlushErrorState();
     return copy;
+}
+
+void detail::guard(void (*body)(void *), void *argument)
+{
+    MemoryContext const context = CurrentMemoryContext;
+    sigjmp_buf *const exception_stack = PG_exception_stack;
+    ErrorContextCallback *const context_stack = error_context_stack;
+    volatile bool failed = false;
+    PG_TRY();
+    {
+        try {
+            body(argument);
+        } catch (...) { // leaves PG_TRY without its end: the next error would jump into this dead frame
+            PG_exception_stack = exception_stack;
+            error_context_stack = context_stack;
+            throw;
+        }
+    }
+    PG_CATCH();
+    {
+        failed = true;
+    }
+    PG_END_TRY();
+    if (failed)
+        throw server_error{take_error(context)};
 }
 
 } // namespace shadow::pg

@@ -40,8 +40,9 @@ void describe_current_exception(report &out) noexcept;
 // Raises the report as a PostgreSQL error; called after the handler has ended, so nothing leaks.
 [[noreturn]] void raise(report &failure);
 
-// True when the server wants the running computation to stop (handed to core as interrupt_check).
-bool interrupted() noexcept;
+// True when the server wants the running computation to stop (handed to core as interrupt_check). Serves
+// whatever else is pending on the spot, which may throw server_error.
+bool interrupted();
 
 template <typename Body>
 Datum enter(FunctionCallInfo fcinfo, Body body)
@@ -58,62 +59,42 @@ Datum enter(FunctionCallInfo fcinfo, Body body)
 
 namespace detail
 {
-// Copies the error just caught by PG_CATCH; the copy itself may run out of memory.
-ErrorData *take_error(MemoryContext context) noexcept;
+// Runs body(argument); throws server_error if PostgreSQL raised.
+void guard(void (*body)(void *), void *argument);
 } // namespace detail
 
-// Runs a PostgreSQL call from C++ code that has live objects. `f` must hold nothing with a destructor and
-// must not throw. Costs a sigsetjmp: wrap a batch, not a row.
+// Runs a PostgreSQL call from C++ code that has live objects; `f` holds nothing with a destructor. Whoever
+// catches the server_error passes it on: only the end of a (sub)transaction makes the session usable again.
+// Costs a sigsetjmp: wrap a batch, not a row.
 template <typename F>
 auto call(F f) -> decltype(f())
 {
     using result = decltype(f());
     static_assert(std::is_trivially_destructible_v<F>, "a longjmp skips destructors");
-    MemoryContext const context = CurrentMemoryContext;
-    ErrorData *volatile data = nullptr;
-    volatile bool failed = false;
     if constexpr (std::is_void_v<result>) {
-        PG_TRY();
-        {
-            f();
-        }
-        PG_CATCH();
-        {
-            failed = true;
-            data = detail::take_error(context);
-        }
-        PG_END_TRY();
-        if (failed)
-            throw server_error{data};
+        detail::guard([](void *p) { (*static_cast<F *>(p))(); }, &f);
     } else {
         static_assert(std::is_scalar_v<result>, "a server call returns a plain value");
-        volatile result value{};
-        PG_TRY();
-        {
-            value = f();
-        }
-        PG_CATCH();
-        {
-            failed = true;
-            data = detail::take_error(context);
-        }
-        PG_END_TRY();
-        if (failed)
-            throw server_error{data};
-        return value;
+        struct {
+            F &f;
+            result value;
+        } both{f, {}};
+        using pair = decltype(both);
+        detail::guard([](void *p) { static_cast<pair *>(p)->value = static_cast<pair *>(p)->f(); }, &both);
+        return both.value;
     }
 }
 
 } // namespace shadow::pg
 
 // Defines the SQL-callable function `name` (shadow_*). The body sees `fcinfo` and may throw anything.
-#define SHADOW_FUNCTION(name)                                                                               \
-    static Datum name##_body(FunctionCallInfo fcinfo);                                                      \
-    extern "C" {                                                                                            \
-    PG_FUNCTION_INFO_V1(name);                                                                              \
-    Datum name(PG_FUNCTION_ARGS)                                                                            \
-    {                                                                                                       \
-        return shadow::pg::enter(fcinfo, name##_body);                                                      \
-    }                                                                                                       \
-    }                                                                                                       \
+#define SHADOW_FUNCTION(name)                                                                                \
+    static Datum name##_body(FunctionCallInfo fcinfo);                                                       \
+    extern "C" {                                                                                             \
+    PG_FUNCTION_INFO_V1(name);                                                                               \
+    Datum name(PG_FUNCTION_ARGS)                                                                             \
+    {                                                                                                        \
+        return shadow::pg::enter(fcinfo, name##_body);                                                       \
+    }                                                                                                        \
+    }                                                                                                        \
     static Datum name##_body([[maybe_unused]] FunctionCallInfo fcinfo)

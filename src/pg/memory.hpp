@@ -13,16 +13,35 @@ public:
     explicit palloc_resource(MemoryContext context) noexcept : context_(context) {}
 
 private:
+    // palloc aligns to MAXIMUM_ALIGNOF (8). A stricter block is cut out of a larger one, whose address stands
+    // in front of it.
     void *do_allocate(std::size_t bytes, std::size_t alignment) override
     {
-        if (alignment > MAXIMUM_ALIGNOF || !AllocHugeSizeIsValid(bytes))
+        if (alignment <= MAXIMUM_ALIGNOF)
+            return allocate_plain(bytes);
+        std::size_t const extra = alignment + sizeof(void *);
+        if (bytes > MaxAllocHugeSize - extra)
+            throw std::bad_alloc();
+        void *const block = allocate_plain(bytes + extra);
+        void *aligned = static_cast<char *>(block) + sizeof(void *);
+        std::size_t space = bytes + alignment;
+        std::align(alignment, bytes, aligned, space);
+        static_cast<void **>(aligned)[-1] = block;
+        return aligned;
+    }
+    void do_deallocate(void *p, std::size_t, std::size_t alignment) noexcept override
+    {
+        pfree(alignment <= MAXIMUM_ALIGNOF ? p : static_cast<void **>(p)[-1]);
+    }
+    void *allocate_plain(std::size_t bytes) const
+    {
+        if (!AllocHugeSizeIsValid(bytes))
             throw std::bad_alloc();
         void *const p = MemoryContextAllocExtended(context_, bytes, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
         if (p == nullptr)
             throw std::bad_alloc();
         return p;
     }
-    void do_deallocate(void *p, std::size_t, std::size_t) noexcept override { pfree(p); }
     bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override
     {
         auto const *const o = dynamic_cast<const palloc_resource *>(&other);

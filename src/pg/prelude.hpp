@@ -8,6 +8,7 @@
 #include <cstring>
 #include <exception>
 #include <limits>
+#include <memory>
 #include <memory_resource>
 #include <new>
 #include <stdexcept>

@@ -1,8 +1,10 @@
 -- Reading and writing PostgreSQL's numeric in place (src/pg/numeric.hpp), against numeric's own functions.
+\getenv srcdir PG_ABS_SRCDIR
+\set test_module :srcdir '/module/test_module.so'
 CREATE FUNCTION pg_temp.scaled(numeric, integer) RETURNS numeric
-LANGUAGE c STRICT AS '$libdir/shadow_analytics', 'shadow_test_scaled_numeric';
+LANGUAGE c STRICT AS :'test_module', 'test_scaled_numeric';
 CREATE FUNCTION pg_temp.describe(numeric) RETURNS text
-LANGUAGE c STRICT AS '$libdir/shadow_analytics', 'shadow_test_describe_numeric';
+LANGUAGE c STRICT AS :'test_module', 'test_describe_numeric';
 
 SELECT n, pg_temp.describe(n), pg_temp.scaled(n, 2)
 FROM unnest('{0,0.000,-1.005,1.005,0.005,0.0049999,-0.005,9999.995,10000,0.99995,NaN,Infinity,-Infinity}'::numeric[]) AS n;

@@ -1,11 +1,11 @@
-// Functions that only the regression tests declare: they show internals that SQL cannot reach otherwise.
+// Shows what pg::numeric_view reads, which SQL cannot reach otherwise, for test/sql/numeric.sql.
 
-#include "pg/boundary.hpp"
 #include "pg/numeric.hpp"
+#include "pg/boundary.hpp"
 
 // (numeric, scale integer) -> round(numeric, scale) through a scaled integer and back; NULL where there is
 // none.
-SHADOW_FUNCTION(shadow_test_scaled_numeric)
+SHADOW_FUNCTION(test_scaled_numeric)
 {
     shadow::pg::numeric_view const value(PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0)));
     int const scale = PG_GETARG_INT32(1);
@@ -19,7 +19,7 @@ SHADOW_FUNCTION(shadow_test_scaled_numeric)
 }
 
 // (numeric) -> what the view reads: kind, sign, decimals shown, decimals needed.
-SHADOW_FUNCTION(shadow_test_describe_numeric)
+SHADOW_FUNCTION(test_describe_numeric)
 {
     shadow::pg::numeric_view const value(PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0)));
     static const char *const kinds[] = {"finite", "NaN", "Infinity", "-Infinity"};
