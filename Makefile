@@ -45,7 +45,7 @@ $(shlib): src/exports.map
 $(DATA_built): $(MODULES_SQL) $(EXTENSION).control
 	cat $(MODULES_SQL) > $@
 
-$(TEST_MODULE): $(TEST_OBJS) $(filter src/pg/%,$(OBJS)) test/module/exports.map
+$(TEST_MODULE): $(TEST_OBJS) $(filter-out src/entry/%,$(OBJS)) test/module/exports.map
 	$(CXX) $(CXXFLAGS) -shared -o $@ $(filter %.o,$^) -Wl,--version-script=test/module/exports.map
 
 .PHONY: test-module

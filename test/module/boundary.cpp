@@ -1,5 +1,5 @@
 // Throws every kind of exception at the boundary, for test/sql/boundary.sql. The files of this
-// directory make a module of its own, on the objects of src/pg; it is never installed.
+// directory make a module of its own, on src/core and src/pg; it is never installed.
 
 #include <boost/math/policies/error_handling.hpp>
 #include <boost/math/special_functions/gamma.hpp>
