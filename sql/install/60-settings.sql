@@ -25,7 +25,7 @@ AS 'MODULE_PATHNAME', 'shadow_setting_definitions';
 COMMENT ON FUNCTION analytics.setting_definitions() IS
     'every setting this version knows: name, default_value, type, allowed (range or choices), description';
 
-CREATE VIEW analytics.setting_values AS
+CREATE VIEW analytics.setting_values WITH (security_invoker = true) AS
 SELECT d.name,
        COALESCE(s.value, d.default_value) AS value,
        d.default_value,
