@@ -5,6 +5,8 @@
 PG_MAJOR=${PG_MAJOR:-15}
 PG_LIBDIR=${PG_LIBDIR:-/usr/lib/postgresql/$PG_MAJOR}
 PG_SHAREDIR=${PG_SHAREDIR:-/usr/share/postgresql/$PG_MAJOR}
+PG_TESTDIR=$PG_LIBDIR/lib/pgxs/src/test
+umask 022
 
 die() { echo "$(basename "$0"): $*" >&2; exit 1; }
 
@@ -19,11 +21,28 @@ as_server_user() {
     fi
 }
 
+# own PATH…: the server's user may write there.
+own() { [ "$(id -u)" -ne 0 ] || chown "$SERVER_USER:" "$@"; }
+
+# private_port DIR: one port per directory; the socket is private anyway, so a clash only matters to TCP users.
+private_port() { echo $((20000 + $(printf '%s' "$1" | cksum | cut -d' ' -f1) % 20000)); }
+
+# copy_tree DIR: what is in this checkout and not ignored, without build products, goes to DIR. Objects built
+# there before stay, and file times are kept, so that make only compiles what changed.
+copy_tree() {
+    local dir=$1
+    mkdir -p "$dir"
+    find "$dir" -type f ! -name '*.o' ! -name '*.d' ! -name '*.so' -delete
+    git -c safe.directory='*' ls-files -z --cached --others --exclude-standard \
+        | while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done \
+        | tar --null --no-recursion --files-from=- -cf - | tar -C "$dir" --no-same-owner -xf -
+}
+
 # make_prefix DIR: bin is copied (the server finds share and lib relative to its own resolved path), share
 # and lib are farms of links, so an install into DIR stays in DIR.
 make_prefix() {
     local dir=$1
-    [ -x "$dir$PG_LIBDIR/bin/postgres" ] && return
+    cmp -s "$PG_LIBDIR/bin/postgres" "$dir$PG_LIBDIR/bin/postgres" && return
     rm -rf "$dir"
     mkdir -p "$dir$PG_LIBDIR" "$dir$PG_SHAREDIR"
     cp -a "$PG_LIBDIR/bin" "$dir$PG_LIBDIR/bin"
@@ -32,13 +51,28 @@ make_prefix() {
     mkdir -p "$dir$PG_SHAREDIR/extension"
 }
 
+# install_extension TREE DIR: builds in TREE, installs into DIR/prefix.
+install_extension() {
+    local tree=$1 dir=$2
+    make -s -C "$tree" -j"$(nproc)" PG_CONFIG="$PG_LIBDIR/bin/pg_config" all
+    make_prefix "$dir/prefix"
+    make -s -C "$tree" install DESTDIR="$dir/prefix" PG_CONFIG="$PG_LIBDIR/bin/pg_config" > /dev/null
+}
+
+# use_cluster DIR PORT: programs called from now on talk to the cluster in DIR.
+use_cluster() {
+    CLUSTER_DIR=$1
+    export PGHOST=$1/run PGPORT=$2 PGUSER=postgres PATH=$1/prefix$PG_LIBDIR/bin:$PATH
+    unset PGDATABASE PGPASSWORD PGSERVICE PGOPTIONS PGSSLMODE
+}
+
 # start_cluster DIR PORT: DIR/prefix must exist; makes DIR/data once, starts the server, waits for it.
 start_cluster() {
     local dir=$1 port=$2 bin=$1/prefix$PG_LIBDIR/bin
     CLUSTER_DIR=$dir
     if [ ! -s "$dir/data/PG_VERSION" ]; then
         mkdir -p "$dir/data" "$dir/run"
-        [ "$(id -u)" -ne 0 ] || chown "$SERVER_USER" "$dir" "$dir/data" "$dir/run"
+        own "$dir" "$dir/data" "$dir/run"
         as_server_user "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync \
             > "$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; die "initdb failed"; }
     fi
@@ -50,5 +84,33 @@ start_cluster() {
 
 stop_cluster() {
     local dir=$1
-    CLUSTER_DIR=$dir as_server_user "$dir/prefix$PG_LIBDIR/bin/pg_ctl" -D "$dir/data" -m fast -s stop 2> /dev/null || true
+    [ -s "$dir/data/postmaster.pid" ] || return 0
+    CLUSTER_DIR=$dir as_server_user "$dir/prefix$PG_LIBDIR/bin/pg_ctl" -D "$dir/data" -m fast -s stop
+}
+
+# The suites run as the server's user, in the source tree, and write to DIR/out. The cluster is in use.
+suite() {
+    local out=$CLUSTER_DIR/out
+    mkdir -p "$out"
+    ln -sfn "$PWD/expected" "$out/expected" # pg_regress looks for answers in its output directory first
+    own "$out"
+    as_server_user env PATH="$PATH" "$@"
+}
+
+# regress_suite TEST…; isolation_suite SPEC…
+regress_suite() {
+    suite "$PG_TESTDIR/regress/pg_regress" --inputdir=test --outputdir="$CLUSTER_DIR/out" \
+        --bindir="$CLUSTER_DIR/prefix$PG_LIBDIR/bin" --dbname=contrib_regression \
+        --load-extension=shadow_analytics "$@"
+}
+isolation_suite() {
+    suite "$PG_TESTDIR/isolation/pg_isolation_regress" --inputdir=test/isolation --outputdir="$CLUSTER_DIR/out" \
+        --bindir="$CLUSTER_DIR/prefix$PG_LIBDIR/bin" --dbname=isolation_regression \
+        --load-extension=shadow_analytics "$@"
+}
+
+# tap_suite ARG…: arguments of prove.
+tap_suite() {
+    suite env TESTDATADIR="$CLUSTER_DIR/out/tap" TESTLOGDIR="$CLUSTER_DIR/out/log" TMPDIR="$CLUSTER_DIR/out" \
+        PG_REGRESS="$PG_TESTDIR/regress/pg_regress" prove -I "$PG_TESTDIR/perl" "$@"
 }
