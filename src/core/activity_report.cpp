@@ -1,0 +1,600 @@
+#include "core/activity_report.hpp"
+
+#include "core/decimal.hpp"
+#include "core/json_writer.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace shadow
+{
+
+namespace
+{
+
+constexpr int seconds_scale = 2;
+constexpr int128 ns_per_unit = 10'000'000; // nanoseconds per 0.01 s
+constexpr int cost_scale = 4;
+constexpr std::size_t most_names = 1000;
+constexpr std::size_t most_top_agents = 10;
+constexpr std::size_t most_reasons = 5;
+
+template <typename T>
+using list = std::pmr::vector<T>;
+
+// Hyndman-Fan type 7 of sorted nanoseconds, exactly: times 100, as the fraction of a rank is a hundredth.
+int128 percentile_times_100(const std::int64_t *sorted, std::size_t n, int percent) noexcept
+{
+    std::size_t const rank = (n - 1) * static_cast<std::size_t>(percent);
+    std::size_t const k = rank / 100;
+    int128 const below = sorted[k];
+    int128 const above = sorted[std::min(k + 1, n - 1)];
+    return below * 100 + (above - below) * static_cast<int128>(rank % 100);
+}
+
+std::int64_t to_seconds(int128 nanoseconds, int128 divisor = 1) noexcept
+{
+    return static_cast<std::int64_t>(divide_rounded(nanoseconds, ns_per_unit * divisor));
+}
+
+nullable<std::int64_t> percentage(int128 part, int128 whole) noexcept
+{
+    if (whole == 0)
+        return {};
+    return static_cast<std::int64_t>(divide_rounded(part * 10000, whole));
+}
+
+void sort_numbers(std::int64_t *first, std::int64_t *last, interrupt_poll &poll)
+{
+    std::sort(first, last, [&poll](std::int64_t a, std::int64_t b) {
+        poll();
+        return a < b;
+    });
+}
+
+// The numbers of runtimes, which it sorts.
+runtime_numbers describe_runtimes(std::int64_t *runtimes, std::size_t n, interrupt_poll &poll)
+{
+    runtime_numbers result;
+    if (n == 0)
+        return result;
+    sort_numbers(runtimes, runtimes + n, poll);
+    int128 sum = 0;
+    for (std::size_t i = 0; i < n; ++i)
+        sum += runtimes[i];
+    result.average = to_seconds(sum, static_cast<int128>(n));
+    result.minimum = to_seconds(runtimes[0]);
+    result.maximum = to_seconds(runtimes[n - 1]);
+    result.p50 = to_seconds(percentile_times_100(runtimes, n, 50), 100);
+    result.p75 = to_seconds(percentile_times_100(runtimes, n, 75), 100);
+    result.p95 = to_seconds(percentile_times_100(runtimes, n, 95), 100);
+    result.p99 = to_seconds(percentile_times_100(runtimes, n, 99), 100);
+    return result;
+}
+
+void count_run(run_counts &counts, run_status status) noexcept
+{
+    ++counts.total;
+    counts.successful += status == run_status::successful;
+    counts.failed += status == run_status::failed;
+    counts.cancelled += status == run_status::cancelled;
+}
+
+nullable<int128> average_credits(int128 credits, std::int64_t runs) noexcept
+{
+    if (runs == 0)
+        return {};
+    return divide_rounded(credits, int128{runs} * 10'000'000);
+}
+
+} // namespace
+
+// Reads the activity's private parts; one method per group of columns.
+class activity_report
+{
+public:
+    activity_report(const activity &state, const activity_rules &rules, std::pmr::memory_resource *memory,
+                    interrupt_check interrupted)
+        : state_(state), rules_(rules), memory_(memory), result_(memory), poll_(interrupted), runs_(memory),
+          agents_(memory), model_sums_(memory)
+    {
+    }
+
+    activity_numbers make(bool details)
+    {
+        resolve_runs();
+        count_events();
+        describe_sessions();
+        describe_runs();
+        describe_money();
+        describe_errors();
+        describe_response();
+        describe_agents();
+        if (!details) {
+            out_.agents = {};
+            return out_;
+        }
+        list_event_counts();
+        list_users();
+        return out_;
+    }
+
+private:
+    using run_entry = activity::run_entry;
+
+    struct counted_run {
+        const run_entry *run;
+        std::uint32_t agent;
+        bool has_error_event;
+    };
+    struct agent_sums {
+        run_counts runs{};
+        int128 credits = 0;
+        int128 cost = 0;
+        int128 tokens = 0;
+        std::int64_t users = 0;
+        std::size_t runtimes = 0; // number of them, then their place
+        bool has_cost = false;
+        bool is_listed = false;
+    };
+    struct model_sums {
+        int128 credits = 0, cost = 0;
+        bool is_used = false;
+    };
+
+    void resolve_runs();
+    void count_events();
+    void describe_sessions();
+    bool bounced(const activity::session_entry &session) const noexcept;
+    void describe_runs();
+    void describe_money();
+    void describe_errors();
+    void describe_agents();
+    void describe_runtimes_of_agents();
+    void count_users_of_agents();
+    std::string_view top_agents();
+    struct tally {
+        std::uint32_t agent, key; // positions in state_.agents_ and state_.texts_
+        std::int64_t count;
+    };
+    template <typename Visit>
+    void for_each_agent(list<tally> &tallies, Visit visit);
+    void describe_errors_of_agents();
+    void describe_reasons_of_agents();
+    std::string_view reasons(list<map_entry> &entries);
+    void describe_response();
+    void list_event_counts();
+    void list_users();
+
+    std::string_view text(std::uint32_t i) const noexcept { return state_.text(i); }
+
+    const activity &state_;
+    const activity_rules &rules_;
+    std::pmr::memory_resource *memory_;
+    arena result_;
+    interrupt_poll poll_;
+    list<counted_run> runs_;
+    list<agent_sums> agents_;     // by position in state_.agents_
+    list<model_sums> model_sums_; // by position in state_.texts_
+    currency_code currency_ = 0;
+    bool mixed_currencies_ = false;
+    activity_numbers out_{};
+};
+
+// The counted runs with their agents: that of the deciding event, else the latest earlier one.
+void activity_report::resolve_runs()
+{
+    std::uint32_t const n = state_.runs_.size();
+    list<counted_run> all(n, counted_run{nullptr, npos, false}, memory_);
+    for (std::uint32_t i = 0; i < n; ++i, poll_()) {
+        run_entry const &run = state_.runs_[i];
+        all[i] = {&run, run.is_counted ? run.agent : npos, false};
+    }
+    for (std::uint32_t i = 0; i < state_.keys_.size(); ++i, poll_()) {
+        auto const &key = state_.keys_[i];
+        all[key.run].has_error_event = key.has_error_event;
+        if (all[key.run].agent == npos)
+            all[key.run].agent = state_.agent_from_trail(key);
+    }
+    runs_.reserve(n);
+    for (counted_run const &run : all)
+        if (run.run->is_counted)
+            runs_.push_back(run);
+}
+
+void activity_report::count_events()
+{
+    list<map_entry> by_type(memory_);
+    for (int i = 0; i < event_type_count; ++i) {
+        out_.events += static_cast<std::int64_t>(state_.events_by_type_[i]);
+        if (state_.events_by_type_[i] != 0)
+            by_type.push_back({event_type_names[i], static_cast<int128>(state_.events_by_type_[i])});
+    }
+    out_.events_by_type = json_map(by_type, 0, 0, result_);
+    out_.users = state_.users_.size();
+}
+
+bool activity_report::bounced(const activity::session_entry &session) const noexcept
+{
+    if (!rules_.engaged_bounce)
+        return std::uint64_t{session.page_views} + session.other_events <= 1;
+    return session.last - session.first <= 10'000'000 && !session.has_key_event && session.page_views < 2;
+}
+
+void activity_report::describe_sessions()
+{
+    int128 duration = 0;
+    std::int64_t bounces = 0;
+    for (std::uint32_t i = 0; i < state_.sessions_.size(); ++i, poll_()) {
+        auto const &session = state_.sessions_[i];
+        if (session.is_free)
+            continue;
+        ++out_.sessions;
+        duration += session.last - session.first;
+        bounces += bounced(session);
+    }
+    if (out_.sessions != 0)
+        out_.average_session = divide_rounded(duration, int128{out_.sessions} * 10'000);
+    out_.bounce_rate = percentage(bounces, out_.sessions);
+}
+
+void activity_report::describe_runs()
+{
+    list<std::int64_t> runtimes(memory_);
+    agents_.resize(state_.agents_.size());
+    for (counted_run const &r : runs_) {
+        run_entry const &run = *r.run;
+        poll_();
+        count_run(out_.runs, run.status);
+        bool const has_runtime = run.runtime >= 0 && run.status != run_status::cancelled;
+        if (has_runtime)
+            runtimes.push_back(run.runtime);
+        if (r.agent == npos)
+            continue;
+        agent_sums &agent = agents_[r.agent];
+        count_run(agent.runs, run.status);
+        agent.runtimes += has_runtime;
+        agent.credits += state_.unpack(run.credits);
+        agent.tokens += std::max<std::int64_t>(run.tokens, 0);
+        if (run.cost != activity::no_amount) {
+            agent.cost += state_.unpack(run.cost);
+            agent.has_cost = true;
+        }
+    }
+    out_.runtime = describe_runtimes(runtimes.data(), runtimes.size(), poll_);
+}
+
+void activity_report::describe_money()
+{
+    model_sums_.resize(state_.texts_.size());
+    currency_ = state_.currency_;
+    mixed_currencies_ = state_.has_currencies_;
+    bool has_cost = false;
+    int128 credits_of_runs = 0, cost = 0;
+    for (counted_run const &r : runs_) {
+        run_entry const &run = *r.run;
+        poll_();
+        model_sums &model = model_sums_[run.model];
+        model.is_used = true;
+        model.credits += state_.unpack(run.credits);
+        credits_of_runs += state_.unpack(run.credits);
+        if (run.cost == activity::no_amount)
+            continue;
+        has_cost = true;
+        model.cost += state_.unpack(run.cost);
+        mixed_currencies_ =
+            mixed_currencies_ || (currency_ != 0 && run.currency != 0 && currency_ != run.currency);
+        currency_ = run.currency != 0 ? run.currency : currency_;
+    }
+    for (std::uint32_t i = 0; i < state_.models_.size(); ++i, poll_()) {
+        auto const &m = state_.models_[i];
+        model_sums &model = model_sums_[m.name];
+        model.is_used = true;
+        model.credits += m.credits;
+        model.cost += m.cost;
+        has_cost = has_cost || m.has_cost;
+    }
+    list<map_entry> credits(memory_), costs(memory_);
+    for (std::uint32_t i = 0; i < state_.texts_.size(); ++i) {
+        model_sums const &model = model_sums_[i];
+        out_.credits += model.credits;
+        cost += model.cost;
+        if (model.credits != 0)
+            credits.push_back({text(i), model.credits});
+        if (model.cost != 0)
+            costs.push_back({text(i), model.cost});
+    }
+    out_.average_credits = average_credits(credits_of_runs, out_.runs.total);
+    out_.credits_by_model = json_map(credits, nano_scale, nano_scale, result_);
+    if (!has_cost || mixed_currencies_)
+        return;
+    out_.cost = divide_rounded(cost, 100'000);
+    out_.cost_by_model = json_map(costs, nano_scale, cost_scale, result_);
+    out_.currency = currency_;
+}
+
+void activity_report::describe_errors()
+{
+    list<std::int64_t> by_type(state_.texts_.size(), 0, memory_);
+    for (std::uint32_t i = 0; i < state_.errors_.size(); ++i)
+        by_type[state_.errors_[i].type] += static_cast<std::int64_t>(state_.errors_[i].events);
+    for (counted_run const &r : runs_)
+        if (r.run->status == run_status::failed && !r.has_error_event)
+            ++by_type[state_.failures_[r.run->failure].type];
+    list<map_entry> map(memory_);
+    for (std::uint32_t i = 0; i < state_.texts_.size(); ++i) {
+        out_.errors += by_type[i];
+        if (by_type[i] != 0)
+            map.push_back({text(i), by_type[i]});
+    }
+    out_.error_rate = percentage(out_.errors, out_.events);
+    out_.errors_by_type = json_map(map, 0, 0, result_);
+
+    list<map_entry> ignored(memory_);
+    for (int i = 0; i < metadata_key_count; ++i)
+        if (state_.ignored_[i] != 0)
+            ignored.push_back(
+                {name_of(static_cast<metadata_key>(i)), static_cast<int128>(state_.ignored_[i])});
+    if (mixed_currencies_)
+        ignored.push_back({"currency", 1});
+    out_.ignored_values = json_map(ignored, 0, 0, result_);
+}
+
+// Sorts, adds up equal keys and hands each agent's map to `visit`.
+template <typename Visit>
+void activity_report::for_each_agent(list<tally> &tallies, Visit visit)
+{
+    std::sort(tallies.begin(), tallies.end(), [this](const tally &a, const tally &b) {
+        poll_();
+        return a.agent != b.agent ? a.agent < b.agent : a.key < b.key;
+    });
+    list<map_entry> map(memory_);
+    for (std::size_t i = 0; i < tallies.size();) {
+        std::uint32_t const agent = tallies[i].agent;
+        map.clear();
+        while (i < tallies.size() && tallies[i].agent == agent) {
+            std::uint32_t const key = tallies[i].key;
+            int128 count = 0;
+            for (; i < tallies.size() && tallies[i].agent == agent && tallies[i].key == key; ++i)
+                count += tallies[i].count;
+            map.push_back({text(key), count});
+        }
+        visit(agent, map);
+    }
+}
+
+// Error events that name the agent and its failed runs without an error event.
+void activity_report::describe_errors_of_agents()
+{
+    list<tally> tallies(memory_);
+    for (std::uint32_t i = 0; i < state_.errors_.size(); ++i, poll_()) {
+        auto const &e = state_.errors_[i];
+        if (e.agent != npos)
+            tallies.push_back({e.agent, e.type, static_cast<std::int64_t>(e.events)});
+    }
+    for (counted_run const &r : runs_)
+        if (r.agent != npos && r.run->failure != npos && !r.has_error_event)
+            tallies.push_back({r.agent, state_.failures_[r.run->failure].type, 1});
+    for_each_agent(tallies, [this](std::uint32_t agent, list<map_entry> &map) {
+        agents_[agent].is_listed = true;
+        out_.agents[agent].error_types = json_map(map, 0, 0, result_);
+    });
+}
+
+void activity_report::describe_reasons_of_agents()
+{
+    list<tally> tallies(memory_);
+    for (counted_run const &r : runs_) {
+        poll_();
+        std::uint32_t const reason =
+            r.agent == npos || r.run->failure == npos ? npos : state_.failures_[r.run->failure].reason;
+        if (reason != npos)
+            tallies.push_back({r.agent, reason, 1});
+    }
+    for_each_agent(tallies, [this](std::uint32_t agent, list<map_entry> &map) {
+        out_.agents[agent].failure_reasons = reasons(map);
+    });
+}
+
+std::string_view activity_report::reasons(list<map_entry> &entries)
+{
+    std::sort(entries.begin(), entries.end(), [](const map_entry &a, const map_entry &b) {
+        return a.value != b.value ? a.value > b.value : a.key < b.key;
+    });
+    json_writer json(memory_);
+    json.raw("[");
+    for (std::size_t i = 0; i < std::min(entries.size(), most_reasons); ++i)
+        json.raw(i == 0 ? "{\"reason\":" : ",{\"reason\":")
+            .string(entries[i].key)
+            .raw(",\"count\":")
+            .number(entries[i].value)
+            .raw("}");
+    json.raw("]");
+    return result_.copy(json.text());
+}
+
+// All runtimes in one array, each agent's together: a counting sort by agent.
+void activity_report::describe_runtimes_of_agents()
+{
+    std::size_t total = 0;
+    list<std::size_t> place(agents_.size(), 0, memory_);
+    for (std::size_t i = 0; i < agents_.size(); ++i) {
+        place[i] = total;
+        total += agents_[i].runtimes;
+    }
+    list<std::int64_t> runtimes(total, 0, memory_);
+    for (counted_run const &r : runs_)
+        if (r.agent != npos && r.run->runtime >= 0 && r.run->status != run_status::cancelled)
+            runtimes[place[r.agent]++] = r.run->runtime;
+    std::size_t first = 0;
+    for (std::size_t i = 0; i < agents_.size(); ++i) {
+        out_.agents[i].runtime = describe_runtimes(runtimes.data() + first, agents_[i].runtimes, poll_);
+        first += agents_[i].runtimes;
+    }
+}
+
+void activity_report::count_users_of_agents()
+{
+    pair_set seen(memory_);
+    for (counted_run const &r : runs_) {
+        poll_();
+        if (r.agent != npos && seen.insert(r.agent, r.run->user))
+            ++agents_[r.agent].users;
+    }
+}
+
+void activity_report::describe_agents()
+{
+    out_.agents = result_.make<agent_numbers>(agents_.size());
+    count_users_of_agents();
+    for (std::uint32_t i = 0; i < agents_.size(); ++i) {
+        agent_sums &sums = agents_[i];
+        auto const &entry = state_.agents_[i];
+        agent_numbers &agent = out_.agents[i] = {};
+        agent.agent = entry.id;
+        agent.runs = sums.runs;
+        agent.credits = sums.credits;
+        agent.average_credits = average_credits(sums.credits, sums.runs.total);
+        if (sums.has_cost && !mixed_currencies_)
+            agent.cost = divide_rounded(sums.cost, 100'000);
+        agent.tokens = sums.tokens;
+        if (sums.runs.total != 0)
+            agent.average_tokens = divide_rounded(sums.tokens, sums.runs.total);
+        agent.unique_users = sums.users;
+        if (entry.ratings != 0)
+            agent.average_rating = static_cast<std::int64_t>(
+                divide_rounded(entry.rating_sum, static_cast<int128>(entry.ratings) * 10'000'000));
+        agent.feedbacks = static_cast<std::int64_t>(entry.feedbacks);
+        agent.error_types = "{}";
+        agent.failure_reasons = "[]";
+        sums.is_listed = sums.is_listed || sums.runs.total != 0 || entry.feedbacks != 0;
+        out_.agents_run += sums.runs.total != 0;
+    }
+    describe_errors_of_agents();
+    describe_reasons_of_agents();
+    describe_runtimes_of_agents();
+    out_.top_agents = top_agents();
+    // An agent that was only named by events that count for nothing has no row.
+    auto *const end = std::remove_if(out_.agents.begin(), out_.agents.end(), [this](const agent_numbers &a) {
+        return !agents_[static_cast<std::size_t>(&a - out_.agents.data)].is_listed;
+    });
+    out_.agents.size = static_cast<std::size_t>(end - out_.agents.data);
+    std::sort(out_.agents.begin(), out_.agents.end(),
+              [](const agent_numbers &a, const agent_numbers &b) { return a.agent < b.agent; });
+}
+
+std::string_view activity_report::top_agents()
+{
+    list<const agent_numbers *> order(memory_);
+    for (agent_numbers const &a : out_.agents)
+        if (a.runs.total != 0)
+            order.push_back(&a);
+    auto const more_runs = [](const agent_numbers *a, const agent_numbers *b) {
+        return a->runs.total != b->runs.total ? a->runs.total > b->runs.total : a->agent < b->agent;
+    };
+    std::size_t const n = std::min(order.size(), most_top_agents);
+    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n), order.end(), more_runs);
+    json_writer json(memory_);
+    json.raw("[");
+    for (std::size_t i = 0; i < n; ++i) {
+        agent_numbers const &a = *order[i];
+        auto const rate = percentage(a.runs.successful, a.runs.successful + a.runs.failed);
+        char id[37];
+        json.raw(i == 0 ? "{\"agent_id\":" : ",{\"agent_id\":").string(format_uuid(a.agent, id));
+        json.raw(",\"runs\":").number(a.runs.total).raw(",\"success_rate\":");
+        rate.is_null ? json.raw("null") : json.number(rate.value, 2);
+        json.raw(",\"credits\":").number(a.credits, nano_scale).raw("}");
+    }
+    json.raw("]");
+    return result_.copy(json.text());
+}
+
+void activity_report::describe_response()
+{
+    list<std::int64_t> durations(memory_);
+    durations.reserve(state_.call_runtimes_.size());
+    for (std::uint32_t i = 0; i < state_.call_runtimes_.size(); ++i, poll_())
+        durations.push_back(state_.call_runtimes_[i]);
+    for (counted_run const &r : runs_)
+        if (r.run->runtime >= 0)
+            durations.push_back(r.run->runtime);
+    if (durations.empty())
+        return;
+    std::size_t const n = durations.size();
+    sort_numbers(durations.data(), durations.data() + n, poll_);
+    int128 sum = 0;
+    for (std::int64_t const d : durations)
+        sum += d;
+    constexpr int128 ns_per_ms = 1'000'000;
+    out_.average_response =
+        static_cast<std::int64_t>(divide_rounded(sum, ns_per_ms * static_cast<int128>(n)));
+    out_.p95_response = static_cast<std::int64_t>(
+        divide_rounded(percentile_times_100(durations.data(), n, 95), ns_per_ms * 100));
+}
+
+// The most frequent names as they are, the others of each event type as one.
+void activity_report::list_event_counts()
+{
+    std::uint32_t const n = state_.names_.size();
+    list<std::uint32_t> order(n, 0, memory_);
+    for (std::uint32_t i = 0; i < n; ++i)
+        order[i] = i;
+    auto const key = [this](std::uint32_t i) {
+        return std::pair(name_of(state_.names_[i].type), text(state_.names_[i].name));
+    };
+    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+        poll_();
+        auto const &x = state_.names_[a], &y = state_.names_[b];
+        return x.events != y.events ? x.events > y.events : key(a) < key(b);
+    });
+    constexpr std::string_view rest = "(other)";
+    std::uint32_t rest_row[event_type_count];
+    std::fill(std::begin(rest_row), std::end(rest_row), npos);
+    list<event_count> rows(memory_);
+    list<std::uint32_t> row_of(n, 0, memory_);
+    for (std::uint32_t i = 0; i < n; ++i) {
+        auto const &entry = state_.names_[order[i]];
+        std::string_view const name = i < most_names ? text(entry.name) : rest;
+        std::uint32_t row = name == rest ? rest_row[static_cast<int>(entry.type)] : npos;
+        if (row == npos) {
+            row = static_cast<std::uint32_t>(rows.size());
+            rows.push_back({entry.type, name, 0, 0});
+            if (name == rest)
+                rest_row[static_cast<int>(entry.type)] = row;
+        }
+        rows[row].events += static_cast<std::int64_t>(entry.events);
+        row_of[order[i]] = row;
+    }
+    pair_set seen(memory_);
+    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t user) {
+        poll_();
+        event_count &row = rows[row_of[name]];
+        if (row.name != rest || seen.insert(row_of[name], user))
+            ++row.users;
+    });
+    out_.event_counts = result_.make<event_count>(rows.size());
+    std::copy(rows.begin(), rows.end(), out_.event_counts.begin());
+}
+
+void activity_report::list_users()
+{
+    out_.user_list = result_.make<user_activity>(state_.users_.size());
+    for (std::uint32_t i = 0; i < state_.users_.size(); ++i, poll_()) {
+        auto const &user = state_.users_[i];
+        out_.user_list[i] = {user.id, user.first, user.last,
+                             user.revenue == npos ? 0 : state_.big_amounts_[user.revenue]};
+    }
+    std::sort(out_.user_list.begin(), out_.user_list.end(),
+              [this](const user_activity &a, const user_activity &b) {
+                  poll_();
+                  return a.user < b.user;
+              });
+}
+
+activity_numbers make_report(const activity &state, const activity_rules &rules, bool details,
+                             std::pmr::memory_resource *memory, interrupt_check interrupted)
+{
+    return activity_report(state, rules, memory, interrupted).make(details);
+}
+
+} // namespace shadow

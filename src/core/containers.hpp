@@ -1,0 +1,276 @@
+#pragma once
+// The few containers an aggregation state is made of. All memory comes from a std::pmr::memory_resource
+// (palloc in the backend); elements are trivially copyable and nothing needs a destructor: the state dies
+// with its memory.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <memory_resource>
+#include <stdexcept>
+#include <string_view>
+#include <type_traits>
+
+namespace shadow
+{
+
+inline constexpr std::uint32_t npos = UINT32_MAX;
+
+// A plain array handed out by an arena or a result.
+template <typename T>
+struct span {
+    T *data = nullptr;
+    std::size_t size = 0;
+
+    T *begin() const noexcept { return data; }
+    T *end() const noexcept { return data + size; }
+    T &operator[](std::size_t i) const noexcept { return data[i]; }
+};
+
+// Bump allocation for texts and results; freed with the resource only.
+class arena
+{
+public:
+    explicit arena(std::pmr::memory_resource *memory) noexcept : memory_(memory) {}
+
+    void *allocate(std::size_t bytes, std::size_t alignment)
+    {
+        std::size_t const skip = (alignment - used_ % alignment) % alignment;
+        if (block_ == nullptr || used_ + skip + bytes > capacity_)
+            return allocate_in_new_block(bytes);
+        used_ += skip;
+        void *const p = block_ + used_;
+        used_ += bytes;
+        return p;
+    }
+    template <typename T>
+    span<T> make(std::size_t n)
+    {
+        static_assert(std::is_trivially_copyable_v<T>);
+        if (n > SIZE_MAX / sizeof(T))
+            throw std::bad_alloc();
+        return {static_cast<T *>(allocate(n * sizeof(T), alignof(T))), n};
+    }
+    std::string_view copy(std::string_view text)
+    {
+        if (text.empty())
+            return {};
+        auto *const p = static_cast<char *>(allocate(text.size(), 1));
+        std::memcpy(p, text.data(), text.size());
+        return {p, text.size()};
+    }
+
+private:
+    void *allocate_in_new_block(std::size_t bytes)
+    {
+        std::size_t const wanted = capacity_ == 0 ? 512 : std::min<std::size_t>(capacity_ * 2, 65536);
+        if (bytes > wanted / 4) // large pieces get a block of their own
+            return memory_->allocate(bytes, alignof(std::max_align_t));
+        block_ = static_cast<char *>(memory_->allocate(wanted, alignof(std::max_align_t)));
+        capacity_ = wanted;
+        used_ = bytes;
+        return block_;
+    }
+
+    std::pmr::memory_resource *memory_;
+    char *block_ = nullptr;
+    std::size_t used_ = 0;
+    std::size_t capacity_ = 0;
+};
+
+// An append-only sequence with stable addresses: chunks of 8, 16, … 1024, 1024, … elements, so that small
+// workspaces stay small and large ones waste at most one chunk.
+template <typename T>
+class pool
+{
+    static_assert(std::is_trivially_copyable_v<T>);
+
+public:
+    explicit pool(std::pmr::memory_resource *memory) noexcept : memory_(memory) {}
+
+    std::uint32_t size() const noexcept { return size_; }
+    T &operator[](std::uint32_t i) noexcept { return *locate(i); }
+    const T &operator[](std::uint32_t i) const noexcept { return *locate(i); }
+
+    std::uint32_t push(const T &value)
+    {
+        if (size_ == npos - 1)
+            throw std::length_error("too many distinct values in one workspace and bucket");
+        if (size_ == capacity_)
+            add_chunk();
+        *locate(size_) = value;
+        return size_++;
+    }
+
+private:
+    static constexpr std::uint32_t first_chunk = 8;
+    static constexpr std::uint32_t growing_chunks = 7; // 8 … 512, then 1024 for ever
+    static constexpr std::uint32_t growing_total = first_chunk * ((1u << growing_chunks) - 1);
+    static constexpr std::uint32_t full_chunk = first_chunk << growing_chunks;
+
+    T *locate(std::uint32_t i) const noexcept
+    {
+        if (i >= growing_total) {
+            std::uint32_t const rest = i - growing_total;
+            return chunks_[growing_chunks + rest / full_chunk] + rest % full_chunk;
+        }
+        auto const k = static_cast<std::uint32_t>(31 - __builtin_clz(i / first_chunk + 1));
+        return chunks_[k] + (i - first_chunk * ((1u << k) - 1));
+    }
+    void add_chunk()
+    {
+        std::uint32_t const elements =
+            chunk_count_ < growing_chunks ? first_chunk << chunk_count_ : full_chunk;
+        if (chunk_count_ == directory_size_)
+            grow_directory();
+        chunks_[chunk_count_] = static_cast<T *>(memory_->allocate(elements * sizeof(T), alignof(T)));
+        ++chunk_count_;
+        capacity_ += elements;
+    }
+    void grow_directory()
+    {
+        std::uint32_t const wanted = directory_size_ == 0 ? 4 : directory_size_ * 2;
+        auto **const bigger = static_cast<T **>(memory_->allocate(wanted * sizeof(T *), alignof(T *)));
+        if (directory_size_ != 0) {
+            std::memcpy(bigger, chunks_, chunk_count_ * sizeof(T *));
+            memory_->deallocate(chunks_, directory_size_ * sizeof(T *), alignof(T *));
+        }
+        chunks_ = bigger;
+        directory_size_ = wanted;
+    }
+
+    std::pmr::memory_resource *memory_;
+    T **chunks_ = nullptr;
+    std::uint32_t chunk_count_ = 0;
+    std::uint32_t directory_size_ = 0;
+    std::uint32_t size_ = 0;
+    std::uint32_t capacity_ = 0;
+};
+
+// Open addressing with linear probing over trivially copyable slots; `Slot` says whether it is empty and
+// gives its hash. Power-of-two sizes, at most three quarters full.
+template <typename Slot>
+class probing_table
+{
+    static_assert(std::is_trivially_copyable_v<Slot>);
+
+public:
+    explicit probing_table(std::pmr::memory_resource *memory) noexcept : memory_(memory) {}
+
+    std::uint32_t size() const noexcept { return size_; }
+    std::uint32_t capacity() const noexcept { return capacity_; }
+    const Slot &slot(std::uint32_t i) const noexcept { return slots_[i]; }
+
+    // The slot for which matches(slot) holds, or the empty slot where it belongs; room for one more is made.
+    template <typename Matches>
+    Slot &find(std::uint32_t hash, Matches matches)
+    {
+        if ((size_ + 1) * 4ull > capacity_ * 3ull)
+            grow();
+        return *probe(slots_, capacity_, hash, matches);
+    }
+    void count_new() noexcept { ++size_; }
+
+private:
+    template <typename Matches>
+    static Slot *probe(Slot *slots, std::uint32_t capacity, std::uint32_t hash, Matches matches) noexcept
+    {
+        for (std::uint32_t i = hash & (capacity - 1);; i = (i + 1) & (capacity - 1))
+            if (slots[i].is_empty() || matches(slots[i]))
+                return &slots[i];
+    }
+    void grow()
+    {
+        if (capacity_ > UINT32_MAX / 4)
+            throw std::length_error("too many distinct values in one workspace and bucket");
+        std::uint32_t const wanted = capacity_ == 0 ? 8 : capacity_ * 2;
+        auto *const bigger = static_cast<Slot *>(memory_->allocate(wanted * sizeof(Slot), alignof(Slot)));
+        std::fill(bigger, bigger + wanted, Slot{});
+        for (std::uint32_t i = 0; i < capacity_; ++i)
+            if (!slots_[i].is_empty())
+                *probe(bigger, wanted, slots_[i].hash(), [](const Slot &) { return false; }) = slots_[i];
+        if (slots_ != nullptr)
+            memory_->deallocate(slots_, capacity_ * sizeof(Slot), alignof(Slot));
+        slots_ = bigger;
+        capacity_ = wanted;
+    }
+
+    std::pmr::memory_resource *memory_;
+    Slot *slots_ = nullptr;
+    std::uint32_t capacity_ = 0;
+    std::uint32_t size_ = 0;
+};
+
+// Finds elements of a pool by content.
+class pool_index
+{
+    struct position_slot {
+        std::uint32_t tag = 0;
+        std::uint32_t position = npos;
+        bool is_empty() const noexcept { return position == npos; }
+        std::uint32_t hash() const noexcept { return tag; }
+    };
+
+public:
+    explicit pool_index(std::pmr::memory_resource *memory) noexcept : table_(memory) {}
+
+    // The position of the element for which equals(position) holds; without one, add() makes it.
+    template <typename Equals, typename Add>
+    std::uint32_t find_or_add(std::uint64_t hash, Equals equals, Add add)
+    {
+        auto const tag = static_cast<std::uint32_t>(hash >> 32);
+        position_slot &slot =
+            table_.find(tag, [&](const position_slot &s) { return s.tag == tag && equals(s.position); });
+        if (slot.is_empty()) {
+            slot.position = add();
+            slot.tag = tag;
+            table_.count_new();
+        }
+        return slot.position;
+    }
+
+private:
+    probing_table<position_slot> table_;
+};
+
+// A set of pairs of positions.
+class pair_set
+{
+    struct pair_slot {
+        std::uint64_t value = UINT64_MAX; // (npos, npos) never occurs
+        bool is_empty() const noexcept { return value == UINT64_MAX; }
+        std::uint32_t hash() const noexcept
+        {
+            return static_cast<std::uint32_t>((value * 0x9E3779B97F4A7C15u) >> 32);
+        }
+    };
+
+public:
+    explicit pair_set(std::pmr::memory_resource *memory) noexcept : table_(memory) {}
+
+    // True if the pair is new.
+    bool insert(std::uint32_t first, std::uint32_t second)
+    {
+        pair_slot const wanted{std::uint64_t{first} << 32 | second};
+        pair_slot &slot =
+            table_.find(wanted.hash(), [&](const pair_slot &s) { return s.value == wanted.value; });
+        if (!slot.is_empty())
+            return false;
+        slot = wanted;
+        table_.count_new();
+        return true;
+    }
+    template <typename Visit>
+    void for_each(Visit visit) const
+    {
+        for (std::uint32_t i = 0; i < table_.capacity(); ++i)
+            if (std::uint64_t const v = table_.slot(i).value; v != UINT64_MAX)
+                visit(static_cast<std::uint32_t>(v >> 32), static_cast<std::uint32_t>(v));
+    }
+    std::uint32_t size() const noexcept { return table_.size(); }
+
+private:
+    probing_table<pair_slot> table_;
+};
+
+} // namespace shadow
