@@ -82,6 +82,10 @@ public:
     }
     bool to_scaled(int scale, int128 &out) const noexcept { return scaled<uint128, 38>(scale, out); }
 
+    // As numeric_out prints it; empty if it is not finite or does not fit into `capacity` bytes. `buffer` must
+    // have room for 8 bytes more.
+    std::string_view to_text(char *buffer, std::size_t capacity) const noexcept;
+
 private:
     static std::int16_t load(const char *p) noexcept
     {
@@ -129,6 +133,36 @@ inline int numeric_view::needed_scale() const noexcept
     for (; scale > 0 && last != 0 && last % 10 == 0; last /= 10)
         --scale;
     return scale > 0 ? scale : 0;
+}
+
+inline std::string_view numeric_view::to_text(char *buffer, std::size_t capacity) const noexcept
+{
+    int const scale = display_scale();
+    int const groups_before = weight_ + 1 > 0 ? weight_ + 1 : 1;
+    if (!is_finite() || static_cast<std::size_t>(4 * groups_before + 2 + scale) > capacity)
+        return {};
+    char *out = buffer;
+    if (is_negative() && digit_count_ > 0)
+        *out++ = '-';
+    auto const write_group = [&](int group, int places) {
+        int const value = group >= 0 && group < digit_count_ ? digit(group) : 0;
+        for (int i = 0; i < places; ++i)
+            *out++ = static_cast<char>('0' + value / detail::small_powers[3 - i] % 10);
+    };
+    char *const first = out;
+    for (int i = 0; i < groups_before; ++i)
+        write_group(weight_ + 1 - groups_before + i, 4);
+    // Without leading zeros, but for the last digit before the point.
+    char *kept = first;
+    while (kept < out - 1 && *kept == '0')
+        ++kept;
+    std::memmove(first, kept, static_cast<std::size_t>(out - kept));
+    out -= kept - first;
+    if (scale > 0)
+        *out++ = '.';
+    for (int rest = scale, group = weight_ + 1; rest > 0; rest -= 4, ++group)
+        write_group(group, rest < 4 ? rest : 4);
+    return {buffer, static_cast<std::size_t>(out - buffer)};
 }
 
 template <typename Unsigned, int max_digits, typename Signed>

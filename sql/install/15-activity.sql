@@ -1,0 +1,164 @@
+-- activity aggregate: everything the rollups need of a workspace's events, from one scan.
+
+CREATE TYPE analytics.credit_price_rule AS (
+    workspace_id uuid,
+    model text,
+    price numeric,
+    currency text,
+    valid_from timestamptz
+);
+COMMENT ON TYPE analytics.credit_price_rule IS
+    'price of a credit: of one workspace (nil uuid: of all) and one model (empty: all) from an instant on';
+
+CREATE TYPE analytics.activity_rules AS (
+    session_gap interval,
+    bounce_rule text,
+    currency text,
+    details boolean,
+    prices analytics.credit_price_rule[]
+);
+COMMENT ON TYPE analytics.activity_rules IS
+    'settings that activity_summary() follows: session_gap (positive, no months), bounce_rule (single_event or engaged), currency of the key "cost", details (false leaves out agents and event_counts), prices';
+
+CREATE TYPE analytics.agent_summary AS (
+    agent_id uuid,
+    total_runs bigint,
+    successful_runs bigint,
+    failed_runs bigint,
+    cancelled_runs bigint,
+    avg_runtime_seconds numeric,
+    min_runtime_seconds numeric,
+    max_runtime_seconds numeric,
+    p50_runtime_seconds numeric,
+    p75_runtime_seconds numeric,
+    p95_runtime_seconds numeric,
+    p99_runtime_seconds numeric,
+    total_credits numeric,
+    avg_credits_per_run numeric,
+    total_cost numeric,
+    total_tokens_used numeric,
+    avg_tokens_per_run bigint,
+    unique_users bigint,
+    avg_user_rating numeric,
+    total_feedback_count bigint,
+    error_types jsonb,
+    common_failure_reasons jsonb
+);
+COMMENT ON TYPE analytics.agent_summary IS
+    'one agent in the result of activity_summary(); columns as in analytics.agent_performance';
+
+CREATE TYPE analytics.event_count AS (
+    event_type text,
+    event_name text,
+    events bigint,
+    unique_users bigint
+);
+COMMENT ON TYPE analytics.event_count IS
+    'one event type and name in the result of activity_summary(); columns as in analytics.daily_event_counts';
+
+CREATE TYPE analytics.activity_result AS (
+    total_events bigint,
+    events_by_type jsonb,
+    active_users bigint,
+    total_sessions bigint,
+    avg_session_duration_seconds numeric,
+    bounce_rate numeric,
+    total_runs bigint,
+    successful_runs bigint,
+    failed_runs bigint,
+    cancelled_runs bigint,
+    avg_runtime_seconds numeric,
+    median_runtime_seconds numeric,
+    p95_runtime_seconds numeric,
+    p99_runtime_seconds numeric,
+    total_credits_consumed numeric,
+    avg_credits_per_run numeric,
+    credits_by_model jsonb,
+    total_cost numeric,
+    cost_by_model jsonb,
+    currency text,
+    unique_agents_run bigint,
+    top_agents jsonb,
+    total_errors bigint,
+    error_rate numeric,
+    errors_by_type jsonb,
+    ignored_values jsonb,
+    avg_response_time_ms bigint,
+    p95_response_time_ms bigint,
+    agents analytics.agent_summary[],
+    event_counts analytics.event_count[]
+);
+COMMENT ON TYPE analytics.activity_result IS
+    'result of activity_summary(); columns as in analytics.daily_metrics and hourly_metrics, agents and event_counts beside them';
+
+CREATE FUNCTION analytics.activity_summary_accum(
+    internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid, analytics.activity_rules)
+RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_activity_accum';
+COMMENT ON FUNCTION analytics.activity_summary_accum(
+    internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid, analytics.activity_rules) IS
+    'transition function of the aggregate activity_summary()';
+
+CREATE FUNCTION analytics.activity_summary_accum(internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid)
+RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_activity_accum';
+COMMENT ON FUNCTION analytics.activity_summary_accum(
+    internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid) IS
+    'transition function of the aggregate activity_summary() without rules';
+
+CREATE FUNCTION analytics.activity_summary_combine(internal, internal) RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_activity_combine';
+COMMENT ON FUNCTION analytics.activity_summary_combine(internal, internal) IS
+    'combine function of the aggregate activity_summary()';
+
+CREATE FUNCTION analytics.activity_summary_serialize(internal) RETURNS bytea
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_activity_serialize';
+COMMENT ON FUNCTION analytics.activity_summary_serialize(internal) IS
+    'serialization function of the aggregate activity_summary(), for parallel plans';
+
+CREATE FUNCTION analytics.activity_summary_deserialize(bytea, internal) RETURNS internal
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_activity_deserialize';
+COMMENT ON FUNCTION analytics.activity_summary_deserialize(bytea, internal) IS
+    'deserialization function of the aggregate activity_summary(), for parallel plans';
+
+CREATE FUNCTION analytics.activity_summary_final(internal) RETURNS analytics.activity_result
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_activity_final';
+COMMENT ON FUNCTION analytics.activity_summary_final(internal) IS
+    'final function of the aggregate activity_summary(); does not change the state';
+
+CREATE AGGREGATE analytics.activity_summary(
+    workspace_id uuid, user_id uuid, session_id uuid, event_type text, event_name text, metadata jsonb,
+    created_at timestamptz, id uuid, rules analytics.activity_rules) (
+    SFUNC = analytics.activity_summary_accum,
+    STYPE = internal,
+    SSPACE = 16384,
+    FINALFUNC = analytics.activity_summary_final,
+    COMBINEFUNC = analytics.activity_summary_combine,
+    SERIALFUNC = analytics.activity_summary_serialize,
+    DESERIALFUNC = analytics.activity_summary_deserialize,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE analytics.activity_summary(
+    uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid, analytics.activity_rules) IS
+    'all numbers of a set of events of one workspace (GROUP BY workspace_id), whatever their order: users, sessions, runs, percentiles, credits, cost, errors, agents. Rows without user_id, event_type or created_at are ignored; no row gives NULL. The rules must be the same for all rows: take them from (SELECT analytics.activity_rules()). An unknown event type or an infinite time is an error';
+
+CREATE AGGREGATE analytics.activity_summary(
+    workspace_id uuid, user_id uuid, session_id uuid, event_type text, event_name text, metadata jsonb,
+    created_at timestamptz, id uuid) (
+    SFUNC = analytics.activity_summary_accum,
+    STYPE = internal,
+    SSPACE = 16384,
+    FINALFUNC = analytics.activity_summary_final,
+    COMBINEFUNC = analytics.activity_summary_combine,
+    SERIALFUNC = analytics.activity_summary_serialize,
+    DESERIALFUNC = analytics.activity_summary_deserialize,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE analytics.activity_summary(uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid) IS
+    'as activity_summary() with rules, with the defaults: sessions end after 30 minutes, single-event bounces, no prices';

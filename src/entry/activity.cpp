@@ -1,0 +1,445 @@
+// The aggregate analytics.activity_summary: one transition per event, everything of a workspace's bucket out.
+
+#include "core/activity_report.hpp"
+#include "pg/jsonb.hpp"
+#include "pg/memory.hpp"
+#include "pg/tuple.hpp"
+
+extern "C" {
+#include "access/tupmacs.h"
+#include "executor/executor.h"
+#include "mb/pg_wchar.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+}
+
+using namespace shadow;
+
+namespace
+{
+
+constexpr std::int64_t default_gap = INT64CONST(30) * 60 * USECS_PER_SEC;
+
+std::size_t clip_text(const char *text, std::size_t length, int characters)
+{
+    return static_cast<std::size_t>(pg_mbcharcliplen(text, static_cast<int>(length), characters));
+}
+
+// What final and combine functions need of the rules; the prices stay with the accumulating query.
+struct summary_options {
+    std::int64_t session_gap;
+    bool engaged_bounce;
+    bool details;
+};
+
+struct rules_cache { // in fn_extra of the accumulating call
+    activity_rules rules;
+    bool details;
+};
+
+struct summary_state {
+    explicit summary_state(MemoryContext context) : memory(context), data(&memory) {}
+
+    pg::palloc_resource memory;
+    summary_options options{};
+    activity data;
+};
+
+activity_rules rules_of(const summary_options &options)
+{
+    return {options.session_gap, options.engaged_bounce, 0, {}, clip_text};
+}
+
+summary_state *new_state(MemoryContext context, const summary_options &options)
+{
+    void *const place = MemoryContextAlloc(context, sizeof(summary_state));
+    auto *const state = new (place) summary_state(context);
+    state->options = options;
+    return state;
+}
+
+MemoryContext aggregate_context(FunctionCallInfo fcinfo)
+{
+    MemoryContext context;
+    if (AggCheckCallContext(fcinfo, &context) == 0)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("activity_summary support function called outside an aggregate"),
+                        errhint("Call analytics.activity_summary() instead.")));
+    return context;
+}
+
+// Fields of analytics.activity_rules and analytics.credit_price_rule, in the order of the types.
+enum rules_field { field_gap = 1, field_bounce, field_currency, field_details, field_prices };
+enum price_field { field_workspace = 1, field_model, field_price, field_price_currency, field_valid_from };
+
+std::string_view kept_text(Datum value, MemoryContext context)
+{
+    text *const t = DatumGetTextPP(value);
+    auto const length = VARSIZE_ANY_EXHDR(t);
+    auto *const copy = static_cast<char *>(MemoryContextAlloc(context, length + 1));
+    memcpy(copy, VARDATA_ANY(t), length);
+    return {copy, length};
+}
+
+Datum required_field(HeapTupleHeader tuple, int field, const char *name)
+{
+    bool is_null;
+    Datum const value = GetAttributeByNum(tuple, static_cast<AttrNumber>(field), &is_null);
+    if (is_null)
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", name),
+                        errhint("Take the rules from analytics.activity_rules().")));
+    return value;
+}
+
+currency_code read_currency(Datum value)
+{
+    text *const t = DatumGetTextPP(value);
+    return pack_currency({VARDATA_ANY(t), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(t))});
+}
+
+credit_price read_price(Datum element, MemoryContext context)
+{
+    HeapTupleHeader const tuple = DatumGetHeapTupleHeader(element);
+    credit_price price;
+    price.workspace = uuid::from_bytes(
+        DatumGetUUIDP(required_field(tuple, field_workspace, "a price's workspace_id"))->data);
+    price.model = kept_text(required_field(tuple, field_model, "a price's model"), context);
+    Numeric const number = DatumGetNumeric(required_field(tuple, field_price, "a price"));
+    if (!pg::to_scaled_int128(number, 9, price.price) || price.price < 0 ||
+        price.price >= int128{1'000'000'000} * 1'000'000'000)
+        ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("credit price out of range"),
+                        errhint("Prices are from 0 to less than 1000000000.")));
+    price.currency = read_currency(required_field(tuple, field_price_currency, "a price's currency"));
+    price.valid_from = DatumGetTimestampTz(required_field(tuple, field_valid_from, "a price's valid_from"));
+    return price;
+}
+
+span<credit_price> read_prices(Datum array, MemoryContext context)
+{
+    ArrayType *const prices = DatumGetArrayTypeP(array);
+    Datum *elements;
+    bool *nulls;
+    int n;
+    deconstruct_array(prices, ARR_ELEMTYPE(prices), -1, false, TYPALIGN_DOUBLE, &elements, &nulls, &n);
+    span<credit_price> result{static_cast<credit_price *>(MemoryContextAllocHuge(
+                                  context, static_cast<Size>(Max(n, 1)) * sizeof(credit_price))),
+                              0};
+    for (int i = 0; i < n; ++i)
+        if (!nulls[i])
+            result.data[result.size++] = read_price(elements[i], context);
+    sort_prices(result);
+    return result;
+}
+
+std::int64_t read_gap(Datum value)
+{
+    Interval const *const gap = DatumGetIntervalP(value);
+    std::int64_t microseconds;
+    if (gap->month != 0 || pg_mul_s64_overflow(gap->day, USECS_PER_DAY, &microseconds) ||
+        pg_add_s64_overflow(microseconds, gap->time, &microseconds) || microseconds <= 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid session gap"),
+                        errhint("Give a positive interval without months, such as '30 minutes'.")));
+    return microseconds;
+}
+
+// The rules are the same for all rows: read once per query, from the first row.
+rules_cache *read_rules(FunctionCallInfo fcinfo, int argument)
+{
+    MemoryContext const context = fcinfo->flinfo->fn_mcxt;
+    auto *const cache = static_cast<rules_cache *>(MemoryContextAllocZero(context, sizeof(rules_cache)));
+    cache->rules = {default_gap, false, pack_currency("USD"), {}, clip_text};
+    cache->details = true;
+    if (PG_NARGS() > argument && !PG_ARGISNULL(argument)) {
+        HeapTupleHeader const tuple = PG_GETARG_HEAPTUPLEHEADER(argument);
+        cache->rules.session_gap = read_gap(required_field(tuple, field_gap, "session_gap"));
+        text *const bounce = DatumGetTextPP(required_field(tuple, field_bounce, "bounce_rule"));
+        cache->rules.engaged_bounce =
+            std::string_view(VARDATA_ANY(bounce), VARSIZE_ANY_EXHDR(bounce)) == "engaged";
+        cache->rules.currency = read_currency(required_field(tuple, field_currency, "currency"));
+        cache->details = DatumGetBool(required_field(tuple, field_details, "details"));
+        bool no_prices;
+        Datum const prices = GetAttributeByNum(tuple, field_prices, &no_prices);
+        if (!no_prices)
+            cache->rules.prices = read_prices(prices, context);
+    }
+    fcinfo->flinfo->fn_extra = cache;
+    return cache;
+}
+
+std::string_view view_of(text *t)
+{
+    return {VARDATA_ANY(t), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(t))};
+}
+
+event_type type_of(std::string_view name)
+{
+    auto const type = find_event_type(name);
+    if (!type)
+        throw error(errc::invalid_argument, "unknown event type", "",
+                    "analytics.user_activity lists the event types.");
+    return *type;
+}
+
+enum accum_argument {
+    arg_state,
+    arg_workspace,
+    arg_user,
+    arg_session,
+    arg_type,
+    arg_name,
+    arg_metadata,
+    arg_at,
+    arg_id,
+    arg_rules
+};
+
+uuid uuid_argument(FunctionCallInfo fcinfo, int argument)
+{
+    return PG_ARGISNULL(argument) ? uuid{0, 0} : uuid::from_bytes(PG_GETARG_UUID_P(argument)->data);
+}
+
+} // namespace
+
+SHADOW_FUNCTION(shadow_activity_accum)
+{
+    MemoryContext const context = aggregate_context(fcinfo);
+    auto *cache = static_cast<rules_cache *>(fcinfo->flinfo->fn_extra);
+    if (cache == nullptr)
+        cache = read_rules(fcinfo, arg_rules);
+    auto *state =
+        PG_ARGISNULL(arg_state) ? nullptr : reinterpret_cast<summary_state *>(PG_GETARG_POINTER(arg_state));
+    if (state == nullptr)
+        state = new_state(context, {cache->rules.session_gap, cache->rules.engaged_bounce, cache->details});
+    if (PG_ARGISNULL(arg_user) || PG_ARGISNULL(arg_type) || PG_ARGISNULL(arg_at))
+        PG_RETURN_POINTER(state);
+
+    text *const type = PG_GETARG_TEXT_PP(arg_type);
+    text *const name = PG_ARGISNULL(arg_name) ? nullptr : PG_GETARG_TEXT_PP(arg_name);
+    void *const json =
+        PG_ARGISNULL(arg_metadata) ? nullptr : PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(arg_metadata));
+    TimestampTz const at = PG_GETARG_TIMESTAMPTZ(arg_at);
+    if (TIMESTAMP_NOT_FINITE(at))
+        ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("event time must be finite")));
+
+    activity_event event;
+    event.workspace = uuid_argument(fcinfo, arg_workspace);
+    event.user = uuid_argument(fcinfo, arg_user);
+    event.session = uuid_argument(fcinfo, arg_session);
+    event.has_session = !PG_ARGISNULL(arg_session);
+    event.id = uuid_argument(fcinfo, arg_id);
+    event.at = at;
+    event.name = name == nullptr ? std::string_view{} : view_of(name);
+    if (event.name.size() > longest_text_key)
+        event.name = event.name.substr(0, clip_text(event.name.data(), event.name.size(), longest_text_key));
+    event.type = type_of(view_of(type));
+    metadata values(pg::jsonb_host());
+    if (json != nullptr)
+        pg::read_metadata(json, values);
+    state->data.add(cache->rules, event, values);
+    PG_RETURN_POINTER(state);
+}
+
+SHADOW_FUNCTION(shadow_activity_combine)
+{
+    MemoryContext const context = aggregate_context(fcinfo);
+    if (PG_ARGISNULL(1))
+        return PG_ARGISNULL(0) ? ((fcinfo)->isnull = true, Datum{0}) : PG_GETARG_DATUM(0);
+    auto const *const other = reinterpret_cast<summary_state *>(PG_GETARG_POINTER(1));
+    auto *const state = PG_ARGISNULL(0) ? new_state(context, other->options)
+                                        : reinterpret_cast<summary_state *>(PG_GETARG_POINTER(0));
+    state->data.merge(rules_of(state->options), other->data);
+    PG_RETURN_POINTER(state);
+}
+
+SHADOW_FUNCTION(shadow_activity_serialize)
+{
+    aggregate_context(fcinfo);
+    auto const *const state = reinterpret_cast<summary_state *>(PG_GETARG_POINTER(0));
+    Size const size = VARHDRSZ + sizeof(summary_options) + state->data.serialized_size();
+    if (!AllocSizeIsValid(size))
+        throw error(errc::limit_exceeded, "the activity of one workspace is too large for a parallel plan",
+                    "", "Set max_parallel_workers_per_gather to 0.");
+    auto *const result = static_cast<bytea *>(palloc(size));
+    SET_VARSIZE(result, size);
+    memcpy(VARDATA(result), &state->options, sizeof(summary_options));
+    state->data.serialize(VARDATA(result) + sizeof(summary_options));
+    PG_RETURN_BYTEA_P(result);
+}
+
+SHADOW_FUNCTION(shadow_activity_deserialize)
+{
+    aggregate_context(fcinfo);
+    bytea *const bytes = PG_GETARG_BYTEA_PP(0);
+    Size const size = VARSIZE_ANY_EXHDR(bytes);
+    summary_options options;
+    if (size < sizeof options)
+        throw error(errc::corrupt_data, "serialized activity is truncated");
+    memcpy(&options, VARDATA_ANY(bytes), sizeof options);
+    // The copy lives until it has been combined: the current context is reset after that.
+    summary_state *const state = new_state(CurrentMemoryContext, options);
+    state->data.deserialize(VARDATA_ANY(bytes) + sizeof options, size - sizeof options);
+    PG_RETURN_POINTER(state);
+}
+
+namespace
+{
+
+// The row types of the result, looked up once per query.
+struct result_types {
+    TupleDesc summary, agent, count;
+    Oid agent_type, count_type;
+};
+
+TupleDesc row_type_of(TupleDesc outer, const char *column, Oid *type, MemoryContext context)
+{
+    for (int i = 0; i < outer->natts; ++i) {
+        Form_pg_attribute const attribute = TupleDescAttr(outer, i);
+        if (strcmp(NameStr(attribute->attname), column) != 0)
+            continue;
+        *type = get_element_type(attribute->atttypid);
+        TupleDesc const shared = lookup_rowtype_tupdesc(*type, -1);
+        MemoryContext const old = MemoryContextSwitchTo(context);
+        TupleDesc const copy = BlessTupleDesc(CreateTupleDescCopy(shared));
+        MemoryContextSwitchTo(old);
+        ReleaseTupleDesc(shared);
+        return copy;
+    }
+    elog(ERROR, "analytics.activity_summary has no column \"%s\"", column);
+}
+
+result_types *find_result_types(FunctionCallInfo fcinfo)
+{
+    if (fcinfo->flinfo->fn_extra != nullptr)
+        return static_cast<result_types *>(fcinfo->flinfo->fn_extra);
+    MemoryContext const context = fcinfo->flinfo->fn_mcxt;
+    auto *const types = static_cast<result_types *>(MemoryContextAlloc(context, sizeof(result_types)));
+    Oid const type = get_func_rettype(fcinfo->flinfo->fn_oid);
+    TupleDesc const shared = lookup_rowtype_tupdesc(type, -1);
+    MemoryContext const old = MemoryContextSwitchTo(context);
+    types->summary = BlessTupleDesc(CreateTupleDescCopy(shared));
+    MemoryContextSwitchTo(old);
+    ReleaseTupleDesc(shared);
+    types->agent = row_type_of(types->summary, "agents", &types->agent_type, context);
+    types->count = row_type_of(types->summary, "event_counts", &types->count_type, context);
+    fcinfo->flinfo->fn_extra = types;
+    return types;
+}
+
+void add_run_counts(pg::tuple_builder &row, const run_counts &runs)
+{
+    row.add_bigint(runs.total);
+    row.add_bigint(runs.successful);
+    row.add_bigint(runs.failed);
+    row.add_bigint(runs.cancelled);
+}
+
+Datum agent_datum(const result_types &types, const agent_numbers &agent)
+{
+    pg::tuple_builder row;
+    row.add_uuid(agent.agent);
+    add_run_counts(row, agent.runs);
+    for (auto const &seconds : {agent.runtime.average, agent.runtime.minimum, agent.runtime.maximum,
+                                agent.runtime.p50, agent.runtime.p75, agent.runtime.p95, agent.runtime.p99})
+        row.add_numeric(seconds, 2);
+    row.add_amount(agent.credits);
+    row.add_numeric(agent.average_credits, 2);
+    row.add_numeric(agent.cost, 4);
+    row.add(pg::trimmed_numeric_datum(agent.tokens, 0));
+    agent.average_tokens.is_null ? row.add_null()
+                                 : row.add_bigint(static_cast<std::int64_t>(agent.average_tokens.value));
+    row.add_bigint(agent.unique_users);
+    row.add_numeric(agent.average_rating, 2);
+    row.add_bigint(agent.feedbacks);
+    row.add_jsonb(agent.error_types);
+    row.add_jsonb(agent.failure_reasons);
+    return row.form(types.agent);
+}
+
+Datum agents_datum(const result_types &types, span<agent_numbers> agents)
+{
+    auto *const elements =
+        static_cast<Datum *>(palloc_extended((agents.size + 1) * sizeof(Datum), MCXT_ALLOC_HUGE));
+    for (std::size_t i = 0; i < agents.size; ++i) {
+        CHECK_FOR_INTERRUPTS();
+        elements[i] = agent_datum(types, agents[i]);
+    }
+    return pg::composite_array_datum(elements, agents.size, types.agent_type);
+}
+
+Datum event_counts_datum(const result_types &types, span<event_count> counts)
+{
+    auto *const elements =
+        static_cast<Datum *>(palloc_extended((counts.size + 1) * sizeof(Datum), MCXT_ALLOC_HUGE));
+    for (std::size_t i = 0; i < counts.size; ++i) {
+        pg::tuple_builder row;
+        row.add_text(name_of(counts[i].type));
+        row.add_text(counts[i].name);
+        row.add_bigint(counts[i].events);
+        row.add_bigint(counts[i].users);
+        elements[i] = row.form(types.count);
+    }
+    return pg::composite_array_datum(elements, counts.size, types.count_type);
+}
+
+void add_currency(pg::tuple_builder &row, currency_code code)
+{
+    char letters[4];
+    code == 0 ? row.add_null() : row.add_text(unpack_currency(code, letters));
+}
+
+Datum summary_datum(const result_types &types, const activity_numbers &n)
+{
+    pg::tuple_builder row;
+    row.add_bigint(n.events);
+    row.add_jsonb(n.events_by_type);
+    row.add_bigint(n.users);
+    row.add_bigint(n.sessions);
+    row.add_numeric(n.average_session, 2);
+    row.add_numeric(n.bounce_rate, 2);
+    add_run_counts(row, n.runs);
+    for (auto const &seconds : {n.runtime.average, n.runtime.p50, n.runtime.p95, n.runtime.p99})
+        row.add_numeric(seconds, 2);
+    row.add_amount(n.credits);
+    row.add_numeric(n.average_credits, 2);
+    row.add_jsonb(n.credits_by_model);
+    row.add_numeric(n.cost, 4);
+    n.cost_by_model.empty() ? row.add_null() : row.add_jsonb(n.cost_by_model);
+    add_currency(row, n.currency);
+    row.add_bigint(n.agents_run);
+    row.add_jsonb(n.top_agents);
+    row.add_bigint(n.errors);
+    row.add_numeric(n.error_rate, 2);
+    row.add_jsonb(n.errors_by_type);
+    row.add_jsonb(n.ignored_values);
+    row.add_bigint(n.average_response);
+    row.add_bigint(n.p95_response);
+    row.add(agents_datum(types, n.agents));
+    row.add(event_counts_datum(types, n.event_counts));
+    return row.form(types.summary);
+}
+
+// Computed apart, so that no object of core is alive while the datums are built.
+void compute(const summary_state &state, MemoryContext context, activity_numbers &out)
+{
+    pg::palloc_resource memory(context);
+    out = make_report(state.data, rules_of(state.options), state.options.details, &memory, pg::interrupted);
+}
+
+} // namespace
+
+SHADOW_FUNCTION(shadow_activity_final)
+{
+    aggregate_context(fcinfo);
+    if (PG_ARGISNULL(0))
+        PG_RETURN_NULL();
+    auto const *const state = reinterpret_cast<summary_state *>(PG_GETARG_POINTER(0));
+    result_types const *const types = find_result_types(fcinfo);
+    MemoryContext const scratch =
+        AllocSetContextCreate(CurrentMemoryContext, "activity summary", ALLOCSET_DEFAULT_SIZES);
+    activity_numbers numbers;
+    compute(*state, scratch, numbers);
+    Datum const result = summary_datum(*types, numbers);
+    MemoryContextDelete(scratch);
+    PG_RETURN_DATUM(result);
+}

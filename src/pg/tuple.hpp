@@ -1,0 +1,101 @@
+#pragma once
+// Builds the datums of a composite value, field by field in the order of its columns. Plain data only.
+
+#include "core/activity_report.hpp"
+#include "pg/numeric.hpp"
+#include "pg/prelude.hpp"
+
+extern "C" {
+#include "access/htup_details.h"
+#include "catalog/pg_type_d.h"
+#include "utils/array.h"
+#include "utils/fmgrprotos.h"
+#include "utils/uuid.h"
+}
+
+namespace shadow::pg
+{
+
+inline Datum uuid_datum(const uuid &id)
+{
+    auto *const result = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t)));
+    id.to_bytes(result->data);
+    return UUIDPGetDatum(result);
+}
+
+inline Datum text_datum(std::string_view text)
+{
+    return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size())));
+}
+
+inline Datum jsonb_datum(std::string_view json)
+{
+    char *const copy = pnstrdup(json.data(), json.size());
+    Datum const result = DirectFunctionCall1(jsonb_in, CStringGetDatum(copy));
+    pfree(copy);
+    return result;
+}
+
+// value * 10^-scale without trailing zeros.
+inline Datum trimmed_numeric_datum(int128 value, int scale)
+{
+    for (; scale > 0 && value % 10 == 0; --scale)
+        value /= 10;
+    return NumericGetDatum(numeric_from_scaled(value, scale));
+}
+
+class tuple_builder
+{
+public:
+    void add(Datum value)
+    {
+        Assert(count_ < capacity);
+        nulls_[count_] = false;
+        values_[count_++] = value;
+    }
+    void add_null()
+    {
+        Assert(count_ < capacity);
+        nulls_[count_] = true;
+        values_[count_++] = Datum{0};
+    }
+    void add_bigint(std::int64_t value) { add(Int64GetDatum(value)); }
+    void add_text(std::string_view text) { add(text_datum(text)); }
+    void add_jsonb(std::string_view json) { add(jsonb_datum(json)); }
+    void add_uuid(const uuid &id) { add(uuid_datum(id)); }
+    // A sum in units of 10^-9.
+    void add_amount(int128 value) { add(trimmed_numeric_datum(value, 9)); }
+    template <typename T>
+    void add_numeric(const nullable<T> &value, int scale)
+    {
+        value.is_null ? add_null() : add(NumericGetDatum(numeric_from_scaled(value.value, scale)));
+    }
+    void add_bigint(const nullable<std::int64_t> &value)
+    {
+        value.is_null ? add_null() : add_bigint(value.value);
+    }
+
+    Datum form(TupleDesc description) const
+    {
+        if (description->natts != count_)
+            elog(ERROR, "composite type has %d columns, %d were computed", description->natts, count_);
+        HeapTuple const tuple =
+            heap_form_tuple(description, const_cast<Datum *>(values_), const_cast<bool *>(nulls_));
+        return HeapTupleGetDatum(tuple);
+    }
+
+private:
+    static constexpr int capacity = 48;
+    Datum values_[capacity];
+    bool nulls_[capacity];
+    int count_ = 0;
+};
+
+// An array of composite values of the given type.
+inline Datum composite_array_datum(Datum *elements, std::size_t n, Oid element_type)
+{
+    return PointerGetDatum(
+        construct_array(elements, static_cast<int>(n), element_type, -1, false, TYPALIGN_DOUBLE));
+}
+
+} // namespace shadow::pg
