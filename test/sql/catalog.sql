@@ -75,7 +75,7 @@ WHERE lanname IN ('sql', 'plpgsql') AND prokind <> 'p' AND prosqlbody IS NULL
   AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)
 ORDER BY name::text;
 SELECT name AS c_function_with_set, proconfig FROM routine
-WHERE lanname = 'c' AND proconfig IS NOT NULL ORDER BY name::text;
+WHERE lanname = 'c' AND proconfig IS NOT NULL AND NOT prosecdef ORDER BY name::text;
 
 -- What PUBLIC may execute computes from its arguments alone. Exceptions stand in the array, with a reason here:
 -- (none)

@@ -1,0 +1,55 @@
+-- aggregation: from raw events to the rollup tables.
+
+CREATE FUNCTION analytics.activity_rules(details boolean DEFAULT true) RETURNS analytics.activity_rules
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ROW(make_interval(mins => analytics.setting('session_gap_minutes')::integer),
+               analytics.setting('bounce_rule'),
+               analytics.setting('currency'),
+               details,
+               ARRAY(SELECT ROW(p.workspace_id, p.model, p.price, p.currency, p.valid_from)::analytics.credit_price_rule
+                     FROM analytics.credit_prices AS p))::analytics.activity_rules;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.activity_rules(boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.activity_rules(boolean) IS
+    'rules of activity_summary() as configured now: from analytics.settings and analytics.credit_prices';
+
+CREATE FUNCTION analytics_internal.aggregate_daily_metrics(target_date date, target_workspace_id uuid) RETURNS bigint
+LANGUAGE c VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS 'MODULE_PATHNAME', 'shadow_aggregate_daily';
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_daily_metrics(date, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_daily_metrics(date, uuid) IS
+    'does the work of analytics.aggregate_daily_metrics() as the owner, without row security';
+
+CREATE FUNCTION analytics.aggregate_daily_metrics(target_date date, target_workspace_id uuid DEFAULT NULL)
+RETURNS bigint
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT analytics_internal.aggregate_daily_metrics(target_date, target_workspace_id) $$;
+REVOKE EXECUTE ON FUNCTION analytics.aggregate_daily_metrics(date, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.aggregate_daily_metrics(date, uuid) IS
+    'computes daily_metrics, agent_performance and daily_event_counts of a local day for every workspace, or for one, from the raw events; replaces what was there and returns the number of workspaces written. A day that is not over is provisional (is_final = false); one later than the workspace''s today is an error (22023). NULL date: error (22004)';
+
+CREATE FUNCTION analytics_internal.aggregate_hourly_metrics(target_hour timestamptz, target_workspace_id uuid)
+RETURNS bigint
+LANGUAGE c VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS 'MODULE_PATHNAME', 'shadow_aggregate_hourly';
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_hourly_metrics(timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_hourly_metrics(timestamptz, uuid) IS
+    'does the work of analytics.aggregate_hourly_metrics() as the owner, without row security';
+
+CREATE FUNCTION analytics.aggregate_hourly_metrics(target_hour timestamptz, target_workspace_id uuid DEFAULT NULL)
+RETURNS bigint
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT analytics_internal.aggregate_hourly_metrics(target_hour, target_workspace_id) $$;
+REVOKE EXECUTE ON FUNCTION analytics.aggregate_hourly_metrics(timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.aggregate_hourly_metrics(timestamptz, uuid) IS
+    'computes hourly_metrics of the UTC hour that contains the instant, for every workspace or for one; replaces what was there and returns the number of workspaces written. A running hour is provisional; one that has not begun is an error (22023). NULL: error (22004)';

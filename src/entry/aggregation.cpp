@@ -1,0 +1,411 @@
+// aggregate_daily_metrics() and aggregate_hourly_metrics(): one scan of the bucket's events through the
+// aggregate activity_summary (a bare SELECT, so it may run in parallel) into a tuplestore, from which
+// set-based statements replace the rollups' rows. PostgreSQL calls and plain data only.
+
+#include "pg/boundary.hpp"
+
+extern "C" {
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "executor/spi.h"
+#include "executor/tstoreReceiver.h"
+#include "lib/stringinfo.h"
+#include "storage/lock.h"
+#include "utils/date.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+#include "utils/uuid.h"
+}
+
+#include "pg/settings.hpp"
+
+using namespace shadow;
+
+namespace
+{
+
+// One bucket of one or all workspaces, as the statements' parameters see it.
+struct bucket {
+    bool is_day;
+    Datum key;       // $1: date or hour
+    Datum workspace; // $2: NULL for all
+    bool all_workspaces;
+    TimestampTz now;   // $3
+    TimestampTz first; // $4: bounds of workspaces without a time zone of their own
+    TimestampTz last;  // $5
+};
+
+constexpr int parameter_count = 5;
+
+std::uint64_t execute(const char *sql, const bucket &b, DestReceiver *receiver = nullptr)
+{
+    Oid const key_type = b.is_day ? DATEOID : TIMESTAMPTZOID;
+    Oid const types[parameter_count] = {key_type, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+    Datum const values[parameter_count] = {b.key, b.workspace, TimestampTzGetDatum(b.now),
+                                           TimestampTzGetDatum(b.first), TimestampTzGetDatum(b.last)};
+    ParamListInfo const parameters = makeParamList(parameter_count);
+    for (int i = 0; i < parameter_count; ++i)
+        parameters->params[i] = {values[i], i == 1 && b.all_workspaces, PARAM_FLAG_CONST, types[i]};
+    SPIExecuteOptions options;
+    memset(&options, 0, sizeof options);
+    options.params = parameters;
+    options.dest = receiver;
+    int const result = SPI_execute_extended(sql, &options);
+    if (result < 0)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(result));
+    return SPI_processed;
+}
+
+// Locks: all-workspace runs exclude everybody, one-workspace runs exclude each other on the same workspace.
+// Taken in this order by everyone and kept to the end of the transaction, so runs neither interleave nor
+// deadlock.
+enum lock_space : std::uint32_t { daily_lock = 0x5AD0A001, hourly_lock = 0x5AD0A002 };
+
+void lock_workspaces(const bucket &b)
+{
+    std::uint32_t const space = b.is_day ? daily_lock : hourly_lock;
+    LOCKTAG tag;
+    SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, space, 0, 2);
+    (void)LockAcquire(&tag, b.all_workspaces ? ExclusiveLock : ShareLock, false, false);
+    if (b.all_workspaces)
+        return;
+    std::uint32_t const hash = DatumGetUInt32(DirectFunctionCall1(uuid_hash, b.workspace));
+    SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, space, hash | 1, 2);
+    (void)LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+// Bounds of the local day of every workspace that has chosen a time zone; a day that has not begun is empty.
+// The others' day is the UTC day $4..$5.
+constexpr const char *day_bounds =
+    "SELECT p.workspace_id,"
+    " CASE WHEN min(p.part_start) <= $3 THEN min(p.part_start) ELSE 'infinity' END AS day_start,"
+    " max(p.part_end) AS day_end "
+    "FROM (SELECT z.workspace_id,"
+    "  greatest(z.valid_from, analytics.day_start($1, z.time_zone)) AS part_start,"
+    "  least(lead(z.valid_from, 1, 'infinity') OVER (PARTITION BY z.workspace_id ORDER BY z.valid_from),"
+    "        analytics.day_start($1 + 1, z.time_zone)) AS part_end"
+    " FROM (SELECT s.workspace_id, s.time_zone, s.valid_from FROM analytics.workspace_settings AS s"
+    "       UNION ALL"
+    "       SELECT s.workspace_id, 'UTC', '-infinity' FROM analytics.workspace_settings AS s"
+    "       GROUP BY s.workspace_id HAVING min(s.valid_from) > '-infinity') AS z"
+    " WHERE $2 IS NULL OR z.workspace_id = $2) AS p "
+    "WHERE p.part_start < p.part_end GROUP BY p.workspace_id";
+
+constexpr const char *summary_columns =
+    "analytics.activity_summary(e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name,"
+    " e.metadata, e.created_at, e.id, (SELECT analytics.activity_rules(%s))) AS result ";
+
+// The scan of the bucket. %s: what one-workspace runs and passes add to the condition.
+char *scan_statement(const bucket &b, bool has_zones, const char *condition)
+{
+    StringInfoData sql;
+    initStringInfo(&sql);
+    if (has_zones)
+        appendStringInfo(&sql, "WITH bounds AS MATERIALIZED (%s) ", day_bounds);
+    appendStringInfoString(&sql, "SELECT e.workspace_id, ");
+    appendStringInfoString(&sql, has_zones ? "coalesce(z.day_end, $5) <= $3 AS is_final, "
+                                           : "$5 <= $3 AS is_final, ");
+    appendStringInfo(&sql, summary_columns, b.is_day ? "true" : "false");
+    appendStringInfoString(&sql, "FROM analytics.user_activity AS e ");
+    if (has_zones)
+        appendStringInfoString(
+            &sql, "LEFT JOIN (SELECT c.workspace_id, b.day_start, b.day_end"
+                  " FROM (SELECT DISTINCT s.workspace_id FROM analytics.workspace_settings AS s) AS c"
+                  " LEFT JOIN bounds AS b ON b.workspace_id = c.workspace_id) AS z"
+                  " ON z.workspace_id = e.workspace_id "
+                  "WHERE e.created_at >= (SELECT least($4, min(b.day_start)) FROM bounds AS b)"
+                  " AND e.created_at < (SELECT greatest($5, max(b.day_end)) FROM bounds AS b)"
+                  " AND CASE WHEN z.workspace_id IS NULL THEN e.created_at >= $4 AND e.created_at < $5"
+                  " ELSE e.created_at >= z.day_start AND e.created_at < z.day_end END");
+    else
+        appendStringInfoString(&sql, "WHERE e.created_at >= $4 AND e.created_at < $5");
+    appendStringInfo(&sql, "%s GROUP BY e.workspace_id%s", condition, has_zones ? ", z.day_end" : "");
+    return sql.data;
+}
+
+// Aggregation states do not spill, so a bucket that may need more memory than allowed is done in several
+// passes over hash ranges of workspaces. A state is smaller than its events on disk; a power of two keeps
+// hashing cheap.
+int passes_needed(const bucket &b)
+{
+    if (!b.all_workspaces)
+        return 1;
+    execute("SELECT coalesce(sum(pg_catalog.pg_relation_size(i.inhrelid)), 0)::bigint"
+            " FROM pg_catalog.pg_inherits AS i"
+            " JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = 'analytics.user_activity'::regclass"
+            " AND c.relname BETWEEN"
+            " 'user_activity_' || to_char($4 AT TIME ZONE 'UTC' - interval '1 day', 'YYYYMMDD') AND"
+            " 'user_activity_' || to_char($5 AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD')"
+            " AND c.relname >= 'user_activity_0' AND c.relname < 'user_activity_a'",
+            b);
+    bool is_null;
+    double const bytes = static_cast<double>(
+        DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)));
+    double const allowed = static_cast<double>(pg::setting_integer("rollup_memory_mb")) * 1024 * 1024;
+    // Neighbouring days are in the sum, hence a sixth rather than half of it.
+    double const needed = b.is_day ? bytes / 6 : bytes / 48;
+    int passes = 1;
+    while (passes < 1024 && needed / passes > allowed)
+        passes *= 2;
+    return passes;
+}
+
+bool has_time_zones(const bucket &b)
+{
+    if (!b.is_day)
+        return false;
+    return execute("SELECT FROM analytics.workspace_settings AS s WHERE $2 IS NULL OR s.workspace_id = $2 "
+                   "LIMIT 1",
+                   b) > 0;
+}
+
+// Work memory for the scan: as much as the rollup may take, for this statement only.
+void allow_memory()
+{
+    char megabytes[32];
+    snprintf(megabytes, sizeof megabytes, INT64_FORMAT "MB", pg::setting_integer("rollup_memory_mb"));
+    (void)set_config_option("work_mem", megabytes, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                            false);
+}
+
+TupleDesc summary_description()
+{
+    TupleDesc const description = CreateTemplateTupleDesc(3);
+    Oid const result_type = DatumGetObjectId(
+        DirectFunctionCall1(regtypein, CStringGetDatum(pstrdup("analytics.activity_result"))));
+    TupleDescInitEntry(description, 1, "workspace_id", UUIDOID, -1, 0);
+    TupleDescInitEntry(description, 2, "is_final", BOOLOID, -1, 0);
+    TupleDescInitEntry(description, 3, "result", result_type, -1, 0);
+    return description;
+}
+
+// Fills the tuplestore and makes it known to the following statements as "summary".
+std::uint64_t scan_events(const bucket &b)
+{
+    Tuplestorestate *const store = tuplestore_begin_heap(false, false, work_mem);
+    bool const has_zones = has_time_zones(b);
+    int const passes = passes_needed(b);
+    int const guc_level = NewGUCNestLevel();
+    allow_memory();
+    std::uint64_t workspaces = 0;
+    for (int pass = 0; pass < passes; ++pass) {
+        char condition[160] = "";
+        if (!b.all_workspaces)
+            strlcpy(condition, " AND e.workspace_id = $2", sizeof condition);
+        else if (passes > 1)
+            snprintf(condition, sizeof condition, " AND pg_catalog.uuid_hash(e.workspace_id) & %d = %d",
+                     passes - 1, pass);
+        DestReceiver *const receiver = CreateDestReceiver(DestTuplestore);
+        SetTuplestoreDestReceiverParams(receiver, store, CurrentMemoryContext, true, nullptr, nullptr);
+        workspaces += execute(scan_statement(b, has_zones, condition), b, receiver);
+        receiver->rDestroy(receiver);
+    }
+    AtEOXact_GUC(true, guc_level);
+
+    auto *const relation = static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
+    relation->md.name = pstrdup("summary");
+    relation->md.reliddesc = InvalidOid;
+    relation->md.tupdesc = summary_description();
+    relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+    relation->md.enrtuples = static_cast<double>(workspaces);
+    relation->reldata = store;
+    if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
+        elog(ERROR, "SPI could not register the summary");
+    return workspaces;
+}
+
+// A rollup table: its key, its values, and where they come from in "summary".
+struct rollup {
+    const char *table;
+    const char *bucket_column;
+    const char *other_keys; // ", column" after workspace_id and the bucket, or ""
+    const char *values;     // columns of table and source alike
+    const char *source;     // FROM item over "summary AS s"
+    const char *source_keys;
+};
+
+constexpr rollup daily_rollups[] = {
+    {"analytics.daily_metrics", "metric_date", "",
+     "total_events, events_by_type, active_users, total_sessions, avg_session_duration_seconds, bounce_rate,"
+     " total_runs, successful_runs, failed_runs, cancelled_runs, avg_runtime_seconds, median_runtime_seconds,"
+     " p95_runtime_seconds, p99_runtime_seconds, total_credits_consumed, avg_credits_per_run, "
+     "credits_by_model,"
+     " total_cost, cost_by_model, currency, unique_agents_run, top_agents, total_errors, error_rate,"
+     " errors_by_type, ignored_values",
+     "LATERAL (SELECT (s.result).*) AS v", ""},
+    {"analytics.agent_performance", "metric_date", ", agent_id",
+     "total_runs, successful_runs, failed_runs, cancelled_runs, avg_runtime_seconds, min_runtime_seconds,"
+     " max_runtime_seconds, p50_runtime_seconds, p75_runtime_seconds, p95_runtime_seconds, "
+     "p99_runtime_seconds,"
+     " total_credits, avg_credits_per_run, total_cost, total_tokens_used, avg_tokens_per_run, unique_users,"
+     " avg_user_rating, total_feedback_count, error_types, common_failure_reasons",
+     "LATERAL unnest((s.result).agents) AS v", ", v.agent_id"},
+    {"analytics.daily_event_counts", "metric_date", ", event_type, event_name", "events, unique_users",
+     "LATERAL unnest((s.result).event_counts) AS v", ", v.event_type, v.event_name"},
+};
+
+constexpr rollup hourly_rollups[] = {
+    {"analytics.hourly_metrics", "metric_hour", "",
+     "active_users, total_runs, successful_runs, failed_runs, total_credits, avg_response_time_ms,"
+     " p95_response_time_ms",
+     "LATERAL (SELECT (s.result).*, (s.result).total_credits_consumed AS total_credits) AS v", ""},
+};
+
+void append_columns(StringInfo sql, const char *prefix, const char *columns)
+{
+    for (const char *at = columns; *at != '\0';) {
+        std::size_t const length = strcspn(at, ",");
+        appendStringInfo(sql, "%s%s%.*s", at == columns ? "" : ", ", prefix, static_cast<int>(length), at);
+        at += length;
+        at += strspn(at, ", ");
+    }
+}
+
+// Rows whose workspace or agent or name is no longer in the bucket go.
+void delete_vanished(const rollup &r, const bucket &b)
+{
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfo(&sql,
+                     "DELETE FROM %s AS t WHERE t.%s = $1 AND ($2 IS NULL OR t.workspace_id = $2)"
+                     " AND (t.workspace_id%s) NOT IN (SELECT s.workspace_id%s FROM summary AS s",
+                     r.table, r.bucket_column, r.other_keys, r.source_keys);
+    if (r.other_keys[0] != '\0')
+        appendStringInfo(&sql, ", %s", r.source);
+    appendStringInfoString(&sql, ")");
+    execute(sql.data, b);
+}
+
+// Inserts in key order; a row is touched only when a value differs, so updated_at tells of changes.
+void upsert(const rollup &r, const bucket &b)
+{
+    bool const has_final = strcmp(r.table, "analytics.daily_event_counts") != 0;
+    StringInfoData columns, sql;
+    initStringInfo(&columns);
+    initStringInfo(&sql);
+    appendStringInfo(&columns, "%s%s", r.values, has_final ? ", is_final" : "");
+    appendStringInfo(
+        &sql,
+        "INSERT INTO %s AS t (workspace_id, %s%s, %s, created_at, updated_at) SELECT s.workspace_id, $1%s, ",
+        r.table, r.bucket_column, r.other_keys, columns.data, r.source_keys);
+    append_columns(&sql, "v.", r.values);
+    appendStringInfo(&sql,
+                     "%s, $3, $3 FROM summary AS s, %s ORDER BY s.workspace_id%s"
+                     " ON CONFLICT (workspace_id, %s%s) DO UPDATE SET (%s, updated_at) = ROW(",
+                     has_final ? ", s.is_final" : "", r.source, r.source_keys, r.bucket_column, r.other_keys,
+                     columns.data);
+    append_columns(&sql, "EXCLUDED.", columns.data);
+    appendStringInfoString(&sql, ", EXCLUDED.updated_at) WHERE (");
+    append_columns(&sql, "t.", columns.data);
+    appendStringInfoString(&sql, ") IS DISTINCT FROM (");
+    append_columns(&sql, "EXCLUDED.", columns.data);
+    appendStringInfoString(&sql, ")");
+    execute(sql.data, b);
+}
+
+template <std::size_t n>
+void replace(const rollup (&rollups)[n], const bucket &b)
+{
+    for (rollup const &r : rollups) {
+        delete_vanished(r, b);
+        upsert(r, b);
+    }
+}
+
+// The UTC day as instants.
+void set_utc_day(bucket &b, DateADT day)
+{
+    Datum const zone = PointerGetDatum(cstring_to_text("UTC"));
+    auto const midnight = [zone](DateADT d) {
+        return DatumGetTimestampTz(DirectFunctionCall2(
+            timestamp_zone, zone, DirectFunctionCall1(date_timestamp, DateADTGetDatum(d))));
+    };
+    b.first = midnight(day);
+    b.last = midnight(day + 1);
+}
+
+// A day that has begun nowhere is refused; one that has begun somewhere is done there only.
+void check_day_has_begun(bucket &b)
+{
+    bool begun = b.first <= b.now;
+    if (!begun)
+        b.last = b.first = b.now; // nothing of the workspaces that keep UTC
+    if (has_time_zones(b)) {
+        StringInfoData sql;
+        initStringInfo(&sql);
+        appendStringInfo(&sql, "SELECT FROM (%s) AS b WHERE b.day_start < 'infinity' LIMIT 1", day_bounds);
+        begun = execute(sql.data, b) > 0 || (begun && b.all_workspaces);
+    }
+    if (!begun)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("cannot aggregate a day that has not begun"),
+                        errdetail("It is later than the workspace's own today: %s.",
+                                  DatumGetCString(DirectFunctionCall1(date_out, b.key))),
+                        errhint("Aggregate days up to today; today itself is provisional.")));
+}
+
+Datum required_argument(FunctionCallInfo fcinfo, const char *name)
+{
+    if (PG_ARGISNULL(0))
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", name)));
+    return PG_GETARG_DATUM(0);
+}
+
+bucket make_bucket(FunctionCallInfo fcinfo, bool is_day)
+{
+    bucket b;
+    memset(&b, 0, sizeof b);
+    b.is_day = is_day;
+    b.key = required_argument(fcinfo, is_day ? "target_date" : "target_hour");
+    b.all_workspaces = PG_ARGISNULL(1);
+    b.workspace = b.all_workspaces ? Datum{0} : PG_GETARG_DATUM(1);
+    b.now = GetCurrentTransactionStartTimestamp();
+    return b;
+}
+
+} // namespace
+
+SHADOW_FUNCTION(shadow_aggregate_daily)
+{
+    bucket b = make_bucket(fcinfo, true);
+    DateADT const day = DatumGetDateADT(b.key);
+    if (DATE_NOT_FINITE(day) || DATE_NOT_FINITE(day + 1))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("target_date must be finite"),
+                        errhint("Aggregate one day at a time.")));
+    set_utc_day(b, day);
+    SPI_connect();
+    lock_workspaces(b);
+    check_day_has_begun(b);
+    std::uint64_t const workspaces = scan_events(b);
+    replace(daily_rollups, b);
+    SPI_finish();
+    PG_RETURN_INT64(static_cast<int64>(workspaces));
+}
+
+SHADOW_FUNCTION(shadow_aggregate_hourly)
+{
+    bucket b = make_bucket(fcinfo, false);
+    TimestampTz const at = DatumGetTimestampTz(b.key);
+    if (TIMESTAMP_NOT_FINITE(at))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("target_hour must be finite"),
+                        errhint("Aggregate one hour at a time.")));
+    TimestampTz const rest = at % USECS_PER_HOUR;
+    b.first = at - (rest < 0 ? rest + USECS_PER_HOUR : rest);
+    b.last = b.first + USECS_PER_HOUR;
+    b.key = TimestampTzGetDatum(b.first);
+    if (b.first > b.now)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("cannot aggregate an hour that has not begun"),
+                        errdetail("It starts at %s.", timestamptz_to_str(b.first)),
+                        errhint("Aggregate hours up to the running one, which is provisional.")));
+    SPI_connect();
+    lock_workspaces(b);
+    std::uint64_t const workspaces = scan_events(b);
+    replace(hourly_rollups, b);
+    SPI_finish();
+    PG_RETURN_INT64(static_cast<int64>(workspaces));
+}
