@@ -1,0 +1,47 @@
+-- What ./quickstart shows at its end: the busiest workspace's last days, its agents, its errors.
+\pset footer off
+\pset null '-'
+SET TimeZone = 'UTC';
+
+-- The demo has names; a database of loaded events has ids only.
+SELECT to_regclass('public.workspaces') IS NOT NULL AS has_names \gset
+\if :has_names
+CREATE TEMP VIEW workspace_name AS SELECT workspace_id, name FROM public.workspaces;
+CREATE TEMP VIEW agent_name AS SELECT agent_id, name FROM public.agents;
+\else
+CREATE TEMP VIEW workspace_name AS SELECT DISTINCT workspace_id, workspace_id::text AS name FROM analytics.daily_metrics;
+CREATE TEMP VIEW agent_name AS SELECT DISTINCT agent_id, agent_id::text AS name FROM analytics.agent_performance;
+\endif
+
+SELECT w.workspace_id, w.name AS workspace, max(d.metric_date) AS last_day
+FROM analytics.daily_metrics AS d JOIN workspace_name AS w USING (workspace_id)
+GROUP BY 1, 2 ORDER BY sum(d.total_events) DESC, 1 LIMIT 1 \gset
+
+\echo
+\echo :workspace: the last days (analytics.daily_metrics)
+SELECT to_char(metric_date, 'Dy DD Mon') AS day, total_events AS events, active_users AS users,
+       total_sessions AS sessions, total_runs AS runs, success_rate AS "success %",
+       median_runtime_seconds AS "p50 s", p95_runtime_seconds AS "p95 s",
+       round(total_credits_consumed, 1) AS credits, error_rate AS "errors %", is_final AS final
+FROM analytics.daily_metrics
+WHERE workspace_id = :'workspace_id' AND metric_date > :'last_day'::date - 10
+ORDER BY metric_date;
+
+SELECT metric_date AS busiest_day, to_char(metric_date, 'Dy DD Mon') AS busiest_label
+FROM analytics.agent_performance
+WHERE workspace_id = :'workspace_id' AND metric_date > :'last_day'::date - 10
+GROUP BY metric_date ORDER BY sum(total_runs) DESC, metric_date LIMIT 1 \gset
+
+\echo :workspace: its agents on :busiest_label, the busiest of them (analytics.agent_performance)
+SELECT coalesce(n.name, p.agent_id::text) AS agent, p.total_runs AS runs, p.success_rate AS "success %",
+       p.unique_users AS users, p.p50_runtime_seconds AS "p50 s", p.p95_runtime_seconds AS "p95 s",
+       round(p.total_credits, 1) AS credits, p.avg_user_rating AS rating
+FROM analytics.agent_performance AS p LEFT JOIN agent_name AS n USING (agent_id)
+WHERE p.workspace_id = :'workspace_id' AND p.metric_date = :'busiest_day'
+ORDER BY p.total_runs DESC, p.agent_id LIMIT 10;
+
+\echo :workspace: errors of the last days by type (analytics.daily_metrics.errors_by_type)
+SELECT e.key AS error_type, sum(e.value::bigint) AS errors, max(d.metric_date) AS last_seen
+FROM analytics.daily_metrics AS d, jsonb_each_text(d.errors_by_type) AS e
+WHERE d.workspace_id = :'workspace_id' AND d.metric_date > :'last_day'::date - 10
+GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10;

@@ -1,0 +1,47 @@
+#include "core/event_rules.hpp"
+
+#include "core/error.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace shadow
+{
+
+bool is_event_type(std::string_view name) noexcept
+{
+    return std::find(std::begin(event_types), std::end(event_types), name) != std::end(event_types);
+}
+
+void refuse_event_type(std::string_view value)
+{
+    std::string types;
+    for (auto const type : event_types)
+        types.append(types.empty() ? "" : ", ").append(type);
+    throw error(errc::invalid_argument, "unknown event_type", "The value is \"" + std::string(value) + "\".",
+                "Event types are: " + types + ". For others use custom and event_name.");
+}
+
+void refuse_metadata_kind(std::string_view kind)
+{
+    throw error(errc::invalid_argument, "metadata must be a JSON object",
+                "The value is " + std::string(kind) + ".", "Wrap it: {\"value\": ...}.");
+}
+
+void refuse_metadata_size(std::size_t bytes)
+{
+    throw error(errc::limit_exceeded, "metadata is too long",
+                "It has " + std::to_string(bytes) + " bytes, the limit is " + std::to_string(metadata_bytes) +
+                    ".",
+                "Keep large documents in a table of your own and store their key.");
+}
+
+void refuse_time(std::string_view value)
+{
+    throw error(errc::invalid_argument, "created_at is out of range",
+                "The value is " + std::string(value) + ".",
+                "Events may be dated from 2000-01-01 to one day ahead; only the owner of the table may store "
+                "others, and nobody an infinite time.");
+}
+
+} // namespace shadow
