@@ -122,9 +122,10 @@ span<credit_price> read_prices(Datum array, MemoryContext context)
     bool *nulls;
     int n;
     deconstruct_array(prices, ARR_ELEMTYPE(prices), -1, false, TYPALIGN_DOUBLE, &elements, &nulls, &n);
-    span<credit_price> result{static_cast<credit_price *>(MemoryContextAllocHuge(
-                                  context, static_cast<Size>(Max(n, 1)) * sizeof(credit_price))),
-                              0};
+    // palloc aligns to 8 bytes, an int128 wants 16.
+    void *const space =
+        MemoryContextAllocHuge(context, static_cast<Size>(n) * sizeof(credit_price) + alignof(credit_price));
+    span<credit_price> result{reinterpret_cast<credit_price *>(TYPEALIGN(alignof(credit_price), space)), 0};
     for (int i = 0; i < n; ++i)
         if (!nulls[i])
             result.data[result.size++] = read_price(elements[i], context);
