@@ -51,8 +51,15 @@ inline constexpr setting settings[] = {
                    "what a bounced session is: one with at most one event (single_event), or one that is not "
                    "engaged as GA4 defines it (engaged)"),
     plain_setting("currency", setting_type::currency, "USD", "currency of costs and prices, ISO 4217"),
+    integer_setting("event_max_age_days", "7", 1, 3650,
+                    "how many days old an event may be when a role under row security inserts it"),
+    integer_setting("event_max_future_minutes", "5", 0, 1440,
+                    "how many minutes ahead of the server's clock such an event may be"),
     integer_setting("partitions_ahead_days", "7", 1, 366,
                     "for how many days after today partitions of user_activity are made ahead"),
+    choice_setting("raw_events_visible_to", "self", "self, roles, members",
+                   "who reads a workspace's raw events beside the user himself: nobody (self), its manager "
+                   "roles (roles; analytics.membership.manager_roles) or all its members"),
     integer_setting("rollup_memory_mb", "256", 16, 65536,
                     "memory in MB beyond which a day is aggregated in several passes"),
     integer_setting(

@@ -10,3 +10,31 @@
 #if PG_VERSION_NUM >= 160000
 #define pg_class_ownercheck(relation, role) object_ownercheck(RelationRelationId, relation, role)
 #endif
+extern "C" {
+#include "catalog/pg_namespace.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+}
+
+namespace shadow::pg
+{
+
+inline LocalTransactionId local_transaction_id()
+{
+#if PG_VERSION_NUM >= 170000
+    return MyProc->vxid.lxid;
+#else
+    return MyProc->lxid;
+#endif
+}
+
+inline bool may_use_schema(Oid schema, Oid user)
+{
+#if PG_VERSION_NUM >= 160000
+    return object_aclcheck(NamespaceRelationId, schema, user, ACL_USAGE) == ACLCHECK_OK;
+#else
+    return pg_namespace_aclcheck(schema, user, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+} // namespace shadow::pg

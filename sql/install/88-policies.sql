@@ -1,0 +1,59 @@
+-- Who sees which rows: every policy of the extension. Rules for a new table:
+--   * ENABLE ROW LEVEL SECURITY beside its CREATE TABLE, policies here, privileges in role_grants().
+--   * No TO clause: roles need not exist when the extension is created. What a role may do at all is a matter
+--     of privileges; which rows, of these policies. Owner and service role bypass them.
+--   * One permissive policy per command; no sub-select: compare with the functions below, which are cached.
+--   * Rows of a tenant:  USING (workspace_id = ANY (analytics.workspace_ids()))
+--   * Rows of nobody:    FOR SELECT USING (false), so that the intention is visible
+--   * Materialized views know no row security: grant them to nobody and read them through a view
+--     WITH (security_barrier) AS SELECT … WHERE workspace_id = ANY (analytics.workspace_ids())
+-- Partitions have a policy of their own kind, see 63-partitions.sql.
+
+CREATE POLICY member_reads ON analytics.daily_metrics FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.daily_metrics IS
+    'members read their workspaces';
+CREATE POLICY member_reads ON analytics.hourly_metrics FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.hourly_metrics IS
+    'members read their workspaces';
+CREATE POLICY member_reads ON analytics.agent_performance FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.agent_performance IS
+    'members read their workspaces';
+CREATE POLICY member_reads ON analytics.daily_event_counts FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.daily_event_counts IS
+    'members read their workspaces';
+
+CREATE POLICY member_reads ON analytics.workspace_settings FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.workspace_settings IS
+    'members read their workspaces';
+
+CREATE POLICY member_reads ON analytics.credit_prices FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.credit_prices IS
+    'members read their workspaces'' own prices';
+
+CREATE POLICY user_reads ON analytics.user_activity FOR SELECT
+    USING (user_id = analytics.current_user_id() OR workspace_id = ANY (analytics.raw_event_workspace_ids()));
+COMMENT ON POLICY user_reads ON analytics.user_activity IS
+    'users read their own events, and others'' where the setting raw_events_visible_to says so';
+CREATE POLICY user_inserts ON analytics.user_activity FOR INSERT
+    WITH CHECK (user_id = analytics.current_user_id()
+                AND (workspace_id = '00000000-0000-0000-0000-000000000000'
+                     OR workspace_id = ANY (analytics.workspace_ids()))
+                AND created_at BETWEEN analytics.earliest_event_time() AND analytics.latest_event_time());
+COMMENT ON POLICY user_inserts ON analytics.user_activity IS
+    'users insert their own events, in their workspaces or none, dated within the limits of the settings';
+
+CREATE POLICY no_access ON analytics.settings FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.settings IS
+    'for the owner and the service role only';
+CREATE POLICY no_access ON analytics.membership FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.membership IS
+    'for the owner only';
+CREATE POLICY no_access ON analytics.access_roles FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.access_roles IS
+    'for the owner only';

@@ -1,0 +1,48 @@
+#include "pg/statement.hpp"
+
+extern "C" {
+#include "storage/proc.h"
+}
+
+namespace shadow::pg
+{
+
+static std::uint64_t aborted_subtransactions = 0;
+
+static void count_abort(SubXactEvent event, SubTransactionId, SubTransactionId, void *)
+{
+    if (event == SUBXACT_EVENT_ABORT_SUB)
+        ++aborted_subtransactions;
+}
+
+bool current_statement(statement_key &out)
+{
+    static bool is_registered = false;
+    if (!is_registered) {
+        RegisterSubXactCallback(count_abort, nullptr);
+        is_registered = true;
+    }
+    if (!ActiveSnapshotSet())
+        return false;
+    Snapshot const snapshot = GetActiveSnapshot();
+    out = {
+        GetUserId(),     local_transaction_id(), aborted_subtransactions, snapshot->snapXactCompletionCount,
+        snapshot->xmin,  snapshot->xmax,         snapshot->xcnt,          snapshot->subxcnt,
+        snapshot->curcid};
+    return true;
+}
+
+user_switch become(Oid user, int flags)
+{
+    user_switch caller;
+    GetUserIdAndSecContext(&caller.user, &caller.security);
+    SetUserIdAndSecContext(user, caller.security | flags);
+    return caller;
+}
+
+void become_caller(const user_switch &caller)
+{
+    SetUserIdAndSecContext(caller.user, caller.security);
+}
+
+} // namespace shadow::pg
