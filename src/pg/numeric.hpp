@@ -71,6 +71,13 @@ public:
     int digit_count() const noexcept { return digit_count_; }
     int digit(int i) const noexcept { return load(digits_ + 2 * i); }
 
+    // Decimal places before and after the point that are enough to hold the value exactly.
+    int integer_places() const noexcept;
+    int fraction_places() const noexcept
+    {
+        return digit_count_ > 0 && digit_count_ - 1 > weight_ ? 4 * (digit_count_ - 1 - weight_) : 0;
+    }
+
     // Decimals that the value needs; at least 0. The last digit of a stored numeric is never zero.
     int needed_scale() const noexcept;
 
@@ -123,6 +130,12 @@ constexpr int decimal_length(int digit) noexcept
 }
 
 } // namespace detail
+
+// Negative for values below 0.1: minus the zeros after the point.
+inline int numeric_view::integer_places() const noexcept
+{
+    return digit_count_ == 0 ? 0 : 4 * weight_ + detail::decimal_length(digit(0));
+}
 
 inline int numeric_view::needed_scale() const noexcept
 {
@@ -189,6 +202,37 @@ bool numeric_view::scaled(int scale, Signed &out) const noexcept
     }
     out = is_negative() ? -static_cast<Signed>(sum) : static_cast<Signed>(sum);
     return true;
+}
+
+// Three-way comparison in numeric's own order: -infinity, the finite, infinity, NaN (equal to itself).
+inline int compare(const numeric_view &left, const numeric_view &right) noexcept
+{
+    auto const place = [](const numeric_view &v) {
+        switch (v.kind()) {
+        case numeric_kind::negative_infinity:
+            return -2;
+        case numeric_kind::positive_infinity:
+            return 2;
+        case numeric_kind::nan:
+            return 3;
+        default:
+            return v.digit_count() == 0 ? 0 : v.is_negative() ? -1 : 1;
+        }
+    };
+    int const sign = place(left);
+    if (sign != place(right))
+        return sign < place(right) ? -1 : 1;
+    if (sign != 1 && sign != -1)
+        return 0;
+    if (left.weight() != right.weight())
+        return left.weight() < right.weight() ? -sign : sign;
+    int const common = left.digit_count() < right.digit_count() ? left.digit_count() : right.digit_count();
+    for (int i = 0; i < common; ++i)
+        if (left.digit(i) != right.digit(i))
+            return left.digit(i) < right.digit(i) ? -sign : sign;
+    if (left.digit_count() == right.digit_count())
+        return 0;
+    return left.digit_count() < right.digit_count() ? -sign : sign;
 }
 
 inline bool to_scaled_int128(Numeric value, int scale, int128 &out) noexcept
