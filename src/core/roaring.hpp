@@ -177,7 +177,8 @@ public:
     std::uint32_t base() const noexcept { return std::uint32_t{key_} << 16; }
     container_kind kind() const noexcept { return kind_; }
     std::uint32_t cardinality() const noexcept { return cardinality_; } // as its header says
-    std::uint32_t runs() const noexcept { return runs_; }               // 0 unless a list of runs
+    bool is_full() const noexcept { return cardinality_ == chunk_size; }
+    std::uint32_t runs() const noexcept { return runs_; } // 0 unless a list of runs
     const std::uint8_t *payload() const noexcept { return payload_; }
     std::size_t payload_size() const noexcept;
 
@@ -250,6 +251,22 @@ private:
     std::uint32_t runs_ = 0;
     std::uint16_t key_ = 0;
     container_kind kind_ = container_kind::array;
+};
+
+// Elements of one chunk, as much as two arrays can hold.
+struct low_values {
+    std::uint16_t values[2 * array_limit];
+    std::uint32_t count = 0;
+
+    low_values() = default;
+    explicit low_values(const container &array) noexcept : count(array.cardinality())
+    {
+        for (std::uint32_t i = 0; i < count; ++i)
+            values[i] = array.array_at(i);
+    }
+    void push(std::uint16_t low) noexcept { values[count++] = low; }
+    const std::uint16_t *begin() const noexcept { return values; }
+    const std::uint16_t *end() const noexcept { return values + count; }
 };
 
 // Number of elements that both have.

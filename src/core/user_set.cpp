@@ -14,6 +14,7 @@ using roaring::container_kind;
 using roaring::high_half;
 using roaring::load;
 using roaring::low_half;
+using roaring::low_values;
 using roaring::run;
 using roaring::writer;
 
@@ -229,22 +230,6 @@ void write_stored(const writer &set, std::uint8_t *out) noexcept
 namespace
 {
 
-// Elements of one chunk, as much as two arrays can hold.
-struct lows {
-    std::uint16_t values[2 * roaring::array_limit];
-    std::uint32_t count = 0;
-
-    lows() = default;
-    explicit lows(const container &array) noexcept : count(array.cardinality())
-    {
-        for (std::uint32_t i = 0; i < count; ++i)
-            values[i] = array.array_at(i);
-    }
-    void push(std::uint16_t low) noexcept { values[count++] = low; }
-    const std::uint16_t *begin() const noexcept { return values; }
-    const std::uint16_t *end() const noexcept { return values + count; }
-};
-
 std::string in_container(const container &c)
 {
     return " in the container of key " + std::to_string(c.key()) + ".";
@@ -252,7 +237,7 @@ std::string in_container(const container &c)
 
 void decode_array(const container &c, writer &out)
 {
-    lows const array(c);
+    low_values const array(c);
     for (std::uint32_t i = 1; i < array.count; ++i)
         if (array.values[i] <= array.values[i - 1])
             damaged("The elements do not ascend" + in_container(c));
@@ -308,63 +293,6 @@ void decode_portable(const std::uint8_t *bytes, std::size_t size, writer &out, i
     }
 }
 
-// The number of leading values with the key of the first.
-static std::size_t same_key(const std::uint32_t *values, std::size_t count) noexcept
-{
-    std::uint32_t const last_of_chunk = values[0] | 0xffff;
-    return static_cast<std::size_t>(std::upper_bound(values, values + count, last_of_chunk) - values);
-}
-
-void write_sorted_values(const std::uint32_t *values, std::size_t count, writer &out,
-                         interrupt_check interrupted)
-{
-    interrupt_poll const poll(interrupted);
-    for (std::size_t n = 0; count > 0; values += n, count -= n) {
-        poll.now();
-        n = same_key(values, count);
-        if (n <= roaring::array_limit) {
-            lows array;
-            for (std::size_t i = 0; i < n; ++i)
-                array.push(low_half(values[i]));
-            out.append_array(high_half(values[0]), array.values, array.count);
-        } else {
-            bitset bits;
-            bits.clear();
-            for (std::size_t i = 0; i < n; ++i)
-                bits.set(low_half(values[i]));
-            out.append_bitset(high_half(values[0]), bits);
-        }
-    }
-}
-
-void write_sorted_ranges(const value_range *ranges, std::size_t count, writer &out,
-                         interrupt_check interrupted)
-{
-    interrupt_poll const poll(interrupted);
-    std::pmr::vector<run> runs(out.memory());
-    std::uint16_t key = 0;
-    auto const flush = [&] {
-        poll.now();
-        out.append_runs(key, runs.data(), static_cast<std::uint32_t>(runs.size()));
-        runs.clear();
-    };
-    for (std::size_t i = 0; i < count; ++i) {
-        std::uint32_t first = ranges[i].first;
-        std::uint32_t const last = ranges[i].last;
-        for (;; ++first) {
-            if (high_half(first) != key)
-                flush();
-            key = high_half(first);
-            std::uint32_t const end = std::min(last, first | 0xffff);
-            runs.push_back({low_half(first), low_half(end)});
-            if (end == last)
-                break;
-            first = end;
-        }
-    }
-    flush();
-}
-
 // ---- Algebra
 // --------------------------------------------------------------------------------------------------
 
@@ -376,19 +304,14 @@ bool both_arrays(const container &a, const container &b) noexcept
     return a.kind() == container_kind::array && b.kind() == container_kind::array;
 }
 
-bool is_full(const container &c) noexcept
-{
-    return c.cardinality() == chunk_size;
-}
-
 void unite_pair(const container &a, const container &b, writer &out)
 {
-    if (is_full(a) || is_full(b))
-        return out.append(is_full(a) ? a : b);
+    if (a.is_full() || b.is_full())
+        return out.append(a.is_full() ? a : b);
     if (both_arrays(a, b)) {
-        lows const x(a);
-        lows const y(b);
-        lows all;
+        low_values const x(a);
+        low_values const y(b);
+        low_values all;
         all.count = static_cast<std::uint32_t>(
             std::set_union(x.begin(), x.end(), y.begin(), y.end(), all.values) - all.values);
         return out.append_array(a.key(), all.values, all.count);
@@ -402,7 +325,7 @@ void unite_pair(const container &a, const container &b, writer &out)
 // The elements of an array whose presence in the other container is as wanted.
 void filter_array(const container &array, const container &other, bool wanted, writer &out)
 {
-    lows kept;
+    low_values kept;
     array.for_each([&](std::uint16_t low) {
         if (other.contains(low) == wanted)
             kept.push(low);
@@ -412,8 +335,8 @@ void filter_array(const container &array, const container &other, bool wanted, w
 
 void intersect_pair(const container &a, const container &b, writer &out)
 {
-    if (is_full(a) || is_full(b))
-        return out.append(is_full(a) ? b : a);
+    if (a.is_full() || b.is_full())
+        return out.append(a.is_full() ? b : a);
     if (a.kind() == container_kind::array && (!both_arrays(a, b) || a.cardinality() <= b.cardinality()))
         return filter_array(a, b, true, out);
     if (b.kind() == container_kind::array)
@@ -642,437 +565,6 @@ int compare(const user_set_view &a, const user_set_view &b, interrupt_check inte
             return order;
     }
     return (a.container_count() > shared) - (b.container_count() > shared);
-}
-
-// ---- Text
-// -----------------------------------------------------------------------------------------------------
-
-static constexpr const char element_hint[] = "Elements are integers from 0 to 4294967295.";
-
-std::uint32_t user_set_element(std::int64_t value)
-{
-    if (value < 0 || value > std::int64_t{0xffffffff})
-        throw error(errc::out_of_range, "element out of range for type user_set",
-                    "The value is " + std::to_string(value) + ".", element_hint);
-    return static_cast<std::uint32_t>(value);
-}
-
-static std::size_t digits(std::uint32_t value) noexcept
-{
-    std::size_t n = 1;
-    for (; value >= 10; value /= 10)
-        ++n;
-    return n;
-}
-
-static char *write_number(std::uint32_t value, char *out) noexcept
-{
-    std::size_t const n = digits(value);
-    for (std::size_t i = n; i-- > 0; value /= 10)
-        out[i] = static_cast<char>('0' + value % 10);
-    return out + n;
-}
-
-// Two consecutive elements, "5,6", are as long as the range "5-6".
-std::size_t text_size(const user_set_view &set, interrupt_check interrupted)
-{
-    std::size_t size = 0;
-    set.for_each_range(
-        [&size](std::uint32_t first, std::uint32_t last) {
-            size += 1 + digits(first) + (last > first ? 1 + digits(last) : 0);
-        },
-        interrupted);
-    return size + (size == 0 ? 2 : 1); // a separator fewer, two braces
-}
-
-char *write_text(const user_set_view &set, char *out, interrupt_check interrupted)
-{
-    char separator = '{';
-    set.for_each_range(
-        [&](std::uint32_t first, std::uint32_t last) {
-            *out++ = separator;
-            separator = ',';
-            out = write_number(first, out);
-            if (last > first) {
-                *out++ = last - first > 1 ? '-' : ',';
-                out = write_number(last, out);
-            }
-        },
-        interrupted);
-    if (separator == '{')
-        *out++ = separator;
-    *out++ = '}';
-    return out;
-}
-
-namespace
-{
-
-class text_reader
-{
-public:
-    explicit text_reader(std::string_view text) noexcept : text_(text) {}
-
-    [[noreturn]] void fail(const char *expected) const
-    {
-        throw error(errc::invalid_text, "invalid input syntax for type user_set",
-                    std::string("Expected ") + expected + " at character " + std::to_string(position_ + 1) +
-                        (position_ == text_.size() ? ", where the text ends." : "."),
-                    "A set is written like {1,2,5-9}; the empty set is {}.");
-    }
-    bool take(char wanted) noexcept
-    {
-        skip_blanks();
-        bool const found = position_ < text_.size() && text_[position_] == wanted;
-        position_ += found ? 1 : 0;
-        return found;
-    }
-    std::uint32_t number()
-    {
-        skip_blanks();
-        std::size_t const start = position_;
-        bool const negative = position_ < text_.size() && text_[position_] == '-';
-        position_ += negative ? 1 : 0;
-        std::size_t const first_digit = position_;
-        std::uint64_t value = 0;
-        for (; position_ < text_.size() && is_digit(text_[position_]); ++position_)
-            value =
-                std::min<std::uint64_t>(10 * value + static_cast<unsigned>(text_[position_] - '0'), limit);
-        if (position_ == first_digit) {
-            position_ = start;
-            fail("a number");
-        }
-        if (negative || value == limit)
-            throw error(errc::out_of_range, "element out of range for type user_set",
-                        "The number at character " + std::to_string(start + 1) +
-                            (negative ? " is negative." : " is too large."),
-                        element_hint);
-        return static_cast<std::uint32_t>(value);
-    }
-    void end()
-    {
-        skip_blanks();
-        if (position_ != text_.size())
-            fail("the end");
-    }
-
-private:
-    static constexpr std::uint64_t limit = std::uint64_t{1} << 32;
-    static bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
-    void skip_blanks() noexcept
-    {
-        while (position_ < text_.size() &&
-               std::string_view(" \t\n\r\v\f").find(text_[position_]) != std::string_view::npos)
-            ++position_;
-    }
-
-    std::string_view text_;
-    std::size_t position_ = 0;
-};
-
-// Sorts the ranges and joins those that overlap or touch.
-void normalise(std::pmr::vector<value_range> &ranges, interrupt_check interrupted)
-{
-    interrupt_poll poll(interrupted);
-    std::sort(ranges.begin(), ranges.end(), [&poll](value_range a, value_range b) {
-        poll();
-        return a.first < b.first;
-    });
-    std::size_t kept = 0;
-    for (std::size_t i = 1; i < ranges.size(); ++i) {
-        if (ranges[i].first <= ranges[kept].last || ranges[i].first == ranges[kept].last + 1)
-            ranges[kept].last = std::max(ranges[kept].last, ranges[i].last);
-        else
-            ranges[++kept] = ranges[i];
-    }
-    ranges.resize(kept + 1);
-}
-
-// What is read in ascending order stays joined on the way; false says that normalise() must follow.
-bool append_range(std::pmr::vector<value_range> &ranges, value_range r)
-{
-    if (ranges.empty()) {
-        ranges.push_back(r);
-        return true;
-    }
-    value_range &back = ranges.back();
-    if (r.first >= back.first && r.first <= back.last + std::uint64_t{1}) {
-        back.last = std::max(back.last, r.last);
-        return true;
-    }
-    bool const ascending = r.first > back.last;
-    ranges.push_back(r);
-    return ascending;
-}
-
-} // namespace
-
-void parse_user_set(std::string_view text, writer &out, interrupt_check interrupted)
-{
-    interrupt_poll poll(interrupted);
-    std::pmr::vector<value_range> ranges(out.memory());
-    bool ascending = true;
-    text_reader in(text);
-    if (!in.take('{'))
-        in.fail("\"{\"");
-    if (!in.take('}')) {
-        do {
-            poll();
-            std::uint32_t const first = in.number();
-            std::uint32_t const last = in.take('-') ? in.number() : first;
-            if (last < first)
-                throw error(errc::invalid_text, "invalid input syntax for type user_set",
-                            "The range " + std::to_string(first) + "-" + std::to_string(last) +
-                                " ends before it starts.",
-                            "Write the smaller bound first.");
-            ascending = append_range(ranges, {first, last}) && ascending;
-        } while (in.take(','));
-        if (!in.take('}'))
-            in.fail("\",\" or \"}\"");
-    }
-    in.end();
-    if (!ascending)
-        normalise(ranges, interrupted);
-    write_sorted_ranges(ranges.data(), ranges.size(), out, interrupted);
-}
-
-// ---- Building
-// -------------------------------------------------------------------------------------------------
-
-// A batch costs one pass over the chunks, so it grows with their number.
-static constexpr std::size_t smallest_batch = 4096;
-static constexpr std::size_t largest_batch = 65536;
-
-user_set_builder::~user_set_builder()
-{
-    for (chunk &c : chunks_)
-        replace(c, nullptr, 0);
-}
-
-std::uint8_t *user_set_builder::allocate(std::size_t bytes)
-{
-    return static_cast<std::uint8_t *>(memory_->allocate(bytes, alignof(std::uint64_t)));
-}
-
-void user_set_builder::replace(chunk &c, std::uint8_t *data, std::size_t bytes) noexcept
-{
-    if (c.data != nullptr)
-        memory_->deallocate(c.data, c.capacity, alignof(std::uint64_t));
-    c.data = data;
-    c.capacity = static_cast<std::uint32_t>(bytes);
-}
-
-std::size_t user_set_builder::find(std::uint16_t key) const noexcept
-{
-    auto const at = std::lower_bound(chunks_.begin(), chunks_.end(), key,
-                                     [](const chunk &c, std::uint16_t wanted) { return c.key < wanted; });
-    return at != chunks_.end() && at->key == key ? static_cast<std::size_t>(at - chunks_.begin())
-                                                 : chunks_.size();
-}
-
-// Where bitsets prevail, looking one up beats sorting; elsewhere elements wait to be merged in batches.
-void user_set_builder::add_elsewhere(std::uint32_t value)
-{
-    if (bitsets_ > 0 && 2 * bitsets_ >= chunks_.size()) {
-        std::size_t const i = find(high_half(value));
-        if (i < chunks_.size() && chunks_[i].kind == container_kind::bitset) {
-            recent_ = i;
-            bits_of(chunks_[i]).set(low_half(value));
-            return;
-        }
-    }
-    if (!pending_.empty() && pending_.back() == value)
-        return;
-    pending_.push_back(value);
-    if (pending_.size() >= std::clamp(chunks_.size(), smallest_batch, largest_batch))
-        settle();
-}
-
-void user_set_builder::settle()
-{
-    if (pending_.empty())
-        return;
-    if (!std::is_sorted(pending_.begin(), pending_.end()))
-        std::sort(pending_.begin(), pending_.end());
-    pending_.erase(std::unique(pending_.begin(), pending_.end()), pending_.end());
-    const std::uint32_t *values = pending_.data();
-    std::size_t count = pending_.size();
-    insert_keys(count, [values](std::size_t i) { return high_half(values[i]); });
-    for (std::size_t n = 0; count > 0; values += n, count -= n) {
-        n = same_key(values, count);
-        recent_ = find(high_half(values[0]));
-        add_lows(chunks_[recent_], values, n);
-    }
-    pending_.clear();
-}
-
-// Makes an empty chunk for each key that has none; the keys ascend and may repeat. Merges from the back, in
-// place.
-template <typename KeyAt>
-void user_set_builder::insert_keys(std::size_t count, KeyAt key_at)
-{
-    std::size_t missing = 0;
-    std::size_t have = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-        if (i > 0 && key_at(i) == key_at(i - 1))
-            continue;
-        while (have < chunks_.size() && chunks_[have].key < key_at(i))
-            ++have;
-        missing += have == chunks_.size() || chunks_[have].key != key_at(i) ? 1 : 0;
-    }
-    recent_ = 0;
-    std::size_t old = chunks_.size();
-    chunks_.resize(old + missing);
-    while (missing > 0) {
-        std::uint16_t const key = key_at(count - 1);
-        if (old > 0 && chunks_[old - 1].key > key) {
-            chunks_[old + missing - 1] = chunks_[old - 1];
-            --old;
-            continue;
-        }
-        if (old == 0 || chunks_[old - 1].key != key) {
-            chunks_[old + missing - 1] = chunk{nullptr, 0, 0, 0, key, container_kind::array};
-            --missing;
-        }
-        while (count > 0 && key_at(count - 1) == key)
-            --count;
-    }
-}
-
-void user_set_builder::become_bitset(chunk &c)
-{
-    if (c.kind == container_kind::bitset)
-        return;
-    auto *const bits = new (allocate(bitset_bytes)) bitset;
-    bits->clear();
-    if (c.kind == container_kind::run)
-        runs_of(c).add_to(*bits);
-    else
-        for (std::uint32_t i = 0; i < c.cardinality; ++i)
-            bits->set(array_of(c)[i]);
-    replace(c, reinterpret_cast<std::uint8_t *>(bits), bitset_bytes);
-    c.kind = container_kind::bitset;
-    ++bitsets_;
-}
-
-void user_set_builder::add_lows(chunk &c, const std::uint32_t *values, std::size_t count)
-{
-    if (c.kind == container_kind::array && count <= roaring::array_limit) {
-        lows more;
-        for (std::size_t i = 0; i < count; ++i)
-            more.push(low_half(values[i]));
-        return merge_array(c, more.values, more.count);
-    }
-    if (c.kind == container_kind::run && is_full(runs_of(c)))
-        return;
-    become_bitset(c);
-    for (std::size_t i = 0; i < count; ++i)
-        bits_of(c).set(low_half(values[i]));
-}
-
-void user_set_builder::merge_array(chunk &c, const std::uint16_t *sorted, std::uint32_t count)
-{
-    lows all;
-    const std::uint16_t *const old = array_of(c);
-    std::uint16_t *const end = std::set_union(old, old + c.cardinality, sorted, sorted + count, all.values);
-    all.count = static_cast<std::uint32_t>(end - all.values);
-    if (all.count > roaring::array_limit) {
-        become_bitset(c);
-        for (std::uint32_t i = 0; i < count; ++i)
-            bits_of(c).set(sorted[i]);
-        return;
-    }
-    std::size_t const bytes = 2 * std::size_t{all.count};
-    if (bytes > c.capacity) {
-        std::size_t const room =
-            std::max<std::size_t>(16, std::min<std::size_t>(bitset_bytes, bytes + bytes / 2));
-        replace(c, allocate(room), room);
-    }
-    std::memcpy(c.data, all.values, bytes);
-    c.cardinality = all.count;
-}
-
-// A container taken over as it is, in place of whatever the chunk held.
-void user_set_builder::adopt(chunk &c, const container &other)
-{
-    std::size_t const bytes = other.payload_size();
-    std::uint8_t *const data = allocate(bytes);
-    if (other.kind() == container_kind::bitset)
-        other.assign_to(*new (data) bitset);
-    else if (other.kind() == container_kind::run)
-        std::memcpy(data, other.payload(), bytes);
-    else
-        for (std::uint32_t i = 0; i < other.cardinality(); ++i)
-            reinterpret_cast<std::uint16_t *>(data)[i] = other.array_at(i);
-    bitsets_ += other.kind() == container_kind::bitset ? 1 : 0;
-    bitsets_ -= c.kind == container_kind::bitset ? 1 : 0;
-    replace(c, data, bytes);
-    c.cardinality = other.cardinality();
-    c.runs = other.runs();
-    c.kind = other.kind();
-}
-
-void user_set_builder::add_container(chunk &c, const container &other)
-{
-    if (c.data == nullptr || is_full(other))
-        return adopt(c, other);
-    if (c.kind == container_kind::run && is_full(runs_of(c)))
-        return;
-    if (c.kind == container_kind::array && other.kind() == container_kind::array) {
-        lows const more(other);
-        return merge_array(c, more.values, more.count);
-    }
-    become_bitset(c);
-    other.add_to(bits_of(c));
-}
-
-void user_set_builder::add(const user_set_view &set, interrupt_check interrupted)
-{
-    interrupt_poll const poll(interrupted);
-    settle();
-    insert_keys(set.container_count(),
-                [&set](std::size_t i) { return set.container_at(static_cast<std::uint32_t>(i)).key(); });
-    std::size_t at = 0;
-    for (std::uint32_t i = 0; i < set.container_count(); ++i) {
-        poll.now();
-        container const c = set.container_at(i);
-        while (chunks_[at].key != c.key())
-            ++at;
-        add_container(chunks_[at], c);
-    }
-}
-
-void user_set_builder::add(user_set_builder &other, interrupt_check interrupted)
-{
-    writer set(memory_);
-    other.write(set, interrupted);
-    std::pmr::vector<std::uint8_t> bytes(set.portable_size(), memory_);
-    set.write_portable(bytes.data());
-    add(user_set_view::portable(bytes.data(), bytes.size()), interrupted);
-}
-
-std::uint64_t user_set_builder::cardinality()
-{
-    settle();
-    std::uint64_t total = 0;
-    for (chunk &c : chunks_)
-        total += c.kind == container_kind::bitset ? bits_of(c).count() : c.cardinality;
-    return total;
-}
-
-void user_set_builder::write(writer &out, interrupt_check interrupted)
-{
-    interrupt_poll const poll(interrupted);
-    settle();
-    for (chunk &c : chunks_) {
-        poll.now();
-        if (c.kind == container_kind::bitset)
-            out.append_bitset(c.key, bits_of(c));
-        else if (c.kind == container_kind::array)
-            out.append_array(c.key, array_of(c), c.cardinality);
-        else
-            out.append(runs_of(c));
-    }
 }
 
 } // namespace shadow

@@ -272,6 +272,10 @@ TEST(UserSetFormat, AcceptsWhatIsOnlyNotCanonical)
                             0,    1,    0, 1, 0, 3, 0, 1, 0}; // runs 1-2 and 3-4
     EXPECT_EQ(elements(decode(touching)), (values{1, 2, 3, 4}));
     EXPECT_EQ(decode(touching), encode({1, 2, 3, 4}));
+    // CRoaring keeps two runs of two elements each as runs, here an array is smaller.
+    bytes const pairs = {0x3b, 0x30, 0, 0, 1, 0, 0, 3, 0, 2, 0, 1, 0, 1, 0, 5, 0, 1, 0};
+    EXPECT_EQ(decode(pairs), encode({1, 2, 5, 6}));
+    EXPECT_EQ(decode(pairs).size(), 1 + 16 + 2 * 4U);
     bytes const single = {0x3b, 0x30, 0, 0, 1, 0, 0, 0, 0, 1, 0, 9, 0, 0, 0};
     EXPECT_EQ(decode(single), encode({9}));
     bytes const flagless = {0x3b, 0x30, 0, 0, 0, 0, 0, 0, 0, 9, 0};
