@@ -52,6 +52,11 @@ $(TEST_MODULE): $(TEST_OBJS) $(filter-out src/entry/%,$(OBJS)) test/module/expor
 test-module: $(TEST_MODULE)
 installcheck: test-module
 
+# What is too slow for every change.
+.PHONY: check-asan
+check-asan:
+	./run-tests --asan
+
 .PHONY: list-regress list-isolation
 list-regress:
 	@echo $(REGRESS)
