@@ -27,11 +27,11 @@ FROM analytics.daily_metrics
 WHERE workspace_id = :'workspace_id' AND metric_date > :'last_day'::date - 10
 ORDER BY metric_date;
 
-SELECT metric_date AS busiest_day, to_char(metric_date, 'Dy DD Mon') AS busiest_label
-FROM analytics.agent_performance
-WHERE workspace_id = :'workspace_id' AND metric_date > :'last_day'::date - 10
-GROUP BY metric_date ORDER BY sum(total_runs) DESC, metric_date LIMIT 1 \gset
-
+SELECT (SELECT metric_date FROM analytics.agent_performance
+        WHERE workspace_id = :'workspace_id' AND metric_date > :'last_day'::date - 10
+        GROUP BY metric_date ORDER BY sum(total_runs) DESC, metric_date LIMIT 1) AS busiest_day \gset
+\if :{?busiest_day}
+SELECT to_char(:'busiest_day'::date, 'Dy DD Mon') AS busiest_label \gset
 \echo :workspace: its agents on :busiest_label, the busiest of them (analytics.agent_performance)
 SELECT coalesce(n.name, p.agent_id::text) AS agent, p.total_runs AS runs, p.success_rate AS "success %",
        p.unique_users AS users, p.p50_runtime_seconds AS "p50 s", p.p95_runtime_seconds AS "p95 s",
@@ -39,6 +39,7 @@ SELECT coalesce(n.name, p.agent_id::text) AS agent, p.total_runs AS runs, p.succ
 FROM analytics.agent_performance AS p LEFT JOIN agent_name AS n USING (agent_id)
 WHERE p.workspace_id = :'workspace_id' AND p.metric_date = :'busiest_day'
 ORDER BY p.total_runs DESC, p.agent_id LIMIT 10;
+\endif
 
 \echo :workspace: errors of the last days by type (analytics.daily_metrics.errors_by_type)
 SELECT e.key AS error_type, sum(e.value::bigint) AS errors, max(d.metric_date) AS last_seen
