@@ -89,16 +89,14 @@ static event_cost cost_of(const activity_rules &rules, const activity_event &eve
     return {true, whole + fraction, price->currency};
 }
 
-activity::activity(std::pmr::memory_resource *memory) noexcept
-    : memory_(memory), arena_(memory), texts_(memory), text_index_(memory), users_(memory),
-      user_index_(memory), sessions_(memory), session_index_(memory), agents_(memory), agent_index_(memory),
-      failures_(memory), runs_(memory), keys_(memory), key_index_(memory), trails_(memory), models_(memory),
-      model_index_(memory), errors_(memory), error_index_(memory), names_(memory), name_index_(memory),
-      name_users_(memory), big_amounts_(memory), call_runtimes_(memory)
+activity::activity(std::pmr::memory_resource *memory, dictionary *words) noexcept
+    : memory_(memory), words_(words), sessions_(memory), session_index_(memory), name_users_(memory),
+      users_(memory), user_index_(memory), keyed_runs_(memory), keyed_run_index_(memory), runs_(memory),
+      failures_(memory), trails_(memory), models_(memory), model_index_(memory), errors_(memory),
+      error_index_(memory), feedbacks_(memory), feedback_index_(memory), big_amounts_(memory),
+      call_runtimes_(memory)
 {
 }
-
-// Positions of distinct values ------------------------------------------------------------------------------
 
 static std::uint64_t mix(std::uint64_t a, std::uint64_t b = 0) noexcept
 {
@@ -107,53 +105,35 @@ static std::uint64_t mix(std::uint64_t a, std::uint64_t b = 0) noexcept
     return (h ^ b) * 0x9E3779B97F4A7C15u;
 }
 
-std::uint32_t activity::intern(std::string_view value)
-{
-    return text_index_.find_or_add(
-        XXH3_64bits(value.data(), value.size()), [&](std::uint32_t i) { return text(i) == value; },
-        [&] {
-            std::string_view const kept = arena_.copy(value);
-            return texts_.push({kept.data(), static_cast<std::uint32_t>(kept.size())});
-        });
-}
-
 std::uint32_t activity::user_of(const uuid &id)
 {
     return user_index_.find_or_add(
         id.hash(), [&](std::uint32_t i) { return users_[i].id == id; },
         [&] {
-            return users_.push({id, INT64_MAX, INT64_MIN, npos, npos});
+            return users_.push({id, npos, npos});
         });
 }
 
-std::uint32_t activity::agent_of(const uuid &id)
+activity::keyed_run &activity::run_of(const std::uint64_t (&hash)[2])
 {
-    return agent_index_.find_or_add(
-        id.hash(), [&](std::uint32_t i) { return agents_[i].id == id; },
+    return keyed_runs_[keyed_run_index_.find_or_add(
+        hash[1],
+        [&](std::uint32_t i) {
+            return keyed_runs_[i].hash[0] == hash[0] && keyed_runs_[i].hash[1] == hash[1];
+        },
         [&] {
-            return agents_.push({id, 0, 0, 0});
-        });
+            keyed_run none{};
+            none.hash[0] = hash[0];
+            none.hash[1] = hash[1];
+            none.run.trail = npos;
+            return keyed_runs_.push(none);
+        })];
 }
 
-std::uint32_t activity::name_of_event(event_type type, std::uint32_t name)
+activity::keyed_run &activity::run_of(std::string_view run_id)
 {
-    return name_index_.find_or_add(
-        mix(name, static_cast<std::uint64_t>(type)),
-        [&](std::uint32_t i) { return names_[i].name == name && names_[i].type == type; },
-        [&] {
-            return names_.push({name, type, 0});
-        });
-}
-
-std::uint32_t activity::key_of(const std::uint64_t (&hash)[2])
-{
-    return key_index_.find_or_add(
-        hash[1], [&](std::uint32_t i) { return keys_[i].hash[0] == hash[0] && keys_[i].hash[1] == hash[1]; },
-        [&] {
-            run_entry none{};
-            none.is_counted = false;
-            return keys_.push({{hash[0], hash[1]}, 0, {0, 0}, runs_.push(none), npos, false});
-        });
+    XXH128_hash_t const h = XXH3_128bits(run_id.data(), run_id.size());
+    return run_of({h.low64, h.high64});
 }
 
 activity::model_entry &activity::model_of(std::uint32_t name)
@@ -162,6 +142,15 @@ activity::model_entry &activity::model_of(std::uint32_t name)
         mix(name), [&](std::uint32_t i) { return models_[i].name == name; },
         [&] {
             return models_.push({name, 0, 0, false});
+        })];
+}
+
+activity::feedback_entry &activity::feedback_of(std::uint32_t agent)
+{
+    return feedbacks_[feedback_index_.find_or_add(
+        mix(agent), [&](std::uint32_t i) { return feedbacks_[i].agent == agent; },
+        [&] {
+            return feedbacks_.push({agent, 0, 0, 0});
         })];
 }
 
@@ -177,9 +166,6 @@ void activity::count_error(std::uint32_t type, std::uint32_t agent, std::uint32_
         });
     errors_[i].events += events;
 }
-
-// Amounts
-// -----------------------------------------------------------------------------------------------------
 
 static constexpr std::int64_t largest_in_place = INT64_C(1) << 62;
 
@@ -211,9 +197,6 @@ void activity::note_currency(currency_code currency) noexcept
     currency_ = currency;
 }
 
-// Sessions
-// ------------------------------------------------------------------------------------------------------
-
 static constexpr std::uint32_t most_other_events = (1u << 29) - 1;
 
 void activity::join(session_entry &into, const session_entry &from) noexcept
@@ -232,12 +215,11 @@ static bool is_key_event(event_type type) noexcept
            type == event_type::feature_use;
 }
 
-void activity::add_to_session(const activity_rules &rules, const activity_event &event, std::uint32_t user)
+std::uint32_t activity::add_to_session(const activity_rules &rules, const activity_event &event)
 {
     session_entry added{};
     bool const is_mark = event.type == event_type::session_start || event.type == event_type::session_end;
     added.first = added.last = event.at;
-    added.user = user;
     added.next = npos;
     added.page_views = event.type == event_type::page_view;
     added.other_events = !is_mark && event.type != event_type::page_view;
@@ -245,24 +227,29 @@ void activity::add_to_session(const activity_rules &rules, const activity_event 
     if (event.has_session) {
         added.id = event.session;
         added.has_id = 1;
-        add_identified(added);
-    } else {
-        add_interval(rules.session_gap, added);
+        return add_identified(added, event.user);
     }
+    added.user = user_of(event.user);
+    add_interval(rules.session_gap, added);
+    return added.user;
 }
 
-void activity::add_identified(const session_entry &added)
+// The session knows its user: for an event of a known session the table of users is not searched.
+std::uint32_t activity::add_identified(const session_entry &added, const uuid &user)
 {
     bool is_new = false;
     std::uint32_t const i = session_index_.find_or_add(
-        mix(added.id.hash(), added.user),
-        [&](std::uint32_t s) { return sessions_[s].user == added.user && sessions_[s].id == added.id; },
+        mix(added.id.hash(), user.hash()),
+        [&](std::uint32_t s) { return sessions_[s].id == added.id && users_[sessions_[s].user].id == user; },
         [&] {
             is_new = true;
-            return take_session(added);
+            session_entry entry = added;
+            entry.user = user_of(user);
+            return take_session(entry);
         });
     if (!is_new)
         join(sessions_[i], added);
+    return sessions_[i].user;
 }
 
 // Sessions by inactivity are the connected components of a user's events under "less than the gap apart", so
@@ -283,7 +270,6 @@ void activity::add_interval(std::int64_t gap, const session_entry &added)
         other.is_free = 1;
         other.next = free_session_;
         free_session_ = position;
-        ++free_sessions_;
         link = head; // the grown interval may touch one that was passed
     }
     merged.next = *head;
@@ -297,13 +283,9 @@ std::uint32_t activity::take_session(const session_entry &value)
         return sessions_.push(value);
     std::uint32_t const position = free_session_;
     free_session_ = sessions_[position].next;
-    --free_sessions_;
     sessions_[position] = value;
     return position;
 }
-
-// Runs
-// --------------------------------------------------------------------------------------------------------
 
 static int rank(run_status status) noexcept
 {
@@ -315,38 +297,41 @@ static bool later(std::int64_t at, const uuid &id, std::int64_t other_at, const 
     return at != other_at ? at > other_at : other_id < id;
 }
 
-void activity::leave_trail(run_key &key, std::uint32_t agent, std::int64_t at, const uuid &id)
+void activity::leave_trail(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id)
 {
     if (agent != npos)
-        key.trail = trails_.push({at, id, agent, key.trail});
+        keyed.run.trail = trails_.push({at, id, agent, keyed.run.trail});
 }
 
 // Among the run's events with an agent, the latest one before the deciding event.
-std::uint32_t activity::agent_from_trail(const run_key &key) const noexcept
+std::uint32_t activity::agent_from_trail(const keyed_run &keyed) const noexcept
 {
     const trail_entry *best = nullptr;
-    for (std::uint32_t i = key.trail; i != npos; i = trails_[i].next) {
+    for (std::uint32_t i = keyed.run.trail; i != npos; i = trails_[i].next) {
         trail_entry const &t = trails_[i];
-        if (later(key.at, key.id, t.at, t.id) && (best == nullptr || later(t.at, t.id, best->at, best->id)))
+        if (later(keyed.at, keyed.id, t.at, t.id) &&
+            (best == nullptr || later(t.at, t.id, best->at, best->id)))
             best = &t;
     }
     return best == nullptr ? npos : best->agent;
 }
 
-void activity::decide(run_key &key, const run_entry &run, std::int64_t at, const uuid &id)
+void activity::decide(keyed_run &keyed, const run_entry &run, std::int64_t at, const uuid &id)
 {
-    run_entry &current = runs_[key.run];
+    run_entry &current = keyed.run;
     bool const wins = !current.is_counted || rank(run.status) > rank(current.status) ||
-                      (rank(run.status) == rank(current.status) && later(at, id, key.at, key.id));
+                      (rank(run.status) == rank(current.status) && later(at, id, keyed.at, keyed.id));
     if (!wins) {
-        leave_trail(key, run.agent, at, id);
+        leave_trail(keyed, run.agent, at, id);
         return;
     }
     if (current.is_counted)
-        leave_trail(key, current.agent, key.at, key.id);
+        leave_trail(keyed, current.agent, keyed.at, keyed.id);
+    std::uint32_t const trail = current.trail;
     current = run;
-    key.at = at;
-    key.id = id;
+    current.trail = trail;
+    keyed.at = at;
+    keyed.id = id;
 }
 
 activity::run_entry activity::make_run(const activity_rules &rules, const activity_event &event,
@@ -359,24 +344,19 @@ activity::run_entry activity::make_run(const activity_rules &rules, const activi
     run.credits = pack(facts.credits);
     run.cost = cost.is_known ? pack(cost.value) : no_amount;
     run.currency = cost.is_known ? cost.currency : 0;
-    run.agent = facts.has_agent ? agent_of(facts.agent) : npos;
+    run.agent = facts.has_agent ? words_->agent_id(facts.agent) : npos;
     run.user = user;
-    run.model = intern(facts.model);
+    run.model = words_->text_id(facts.model);
     run.failure = npos;
+    run.trail = npos;
     run.status = facts.status;
     run.is_counted = true;
     if (facts.status == run_status::failed)
-        run.failure = failures_.push({intern(facts.error_type),
-                                      facts.failure_reason.empty() ? npos : intern(facts.failure_reason),
-                                      intern(event.name)});
+        run.failure =
+            failures_.push({words_->text_id(facts.error_type),
+                            facts.failure_reason.empty() ? npos : words_->text_id(facts.failure_reason),
+                            words_->text_id(event.name)});
     return run;
-}
-
-static void hash_run_id(std::string_view run_id, std::uint64_t (&hash)[2]) noexcept
-{
-    XXH128_hash_t const h = XXH3_128bits(run_id.data(), run_id.size());
-    hash[0] = h.low64;
-    hash[1] = h.high64;
 }
 
 void activity::add_run(const activity_rules &rules, const activity_event &event, const event_facts &facts,
@@ -388,17 +368,12 @@ void activity::add_run(const activity_rules &rules, const activity_event &event,
             runs_.push(make_run(rules, event, facts, user));
         return;
     }
-    std::uint64_t hash[2];
-    hash_run_id(facts.run_id, hash);
-    run_key &key = keys_[key_of(hash)];
+    keyed_run &keyed = run_of(facts.run_id);
     if (decides)
-        decide(key, make_run(rules, event, facts, user), event.at, event.id);
+        decide(keyed, make_run(rules, event, facts, user), event.at, event.id);
     else if (facts.has_agent)
-        leave_trail(key, agent_of(facts.agent), event.at, event.id);
+        leave_trail(keyed, words_->agent_id(facts.agent), event.at, event.id);
 }
-
-// Events
-// --------------------------------------------------------------------------------------------------------
 
 // Everything but agent_run: its credits and cost count as they stand.
 void activity::add_other(const activity_rules &rules, const activity_event &event, const event_facts &facts)
@@ -407,7 +382,7 @@ void activity::add_other(const activity_rules &rules, const activity_event &even
         call_runtimes_.push(facts.runtime);
     event_cost const cost = cost_of(rules, event, facts);
     if (facts.credits != 0 || cost.is_known) {
-        model_entry &model = model_of(intern(facts.model));
+        model_entry &model = model_of(words_->text_id(facts.model));
         model.credits += facts.credits;
         model.cost += cost.value;
         model.has_cost = model.has_cost || cost.is_known;
@@ -415,25 +390,24 @@ void activity::add_other(const activity_rules &rules, const activity_event &even
     }
     if (event.type != event_type::error)
         return;
-    count_error(intern(facts.error_type), facts.has_agent ? agent_of(facts.agent) : npos, intern(event.name),
-                1);
-    if (!facts.run_id.empty()) {
-        std::uint64_t hash[2];
-        hash_run_id(facts.run_id, hash);
-        keys_[key_of(hash)].has_error_event = true;
-    }
+    count_error(words_->text_id(facts.error_type), facts.has_agent ? words_->agent_id(facts.agent) : npos,
+                words_->text_id(event.name), 1);
+    if (!facts.run_id.empty())
+        run_of(facts.run_id).has_error_event = true;
+}
+
+void activity::add_feedback(std::uint32_t agent, std::int64_t rating)
+{
+    feedback_entry &entry = feedback_of(agent);
+    ++entry.feedbacks;
+    entry.ratings += rating >= 0;
+    entry.rating_sum += std::max<std::int64_t>(rating, 0);
 }
 
 void activity::add(const activity_rules &rules, const activity_event &event, const metadata &values)
 {
-    std::uint32_t const user = user_of(event.user);
-    users_[user].first = std::min(users_[user].first, event.at);
-    users_[user].last = std::max(users_[user].last, event.at);
-    ++events_by_type_[static_cast<int>(event.type)];
-    std::uint32_t const name = name_of_event(event.type, intern(event.name));
-    ++names_[name].events;
-    name_users_.insert(name, user);
-    add_to_session(rules, event, user);
+    std::uint32_t const user = add_to_session(rules, event);
+    name_users_.add(words_->name_id(event.type, words_->text_id(event.name)), user);
     if (values.is_empty() && event.type != event_type::agent_run && event.type != event_type::error)
         return;
 
@@ -443,171 +417,160 @@ void activity::add(const activity_rules &rules, const activity_event &event, con
         ++ignored_[__builtin_ctzll(rest)];
     if (facts.has_revenue)
         add_revenue(user, facts.revenue);
-    if (facts.is_feedback && facts.has_agent) {
-        agent_entry &agent = agents_[agent_of(facts.agent)];
-        ++agent.feedbacks;
-        agent.ratings += facts.rating >= 0;
-        agent.rating_sum += std::max<std::int64_t>(facts.rating, 0);
-    }
+    if (facts.is_feedback && facts.has_agent)
+        add_feedback(words_->agent_id(facts.agent), facts.rating);
     if (event.type == event_type::agent_run)
         add_run(rules, event, facts, user);
     else
         add_other(rules, event, facts);
 }
 
-// Merging
-// -------------------------------------------------------------------------------------------------------
-
-struct activity::translation {
-    std::pmr::vector<std::uint32_t> users, texts, agents;
-
-    static std::uint32_t at(const std::pmr::vector<std::uint32_t> &map, std::uint32_t i) noexcept
+// Ids and positions of another activity in ours. Words are translated when they are first met: a shared
+// dictionary holds many that this activity never used.
+class activity::translation
+{
+public:
+    translation(const activity &from, activity &to)
+        : users(from.users_.size(), to.memory_), from_(*from.words_), to_(*to.words_), texts_(to.memory_),
+          agents_(to.memory_), names_(to.memory_)
     {
-        return i == npos ? npos : map[i];
     }
+    std::uint32_t text(std::uint32_t id)
+    {
+        return id == npos ? npos : texts_.find_or_add(id, [&] { return to_.text_id(from_.text(id)); });
+    }
+    std::uint32_t agent(std::uint32_t id)
+    {
+        return id == npos ? npos : agents_.find_or_add(id, [&] { return to_.agent_id(from_.agent(id)); });
+    }
+    std::uint32_t name(std::uint32_t id)
+    {
+        return names_.find_or_add(
+            id, [&] { return to_.name_id(from_.name(id).type, text(from_.name(id).text)); });
+    }
+
+    std::pmr::vector<std::uint32_t> users; // positions
+
+private:
+    const dictionary &from_;
+    dictionary &to_;
+    id_map texts_, agents_, names_;
 };
 
 void activity::merge(const activity_rules &rules, const activity &other)
 {
-    translation to{std::pmr::vector<std::uint32_t>(other.users_.size(), memory_),
-                   std::pmr::vector<std::uint32_t>(other.texts_.size(), memory_),
-                   std::pmr::vector<std::uint32_t>(other.agents_.size(), memory_)};
-    for (std::uint32_t i = 0; i < other.texts_.size(); ++i)
-        to.texts[i] = intern(other.text(i));
+    translation to(other, *this);
     for (std::uint32_t i = 0; i < other.users_.size(); ++i) {
         user_entry const &from = other.users_[i];
-        std::uint32_t const user = to.users[i] = user_of(from.id);
-        users_[user].first = std::min(users_[user].first, from.first);
-        users_[user].last = std::max(users_[user].last, from.last);
+        to.users[i] = user_of(from.id);
         if (from.revenue != npos)
-            add_revenue(user, other.big_amounts_[from.revenue]);
-    }
-    for (std::uint32_t i = 0; i < other.agents_.size(); ++i) {
-        agent_entry const &from = other.agents_[i];
-        agent_entry &into = agents_[to.agents[i] = agent_of(from.id)];
-        into.feedbacks += from.feedbacks;
-        into.ratings += from.ratings;
-        into.rating_sum += from.rating_sum;
+            add_revenue(to.users[i], other.big_amounts_[from.revenue]);
     }
     merge_sessions(rules.session_gap, other, to);
     merge_runs(other, to);
     merge_counts(other, to);
 }
 
-void activity::merge_sessions(std::int64_t gap, const activity &other, const translation &to)
+void activity::merge_sessions(std::int64_t gap, const activity &other, translation &to)
 {
     for (std::uint32_t i = 0; i < other.sessions_.size(); ++i) {
         session_entry added = other.sessions_[i];
         if (added.is_free)
             continue;
+        uuid const &user = other.users_[added.user].id;
         added.user = to.users[added.user];
         if (added.has_id)
-            add_identified(added);
+            add_identified(added, user);
         else
             add_interval(gap, added);
     }
 }
 
-activity::run_entry activity::translate(const activity &other, const run_entry &from, const translation &to)
+activity::run_entry activity::translate(const activity &other, const run_entry &from, translation &to)
 {
     run_entry run = from;
     run.credits = pack(other.unpack(from.credits));
     run.cost = from.cost == no_amount ? no_amount : pack(other.unpack(from.cost));
-    run.agent = translation::at(to.agents, from.agent);
+    run.agent = to.agent(from.agent);
     run.user = to.users[from.user];
-    run.model = to.texts[from.model];
+    run.model = to.text(from.model);
+    run.trail = npos;
     if (from.failure != npos) {
         failure_entry const &f = other.failures_[from.failure];
-        run.failure =
-            failures_.push({to.texts[f.type], translation::at(to.texts, f.reason), to.texts[f.name]});
+        run.failure = failures_.push({to.text(f.type), to.text(f.reason), to.text(f.name)});
     }
     return run;
 }
 
-void activity::merge_runs(const activity &other, const translation &to)
+void activity::merge_runs(const activity &other, translation &to)
 {
-    std::pmr::vector<bool> has_key(other.runs_.size(), false, memory_);
-    for (std::uint32_t i = 0; i < other.keys_.size(); ++i) {
-        run_key const &from = other.keys_[i];
-        has_key[from.run] = true;
-        run_key &key = keys_[key_of(from.hash)];
-        key.has_error_event = key.has_error_event || from.has_error_event;
-        if (other.runs_[from.run].is_counted)
-            decide(key, translate(other, other.runs_[from.run], to), from.at, from.id);
-        for (std::uint32_t t = from.trail; t != npos; t = other.trails_[t].next)
-            leave_trail(key, to.agents[other.trails_[t].agent], other.trails_[t].at, other.trails_[t].id);
+    for (std::uint32_t i = 0; i < other.keyed_runs_.size(); ++i) {
+        keyed_run const &from = other.keyed_runs_[i];
+        keyed_run &keyed = run_of(from.hash);
+        keyed.has_error_event = keyed.has_error_event || from.has_error_event;
+        if (from.run.is_counted)
+            decide(keyed, translate(other, from.run, to), from.at, from.id);
+        for (std::uint32_t t = from.run.trail; t != npos; t = other.trails_[t].next)
+            leave_trail(keyed, to.agent(other.trails_[t].agent), other.trails_[t].at, other.trails_[t].id);
     }
     for (std::uint32_t i = 0; i < other.runs_.size(); ++i)
-        if (!has_key[i])
-            runs_.push(translate(other, other.runs_[i], to));
+        runs_.push(translate(other, other.runs_[i], to));
 }
 
-void activity::merge_counts(const activity &other, const translation &to)
+void activity::merge_counts(const activity &other, translation &to)
 {
-    std::pmr::vector<std::uint32_t> names(other.names_.size(), memory_);
-    for (std::uint32_t i = 0; i < other.names_.size(); ++i) {
-        names[i] = name_of_event(other.names_[i].type, to.texts[other.names_[i].name]);
-        names_[names[i]].events += other.names_[i].events;
-    }
-    other.name_users_.for_each(
-        [&](std::uint32_t name, std::uint32_t user) { name_users_.insert(names[name], to.users[user]); });
+    other.name_users_.for_each([&](std::uint32_t name, std::uint32_t user, std::uint64_t events) {
+        name_users_.add(to.name(name), to.users[user], events);
+    });
     for (std::uint32_t i = 0; i < other.errors_.size(); ++i) {
         error_entry const &e = other.errors_[i];
-        count_error(to.texts[e.type], translation::at(to.agents, e.agent), to.texts[e.name], e.events);
+        count_error(to.text(e.type), to.agent(e.agent), to.text(e.name), e.events);
     }
     for (std::uint32_t i = 0; i < other.models_.size(); ++i) {
         model_entry const &from = other.models_[i];
-        model_entry &into = model_of(to.texts[from.name]);
+        model_entry &into = model_of(to.text(from.name));
         into.credits += from.credits;
         into.cost += from.cost;
         into.has_cost = into.has_cost || from.has_cost;
     }
+    for (std::uint32_t i = 0; i < other.feedbacks_.size(); ++i) {
+        feedback_entry const &from = other.feedbacks_[i];
+        feedback_entry &into = feedback_of(to.agent(from.agent));
+        into.feedbacks += from.feedbacks;
+        into.ratings += from.ratings;
+        into.rating_sum += from.rating_sum;
+    }
     for (std::uint32_t i = 0; i < other.call_runtimes_.size(); ++i)
         call_runtimes_.push(other.call_runtimes_[i]);
-    for (int i = 0; i < event_type_count; ++i)
-        events_by_type_[i] += other.events_by_type_[i];
     for (int i = 0; i < metadata_key_count; ++i)
         ignored_[i] += other.ignored_[i];
     note_currency(other.currency_);
     has_currencies_ = has_currencies_ || other.has_currencies_;
 }
 
-// A flat copy
-// -----------------------------------------------------------------------------------------------------
-
 namespace
 {
 
-struct size_archive {
-    std::size_t size = 0;
-    void bytes(const void *, std::size_t n) { size += n; }
-};
-
 struct write_archive {
-    char *out;
-    void bytes(const void *data, std::size_t n)
-    {
-        if (n != 0)
-            std::memcpy(out, data, n);
-        out += n;
-    }
+    std::pmr::string &out;
+    void bytes(const void *data, std::size_t n) { out.append(static_cast<const char *>(data), n); }
 };
 
 struct read_archive {
-    const char *in;
-    const char *end;
-    void bytes(void *data, std::size_t n)
+    std::string_view in;
+    std::string_view take(std::size_t n)
     {
-        if (static_cast<std::size_t>(end - in) < n)
+        if (in.size() < n)
             throw error(errc::corrupt_data, "serialized activity is truncated");
-        if (n != 0)
-            std::memcpy(data, in, n);
-        in += n;
+        std::string_view const taken = in.substr(0, n);
+        in.remove_prefix(n);
+        return taken;
     }
+    void bytes(void *data, std::size_t n) { std::memcpy(data, take(n).data(), n); }
 };
 
-template <typename Archive, typename T>
-void archive_pool(Archive &a, const pool<T> &elements)
+template <typename T>
+void archive_pool(write_archive &a, const pool<T> &elements)
 {
     std::uint32_t const n = elements.size();
     a.bytes(&n, sizeof n);
@@ -627,83 +590,107 @@ void archive_pool(read_archive &a, pool<T> &elements)
     }
 }
 
+void archive_words(write_archive &a, const dictionary &words)
+{
+    std::uint32_t const counts[] = {words.text_count(), words.agent_count(), words.name_count()};
+    a.bytes(counts, sizeof counts);
+    for (std::uint32_t i = 0; i < counts[0]; ++i) {
+        std::string_view const text = words.text(i);
+        auto const size = static_cast<std::uint32_t>(text.size());
+        a.bytes(&size, sizeof size);
+        a.bytes(text.data(), size);
+    }
+    for (std::uint32_t i = 0; i < counts[1]; ++i)
+        a.bytes(&words.agent(i), sizeof(uuid));
+    for (std::uint32_t i = 0; i < counts[2]; ++i)
+        a.bytes(&words.name(i), sizeof(dictionary::event_name));
+}
+
+// Read in the order in which they were numbered, words get the same numbers again.
+void archive_words(read_archive &a, dictionary &words)
+{
+    std::uint32_t counts[3];
+    a.bytes(counts, sizeof counts);
+    for (std::uint32_t i = 0; i < counts[0]; ++i) {
+        std::uint32_t size;
+        a.bytes(&size, sizeof size);
+        words.text_id(a.take(size));
+    }
+    for (std::uint32_t i = 0; i < counts[1]; ++i) {
+        uuid agent;
+        a.bytes(&agent, sizeof agent);
+        words.agent_id(agent);
+    }
+    for (std::uint32_t i = 0; i < counts[2]; ++i) {
+        dictionary::event_name name;
+        a.bytes(&name, sizeof name);
+        words.name_id(name.type, name.text);
+    }
+}
+
+void archive_pairs(write_archive &a, const pair_counts &pairs)
+{
+    std::uint32_t const n = pairs.size();
+    a.bytes(&n, sizeof n);
+    pairs.for_each([&](std::uint32_t first, std::uint32_t second, std::uint64_t count) {
+        std::uint32_t const pair[] = {first, second};
+        a.bytes(pair, sizeof pair);
+        a.bytes(&count, sizeof count);
+    });
+}
+
+void archive_pairs(read_archive &a, pair_counts &pairs)
+{
+    std::uint32_t n;
+    a.bytes(&n, sizeof n);
+    for (std::uint32_t i = 0; i < n; ++i) {
+        std::uint32_t pair[2];
+        std::uint64_t count;
+        a.bytes(pair, sizeof pair);
+        a.bytes(&count, sizeof count);
+        pairs.add(pair[0], pair[1], count);
+    }
+}
+
 } // namespace
 
 template <typename Self, typename Archive>
 void activity::archive(Self &self, Archive &a)
 {
+    archive_words(a, *self.words_);
     archive_pool(a, self.users_);
     archive_pool(a, self.sessions_);
-    archive_pool(a, self.agents_);
-    archive_pool(a, self.failures_);
+    archive_pool(a, self.keyed_runs_);
     archive_pool(a, self.runs_);
-    archive_pool(a, self.keys_);
+    archive_pool(a, self.failures_);
     archive_pool(a, self.trails_);
     archive_pool(a, self.models_);
     archive_pool(a, self.errors_);
-    archive_pool(a, self.names_);
+    archive_pool(a, self.feedbacks_);
     archive_pool(a, self.big_amounts_);
     archive_pool(a, self.call_runtimes_);
+    archive_pairs(a, self.name_users_);
     a.bytes(&self.currency_, sizeof self.currency_);
     a.bytes(&self.has_currencies_, sizeof self.has_currencies_);
-    a.bytes(self.events_by_type_, sizeof self.events_by_type_);
     a.bytes(self.ignored_, sizeof self.ignored_);
 }
 
-template <typename Archive>
-void activity::archive_out(Archive &a) const
+// Written from a copy with a dictionary of its own, which holds the words of this activity only.
+void activity::serialize(const activity_rules &rules, std::pmr::string &out) const
 {
-    archive(*this, a);
-    std::uint32_t const texts = texts_.size();
-    a.bytes(&texts, sizeof texts);
-    for (std::uint32_t i = 0; i < texts; ++i) {
-        a.bytes(&texts_[i].size, sizeof texts_[i].size);
-        a.bytes(texts_[i].data, texts_[i].size);
-    }
-    std::uint32_t const pairs = name_users_.size();
-    a.bytes(&pairs, sizeof pairs);
-    name_users_.for_each([&](std::uint32_t name, std::uint32_t user) {
-        std::uint32_t const pair[] = {name, user};
-        a.bytes(pair, sizeof pair);
-    });
-}
-
-std::size_t activity::serialized_size() const
-{
-    size_archive a;
-    archive_out(a);
-    return a.size;
-}
-
-void activity::serialize(char *out) const
-{
+    dictionary words(memory_);
+    activity compact(memory_, &words);
+    compact.merge(rules, *this);
     write_archive a{out};
-    archive_out(a);
+    archive(compact, a);
 }
 
 // Only what merge() reads from the other side is rebuilt: the indexes stay empty.
-void activity::deserialize(const char *bytes, std::size_t size)
+void activity::deserialize(std::string_view bytes)
 {
-    read_archive a{bytes, bytes + size};
+    read_archive a{bytes};
     archive(*this, a);
-    std::uint32_t n;
-    a.bytes(&n, sizeof n);
-    for (std::uint32_t i = 0; i < n; ++i) {
-        std::uint32_t length;
-        a.bytes(&length, sizeof length);
-        if (static_cast<std::size_t>(a.end - a.in) < length)
-            throw error(errc::corrupt_data, "serialized activity is truncated");
-        std::string_view const kept = arena_.copy({a.in, length});
-        a.in += length;
-        texts_.push({kept.data(), length});
-    }
-    a.bytes(&n, sizeof n);
-    for (std::uint32_t i = 0; i < n; ++i) {
-        std::uint32_t pair[2];
-        a.bytes(pair, sizeof pair);
-        name_users_.insert(pair[0], pair[1]);
-    }
-    if (a.in != a.end)
+    if (!a.in.empty())
         throw error(errc::corrupt_data, "serialized activity is longer than its content");
 }
 

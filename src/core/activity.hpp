@@ -4,7 +4,7 @@
 // merged. Memory: a fixed number of bytes per distinct user, session, run and name, from the given resource;
 // nothing needs a destructor.
 
-#include "core/containers.hpp"
+#include "core/dictionary.hpp"
 #include "core/event.hpp"
 
 namespace shadow
@@ -49,37 +49,30 @@ class activity_report; // core/activity_report.hpp: computes the numbers
 class activity
 {
 public:
-    explicit activity(std::pmr::memory_resource *memory) noexcept;
+    // Both outlive the activity.
+    activity(std::pmr::memory_resource *memory, dictionary *words) noexcept;
 
     void add(const activity_rules &rules, const activity_event &event, const metadata &values);
     // Adds what the other activity of the same workspace holds.
     void merge(const activity_rules &rules, const activity &other);
 
     // A flat copy for another process of the same server (parallel query); not for disk.
-    std::size_t serialized_size() const;
-    void serialize(char *out) const;
-    // Fills an empty activity; throws corrupt_data if the bytes are not what serialize() wrote.
-    void deserialize(const char *bytes, std::size_t size);
+    void serialize(const activity_rules &rules, std::pmr::string &out) const;
+    // Fills an empty activity with an empty dictionary of its own; throws corrupt_data if the bytes are not
+    // what serialize() wrote. The result can only be merged into another.
+    void deserialize(std::string_view bytes);
 
 private:
     friend class activity_report;
 
-    // Amounts that fit are kept in place, others in big_amounts_ (credits beyond 4.6e9).
+    // Amounts that fit are kept in place, others in big_amounts_ (4.6e9 and more).
     using amount = std::int64_t;
     static constexpr amount no_amount = INT64_MIN;
 
-    struct text_entry {
-        const char *data;
-        std::uint32_t size;
-    };
     struct user_entry {
         uuid id;
-        std::int64_t first, last; // events
-        std::uint32_t intervals;  // first of its sessions by inactivity, npos: none
-        std::uint32_t revenue;    // npos: none
-    };
-    struct failure_entry {                // what a failed run says
-        std::uint32_t type, reason, name; // reason: npos if none
+        std::uint32_t intervals; // first of its sessions by inactivity, npos: none
+        std::uint32_t revenue;   // npos: none
     };
     struct session_entry {
         uuid id; // of session_id; unused for sessions by inactivity
@@ -92,39 +85,42 @@ private:
         std::uint32_t has_key_event : 1;
         std::uint32_t is_free : 1;
     };
-    struct agent_entry {
-        uuid id;
-        std::uint64_t feedbacks;
-        std::uint64_t ratings;
-        int128 rating_sum;
+    struct failure_entry {                // what a failed run says: texts
+        std::uint32_t type, reason, name; // reason: npos if none
     };
-    struct run_entry {        // one counted run, or the deciding event of a run so far
+    struct run_entry {
         std::int64_t runtime; // nanoseconds, -1: none
         std::int64_t tokens;  // -1: none
         amount credits;
         amount cost;                               // no_amount: unknown
         std::uint32_t agent, user, model, failure; // npos: none
+        std::uint32_t trail;                       // of a keyed run
         currency_code currency;                    // of the cost
         run_status status;
-        bool is_counted; // false: no deciding event yet
+        bool is_counted; // false: a keyed run without a deciding event yet
     };
-    struct run_key { // a run with a run_id
+    struct keyed_run { // a run with a run_id: the deciding event so far
         std::uint64_t hash[2];
-        std::int64_t at; // of the deciding event
+        std::int64_t at;
         uuid id;
-        std::uint32_t run;
-        std::uint32_t trail; // events that named an agent and do not decide, npos: none
+        run_entry run;
         bool has_error_event;
     };
-    struct trail_entry {
+    struct trail_entry { // an event of a keyed run that named an agent and does not decide
         std::int64_t at;
         uuid id;
         std::uint32_t agent;
         std::uint32_t next;
     };
-    struct model_entry {
+    struct feedback_entry {
+        std::uint32_t agent;
+        std::uint64_t feedbacks;
+        std::uint64_t ratings;
+        int128 rating_sum;
+    };
+    struct model_entry { // events that are not agent_run
         std::uint32_t name;
-        int128 credits; // of events that are not agent_run
+        int128 credits;
         int128 cost;
         bool has_cost;
     };
@@ -132,27 +128,22 @@ private:
         std::uint32_t type, agent, name;
         std::uint64_t events;
     };
-    struct name_entry { // events by type and name
-        std::uint32_t name;
-        event_type type;
-        std::uint64_t events;
-    };
 
-    std::uint32_t intern(std::string_view text);
-    std::string_view text(std::uint32_t i) const noexcept { return {texts_[i].data, texts_[i].size}; }
     std::uint32_t user_of(const uuid &id);
-    std::uint32_t agent_of(const uuid &id);
-    std::uint32_t name_of_event(event_type type, std::uint32_t name);
-    std::uint32_t key_of(const std::uint64_t (&hash)[2]);
+    keyed_run &run_of(std::string_view run_id);
+    keyed_run &run_of(const std::uint64_t (&hash)[2]);
     model_entry &model_of(std::uint32_t name);
+    feedback_entry &feedback_of(std::uint32_t agent);
     void count_error(std::uint32_t type, std::uint32_t agent, std::uint32_t name, std::uint64_t events);
     void add_revenue(std::uint32_t user, int128 revenue);
+    void add_feedback(std::uint32_t agent, std::int64_t rating);
 
     amount pack(int128 value);
     int128 unpack(amount value) const noexcept;
 
-    void add_to_session(const activity_rules &rules, const activity_event &event, std::uint32_t user);
-    void add_identified(const session_entry &added);
+    // Both return the position of the event's user.
+    std::uint32_t add_to_session(const activity_rules &rules, const activity_event &event);
+    std::uint32_t add_identified(const session_entry &added, const uuid &user);
     void add_interval(std::int64_t gap, const session_entry &added);
     std::uint32_t take_session(const session_entry &value);
     static void join(session_entry &into, const session_entry &from) noexcept;
@@ -162,50 +153,42 @@ private:
     run_entry make_run(const activity_rules &rules, const activity_event &event, const event_facts &facts,
                        std::uint32_t user);
     void add_other(const activity_rules &rules, const activity_event &event, const event_facts &facts);
-    void decide(run_key &key, const run_entry &run, std::int64_t at, const uuid &id);
-    void leave_trail(run_key &key, std::uint32_t agent, std::int64_t at, const uuid &id);
-    std::uint32_t agent_from_trail(const run_key &key) const noexcept;
+    void decide(keyed_run &keyed, const run_entry &run, std::int64_t at, const uuid &id);
+    void leave_trail(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id);
+    std::uint32_t agent_from_trail(const keyed_run &keyed) const noexcept;
     void note_currency(currency_code currency) noexcept;
 
-    struct translation; // positions in another activity -> positions here
-    void merge_sessions(std::int64_t gap, const activity &other, const translation &to);
-    void merge_runs(const activity &other, const translation &to);
-    void merge_counts(const activity &other, const translation &to);
-    run_entry translate(const activity &other, const run_entry &run, const translation &to);
+    class translation; // ids and positions of another activity -> ours
+    void merge_sessions(std::int64_t gap, const activity &other, translation &to);
+    void merge_runs(const activity &other, translation &to);
+    void merge_counts(const activity &other, translation &to);
+    run_entry translate(const activity &other, const run_entry &run, translation &to);
     template <typename Self, typename Archive>
     static void archive(Self &self, Archive &a);
-    template <typename Archive>
-    void archive_out(Archive &a) const;
 
     std::pmr::memory_resource *memory_;
-    arena arena_;
-    pool<text_entry> texts_;
-    pool_index text_index_;
-    pool<user_entry> users_;
-    pool_index user_index_;
+    dictionary *words_;
     pool<session_entry> sessions_;
     pool_index session_index_;
-    pool<agent_entry> agents_;
-    pool_index agent_index_;
+    pair_counts name_users_; // events by event name and user
+    pool<user_entry> users_;
+    pool_index user_index_;
+    pool<keyed_run> keyed_runs_;
+    pool_index keyed_run_index_;
+    pool<run_entry> runs_; // without a run_id
     pool<failure_entry> failures_;
-    pool<run_entry> runs_;
-    pool<run_key> keys_;
-    pool_index key_index_;
     pool<trail_entry> trails_;
     pool<model_entry> models_;
     pool_index model_index_;
     pool<error_entry> errors_;
     pool_index error_index_;
-    pool<name_entry> names_;
-    pool_index name_index_;
-    pair_set name_users_;
+    pool<feedback_entry> feedbacks_;
+    pool_index feedback_index_;
     pool<int128> big_amounts_;
     pool<std::int64_t> call_runtimes_; // of api_call events, nanoseconds
     std::uint32_t free_session_ = npos;
-    std::uint32_t free_sessions_ = 0;
     currency_code currency_ = 0;
     bool has_currencies_ = false; // more than one
-    std::uint64_t events_by_type_[event_type_count] = {};
     std::uint64_t ignored_[metadata_key_count] = {};
 };
 

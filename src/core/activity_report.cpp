@@ -18,6 +18,7 @@ constexpr int cost_scale = 4;
 constexpr std::size_t most_names = 1000;
 constexpr std::size_t most_top_agents = 10;
 constexpr std::size_t most_reasons = 5;
+constexpr std::string_view other_names = "(other)";
 
 template <typename T>
 using list = std::pmr::vector<T>;
@@ -96,7 +97,7 @@ public:
     activity_report(const activity &state, const activity_rules &rules, std::pmr::memory_resource *memory,
                     interrupt_check interrupted)
         : state_(state), rules_(rules), memory_(memory), result_(memory), poll_(interrupted), runs_(memory),
-          agents_(memory), model_sums_(memory)
+          agents_(memory), agent_positions_(memory)
     {
     }
 
@@ -128,6 +129,7 @@ private:
         bool has_error_event;
     };
     struct agent_sums {
+        std::uint32_t agent = 0; // in the dictionary
         run_counts runs{};
         int128 credits = 0;
         int128 cost = 0;
@@ -135,12 +137,12 @@ private:
         std::int64_t users = 0;
         std::size_t runtimes = 0; // number of them, then their place
         bool has_cost = false;
-        bool is_listed = false;
     };
     struct model_sums {
-        int128 credits = 0, cost = 0;
-        bool is_used = false;
+        std::uint32_t model; // in the dictionary
+        int128 credits, cost;
     };
+    class model_table;
 
     void resolve_runs();
     void count_events();
@@ -159,14 +161,31 @@ private:
     };
     template <typename Visit>
     void for_each_agent(list<tally> &tallies, Visit visit);
+    void add_feedback();
     void describe_errors_of_agents();
     void describe_reasons_of_agents();
     std::string_view reasons(list<map_entry> &entries);
     void describe_response();
+    struct name_sums {
+        event_type type;
+        std::string_view name;
+        std::int64_t events;
+        std::uint32_t row;
+    };
+    list<name_sums> sum_names(id_map &positions);
+    list<event_count> fold_names(list<name_sums> &names);
     void list_event_counts();
     void list_users();
 
-    std::string_view text(std::uint32_t i) const noexcept { return state_.text(i); }
+    std::string_view text(std::uint32_t id) const noexcept { return state_.words_->text(id); }
+    std::uint32_t position_of(std::uint32_t agent)
+    {
+        return agent_positions_.find_or_add(agent, [&] {
+            agents_.emplace_back();
+            agents_.back().agent = agent;
+            return static_cast<std::uint32_t>(agents_.size() - 1);
+        });
+    }
 
     const activity &state_;
     const activity_rules &rules_;
@@ -174,41 +193,69 @@ private:
     arena result_;
     interrupt_poll poll_;
     list<counted_run> runs_;
-    list<agent_sums> agents_;     // by position in state_.agents_
-    list<model_sums> model_sums_; // by position in state_.texts_
+    list<agent_sums> agents_;
+    id_map agent_positions_; // dictionary -> agents_
     currency_code currency_ = 0;
     bool mixed_currencies_ = false;
     activity_numbers out_{};
 };
 
+// Sums per model, found by the model's id.
+class activity_report::model_table
+{
+public:
+    explicit model_table(std::pmr::memory_resource *memory) : sums(memory), positions_(memory) {}
+    model_sums &operator[](std::uint32_t model)
+    {
+        return sums[positions_.find_or_add(model, [&] {
+            sums.push_back({model, 0, 0});
+            return static_cast<std::uint32_t>(sums.size() - 1);
+        })];
+    }
+
+    list<model_sums> sums;
+
+private:
+    id_map positions_;
+};
+
 // The counted runs with their agents: that of the deciding event, else the latest earlier one.
 void activity_report::resolve_runs()
 {
-    std::uint32_t const n = state_.runs_.size();
-    list<counted_run> all(n, counted_run{nullptr, npos, false}, memory_);
-    for (std::uint32_t i = 0; i < n; ++i, poll_()) {
-        run_entry const &run = state_.runs_[i];
-        all[i] = {&run, run.is_counted ? run.agent : npos, false};
+    runs_.reserve(std::size_t{state_.runs_.size()} + state_.keyed_runs_.size());
+    for (std::uint32_t i = 0; i < state_.runs_.size(); ++i, poll_())
+        runs_.push_back({&state_.runs_[i], state_.runs_[i].agent, false});
+    for (std::uint32_t i = 0; i < state_.keyed_runs_.size(); ++i, poll_()) {
+        auto const &keyed = state_.keyed_runs_[i];
+        if (!keyed.run.is_counted)
+            continue;
+        std::uint32_t const agent =
+            keyed.run.agent != npos ? keyed.run.agent : state_.agent_from_trail(keyed);
+        runs_.push_back({&keyed.run, agent, keyed.has_error_event});
     }
-    for (std::uint32_t i = 0; i < state_.keys_.size(); ++i, poll_()) {
-        auto const &key = state_.keys_[i];
-        all[key.run].has_error_event = key.has_error_event;
-        if (all[key.run].agent == npos)
-            all[key.run].agent = state_.agent_from_trail(key);
-    }
-    runs_.reserve(n);
-    for (counted_run const &run : all)
-        if (run.run->is_counted)
-            runs_.push_back(run);
+    // Agents get their places: those of runs, error events and feedback.
+    for (counted_run &r : runs_)
+        if (r.agent != npos)
+            r.agent = position_of(r.agent);
+    for (std::uint32_t i = 0; i < state_.errors_.size(); ++i)
+        if (state_.errors_[i].agent != npos)
+            position_of(state_.errors_[i].agent);
+    for (std::uint32_t i = 0; i < state_.feedbacks_.size(); ++i)
+        position_of(state_.feedbacks_[i].agent);
 }
 
 void activity_report::count_events()
 {
+    std::int64_t counts[event_type_count] = {};
+    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t, std::uint64_t events) {
+        counts[static_cast<int>(state_.words_->name(name).type)] += static_cast<std::int64_t>(events);
+        poll_();
+    });
     list<map_entry> by_type(memory_);
     for (int i = 0; i < event_type_count; ++i) {
-        out_.events += static_cast<std::int64_t>(state_.events_by_type_[i]);
-        if (state_.events_by_type_[i] != 0)
-            by_type.push_back({event_type_names[i], static_cast<int128>(state_.events_by_type_[i])});
+        out_.events += counts[i];
+        if (counts[i] != 0)
+            by_type.push_back({event_type_names[i], counts[i]});
     }
     out_.events_by_type = json_map(by_type, 0, 0, result_);
     out_.users = state_.users_.size();
@@ -241,7 +288,6 @@ void activity_report::describe_sessions()
 void activity_report::describe_runs()
 {
     list<std::int64_t> runtimes(memory_);
-    agents_.resize(state_.agents_.size());
     for (counted_run const &r : runs_) {
         run_entry const &run = *r.run;
         poll_();
@@ -266,7 +312,7 @@ void activity_report::describe_runs()
 
 void activity_report::describe_money()
 {
-    model_sums_.resize(state_.texts_.size());
+    model_table models(memory_);
     currency_ = state_.currency_;
     mixed_currencies_ = state_.has_currencies_;
     bool has_cost = false;
@@ -274,8 +320,7 @@ void activity_report::describe_money()
     for (counted_run const &r : runs_) {
         run_entry const &run = *r.run;
         poll_();
-        model_sums &model = model_sums_[run.model];
-        model.is_used = true;
+        model_sums &model = models[run.model];
         model.credits += state_.unpack(run.credits);
         credits_of_runs += state_.unpack(run.credits);
         if (run.cost == activity::no_amount)
@@ -288,21 +333,19 @@ void activity_report::describe_money()
     }
     for (std::uint32_t i = 0; i < state_.models_.size(); ++i, poll_()) {
         auto const &m = state_.models_[i];
-        model_sums &model = model_sums_[m.name];
-        model.is_used = true;
+        model_sums &model = models[m.name];
         model.credits += m.credits;
         model.cost += m.cost;
         has_cost = has_cost || m.has_cost;
     }
     list<map_entry> credits(memory_), costs(memory_);
-    for (std::uint32_t i = 0; i < state_.texts_.size(); ++i) {
-        model_sums const &model = model_sums_[i];
+    for (model_sums const &model : models.sums) {
         out_.credits += model.credits;
         cost += model.cost;
         if (model.credits != 0)
-            credits.push_back({text(i), model.credits});
+            credits.push_back({text(model.model), model.credits});
         if (model.cost != 0)
-            costs.push_back({text(i), model.cost});
+            costs.push_back({text(model.model), model.cost});
     }
     out_.average_credits = average_credits(credits_of_runs, out_.runs.total);
     out_.credits_by_model = json_map(credits, nano_scale, nano_scale, result_);
@@ -311,33 +354,6 @@ void activity_report::describe_money()
     out_.cost = divide_rounded(cost, 100'000);
     out_.cost_by_model = json_map(costs, nano_scale, cost_scale, result_);
     out_.currency = currency_;
-}
-
-void activity_report::describe_errors()
-{
-    list<std::int64_t> by_type(state_.texts_.size(), 0, memory_);
-    for (std::uint32_t i = 0; i < state_.errors_.size(); ++i)
-        by_type[state_.errors_[i].type] += static_cast<std::int64_t>(state_.errors_[i].events);
-    for (counted_run const &r : runs_)
-        if (r.run->status == run_status::failed && !r.has_error_event)
-            ++by_type[state_.failures_[r.run->failure].type];
-    list<map_entry> map(memory_);
-    for (std::uint32_t i = 0; i < state_.texts_.size(); ++i) {
-        out_.errors += by_type[i];
-        if (by_type[i] != 0)
-            map.push_back({text(i), by_type[i]});
-    }
-    out_.error_rate = percentage(out_.errors, out_.events);
-    out_.errors_by_type = json_map(map, 0, 0, result_);
-
-    list<map_entry> ignored(memory_);
-    for (int i = 0; i < metadata_key_count; ++i)
-        if (state_.ignored_[i] != 0)
-            ignored.push_back(
-                {name_of(static_cast<metadata_key>(i)), static_cast<int128>(state_.ignored_[i])});
-    if (mixed_currencies_)
-        ignored.push_back({"currency", 1});
-    out_.ignored_values = json_map(ignored, 0, 0, result_);
 }
 
 // Sorts, adds up equal keys and hands each agent's map to `visit`.
@@ -363,6 +379,32 @@ void activity_report::for_each_agent(list<tally> &tallies, Visit visit)
     }
 }
 
+void activity_report::describe_errors()
+{
+    list<tally> tallies(memory_);
+    for (std::uint32_t i = 0; i < state_.errors_.size(); ++i, poll_())
+        tallies.push_back({0, state_.errors_[i].type, static_cast<std::int64_t>(state_.errors_[i].events)});
+    for (counted_run const &r : runs_)
+        if (r.run->failure != npos && !r.has_error_event)
+            tallies.push_back({0, state_.failures_[r.run->failure].type, 1});
+    for (tally const &t : tallies)
+        out_.errors += t.count;
+    out_.error_rate = percentage(out_.errors, out_.events);
+    out_.errors_by_type = "{}";
+    for_each_agent(tallies, [this](std::uint32_t, list<map_entry> &map) {
+        out_.errors_by_type = json_map(map, 0, 0, result_);
+    });
+
+    list<map_entry> ignored(memory_);
+    for (int i = 0; i < metadata_key_count; ++i)
+        if (state_.ignored_[i] != 0)
+            ignored.push_back(
+                {name_of(static_cast<metadata_key>(i)), static_cast<int128>(state_.ignored_[i])});
+    if (mixed_currencies_)
+        ignored.push_back({"currency", 1});
+    out_.ignored_values = json_map(ignored, 0, 0, result_);
+}
+
 // Error events that name the agent and its failed runs without an error event.
 void activity_report::describe_errors_of_agents()
 {
@@ -370,13 +412,12 @@ void activity_report::describe_errors_of_agents()
     for (std::uint32_t i = 0; i < state_.errors_.size(); ++i, poll_()) {
         auto const &e = state_.errors_[i];
         if (e.agent != npos)
-            tallies.push_back({e.agent, e.type, static_cast<std::int64_t>(e.events)});
+            tallies.push_back({position_of(e.agent), e.type, static_cast<std::int64_t>(e.events)});
     }
     for (counted_run const &r : runs_)
         if (r.agent != npos && r.run->failure != npos && !r.has_error_event)
             tallies.push_back({r.agent, state_.failures_[r.run->failure].type, 1});
     for_each_agent(tallies, [this](std::uint32_t agent, list<map_entry> &map) {
-        agents_[agent].is_listed = true;
         out_.agents[agent].error_types = json_map(map, 0, 0, result_);
     });
 }
@@ -435,10 +476,10 @@ void activity_report::describe_runtimes_of_agents()
 
 void activity_report::count_users_of_agents()
 {
-    pair_set seen(memory_);
+    pair_counts seen(memory_);
     for (counted_run const &r : runs_) {
         poll_();
-        if (r.agent != npos && seen.insert(r.agent, r.run->user))
+        if (r.agent != npos && seen.add(r.agent, r.run->user))
             ++agents_[r.agent].users;
     }
 }
@@ -448,10 +489,9 @@ void activity_report::describe_agents()
     out_.agents = result_.make<agent_numbers>(agents_.size());
     count_users_of_agents();
     for (std::uint32_t i = 0; i < agents_.size(); ++i) {
-        agent_sums &sums = agents_[i];
-        auto const &entry = state_.agents_[i];
+        agent_sums const &sums = agents_[i];
         agent_numbers &agent = out_.agents[i] = {};
-        agent.agent = entry.id;
+        agent.agent = state_.words_->agent(sums.agent);
         agent.runs = sums.runs;
         agent.credits = sums.credits;
         agent.average_credits = average_credits(sums.credits, sums.runs.total);
@@ -461,26 +501,29 @@ void activity_report::describe_agents()
         if (sums.runs.total != 0)
             agent.average_tokens = divide_rounded(sums.tokens, sums.runs.total);
         agent.unique_users = sums.users;
-        if (entry.ratings != 0)
-            agent.average_rating = static_cast<std::int64_t>(
-                divide_rounded(entry.rating_sum, static_cast<int128>(entry.ratings) * 10'000'000));
-        agent.feedbacks = static_cast<std::int64_t>(entry.feedbacks);
         agent.error_types = "{}";
         agent.failure_reasons = "[]";
-        sums.is_listed = sums.is_listed || sums.runs.total != 0 || entry.feedbacks != 0;
         out_.agents_run += sums.runs.total != 0;
     }
+    add_feedback();
     describe_errors_of_agents();
     describe_reasons_of_agents();
     describe_runtimes_of_agents();
     out_.top_agents = top_agents();
-    // An agent that was only named by events that count for nothing has no row.
-    auto *const end = std::remove_if(out_.agents.begin(), out_.agents.end(), [this](const agent_numbers &a) {
-        return !agents_[static_cast<std::size_t>(&a - out_.agents.data)].is_listed;
-    });
-    out_.agents.size = static_cast<std::size_t>(end - out_.agents.data);
     std::sort(out_.agents.begin(), out_.agents.end(),
               [](const agent_numbers &a, const agent_numbers &b) { return a.agent < b.agent; });
+}
+
+void activity_report::add_feedback()
+{
+    for (std::uint32_t i = 0; i < state_.feedbacks_.size(); ++i) {
+        auto const &entry = state_.feedbacks_[i];
+        agent_numbers &agent = out_.agents[position_of(entry.agent)];
+        agent.feedbacks = static_cast<std::int64_t>(entry.feedbacks);
+        if (entry.ratings != 0)
+            agent.average_rating = static_cast<std::int64_t>(
+                divide_rounded(entry.rating_sum, static_cast<int128>(entry.ratings) * 10'000'000));
+    }
 }
 
 std::string_view activity_report::top_agents()
@@ -532,57 +575,86 @@ void activity_report::describe_response()
         divide_rounded(percentile_times_100(durations.data(), n, 95), ns_per_ms * 100));
 }
 
-// The most frequent names as they are, the others of each event type as one.
-void activity_report::list_event_counts()
+// Events per name of this workspace; `positions` finds a name's place by its id.
+std::pmr::vector<activity_report::name_sums> activity_report::sum_names(id_map &positions)
 {
-    std::uint32_t const n = state_.names_.size();
-    list<std::uint32_t> order(n, 0, memory_);
-    for (std::uint32_t i = 0; i < n; ++i)
-        order[i] = i;
-    auto const key = [this](std::uint32_t i) {
-        return std::pair(name_of(state_.names_[i].type), text(state_.names_[i].name));
-    };
-    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    list<name_sums> names(memory_);
+    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t, std::uint64_t events) {
         poll_();
-        auto const &x = state_.names_[a], &y = state_.names_[b];
-        return x.events != y.events ? x.events > y.events : key(a) < key(b);
+        std::uint32_t const i = positions.find_or_add(name, [&] {
+            auto const &n = state_.words_->name(name);
+            names.push_back({n.type, text(n.text), 0, npos});
+            return static_cast<std::uint32_t>(names.size() - 1);
+        });
+        names[i].events += static_cast<std::int64_t>(events);
     });
-    constexpr std::string_view rest = "(other)";
+    return names;
+}
+
+// The most frequent names as they are, the others of each event type as one.
+std::pmr::vector<event_count> activity_report::fold_names(list<name_sums> &names)
+{
+    list<name_sums *> order(memory_);
+    for (name_sums &n : names)
+        order.push_back(&n);
+    std::sort(order.begin(), order.end(), [this](const name_sums *a, const name_sums *b) {
+        poll_();
+        return a->events != b->events
+                   ? a->events > b->events
+                   : std::pair(name_of(a->type), a->name) < std::pair(name_of(b->type), b->name);
+    });
     std::uint32_t rest_row[event_type_count];
     std::fill(std::begin(rest_row), std::end(rest_row), npos);
     list<event_count> rows(memory_);
-    list<std::uint32_t> row_of(n, 0, memory_);
-    for (std::uint32_t i = 0; i < n; ++i) {
-        auto const &entry = state_.names_[order[i]];
-        std::string_view const name = i < most_names ? text(entry.name) : rest;
-        std::uint32_t row = name == rest ? rest_row[static_cast<int>(entry.type)] : npos;
-        if (row == npos) {
-            row = static_cast<std::uint32_t>(rows.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        name_sums &entry = *order[i];
+        std::string_view const name = i < most_names ? entry.name : other_names;
+        entry.row = name == other_names ? rest_row[static_cast<int>(entry.type)] : npos;
+        if (entry.row == npos) {
+            entry.row = static_cast<std::uint32_t>(rows.size());
             rows.push_back({entry.type, name, 0, 0});
-            if (name == rest)
-                rest_row[static_cast<int>(entry.type)] = row;
+            if (name == other_names)
+                rest_row[static_cast<int>(entry.type)] = entry.row;
         }
-        rows[row].events += static_cast<std::int64_t>(entry.events);
-        row_of[order[i]] = row;
+        rows[entry.row].events += entry.events;
     }
-    pair_set seen(memory_);
-    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t user) {
+    return rows;
+}
+
+void activity_report::list_event_counts()
+{
+    id_map positions(memory_);
+    list<name_sums> names = sum_names(positions);
+    list<event_count> rows = fold_names(names);
+    pair_counts seen(memory_);
+    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t user, std::uint64_t) {
         poll_();
-        event_count &row = rows[row_of[name]];
-        if (row.name != rest || seen.insert(row_of[name], user))
-            ++row.users;
+        std::uint32_t const row = names[positions.find_or_add(name, [] { return npos; })].row;
+        // A user is in the table once per name, but may have several of the folded names.
+        if (rows[row].name != other_names || seen.add(row, user))
+            ++rows[row].users;
     });
     out_.event_counts = result_.make<event_count>(rows.size());
     std::copy(rows.begin(), rows.end(), out_.event_counts.begin());
 }
 
+// First and last event of each user: those of its sessions, as every event is in one.
 void activity_report::list_users()
 {
-    out_.user_list = result_.make<user_activity>(state_.users_.size());
-    for (std::uint32_t i = 0; i < state_.users_.size(); ++i, poll_()) {
+    std::uint32_t const n = state_.users_.size();
+    out_.user_list = result_.make<user_activity>(n);
+    for (std::uint32_t i = 0; i < n; ++i, poll_()) {
         auto const &user = state_.users_[i];
-        out_.user_list[i] = {user.id, user.first, user.last,
+        out_.user_list[i] = {user.id, INT64_MAX, INT64_MIN,
                              user.revenue == npos ? 0 : state_.big_amounts_[user.revenue]};
+    }
+    for (std::uint32_t i = 0; i < state_.sessions_.size(); ++i, poll_()) {
+        auto const &session = state_.sessions_[i];
+        if (session.is_free)
+            continue;
+        user_activity &user = out_.user_list[session.user];
+        user.first = std::min(user.first, session.first);
+        user.last = std::max(user.last, session.last);
     }
     std::sort(out_.user_list.begin(), out_.user_list.end(),
               [this](const user_activity &a, const user_activity &b) {

@@ -233,44 +233,81 @@ private:
     probing_table<position_slot> table_;
 };
 
-// A set of pairs of positions.
-class pair_set
+// Counts per pair of positions; used as a set where the counts do not matter.
+class pair_counts
 {
     struct pair_slot {
-        std::uint64_t value = UINT64_MAX; // (npos, npos) never occurs
-        bool is_empty() const noexcept { return value == UINT64_MAX; }
-        std::uint32_t hash() const noexcept
-        {
-            return static_cast<std::uint32_t>((value * 0x9E3779B97F4A7C15u) >> 32);
-        }
+        std::uint64_t pair = UINT64_MAX; // (npos, npos) never occurs
+        std::uint64_t count = 0;
+        bool is_empty() const noexcept { return pair == UINT64_MAX; }
+        std::uint32_t hash() const noexcept { return spread(pair); }
     };
 
 public:
-    explicit pair_set(std::pmr::memory_resource *memory) noexcept : table_(memory) {}
+    explicit pair_counts(std::pmr::memory_resource *memory) noexcept : table_(memory) {}
 
-    // True if the pair is new.
-    bool insert(std::uint32_t first, std::uint32_t second)
+    // Adds to the pair's count; true if the pair is new.
+    bool add(std::uint32_t first, std::uint32_t second, std::uint64_t count = 1)
     {
-        pair_slot const wanted{std::uint64_t{first} << 32 | second};
-        pair_slot &slot =
-            table_.find(wanted.hash(), [&](const pair_slot &s) { return s.value == wanted.value; });
-        if (!slot.is_empty())
-            return false;
-        slot = wanted;
-        table_.count_new();
-        return true;
+        std::uint64_t const pair = std::uint64_t{first} << 32 | second;
+        pair_slot &slot = table_.find(spread(pair), [pair](const pair_slot &s) { return s.pair == pair; });
+        bool const is_new = slot.is_empty();
+        if (is_new)
+            table_.count_new();
+        slot.pair = pair;
+        slot.count += count;
+        return is_new;
     }
+    // visit(first, second, count)
     template <typename Visit>
     void for_each(Visit visit) const
     {
         for (std::uint32_t i = 0; i < table_.capacity(); ++i)
-            if (std::uint64_t const v = table_.slot(i).value; v != UINT64_MAX)
-                visit(static_cast<std::uint32_t>(v >> 32), static_cast<std::uint32_t>(v));
+            if (pair_slot const &s = table_.slot(i); !s.is_empty())
+                visit(static_cast<std::uint32_t>(s.pair >> 32), static_cast<std::uint32_t>(s.pair), s.count);
     }
     std::uint32_t size() const noexcept { return table_.size(); }
 
 private:
+    static std::uint32_t spread(std::uint64_t pair) noexcept
+    {
+        return static_cast<std::uint32_t>((pair * 0x9E3779B97F4A7C15u) >> 32);
+    }
     probing_table<pair_slot> table_;
+};
+
+// Maps sparse ids to whatever the caller assigns to them, once each.
+class id_map
+{
+    struct id_slot {
+        std::uint32_t id = npos;
+        std::uint32_t value = 0;
+        bool is_empty() const noexcept { return id == npos; }
+        std::uint32_t hash() const noexcept { return spread(id); }
+    };
+
+public:
+    explicit id_map(std::pmr::memory_resource *memory) noexcept : table_(memory) {}
+
+    // The value of the id; without one, add() makes it.
+    template <typename Add>
+    std::uint32_t find_or_add(std::uint32_t id, Add add)
+    {
+        id_slot &slot = table_.find(spread(id), [id](const id_slot &s) { return s.id == id; });
+        if (slot.is_empty()) {
+            slot.value = add();
+            slot.id = id;
+            table_.count_new();
+        }
+        return slot.value;
+    }
+
+private:
+    static std::uint32_t spread(std::uint32_t id) noexcept
+    {
+        return static_cast<std::uint32_t>((id * UINT64_C(0x9E3779B97F4A7C15)) >> 32);
+    }
+    probing_table<id_slot> table_;
 };
 
 } // namespace shadow

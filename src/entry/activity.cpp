@@ -33,13 +33,18 @@ struct summary_options {
     bool details;
 };
 
-struct rules_cache { // in fn_extra of the accumulating call
-    activity_rules rules;
-    bool details;
+// What the activities of one query share: in fn_extra of the accumulating or combining call.
+struct query_cache {
+    explicit query_cache(MemoryContext context) : memory(context), words(&memory) {}
+
+    pg::palloc_resource memory;
+    dictionary words;
+    activity_rules rules{};
+    bool details = true;
 };
 
 struct summary_state {
-    explicit summary_state(MemoryContext context) : memory(context), data(&memory) {}
+    summary_state(MemoryContext context, dictionary *words) : memory(context), data(&memory, words) {}
 
     pg::palloc_resource memory;
     summary_options options{};
@@ -51,10 +56,10 @@ activity_rules rules_of(const summary_options &options)
     return {options.session_gap, options.engaged_bounce, 0, {}, clip_text};
 }
 
-summary_state *new_state(MemoryContext context, const summary_options &options)
+summary_state *new_state(MemoryContext context, dictionary *words, const summary_options &options)
 {
     void *const place = MemoryContextAlloc(context, sizeof(summary_state));
-    auto *const state = new (place) summary_state(context);
+    auto *const state = new (place) summary_state(context, words);
     state->options = options;
     return state;
 }
@@ -144,27 +149,39 @@ std::int64_t read_gap(Datum value)
     return microseconds;
 }
 
-// The rules are the same for all rows: read once per query, from the first row.
-rules_cache *read_rules(FunctionCallInfo fcinfo, int argument)
+query_cache *cache_of(FunctionCallInfo fcinfo)
 {
-    MemoryContext const context = fcinfo->flinfo->fn_mcxt;
-    auto *const cache = static_cast<rules_cache *>(MemoryContextAllocZero(context, sizeof(rules_cache)));
-    cache->rules = {default_gap, false, pack_currency("USD"), {}, clip_text};
-    cache->details = true;
-    if (PG_NARGS() > argument && !PG_ARGISNULL(argument)) {
-        HeapTupleHeader const tuple = PG_GETARG_HEAPTUPLEHEADER(argument);
-        cache->rules.session_gap = read_gap(required_field(tuple, field_gap, "session_gap"));
-        text *const bounce = DatumGetTextPP(required_field(tuple, field_bounce, "bounce_rule"));
-        cache->rules.engaged_bounce =
-            std::string_view(VARDATA_ANY(bounce), VARSIZE_ANY_EXHDR(bounce)) == "engaged";
-        cache->rules.currency = read_currency(required_field(tuple, field_currency, "currency"));
-        cache->details = DatumGetBool(required_field(tuple, field_details, "details"));
-        bool no_prices;
-        Datum const prices = GetAttributeByNum(tuple, field_prices, &no_prices);
-        if (!no_prices)
-            cache->rules.prices = read_prices(prices, context);
+    auto *cache = static_cast<query_cache *>(fcinfo->flinfo->fn_extra);
+    if (cache == nullptr) {
+        MemoryContext const context = fcinfo->flinfo->fn_mcxt;
+        cache = new (MemoryContextAlloc(context, sizeof(query_cache))) query_cache(context);
+        cache->rules = {default_gap, false, pack_currency("USD"), {}, clip_text};
+        fcinfo->flinfo->fn_extra = cache;
     }
-    fcinfo->flinfo->fn_extra = cache;
+    return cache;
+}
+
+// The rules are the same for all rows: read once per query, from the first row.
+void read_rules(query_cache &cache, HeapTupleHeader tuple, MemoryContext context)
+{
+    cache.rules.session_gap = read_gap(required_field(tuple, field_gap, "session_gap"));
+    text *const bounce = DatumGetTextPP(required_field(tuple, field_bounce, "bounce_rule"));
+    cache.rules.engaged_bounce =
+        std::string_view(VARDATA_ANY(bounce), VARSIZE_ANY_EXHDR(bounce)) == "engaged";
+    cache.rules.currency = read_currency(required_field(tuple, field_currency, "currency"));
+    cache.details = DatumGetBool(required_field(tuple, field_details, "details"));
+    bool no_prices;
+    Datum const prices = GetAttributeByNum(tuple, field_prices, &no_prices);
+    if (!no_prices)
+        cache.rules.prices = read_prices(prices, context);
+}
+
+query_cache *accum_cache(FunctionCallInfo fcinfo, int rules_argument)
+{
+    bool const is_first = fcinfo->flinfo->fn_extra == nullptr;
+    query_cache *const cache = cache_of(fcinfo);
+    if (is_first && PG_NARGS() > rules_argument && !PG_ARGISNULL(rules_argument))
+        read_rules(*cache, PG_GETARG_HEAPTUPLEHEADER(rules_argument), fcinfo->flinfo->fn_mcxt);
     return cache;
 }
 
@@ -205,13 +222,12 @@ uuid uuid_argument(FunctionCallInfo fcinfo, int argument)
 SHADOW_FUNCTION(shadow_activity_accum)
 {
     MemoryContext const context = aggregate_context(fcinfo);
-    auto *cache = static_cast<rules_cache *>(fcinfo->flinfo->fn_extra);
-    if (cache == nullptr)
-        cache = read_rules(fcinfo, arg_rules);
+    query_cache *const cache = accum_cache(fcinfo, arg_rules);
     auto *state =
         PG_ARGISNULL(arg_state) ? nullptr : reinterpret_cast<summary_state *>(PG_GETARG_POINTER(arg_state));
     if (state == nullptr)
-        state = new_state(context, {cache->rules.session_gap, cache->rules.engaged_bounce, cache->details});
+        state = new_state(context, &cache->words,
+                          {cache->rules.session_gap, cache->rules.engaged_bounce, cache->details});
     if (PG_ARGISNULL(arg_user) || PG_ARGISNULL(arg_type) || PG_ARGISNULL(arg_at))
         PG_RETURN_POINTER(state);
 
@@ -247,24 +263,42 @@ SHADOW_FUNCTION(shadow_activity_combine)
     if (PG_ARGISNULL(1))
         return PG_ARGISNULL(0) ? ((fcinfo)->isnull = true, Datum{0}) : PG_GETARG_DATUM(0);
     auto const *const other = reinterpret_cast<summary_state *>(PG_GETARG_POINTER(1));
-    auto *const state = PG_ARGISNULL(0) ? new_state(context, other->options)
+    auto *const state = PG_ARGISNULL(0) ? new_state(context, &cache_of(fcinfo)->words, other->options)
                                         : reinterpret_cast<summary_state *>(PG_GETARG_POINTER(0));
     state->data.merge(rules_of(state->options), other->data);
     PG_RETURN_POINTER(state);
 }
 
+namespace
+{
+
+// The string is never destroyed: its memory goes with the context.
+std::string_view serialize(const summary_state &state, MemoryContext context)
+{
+    pg::palloc_resource memory(context);
+    auto *const out = new (MemoryContextAlloc(context, sizeof(std::pmr::string))) std::pmr::string(&memory);
+    state.data.serialize(rules_of(state.options), *out);
+    return *out;
+}
+
+} // namespace
+
 SHADOW_FUNCTION(shadow_activity_serialize)
 {
     aggregate_context(fcinfo);
     auto const *const state = reinterpret_cast<summary_state *>(PG_GETARG_POINTER(0));
-    Size const size = VARHDRSZ + sizeof(summary_options) + state->data.serialized_size();
+    MemoryContext const scratch =
+        AllocSetContextCreate(CurrentMemoryContext, "serialized activity", ALLOCSET_DEFAULT_SIZES);
+    std::string_view const flat = serialize(*state, scratch);
+    Size const size = VARHDRSZ + sizeof(summary_options) + flat.size();
     if (!AllocSizeIsValid(size))
         throw error(errc::limit_exceeded, "the activity of one workspace is too large for a parallel plan",
                     "", "Set max_parallel_workers_per_gather to 0.");
     auto *const result = static_cast<bytea *>(palloc(size));
     SET_VARSIZE(result, size);
     memcpy(VARDATA(result), &state->options, sizeof(summary_options));
-    state->data.serialize(VARDATA(result) + sizeof(summary_options));
+    memcpy(VARDATA(result) + sizeof(summary_options), flat.data(), flat.size());
+    MemoryContextDelete(scratch);
     PG_RETURN_BYTEA_P(result);
 }
 
@@ -277,9 +311,11 @@ SHADOW_FUNCTION(shadow_activity_deserialize)
     if (size < sizeof options)
         throw error(errc::corrupt_data, "serialized activity is truncated");
     memcpy(&options, VARDATA_ANY(bytes), sizeof options);
-    // The copy lives until it has been combined: the current context is reset after that.
-    summary_state *const state = new_state(CurrentMemoryContext, options);
-    state->data.deserialize(VARDATA_ANY(bytes) + sizeof options, size - sizeof options);
+    // The copy and its dictionary live until it has been combined: the current context is reset after that.
+    MemoryContext const context = CurrentMemoryContext;
+    auto *const own = new (MemoryContextAlloc(context, sizeof(query_cache))) query_cache(context);
+    summary_state *const state = new_state(context, &own->words, options);
+    state->data.deserialize({VARDATA_ANY(bytes) + sizeof options, size - sizeof options});
     PG_RETURN_POINTER(state);
 }
 

@@ -183,10 +183,9 @@ TupleDesc summary_description()
     return description;
 }
 
-// Fills the tuplestore and makes it known to the following statements as "summary".
-std::uint64_t scan_events(const bucket &b)
+// Fills the store and makes it known to the following statements as "summary".
+std::uint64_t scan_events(const bucket &b, Tuplestorestate *store)
 {
-    Tuplestorestate *const store = tuplestore_begin_heap(false, false, work_mem);
     bool const has_zones = has_time_zones(b);
     int const passes = passes_needed(b);
     int const guc_level = NewGUCNestLevel();
@@ -307,13 +306,19 @@ void upsert(const rollup &r, const bucket &b)
     execute(sql.data, b);
 }
 
+// Scans the bucket and replaces its rows; the number of workspaces written.
 template <std::size_t n>
-void replace(const rollup (&rollups)[n], const bucket &b)
+std::uint64_t aggregate(const rollup (&rollups)[n], const bucket &b)
 {
+    Tuplestorestate *const store = tuplestore_begin_heap(false, false, work_mem);
+    std::uint64_t const workspaces = scan_events(b, store);
     for (rollup const &r : rollups) {
         delete_vanished(r, b);
         upsert(r, b);
     }
+    SPI_unregister_relation("summary");
+    tuplestore_end(store);
+    return workspaces;
 }
 
 // The UTC day as instants.
@@ -380,8 +385,7 @@ SHADOW_FUNCTION(shadow_aggregate_daily)
     SPI_connect();
     lock_workspaces(b);
     check_day_has_begun(b);
-    std::uint64_t const workspaces = scan_events(b);
-    replace(daily_rollups, b);
+    std::uint64_t const workspaces = aggregate(daily_rollups, b);
     SPI_finish();
     PG_RETURN_INT64(static_cast<int64>(workspaces));
 }
@@ -404,8 +408,7 @@ SHADOW_FUNCTION(shadow_aggregate_hourly)
                         errhint("Aggregate hours up to the running one, which is provisional.")));
     SPI_connect();
     lock_workspaces(b);
-    std::uint64_t const workspaces = scan_events(b);
-    replace(hourly_rollups, b);
+    std::uint64_t const workspaces = aggregate(hourly_rollups, b);
     SPI_finish();
     PG_RETURN_INT64(static_cast<int64>(workspaces));
 }
