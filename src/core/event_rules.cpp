@@ -1,22 +1,15 @@
 #include "core/event_rules.hpp"
 
 #include "core/error.hpp"
-
-#include <algorithm>
-#include <iterator>
+#include "core/event_type.hpp"
 
 namespace shadow
 {
 
-bool is_event_type(std::string_view name) noexcept
-{
-    return std::find(std::begin(event_types), std::end(event_types), name) != std::end(event_types);
-}
-
 void refuse_event_type(std::string_view value)
 {
     std::string types;
-    for (auto const type : event_types)
+    for (auto const type : event_type_names)
         types.append(types.empty() ? "" : ", ").append(type);
     throw error(errc::invalid_argument, "unknown event_type", "The value is \"" + std::string(value) + "\".",
                 "Event types are: " + types + ". For others use custom and event_name.");

@@ -9,14 +9,6 @@
 namespace shadow
 {
 
-inline constexpr std::string_view event_types[] = {
-    "page_view",   "agent_run", "login",       "logout",        "workspace_switch",
-    "feature_use", "error",     "api_call",    "export",        "report_view",
-    "custom",      "click",     "form_submit", "session_start", "session_end",
-};
-
-bool is_event_type(std::string_view name) noexcept;
-
 // Longest values in characters; longer ones are cut.
 inline constexpr int event_name_characters = 100;
 inline constexpr int page_path_characters = 255;

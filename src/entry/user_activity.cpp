@@ -2,6 +2,7 @@
 // for every event, so it does no SPI and returns the row as it came unless something changes.
 
 #include "core/event_rules.hpp"
+#include "core/event_type.hpp"
 
 #include "pg/boundary.hpp"
 
@@ -25,7 +26,9 @@ using namespace shadow;
 namespace
 {
 
-enum column {
+namespace column
+{
+enum id {
     workspace_id,
     event_type,
     event_name,
@@ -34,8 +37,9 @@ enum column {
     referrer,
     metadata,
     created_at,
-    column_count
+    count
 };
+}
 
 struct column_rule {
     char name[16];
@@ -43,7 +47,7 @@ struct column_rule {
     int most_characters; // 0: not cut
 };
 
-constexpr column_rule rules[column_count] = {
+constexpr column_rule rules[column::count] = {
     {"workspace_id", UUIDOID, 0},
     {"event_type", TEXTOID, 0},
     {"event_name", TEXTOID, event_name_characters},
@@ -57,7 +61,7 @@ constexpr column_rule rules[column_count] = {
 // Where the columns are in one partition; found once per statement and partition.
 struct layout {
     Oid relation;
-    AttrNumber number[column_count];
+    AttrNumber number[column::count];
 };
 
 // The new row and what of it changes.
@@ -65,9 +69,9 @@ struct event_row {
     TupleTableSlot *slot;
     const layout *columns;
     int changes;
-    int numbers[column_count];
-    Datum values[column_count];
-    bool nulls[column_count];
+    int numbers[column::count];
+    Datum values[column::count];
+    bool nulls[column::count];
 };
 
 } // namespace
@@ -94,18 +98,18 @@ static const layout *find_layout(FunctionCallInfo fcinfo, Relation relation)
         known = static_cast<layout *>(MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(layout)));
     known->relation = InvalidOid; // should a column be missing
     fcinfo->flinfo->fn_extra = known;
-    for (int i = 0; i < column_count; ++i)
+    for (int i = 0; i < column::count; ++i)
         known->number[i] = find_column(RelationGetDescr(relation), rules[i]);
     known->relation = RelationGetRelid(relation);
     return known;
 }
 
-static Datum get(const event_row &row, column which, bool *is_null)
+static Datum get(const event_row &row, column::id which, bool *is_null)
 {
     return slot_getattr(row.slot, row.columns->number[which], is_null);
 }
 
-static void set(event_row &row, column which, Datum value)
+static void set(event_row &row, column::id which, Datum value)
 {
     row.numbers[row.changes] = row.columns->number[which];
     row.values[row.changes] = value;
@@ -117,27 +121,27 @@ static void check_workspace(event_row &row)
 {
     static pg_uuid_t nil = {};
     bool is_null;
-    get(row, workspace_id, &is_null);
+    get(row, column::workspace_id, &is_null);
     if (is_null)
-        set(row, workspace_id, UUIDPGetDatum(&nil));
+        set(row, column::workspace_id, UUIDPGetDatum(&nil));
 }
 
 // A NULL is left to the column's constraint.
 static void check_event_type(const event_row &row)
 {
     bool is_null;
-    Datum const value = get(row, event_type, &is_null);
+    Datum const value = get(row, column::event_type, &is_null);
     if (is_null)
         return;
     text const *const name = DatumGetTextPP(value);
     int const length = static_cast<int>(VARSIZE_ANY_EXHDR(name));
-    if (!is_event_type({VARDATA_ANY(name), static_cast<std::size_t>(length)}))
+    if (!find_event_type({VARDATA_ANY(name), static_cast<std::size_t>(length)}))
         refuse_event_type(
             {VARDATA_ANY(name), static_cast<std::size_t>(pg_mbcliplen(VARDATA_ANY(name), length, 200))});
 }
 
 // No more bytes than characters allowed: nothing to do, and nothing to detoast.
-static void cut_text(event_row &row, column which)
+static void cut_text(event_row &row, column::id which)
 {
     bool is_null;
     Datum const value = get(row, which, &is_null);
@@ -162,9 +166,9 @@ static std::size_t text_bytes(Jsonb *value, std::size_t stored)
 static void check_metadata(event_row &row)
 {
     bool is_null;
-    Datum const value = get(row, metadata, &is_null);
+    Datum const value = get(row, column::metadata, &is_null);
     if (is_null) {
-        set(row, metadata, DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+        set(row, column::metadata, DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
         return;
     }
     std::size_t const stored = toast_raw_datum_size(value) - VARHDRSZ;
@@ -191,7 +195,7 @@ static void check_metadata(event_row &row)
 static void check_time(const event_row &row, Relation relation)
 {
     bool is_null;
-    TimestampTz const time = DatumGetTimestampTz(get(row, created_at, &is_null));
+    TimestampTz const time = DatumGetTimestampTz(get(row, column::created_at, &is_null));
     if (is_null)
         raise_null_time(relation);
     if (is_client_time(time, GetCurrentStatementStartTimestamp()))
@@ -228,7 +232,7 @@ SHADOW_FUNCTION(shadow_user_activity_check)
     check_event_type(row);
     check_workspace(row);
     check_metadata(row);
-    for (auto const which : {event_name, page_path, user_agent, referrer})
+    for (auto const which : {column::event_name, column::page_path, column::user_agent, column::referrer})
         cut_text(row, which);
     if (row.changes == 0)
         return PointerGetDatum(tuple);
