@@ -160,3 +160,69 @@ AS 'SELECT analytics_internal.create_partitions(from_date, to_date)';
 REVOKE EXECUTE ON FUNCTION analytics.create_partitions(date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.create_partitions(date, date) IS
     'makes the missing partitions of user_activity for the UTC days from_date to to_date (inclusive, 1970-01-01 to 9999-12-31, at most 3,700 days: 22023, 54000) and returns how many it made; rows of those days move out of the default partition in the same transaction. NULL is an error (22004)';
+
+-- An open day carries only its key and BRIN, because every further index slows each insert; the others are
+-- built in bulk when the day is over. At most six in all.
+CREATE FUNCTION analytics_internal.index_partition(partition_name name) RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    built integer := 0;
+    wanted record;
+BEGIN
+    FOR wanted IN
+        SELECT partition_name || '_' || w.suffix AS index_name, w.definition, w.purpose
+        FROM (VALUES
+            ('metadata_gin', 'USING gin (metadata jsonb_path_ops)',
+             'events by what their metadata contain: WHERE metadata @> ''{"agent_id": "..."}''; for the owner and the service role only, as @> is not leakproof and row security keeps tenants'' queries from it'),
+            ('failures', '(workspace_id, created_at) WHERE event_type = ''error'' OR (event_type = ''agent_run'' AND metadata ->> ''status'' IN (''failed'', ''failure'', ''error'', ''timeout'', ''timed_out''))',
+             'a workspace''s latest errors (WHERE workspace_id = ... AND event_type = ''error'' ORDER BY created_at DESC) and failed runs'),
+            ('users', '(workspace_id, user_id, created_at) INCLUDE (event_type, event_name)',
+             'funnels and a user''s history from the index alone: SELECT user_id, created_at, event_type, event_name WHERE workspace_id = ... ORDER BY user_id, created_at')
+        ) AS w (suffix, definition, purpose)
+    LOOP
+        CONTINUE WHEN to_regclass(format('analytics.%I', wanted.index_name)) IS NOT NULL;
+        EXECUTE format('CREATE INDEX %I ON analytics.%I %s', wanted.index_name, partition_name, wanted.definition);
+        EXECUTE format('COMMENT ON INDEX analytics.%I IS %L', wanted.index_name, wanted.purpose);
+        built := built + 1;
+    END LOOP;
+    RETURN built;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.index_partition(name) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.index_partition(name) IS
+    'builds the indexes of a closed day''s partition that it lacks and returns how many';
+
+CREATE FUNCTION analytics_internal.index_closed_partitions() RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    built integer := 0;
+    partition_name name;
+BEGIN
+    FOR partition_name IN
+        SELECT c.relname
+        FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'analytics.user_activity'::regclass
+          AND c.relname ~ '^user_activity_[0-9]{8}$'
+          AND c.relname < 'user_activity_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')
+        ORDER BY c.relname
+    LOOP
+        built := built + analytics_internal.index_partition(partition_name);
+    END LOOP;
+    RETURN built;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.index_closed_partitions() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.index_closed_partitions() IS
+    'analytics.index_closed_partitions with the rights of the owner';
+
+CREATE FUNCTION analytics.index_closed_partitions() RETURNS integer
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT analytics_internal.index_closed_partitions()';
+REVOKE EXECUTE ON FUNCTION analytics.index_closed_partitions() FROM PUBLIC;
+COMMENT ON FUNCTION analytics.index_closed_partitions() IS
+    'builds the indexes that partitions of past UTC days lack and returns how many it built; late events for a day wait while its indexes are being built';
