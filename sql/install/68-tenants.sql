@@ -88,6 +88,10 @@ VALUES
     ('member', 'SELECT', 'TABLE', 'analytics.agent_performance'),
     ('member', 'SELECT', 'TABLE', 'analytics.daily_event_counts'),
     ('member', 'SELECT', 'TABLE', 'analytics.credit_prices'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.credit_price(uuid, text, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.track(text, jsonb, uuid, uuid, text, text, uuid, inet, text, text, timestamptz, uuid)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.track_batch(jsonb)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.try_track(jsonb)'),
 
     -- The service role (BYPASSRLS), beside what members may: changes every tenant table, configures nothing.
     ('service', 'EXECUTE', 'FUNCTION', 'analytics.setting(text)'),
@@ -108,6 +112,8 @@ VALUES
     ('operator', 'USAGE', 'SCHEMA', 'analytics_internal'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.create_partitions(date, date)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.create_partitions(date, date)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.index_closed_partitions()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.index_closed_partitions()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.aggregate_daily_metrics(date, uuid)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.aggregate_daily_metrics(date, uuid)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.aggregate_hourly_metrics(timestamptz, uuid)'),
