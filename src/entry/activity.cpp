@@ -7,6 +7,7 @@
 
 extern "C" {
 #include "access/tupmacs.h"
+#include "common/int.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
 #include "utils/lsyscache.h"
