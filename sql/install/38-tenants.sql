@@ -40,3 +40,23 @@ COMMENT ON COLUMN analytics.access_roles.role_name IS
     'name of the database role';
 COMMENT ON COLUMN analytics.access_roles.audience IS
     'anonymous (nothing), member (its workspaces), service (everything but settings), operator (maintenance functions)';
+
+CREATE TABLE analytics.ip_secret (
+    id boolean PRIMARY KEY DEFAULT true CONSTRAINT ip_secret_single_row CHECK (id),
+    version integer NOT NULL DEFAULT 1 CONSTRAINT ip_secret_version CHECK (version > 0),
+    secret bytea NOT NULL DEFAULT uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+        CONSTRAINT ip_secret_length CHECK (length(secret) = 48),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+ALTER TABLE analytics.ip_secret ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.ip_secret', '');
+COMMENT ON TABLE analytics.ip_secret IS
+    'the key of user_activity.ip_hash, made on first use; read by nobody but the owner; analytics.rotate_ip_secret() replaces it';
+COMMENT ON COLUMN analytics.ip_secret.id IS
+    'always true: there is one row';
+COMMENT ON COLUMN analytics.ip_secret.version IS
+    'counts the keys there have been; the first four bytes of an ip_hash';
+COMMENT ON COLUMN analytics.ip_secret.secret IS
+    'random bytes (from the server''s cryptographic generator)';
+COMMENT ON COLUMN analytics.ip_secret.created_at IS
+    'when this key was made';

@@ -10,6 +10,18 @@ CREATE TRIGGER check_setting BEFORE INSERT OR UPDATE ON analytics.settings
 COMMENT ON TRIGGER check_setting ON analytics.settings IS
     'refuses unknown settings and values that are not allowed';
 
+CREATE FUNCTION analytics_internal.settings_announce() RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'shadow_settings_announce';
+REVOKE EXECUTE ON FUNCTION analytics_internal.settings_announce() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.settings_announce() IS
+    'statement trigger: lets every session read the settings again once the change is committed';
+
+CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON analytics.settings
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.settings_announce();
+COMMENT ON TRIGGER announce_change ON analytics.settings IS
+    'lets every session read the settings again';
+
 CREATE FUNCTION analytics.setting(name text) RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_setting';

@@ -269,3 +269,15 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics.revoke_operator(name) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.revoke_operator(name) IS
     'takes back what analytics.grant_operator() granted; for the owner; an error (22023) for a role that is no operator';
+
+CREATE FUNCTION analytics.rotate_ip_secret() RETURNS integer
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+INSERT INTO analytics.ip_secret AS s DEFAULT VALUES
+ON CONFLICT (id) DO UPDATE SET version = s.version + 1, secret = EXCLUDED.secret, created_at = EXCLUDED.created_at
+RETURNING version
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.rotate_ip_secret() FROM PUBLIC;
+COMMENT ON FUNCTION analytics.rotate_ip_secret() IS
+    'replaces the key of user_activity.ip_hash and returns its version; the old key is gone, so older hashes can no longer be traced to an address. For the owner';

@@ -57,3 +57,6 @@ COMMENT ON POLICY no_access ON analytics.membership IS
 CREATE POLICY no_access ON analytics.access_roles FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.access_roles IS
     'for the owner only';
+CREATE POLICY no_access ON analytics.ip_secret FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.ip_secret IS
+    'for the owner only';

@@ -115,6 +115,21 @@ public:
             ignore(k);
     }
 
+    // Amounts that a client stated although only the server may.
+    void dropped() noexcept
+    {
+        if (!values_.has(key::dropped_values) || values_[key::dropped_values].type != json_type::string)
+            return;
+        std::string_view names = values_[key::dropped_values].text;
+        while (!names.empty()) {
+            auto const end = std::min(names.find(','), names.size());
+            key const k = find_metadata_key(names.substr(0, end));
+            if (k != key::none)
+                ignore(k);
+            names.remove_prefix(std::min(end + 1, names.size()));
+        }
+    }
+
     void money() noexcept
     {
         key const credits =
@@ -337,6 +352,7 @@ void interpret(event_type type, const metadata &values, text_clipper clip, event
         read.tokens();
     read.texts(type);
     read.feedback();
+    read.dropped();
 }
 
 } // namespace shadow

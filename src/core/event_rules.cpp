@@ -37,4 +37,13 @@ void refuse_time(std::string_view value)
                 "others, and nobody an infinite time.");
 }
 
+void refuse_client_time(std::string_view value, std::int64_t most_days, std::int64_t most_minutes)
+{
+    throw error(errc::invalid_argument, "created_at is out of range for clients",
+                "The value is " + std::string(value) + ".",
+                "Clients may date an event from " + std::to_string(most_days) + " days ago to " +
+                    std::to_string(most_minutes) +
+                    " minutes ahead (settings event_max_age_days, event_max_future_minutes).");
+}
+
 } // namespace shadow

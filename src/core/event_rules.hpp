@@ -26,6 +26,8 @@ inline constexpr std::size_t metadata_bytes_as_stored = 8 * metadata_bytes;
 [[noreturn]] void refuse_metadata_kind(std::string_view kind);
 [[noreturn]] void refuse_metadata_size(std::size_t bytes);
 [[noreturn]] void refuse_time(std::string_view value);
+[[noreturn]] void refuse_client_time(std::string_view value, std::int64_t most_days,
+                                     std::int64_t most_minutes);
 
 // Microseconds since 2000-01-01 00:00 UTC, as PostgreSQL counts. Clients may date an event from then to one
 // day after `now`; the two infinities are the extreme values of the type.

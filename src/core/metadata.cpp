@@ -43,7 +43,8 @@ static constexpr std::string_view key_names[metadata_key_count] = {"agent_id",
                                                                    "user_feedback",
                                                                    "comment",
                                                                    "revenue",
-                                                                   "amount"};
+                                                                   "amount",
+                                                                   "dropped_values"};
 
 namespace
 {

@@ -52,7 +52,8 @@ enum class metadata_key : std::uint8_t {
     comment,
     revenue,
     amount,
-    none // not a key that core knows
+    dropped_values, // not a client's: the row trigger names the keys it dropped, "cost,credits"
+    none            // not a key that core knows
 };
 inline constexpr int metadata_key_count = static_cast<int>(metadata_key::none);
 

@@ -55,6 +55,12 @@ inline constexpr setting settings[] = {
                     "how many days old an event may be when a role under row security inserts it"),
     integer_setting("event_max_future_minutes", "5", 0, 1440,
                     "how many minutes ahead of the server's clock such an event may be"),
+    choice_setting(
+        "ip_policy", "truncate", "keep, truncate, hash, drop",
+        "what is kept of a client's address: all, its network (/24, /48), a keyed hash in ip_hash, "
+        "nothing"),
+    plain_setting("keep_query", setting_type::boolean, "false",
+                  "whether page_path and referrer keep their query and fragment"),
     integer_setting("partitions_ahead_days", "7", 1, 366,
                     "for how many days after today partitions of user_activity are made ahead"),
     choice_setting("raw_events_visible_to", "self", "self, roles, members",
@@ -65,6 +71,11 @@ inline constexpr setting settings[] = {
     integer_setting(
         "session_gap_minutes", "30", 1, 1440,
         "minutes without an event after which a new session starts, where events carry no session_id"),
+    plain_setting("trust_client_amounts", setting_type::boolean, "false",
+                  "whether credits, cost, revenue and tokens of events inserted by roles under row security "
+                  "are kept; otherwise they are dropped and counted in ignored_values"),
+    choice_setting("user_agent_policy", "keep", "keep, family, drop",
+                   "what is kept of user_agent: all, the browser's family, nothing"),
 };
 
 // nullptr for an unknown name.

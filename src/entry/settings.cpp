@@ -8,6 +8,7 @@ extern "C" {
 #include "access/htup_details.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 }
 
@@ -41,6 +42,16 @@ SHADOW_FUNCTION(shadow_settings_check)
     if (name != nullptr && value != nullptr)
         check_setting(known_setting(name), value);
     return PointerGetDatum(row);
+}
+
+// AFTER … FOR EACH STATEMENT trigger of analytics.settings: every session reads the values again.
+SHADOW_FUNCTION(shadow_settings_announce)
+{
+    if (!CALLED_AS_TRIGGER(fcinfo))
+        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                errmsg("function \"%s\" was not called by the trigger manager", "shadow_settings_announce"));
+    CacheInvalidateRelcache(reinterpret_cast<TriggerData *>(fcinfo->context)->tg_relation);
+    return PointerGetDatum(nullptr);
 }
 
 static Datum text_datum(std::string_view value)

@@ -1,10 +1,11 @@
 // The row trigger of analytics.user_activity: refuses what cannot be counted, normalises the rest. It runs
-// for every event, so it does no SPI and returns the row as it came unless something changes.
+// for every event, so it does no SPI (but for the
+// first hash of an address in a transaction) and returns the row as it came unless something changes.
 
 #include "core/event_rules.hpp"
 #include "core/event_type.hpp"
 
-#include "pg/boundary.hpp"
+#include "pg/privacy.hpp"
 
 extern "C" {
 #include "access/detoast.h"
@@ -33,6 +34,8 @@ enum id {
     event_type,
     event_name,
     page_path,
+    ip_address,
+    ip_hash,
     user_agent,
     referrer,
     metadata,
@@ -52,6 +55,8 @@ constexpr column_rule rules[column::count] = {
     {"event_type", TEXTOID, 0},
     {"event_name", TEXTOID, event_name_characters},
     {"page_path", TEXTOID, page_path_characters},
+    {"ip_address", INETOID, 0},
+    {"ip_hash", BYTEAOID, 0},
     {"user_agent", TEXTOID, user_agent_characters},
     {"referrer", TEXTOID, referrer_characters},
     {"metadata", JSONBOID, 0},
@@ -109,12 +114,17 @@ static Datum get(const event_row &row, column::id which, bool *is_null)
     return slot_getattr(row.slot, row.columns->number[which], is_null);
 }
 
-static void set(event_row &row, column::id which, Datum value)
+// A column that was changed before is changed again.
+static void set(event_row &row, column::id which, Datum value, bool is_null = false)
 {
-    row.numbers[row.changes] = row.columns->number[which];
-    row.values[row.changes] = value;
-    row.nulls[row.changes] = false;
-    ++row.changes;
+    AttrNumber const number = row.columns->number[which];
+    int i = 0;
+    while (i < row.changes && row.numbers[i] != number)
+        ++i;
+    row.numbers[i] = number;
+    row.values[i] = value;
+    row.nulls[i] = is_null;
+    row.changes = Max(row.changes, i + 1);
 }
 
 static void check_workspace(event_row &row)
@@ -204,6 +214,86 @@ static void check_time(const event_row &row, Relation relation)
         refuse_time(timestamptz_to_str(time));
 }
 
+static void protect_address(event_row &row, ip_policy policy)
+{
+    bool is_null;
+    Datum const value = get(row, column::ip_address, &is_null);
+    if (is_null || policy == ip_policy::keep)
+        return;
+    inet const *const address = DatumGetInetPP(value);
+    if (policy == ip_policy::truncate) {
+        set(row, column::ip_address, InetPGetDatum(pg::truncated_address(address)));
+        return;
+    }
+    set(row, column::ip_address, Datum{0}, true);
+    if (policy == ip_policy::hash)
+        set(row, column::ip_hash, PointerGetDatum(pg::hashed_address(address)));
+}
+
+static void protect_user_agent(event_row &row, user_agent_policy policy)
+{
+    bool is_null;
+    Datum const value = get(row, column::user_agent, &is_null);
+    if (is_null || policy == user_agent_policy::keep)
+        return;
+    if (policy == user_agent_policy::drop) {
+        set(row, column::user_agent, Datum{0}, true);
+        return;
+    }
+    text const *const agent = DatumGetTextPP(value);
+    auto const family = user_agent_family({VARDATA_ANY(agent), VARSIZE_ANY_EXHDR(agent)});
+    set(row, column::user_agent,
+        PointerGetDatum(cstring_to_text_with_len(family.data(), static_cast<int>(family.size()))));
+}
+
+static void strip_query(event_row &row, column::id which)
+{
+    bool is_null;
+    Datum const value = get(row, which, &is_null);
+    if (is_null)
+        return;
+    text const *const url = DatumGetTextPP(value);
+    std::string_view const whole(VARDATA_ANY(url), VARSIZE_ANY_EXHDR(url));
+    auto const kept = shadow::without_query(whole);
+    if (kept.size() == whole.size())
+        return;
+    int const length =
+        pg_mbcharcliplen(kept.data(), static_cast<int>(kept.size()), rules[which].most_characters);
+    set(row, which, PointerGetDatum(cstring_to_text_with_len(kept.data(), length)));
+}
+
+static void protect_person(event_row &row)
+{
+    if (!pg::is_privacy_enforced())
+        return;
+    auto const &policy = pg::current_privacy_rules();
+    protect_address(row, policy.ip);
+    protect_user_agent(row, policy.user_agent);
+    if (!policy.keep_query)
+        for (auto const which : {column::page_path, column::referrer})
+            strip_query(row, which);
+}
+
+// Clients of the API date their events within narrow limits and state no amounts.
+static void check_client(event_row &row, Relation relation)
+{
+    if (!pg::is_under_row_security(RelationGetRelid(relation)))
+        return;
+    auto const &policy = pg::current_privacy_rules();
+    bool is_null;
+    TimestampTz const time = DatumGetTimestampTz(get(row, column::created_at, &is_null));
+    TimestampTz const now = GetCurrentStatementStartTimestamp();
+    if (time < now - policy.most_age || time > now + policy.most_future)
+        refuse_client_time(timestamptz_to_str(time), policy.most_age / USECS_PER_DAY,
+                           policy.most_future / USECS_PER_MINUTE);
+    Datum const value = get(row, column::metadata, &is_null);
+    if (is_null || policy.trust_client_amounts)
+        return;
+    Jsonb *const kept = pg::without_amounts(DatumGetJsonbP(value));
+    if (kept != nullptr)
+        set(row, column::metadata, JsonbPGetDatum(kept));
+}
+
 static TriggerData *row_trigger(FunctionCallInfo fcinfo)
 {
     if (!CALLED_AS_TRIGGER(fcinfo))
@@ -234,6 +324,8 @@ SHADOW_FUNCTION(shadow_user_activity_check)
     check_metadata(row);
     for (auto const which : {column::event_name, column::page_path, column::user_agent, column::referrer})
         cut_text(row, which);
+    check_client(row, trigger->tg_relation);
+    protect_person(row);
     if (row.changes == 0)
         return PointerGetDatum(tuple);
     return PointerGetDatum(heap_modify_tuple_by_cols(tuple, RelationGetDescr(trigger->tg_relation),

@@ -1,13 +1,19 @@
 #include "pg/settings.hpp"
 
 #include "core/settings.hpp"
+#include "pg/statement.hpp"
+
+#include <algorithm>
+#include <iterator>
 
 extern "C" {
 #include "access/htup_details.h"
+#include "access/parallel.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 }
@@ -27,67 +33,132 @@ static Oid settings_owner()
     return owner;
 }
 
-static SPIPlanPtr lookup_plan()
+static constexpr int setting_count = static_cast<int>(std::size(settings));
+
+// Changed values, as they were when they were last read.
+struct settings_cache {
+    bool is_stale = true;
+    bool is_registered = false;
+    std::uint64_t generation = 0;
+    Oid relation = InvalidOid;
+    MemoryContext context = nullptr;
+    const char *changed[setting_count] = {}; // nullptr: the default
+};
+static settings_cache cache;
+
+static void note_change(Datum, Oid relation)
+{
+    if (relation == cache.relation || !OidIsValid(relation))
+        cache.is_stale = true;
+}
+
+static SPIPlanPtr reading_plan()
 {
     static SPIPlanPtr plan = nullptr;
     if (plan == nullptr) {
-        Oid types[] = {TEXTOID};
-        SPIPlanPtr const prepared = SPI_prepare(
-            "SELECT value FROM analytics.settings WHERE name OPERATOR(pg_catalog.=) $1", 1, types);
+        SPIPlanPtr const prepared = SPI_prepare("SELECT name, value FROM analytics.settings", 0, nullptr);
         if (prepared == nullptr || SPI_keepplan(prepared) != 0)
-            elog(ERROR, "SPI could not prepare the look-up of a setting: %s",
-                 SPI_result_code_string(SPI_result));
+            elog(ERROR, "SPI could not prepare reading the settings: %s", SPI_result_code_string(SPI_result));
         plan = prepared;
     }
     return plan;
 }
 
-// nullptr: not changed. Read as the table's owner, as foreign-key triggers do: the numbers must not depend
-// on who asks, and row security would silently turn a changed setting into its default.
-static char *changed_value(const char *name)
+static void take_rows()
 {
-    MemoryContext const caller = CurrentMemoryContext;
-    Oid user;
-    int security;
-    GetUserIdAndSecContext(&user, &security);
-    SetUserIdAndSecContext(settings_owner(), security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-    SPI_connect();
-    Datum arguments[] = {CStringGetTextDatum(name)};
-    if (SPI_execute_plan(lookup_plan(), arguments, nullptr, true, 1) != SPI_OK_SELECT)
-        elog(ERROR, "SPI could not look up a setting: %s", SPI_result_code_string(SPI_result));
-    char *value = nullptr;
-    if (SPI_processed == 1) {
-        char const *const found = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-        value = found == nullptr ? nullptr : MemoryContextStrdup(caller, found);
+    for (std::uint64_t i = 0; i < SPI_processed; ++i) {
+        char const *const name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+        char const *const value = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2);
+        auto const *const known = find_setting(name);
+        if (known != nullptr)
+            cache.changed[known - settings] = MemoryContextStrdup(cache.context, value);
     }
-    SPI_finish();
-    SetUserIdAndSecContext(user, security);
-    return value;
 }
 
-char *setting_value(const char *name)
+// Read as the table's owner, as foreign-key triggers do: the numbers must not depend on who asks, and row
+// security would silently turn a changed setting into its default. A new snapshot, as the caller's may be
+// older than the change that was announced.
+static void read_settings()
+{
+    bool const can_take_snapshot = !IsInParallelMode();
+    auto const caller = become(settings_owner(), SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    SPI_connect();
+    if (can_take_snapshot)
+        PushActiveSnapshot(GetLatestSnapshot());
+    if (SPI_execute_plan(reading_plan(), nullptr, nullptr, true, 0) != SPI_OK_SELECT)
+        elog(ERROR, "SPI could not read the settings: %s", SPI_result_code_string(SPI_result));
+    take_rows();
+    if (can_take_snapshot)
+        PopActiveSnapshot();
+    SPI_finish();
+    become_caller(caller);
+    // The leader of a parallel query may have read with an old snapshot: once more next time.
+    if (!can_take_snapshot && !IsParallelWorker())
+        cache.is_stale = true;
+}
+
+static void refresh()
+{
+    if (!cache.is_registered) {
+        CacheRegisterRelcacheCallback(note_change, Datum{0});
+        cache.is_registered = true;
+    }
+    if (cache.context == nullptr)
+        cache.context = AllocSetContextCreate(TopMemoryContext, "shadow settings", ALLOCSET_SMALL_SIZES);
+    ++cache.generation;
+    std::fill(std::begin(cache.changed), std::end(cache.changed), nullptr);
+    MemoryContextReset(cache.context);
+    cache.relation = get_relname_relid("settings", get_namespace_oid("analytics", false));
+    cache.is_stale = false; // before reading: what is announced meanwhile counts
+    PG_TRY();
+    {
+        read_settings();
+    }
+    PG_CATCH();
+    {
+        cache.is_stale = true;
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
+}
+
+static const char *current_value(const char *name)
 {
     auto const *const known = find_setting(name);
     if (known == nullptr)
         elog(ERROR, "unknown setting \"%s\"", name);
-    char *const value = changed_value(name);
-    return value != nullptr ? value : pnstrdup(known->default_value.data(), known->default_value.size());
+    if (cache.is_stale)
+        refresh();
+    char const *const changed = cache.changed[known - settings];
+    return changed != nullptr ? changed : known->default_value.data();
+}
+
+char *setting_value(const char *name)
+{
+    return pstrdup(current_value(name));
+}
+
+std::uint64_t settings_generation()
+{
+    if (cache.is_stale)
+        refresh();
+    return cache.generation;
 }
 
 // The table's trigger has checked the values, so they parse.
 std::int64_t setting_integer(const char *name)
 {
-    return strtoll(setting_value(name), nullptr, 10);
+    return strtoll(current_value(name), nullptr, 10);
 }
 
 double setting_real(const char *name)
 {
-    return strtod(setting_value(name), nullptr);
+    return strtod(current_value(name), nullptr);
 }
 
 bool setting_boolean(const char *name)
 {
-    return strcmp(setting_value(name), "true") == 0;
+    return strcmp(current_value(name), "true") == 0;
 }
 
 } // namespace shadow::pg

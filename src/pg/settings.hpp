@@ -7,8 +7,12 @@
 namespace shadow::pg
 {
 
-// The value in force, palloc'd in the current context.
+// The value in force, palloc'd in the current context. Values are read once per session and again when
+// somebody has committed a change (a trigger announces it), whatever snapshot the caller has.
 char *setting_value(const char *name);
+
+// Changes whenever the values may have: what was derived from them is to be derived again.
+std::uint64_t settings_generation();
 
 std::int64_t setting_integer(const char *name);
 double setting_real(const char *name);

@@ -38,6 +38,9 @@ struct statement_key {
 // False without an active snapshot: then nothing can be read, let alone cached.
 bool current_statement(statement_key &out);
 
+// How many subtransactions of this session were rolled back: what they wrote is gone.
+std::uint64_t aborted_subtransactions();
+
 // Another database user for a few reads, as foreign-key triggers do it. After an error the end of the
 // (sub)transaction returns to the caller by itself.
 struct user_switch {

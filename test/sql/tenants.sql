@@ -142,7 +142,7 @@ SELECT count(*) > 3000 AS compared FROM privilege_before;
 -- in this list, the owner's alone. What nobody claimed is shown.
 CREATE TEMP TABLE for_owner (name regproc);
 INSERT INTO for_owner VALUES
-    ('analytics.setup_roles'), ('analytics.grant_operator'), ('analytics.revoke_operator');
+    ('analytics.setup_roles'), ('analytics.grant_operator'), ('analytics.revoke_operator'), ('analytics.rotate_ip_secret');
 SELECT p.oid::regprocedure AS granted_to_no_audience
 FROM pg_proc AS p
 WHERE p.pronamespace = 'analytics'::regnamespace
@@ -210,7 +210,10 @@ SET ROLE regress_member; SELECT * FROM pg_temp.raw(); RESET ROLE;
 TRUNCATE analytics.membership;
 DELETE FROM analytics.settings;
 
+\set SHOW_CONTEXT never
 -- Inserting: one's own events, in one's workspaces or none, dated within the limits; nothing else at all.
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
 SET ROLE regress_member;
 CALL pg_temp.be(2);
 BEGIN;
@@ -219,6 +222,7 @@ INSERT INTO analytics.user_activity (user_id, event_type) VALUES (pg_temp.u(2), 
 INSERT INTO analytics.user_activity (user_id, event_type, created_at) VALUES (pg_temp.u(2), 'click', now() - interval '6 days 23 hours');
 INSERT INTO analytics.user_activity (user_id, event_type, created_at) VALUES (pg_temp.u(2), 'click', now() + interval '4 minutes');
 ROLLBACK;
+INSERT INTO analytics.user_activity (user_id, event_type, created_at) VALUES (pg_temp.u(2), 'click', '2025-01-01');
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type) VALUES (pg_temp.w(1), pg_temp.u(2), 'click');
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type) VALUES (pg_temp.w(2), pg_temp.u(1), 'click');
 INSERT INTO analytics.user_activity (user_id, event_type, ip_hash) VALUES (pg_temp.u(2), 'click', 'x');

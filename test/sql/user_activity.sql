@@ -65,11 +65,11 @@ UPDATE analytics.user_activity SET event_name = repeat('y', 200), workspace_id =
 WHERE user_id = '00000000-0000-0000-0000-0000000000ab' RETURNING length(event_name), workspace_id;
 UPDATE analytics.user_activity SET metadata = '[]' WHERE user_id = '00000000-0000-0000-0000-0000000000ab';
 
--- Times: clients may be a day ahead and go back to 2000; the owner may load any finite time.
-CREATE ROLE regress_events_client;
+-- Times: services may be a day ahead and go back to 2000; the owner may load any finite time. (Roles under row
+-- security have narrower limits, see the test tenants.)
+CREATE ROLE regress_events_client BYPASSRLS;
 GRANT USAGE ON SCHEMA analytics TO regress_events_client;
 GRANT INSERT ON analytics.user_activity TO regress_events_client;
-CREATE POLICY regress_insert ON analytics.user_activity FOR INSERT TO regress_events_client WITH CHECK (true);
 SET ROLE regress_events_client;
 EXECUTE add ('login', '{}', now() + interval '23 hours');
 EXECUTE add ('login', '{}', '2000-01-01');
@@ -82,7 +82,6 @@ RESET ROLE;
 EXECUTE add ('login', '{}', '1970-01-01');
 EXECUTE add ('login', '{}', now() + interval '25 hours');
 EXECUTE add ('login', '{}', '-infinity');
-DROP POLICY regress_insert ON analytics.user_activity;
 DROP OWNED BY regress_events_client;
 DROP ROLE regress_events_client;
 
