@@ -111,6 +111,8 @@ isolation_suite() {
 
 # tap_suite ARG…: arguments of prove.
 tap_suite() {
-    suite env TESTDATADIR="$CLUSTER_DIR/out/tap" TESTLOGDIR="$CLUSTER_DIR/out/log" TMPDIR="$CLUSTER_DIR/out" \
+    rm -rf "$CLUSTER_DIR/out/tmp_check" # what a failed run left
+    suite env TESTDIR="$CLUSTER_DIR/out" TESTDATADIR="$CLUSTER_DIR/out/tap" TESTLOGDIR="$CLUSTER_DIR/out/log" \
+        TMPDIR="$CLUSTER_DIR/out" \
         PG_REGRESS="$PG_TESTDIR/regress/pg_regress" prove -I "$PG_TESTDIR/perl" "$@"
 }

@@ -86,7 +86,7 @@ CREATE FUNCTION analytics.percentiles_float8_final(internal) RETURNS double prec
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_percentiles_float8_final';
 COMMENT ON FUNCTION analytics.percentiles_float8_final(internal) IS
-    'final function of the aggregate analytics.percentiles(double precision, …)';
+    'final function of the aggregate analytics.percentiles(double precision, ...)';
 
 CREATE FUNCTION analytics.percentiles_accum(internal, numeric, numeric[]) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
@@ -110,7 +110,7 @@ CREATE FUNCTION analytics.percentiles_numeric_final(internal) RETURNS numeric[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_percentiles_numeric_final';
 COMMENT ON FUNCTION analytics.percentiles_numeric_final(internal) IS
-    'final function of the aggregate analytics.percentiles(numeric, …)';
+    'final function of the aggregate analytics.percentiles(numeric, ...)';
 
 CREATE FUNCTION analytics.percentiles_combine(internal, internal) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE

@@ -29,7 +29,7 @@ COMMENT ON COLUMN analytics.credit_prices.created_at IS
 COMMENT ON COLUMN analytics.credit_prices.updated_at IS
     'when a value of the row last changed';
 COMMENT ON INDEX analytics.credit_prices_pkey IS
-    'serves: the price in force of a workspace and model, WHERE workspace_id = … AND model = … AND valid_from <= …';
+    'serves: the price in force of a workspace and model, WHERE workspace_id = ... AND model = ... AND valid_from <= ...';
 COMMENT ON CONSTRAINT credit_prices_price ON analytics.credit_prices IS
     'prices are exact to 9 decimals, as credits are';
 COMMENT ON CONSTRAINT credit_prices_currency ON analytics.credit_prices IS

@@ -159,7 +159,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'SELECT analytics_internal.create_partitions(from_date, to_date)';
 REVOKE EXECUTE ON FUNCTION analytics.create_partitions(date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.create_partitions(date, date) IS
-    'makes the missing partitions of user_activity for the UTC days from_date to to_date (inclusive, 1970-01-01 to 9999-12-31, at most 3,700 days: 22023, 54000) and returns how many it made; rows of those days move out of the default partition in the same transaction. NULL is an error (22004)';
+    'makes the missing partitions of user_activity for the UTC days from_date to to_date (inclusive, 1970-01-01 to 9999-12-31, at most 3,700 days: 22023, 54000) and returns how many it made; rows of those days move out of the default partition in the same transaction. Writers of other days do not wait; a statement that was writing rows of such a day at that moment may fail once (23514) and can be repeated. NULL is an error (22004)';
 
 -- An open day carries only its key and BRIN, because every further index slows each insert; the others are
 -- built in bulk when the day is over. At most six in all.

@@ -6,7 +6,7 @@
 --   * Rows of a tenant:  USING (workspace_id = ANY (analytics.workspace_ids()))
 --   * Rows of nobody:    FOR SELECT USING (false), so that the intention is visible
 --   * Materialized views know no row security: grant them to nobody and read them through a view
---     WITH (security_barrier) AS SELECT … WHERE workspace_id = ANY (analytics.workspace_ids())
+--     WITH (security_barrier) AS SELECT ... WHERE workspace_id = ANY (analytics.workspace_ids())
 -- Partitions have a policy of their own kind, see 63-partitions.sql.
 
 CREATE POLICY member_reads ON analytics.daily_metrics FOR SELECT
