@@ -88,6 +88,7 @@ VALUES
     ('member', 'SELECT', 'TABLE', 'analytics.agent_performance'),
     ('member', 'SELECT', 'TABLE', 'analytics.daily_event_counts'),
     ('member', 'SELECT', 'TABLE', 'analytics.credit_prices'),
+    ('member', 'SELECT', 'TABLE', 'analytics.audit_log'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.credit_price(uuid, text, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.track(text, jsonb, uuid, uuid, text, text, uuid, inet, text, text, timestamptz, uuid)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.track_batch(jsonb)'),
@@ -110,6 +111,8 @@ VALUES
     -- analytics that calls one of analytics_internal needs both.
     ('operator', 'USAGE', 'SCHEMA', 'analytics'),
     ('operator', 'USAGE', 'SCHEMA', 'analytics_internal'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.security_audit()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.security_audit()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.create_partitions(date, date)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.create_partitions(date, date)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.index_closed_partitions()'),

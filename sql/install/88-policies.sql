@@ -36,6 +36,11 @@ CREATE POLICY member_reads ON analytics.credit_prices FOR SELECT
 COMMENT ON POLICY member_reads ON analytics.credit_prices IS
     'members read their workspaces'' own prices';
 
+CREATE POLICY manager_reads ON analytics.audit_log FOR SELECT
+    USING (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_reads ON analytics.audit_log IS
+    'managers read what concerns their workspaces';
+
 CREATE POLICY user_reads ON analytics.user_activity FOR SELECT
     USING (user_id = analytics.current_user_id() OR workspace_id = ANY (analytics.raw_event_workspace_ids()));
 COMMENT ON POLICY user_reads ON analytics.user_activity IS
