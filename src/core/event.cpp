@@ -18,6 +18,10 @@ constexpr int128 longest_runtime = int128{1'000'000'000} * nano;    // inclusive
 constexpr int128 most_tokens = int128{1} << 53;                     // inclusive
 constexpr std::string_view unknown = "unknown";
 
+// Each fact that may be a number read as text has a buffer of its own: all views live as long as the facts.
+enum text_buffer { run_id_buffer, model_buffer, error_type_buffer, reason_buffer, text_buffer_count };
+static_assert(text_buffer_count == sizeof(event_facts::text_buffers) / sizeof(event_facts::text_buffers[0]));
+
 constexpr std::uint64_t bits(std::initializer_list<key> keys) noexcept
 {
     std::uint64_t mask = 0;
@@ -80,7 +84,7 @@ public:
         if (value.type == json_type::string)
             out_.run_id = value.text;
         else if (value.type == json_type::number)
-            out_.run_id = number_text(value, 0);
+            out_.run_id = number_text(value, run_id_buffer);
         if (out_.run_id.empty())
             ignore(k);
     }
@@ -156,15 +160,16 @@ public:
 
     void texts(event_type type) noexcept
     {
-        out_.model = text({key::model, key::model_name, key::model_id}, 0, unknown);
+        out_.model = text({key::model, key::model_name, key::model_id}, model_buffer, unknown);
         if (type != event_type::agent_run && type != event_type::error)
             return;
-        out_.error_type = text({key::error_type, key::error_code, key::exception}, 1, unknown);
+        out_.error_type =
+            text({key::error_type, key::error_code, key::exception}, error_type_buffer, unknown);
         key const message = first_present(values_, {key::error_message, key::message});
         if (message != key::none && values_[message].type == json_type::string)
             out_.error_message = values_[message].text;
         if (type == event_type::agent_run)
-            out_.failure_reason = text({key::failure_reason}, 2, {});
+            out_.failure_reason = text({key::failure_reason}, reason_buffer, {});
     }
 
     void feedback() noexcept
@@ -186,9 +191,11 @@ public:
 private:
     void ignore(key k) noexcept { out_.ignored |= metadata::bit(k); }
 
-    std::string_view number_text(const json_value &value, int buffer) noexcept
+    std::string_view number_text(const json_value &value, text_buffer buffer) noexcept
     {
-        return values_.host().to_text(value, out_.text_buffers[buffer], sizeof out_.text_buffers[buffer]);
+        std::string_view const text =
+            values_.host().to_text(value, out_.text_buffers[buffer], sizeof out_.text_buffers[buffer]);
+        return text.size() <= longest_number_text ? text : std::string_view{};
     }
 
     run_status success_status() const noexcept
@@ -240,7 +247,11 @@ private:
             malformed = malformed || n < 0;
             sum = std::max<std::int64_t>(sum, 0) + n;
         }
-        return malformed || sum > most_tokens ? -1 : sum;
+        if (malformed || sum <= most_tokens)
+            return malformed ? -1 : sum;
+        if (note)
+            ignore(values.has(pair[0]) ? pair[0] : pair[1]);
+        return -1;
     }
 
     std::int64_t nested_tokens(const json_value &object) noexcept
@@ -251,7 +262,8 @@ private:
         return k == key::none ? token_sum(inner, false) : token_count(inner, k);
     }
 
-    std::string_view text(std::initializer_list<key> aliases, int buffer, std::string_view missing) noexcept
+    std::string_view text(std::initializer_list<key> aliases, text_buffer buffer,
+                          std::string_view missing) noexcept
     {
         key const k = first_present(values_, aliases);
         if (k == key::none)
@@ -264,6 +276,8 @@ private:
             break;
         case json_type::number:
             result = number_text(value, buffer);
+            if (result.empty())
+                ignore(k);
             break;
         case json_type::boolean:
             result = value.boolean ? "true" : "false";

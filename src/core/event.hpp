@@ -15,7 +15,8 @@ namespace shadow
 // Cuts text to at most `characters` characters of the host's encoding; returns the length in bytes.
 using text_clipper = std::size_t (*)(const char *text, std::size_t length, int characters);
 
-inline constexpr int longest_text_key = 100; // characters of a model, error type, reason or event name
+inline constexpr int longest_number_text = 64; // a number that is read as text may be so long
+inline constexpr int longest_text_key = 100;   // characters of a model, error type, reason or event name
 
 enum class run_status : std::uint8_t { successful, failed, cancelled, unfinished, unknown };
 
@@ -41,7 +42,8 @@ struct event_facts {
     std::string_view error_message;  // empty: none
     std::string_view failure_reason; // empty: none
     std::uint64_t ignored;           // malformed values: bit i for the key with number i
-    char text_buffers[3][64];        // numbers read as text
+    // Numbers read as text: the longest, and what the host may need beyond it.
+    char text_buffers[4][longest_number_text + 8];
 };
 
 void interpret(event_type type, const metadata &values, text_clipper clip, event_facts &out) noexcept;

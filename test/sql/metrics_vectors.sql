@@ -50,6 +50,14 @@ INSERT INTO answer VALUES
     ('retries', 'daily', '2024-03-04', '{"total_runs": 6, "successful_runs": 4, "failed_runs": 1, "success_rate": 80, "avg_runtime_seconds": 4.5,
         "median_runtime_seconds": 4.5, "total_credits_consumed": 0, "total_errors": 1, "error_rate": 9.09, "errors_by_type": {"unknown": 1},
         "ignored_values": {"status": 1}, "unique_agents_run": 0, "top_agents": []}');
+-- Numbers as names: run 17 is one run, whatever the other names are.
+SELECT pg_temp.put('numbers', '2024-03-04', '[
+    ["10:00", "agent_run", {"run_id": 17, "model": 4, "status": "ok", "credits": 1}],
+    ["10:01", "agent_run", {"run_id": "17", "model": 4.50, "error_type": 504, "failure_reason": 1e2, "status": "failed", "credits": 2,
+                            "agent_id": "0cc175b9-c0f1-b6a8-31c3-99e269772661"}]]');
+INSERT INTO answer VALUES
+    ('numbers', 'daily', '2024-03-04', '{"total_runs": 1, "failed_runs": 1, "credits_by_model": {"4.50": 2}, "errors_by_type": {"504": 1}}'),
+    ('numbers', 'agent a', '2024-03-04', '{"error_types": {"504": 1}, "common_failure_reasons": [{"reason": "100", "count": 1}]}');
 SELECT pg_temp.put('unfinished', '2024-03-04', '[["10:00", "agent_run", {"run_id": "a", "status": "pending", "credits": 5, "runtime": 3}]]');
 INSERT INTO answer VALUES
     ('unfinished', 'daily', '2024-03-04', '{"total_events": 1, "total_runs": 0, "success_rate": null, "avg_runtime_seconds": null, "p95_runtime_seconds": null,
