@@ -1,7 +1,7 @@
 -- aggregation: from raw events to the rollup tables.
 
 CREATE FUNCTION analytics.activity_rules(details boolean DEFAULT true) RETURNS analytics.activity_rules
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
