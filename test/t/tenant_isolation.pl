@@ -1,0 +1,255 @@
+# Thousands of generated queries, run as tenants over data in which every value betrays its tenant: none may show
+# a value of a workspace that the user is no member of. SEED and QUERIES in the environment repeat or prolong it.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $seed    = srand($ENV{SEED} // 20261122);
+my $queries = $ENV{QUERIES} // 3000;
+my %member  = (1 => [ 1, 2 ], 2 => [ 2, 3 ], 3 => [3], 4 => [], 5 => [ 1, 2, 3, 4 ]);
+
+my $node = PostgreSQL::Test::Cluster->new('isolation');
+$node->init;
+$node->append_conf('postgresql.conf', "fsync = off\n");
+$node->start;
+
+# Values of workspace k: uuids a000000k-…, texts TENANTk, numbers 70000k….
+$node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION shadow_analytics;
+CREATE TABLE public.workspace_members (workspace_id uuid, user_id uuid);
+SELECT analytics.setup_roles();
+CREATE FUNCTION public.w(k int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT format('a000000%s-0000-4000-8000-000000000000', k)::uuid $$;
+CREATE FUNCTION public.u(k int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT format('b000000%s-0000-4000-8000-000000000000', k)::uuid $$;
+INSERT INTO public.workspace_members
+VALUES (w(1), u(1)), (w(2), u(1)), (w(2), u(2)), (w(3), u(2)), (w(3), u(3)), (w(1), u(5)), (w(2), u(5)), (w(3), u(5)), (w(4), u(5));
+INSERT INTO analytics.settings VALUES ('raw_events_visible_to', 'members');
+
+INSERT INTO analytics.daily_metrics (workspace_id, metric_date, total_runs, total_credits_consumed, credits_by_model, currency, is_final)
+SELECT w(k), DATE '2025-01-01' + i, 700000 * 1000 + k * 1000 + i, 700000 * 1000 + k * 1000 + i, jsonb_build_object('TENANT' || k, i), 'TENANT' || k, true
+FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
+INSERT INTO analytics.hourly_metrics (workspace_id, metric_hour, total_runs, is_final)
+SELECT w(k), TIMESTAMPTZ '2025-01-01 00:00Z' + i * interval '1 hour', 700000 * 1000 + k * 1000 + i, true
+FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
+INSERT INTO analytics.agent_performance (workspace_id, agent_id, metric_date, total_runs, error_types, is_final)
+SELECT w(k), w(k), DATE '2025-01-01' + i, 700000 * 1000 + k * 1000 + i, jsonb_build_object('TENANT' || k, i), true
+FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
+INSERT INTO analytics.daily_event_counts (workspace_id, metric_date, event_type, event_name, events, unique_users)
+SELECT w(k), DATE '2025-01-01' + i, 'click', 'TENANT' || k, 700000 * 1000 + k * 1000 + i, 1
+FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, event_name, metadata)
+SELECT w(k), w(k), 'click', 'TENANT' || k, jsonb_build_object('TENANT' || k, i)
+FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
+INSERT INTO analytics.credit_prices (workspace_id, model, price, currency)
+SELECT w(k), 'TENANT' || k, 700000 * 1000 + k * 1000, 'USD' FROM generate_series(1, 4) AS k;
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from)
+SELECT w(k), 'UTC', '-infinity' FROM generate_series(1, 4) AS k;
+TRUNCATE analytics.audit_log;
+INSERT INTO analytics.audit_log (workspace_id, database_role, action, object)
+SELECT w(k), 'x', 'x', 'TENANT' || k FROM generate_series(1, 4) AS k;
+ANALYZE;
+
+-- What an attacker brings along: a cheap function that tells everything it is shown.
+CREATE SCHEMA attack;
+GRANT USAGE, CREATE ON SCHEMA attack TO authenticated;
+GRANT USAGE ON SCHEMA public TO authenticated;
+SET ROLE authenticated;
+CREATE FUNCTION attack.leak(value text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001
+AS $$ BEGIN RAISE NOTICE 'leak %', value; RETURN true; END $$;
+CREATE FUNCTION attack.is_equal(a uuid, b uuid) RETURNS boolean LANGUAGE plpgsql COST 0.0000001
+AS $$ BEGIN RAISE NOTICE 'leak % %', a, b; RETURN true; END $$;
+CREATE OPERATOR attack.= (FUNCTION = attack.is_equal, LEFTARG = uuid, RIGHTARG = uuid);
+SQL
+
+my %columns = (
+	daily_metrics      => [qw(workspace_id metric_date total_runs total_credits_consumed credits_by_model currency)],
+	hourly_metrics     => [qw(workspace_id metric_hour total_runs)],
+	agent_performance  => [qw(workspace_id agent_id metric_date total_runs error_types)],
+	daily_event_counts => [qw(workspace_id metric_date event_name events)],
+	user_activity      => [qw(workspace_id user_id event_name metadata)],
+	credit_prices      => [qw(workspace_id model price)],
+	workspace_settings => [qw(workspace_id time_zone)],
+	audit_log          => [qw(workspace_id object)]);
+my @tables = sort keys %columns;
+
+sub one_of { return $_[ int rand @_ ] }
+
+sub predicate
+{
+	my ($t, $c) = @_;
+	my $k = 1 + int rand 4;
+	return one_of(
+		'true', "attack.leak($t.$c\::text)", "attack.leak($t\::text)", "NOT attack.leak(($t.*)::text)",
+		"$t.workspace_id = public.w($k)", "$t.workspace_id OPERATOR(attack.=) public.w($k)",
+		"$t.$c\::text LIKE '%$k%'", "$t.$c\::text::int > 0", "$t.$c IS NOT NULL",
+		"$t.workspace_id = ANY (ARRAY[public.w($k), public.w(4)])",
+		"EXISTS (SELECT FROM analytics." . one_of(@tables) . " AS e WHERE e.workspace_id = $t.workspace_id AND attack.leak(e\::text))",
+		"1 / (CASE WHEN $t.$c\::text ~ '$k' THEN 0 ELSE 1 END) = 1",
+		"$t.workspace_id IN (SELECT workspace_id FROM analytics." . one_of(@tables) . ")",
+		"set_config('request.jwt.claims', current_setting('request.jwt.claims', true), true) IS NOT NULL");
+}
+
+sub query
+{
+	my ($t, $other) = (one_of(@tables), one_of(@tables));
+	my $c = one_of(@{ $columns{$t} });
+	my $from = "analytics.$t";
+	my $where = join(one_of(' AND ', ' OR '), map { predicate($t, one_of(@{ $columns{$t} })) } 1 .. 1 + int rand 3);
+	return one_of(
+		"SELECT $c FROM $from WHERE $where",
+		"SELECT * FROM $from WHERE $where ORDER BY $c\::text LIMIT 5",
+		"SELECT min($c\::text), max($c\::text), count(*) FROM $from WHERE $where",
+		"SELECT string_agg(DISTINCT $c\::text, ' ') FROM $from WHERE $where",
+		"SELECT $c, count(*) FROM $from WHERE $where GROUP BY $c HAVING attack.leak($c\::text)",
+		"SELECT $t.$c, o.* FROM $from JOIN analytics.$other AS o USING (workspace_id) WHERE $where LIMIT 20",
+		"SELECT $t.$c, o.workspace_id FROM $from LEFT JOIN analytics.$other AS o ON attack.leak(o\::text) WHERE $where LIMIT 20",
+		"SELECT $t.$c, o.workspace_id FROM $from, LATERAL (SELECT * FROM analytics.$other AS i WHERE i.workspace_id <> $t.workspace_id LIMIT 3) AS o WHERE $where LIMIT 20",
+		"SELECT first_value($c) OVER (ORDER BY $c\::text) FROM $from WHERE $where LIMIT 5",
+		"WITH q AS MATERIALIZED (SELECT * FROM $from) SELECT $c FROM q AS $t WHERE $where LIMIT 20",
+		"SELECT row_to_json($t) FROM $from WHERE $where LIMIT 20",
+		"SELECT workspace_id FROM $from WHERE $where UNION SELECT workspace_id FROM analytics.$other",
+		"TABLE $from",
+		"SELECT * FROM analytics.get_user_workspaces() AS g, $from WHERE g <> $t.workspace_id AND $where LIMIT 20");
+}
+
+my $prepared = 0;
+
+# A query in one of the ways to run it.
+sub statement
+{
+	my $q = query();
+	return one_of(
+		"$q;", "$q;", "$q;",
+		"EXPLAIN (ANALYZE, VERBOSE, COSTS OFF, TIMING OFF, SUMMARY OFF) $q;",
+		"COPY ($q) TO STDOUT;",
+		"COPY analytics." . one_of(@tables) . " TO STDOUT;",
+		"$q FOR UPDATE;", "$q FOR KEY SHARE;",
+		"BEGIN; DECLARE c CURSOR FOR $q; FETCH 3 FROM c; MOVE 1 IN c; FETCH ALL FROM c; COMMIT;",
+		"BEGIN; DECLARE c SCROLL CURSOR WITH HOLD FOR $q; COMMIT; FETCH ALL FROM c; CLOSE c;",
+		do { ++$prepared; "PREPARE p$prepared AS $q; EXECUTE p$prepared; EXECUTE p$prepared;" },
+		"UPDATE analytics." . one_of(@tables) . " SET workspace_id = workspace_id WHERE attack.leak(workspace_id::text) RETURNING *;",
+		"DELETE FROM analytics." . one_of(@tables) . " WHERE attack.leak(workspace_id::text) RETURNING *;",
+		"DO \$do\$ DECLARE r record; BEGIN FOR r IN $q LOOP RAISE NOTICE 'row %', r; END LOOP; END \$do\$;",
+		"CREATE TEMP TABLE copied AS $q; TABLE copied; DROP TABLE copied;",
+		"SET enable_indexscan = off; SET enable_bitmapscan = off; $q; RESET enable_indexscan; RESET enable_bitmapscan;",
+		"SET plan_cache_mode = force_generic_plan; SET search_path = attack, pg_catalog; $q; RESET search_path;");
+}
+
+sub header
+{
+	my %seen;
+	my ($user, @workspaces) = @_;
+	return "== " . join ',', $user, grep { !$seen{$_}++ } @workspaces;
+}
+
+sub be
+{
+	my $k = shift;
+	my $sub = sprintf 'b000000%d-0000-4000-8000-000000000000', $k;
+	return one_of(
+		"SELECT set_config('request.jwt.claim.sub', '', false), set_config('request.jwt.claims', '{\"sub\":\"$sub\"}', false) \\g /dev/null",
+		"SELECT set_config('request.jwt.claim.sub', '$sub', false), set_config('request.jwt.claims', '', false) \\g /dev/null");
+}
+
+# Blocks of "== user: what he may see", then what he is shown. Statements prepared under one user are executed
+# under the next ones too.
+my @headers = map { header($_, @{ $member{$_} }) } 1 .. 5;
+
+# One plan, kept by PL/pgSQL, for one user after the other.
+sub loop_over_users
+{
+	my $back = shift;
+	my ($q, $notices) = (query(), join "','", @headers);
+	return <<"SQL";
+DO \$do\$
+DECLARE
+    r record;
+    headers text[] := ARRAY['$notices'];
+BEGIN
+    FOR k IN 1 .. 5 LOOP
+        PERFORM set_config('request.jwt.claim.sub', '', false),
+                set_config('request.jwt.claims', format('{"sub":"b000000%s-0000-4000-8000-000000000000"}', k), false);
+        RAISE NOTICE '%', headers[k];
+        BEGIN
+            FOR r IN $q LOOP
+                RAISE NOTICE 'row %', r;
+            END LOOP;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE NOTICE 'error %', SQLERRM;
+        END;
+    END LOOP;
+END \$do\$;
+@{[ be($back) ]}
+\\echo @{[ header($back, @{ $member{$back} }) ]}
+SQL
+}
+
+# A cursor goes on after its user has changed: what it fetches is the opener's or the new user's.
+sub change_under_cursor
+{
+	my $k = shift;
+	my $j = 1 + int rand 5;
+	return <<"SQL";
+BEGIN;
+DECLARE c CURSOR FOR @{[ query() ]};
+FETCH 3 FROM c;
+@{[ be($j) ]}
+\\echo @{[ header($j, @{ $member{$k} }, @{ $member{$j} }) ]}
+FETCH ALL FROM c;
+ROLLBACK;
+@{[ be($k) ]}
+\\echo @{[ header($k, @{ $member{$k} }) ]}
+SQL
+}
+
+my $script = "SET ROLE authenticated;\nSET statement_timeout = '20s';\n";
+my $made = 0;
+while ($made < $queries)
+{
+	my $k = 1 + int rand 5;
+	$script .= be($k) . "\n\\echo @{[ header($k, @{ $member{$k} }) ]}\n";
+	$script .= "EXECUTE p" . (1 + int rand $prepared) . ";\n" for $prepared > 0 ? 1 .. 2 : ();
+	for (1 .. 1 + int rand 6)
+	{
+		$script .= statement() . "\nROLLBACK;\n";
+		++$made;
+	}
+	$script .= one_of(loop_over_users($k), change_under_cursor($k), '', '', '');
+}
+# Errors and notices in one stream with the answers.
+my $file = "$PostgreSQL::Test::Utils::tmp_check/isolation.sql";
+PostgreSQL::Test::Utils::append_to_file($file, $script);
+my $all = qx(psql -X -q -A -t -v ON_ERROR_STOP=0 -d '@{[ $node->connstr('postgres') ]}' -f '$file' 2>&1);
+
+my ($user, %allowed, $query, @foreign);
+my ($lines, $own, $leaks) = (0, 0, 0);
+for my $line (split /\n/, $all)
+{
+	if ($line =~ /(?:^|NOTICE:  )== (\d)(?:,([\d,]+))?$/)
+	{
+		$user = $1;
+		%allowed = map { $_ => 1 } split /,/, $2 // '';
+		next;
+	}
+	# Texts of the queries themselves name workspaces: in plans, error positions and contexts.
+	next if $line =~ /^(LINE \d|STATEMENT|CONTEXT|QUERY|PL\/pgSQL|SQL )|Filter:|Cond:|Output:|HINT:|Function Call:|^\s*->/;
+	++$lines;
+	++$leaks if $line =~ /leak /;
+	# The attacker's operator is also shown the constant it compares with.
+	my $data = $line =~ s/(leak a000000\S+) a000000\S+$/$1/r;
+	for my $k ($data =~ /(?:a000000(\d)-|TENANT(\d)|70000(\d)0\d\d)/g)
+	{
+		next unless defined $k;
+		if ($allowed{$k}) { ++$own }
+		else { push @foreign, "user $user: $line" }
+	}
+}
+cmp_ok($own, '>', 10 * $queries, 'tenants see their own values');
+cmp_ok($leaks, '>', $queries, 'leaky functions were called');
+is(scalar @foreign, 0, "no foreign value in $lines lines of answers, errors and notices (SEED=$seed)")
+  or diag(join "\n", @foreign[ 0 .. ($#foreign > 9 ? 9 : $#foreign) ]);
+
+$node->stop;
+done_testing();
