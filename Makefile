@@ -53,9 +53,12 @@ test-module: $(TEST_MODULE)
 installcheck: test-module
 
 # What is too slow for every change.
-.PHONY: check-asan
+.PHONY: check-asan tidy
 check-asan:
 	./run-tests --asan
+tidy:
+	cmake -S . -B build > /dev/null
+	clang-tidy-14 -p build --quiet $(patsubst %.o,%.cpp,$(OBJS))
 
 .PHONY: list-regress list-isolation
 list-regress:
