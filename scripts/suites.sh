@@ -114,15 +114,15 @@ no_sanitizer_report() { ! grep -E -A 30 'ERROR: AddressSanitizer|runtime error:'
 
 echo "building and testing in $work"
 if [ "$suites" = asan ]; then
-    check "build with sanitizers" build_with_sanitizers
+    check "build with sanitizers" build_with_sanitizers || exit 1
 else
-    check "build with g++, no warning" make -s -j"$jobs" WERROR=1 all test-module
-    # The core has no PostgreSQL on its include path there.
-    check "CMake configures" configure
+    check "build with g++, no warning" make -s -j"$jobs" WERROR=1 all test-module || exit 1
+    # The core has no PostgreSQL on its include path there. The server's suites are run all the same.
+    check "CMake configures" configure || true
     if [ "$suites" = quick ]; then
-        check "core and unit tests build" cmake_build --target unit_tests
+        check "core and unit tests build" cmake_build --target unit_tests || true
     else
-        check "build with clang++ and CMake, no warning" cmake_build
+        check "build with clang++ and CMake, no warning" cmake_build || true
     fi
     unit_tests
 fi

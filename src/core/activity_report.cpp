@@ -12,7 +12,6 @@ namespace shadow
 namespace
 {
 
-constexpr int seconds_scale = 2;
 constexpr int128 ns_per_unit = 10'000'000; // nanoseconds per 0.01 s
 constexpr int cost_scale = 4;
 constexpr std::size_t most_names = 1000;

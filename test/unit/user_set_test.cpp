@@ -394,7 +394,7 @@ TEST(UserSetReading, MembershipCursorAndRangesAgree)
         EXPECT_EQ(walked, v) << name;
         values expanded;
         std::uint64_t end_of_previous = 0;
-        view(set).for_each_range([&](std::uint32_t first, std::uint32_t last) {
+        view(set).for_each_range([&, &name = name](std::uint32_t first, std::uint32_t last) {
             EXPECT_TRUE(expanded.empty() || first > end_of_previous + 1) << name << ": ranges touch";
             end_of_previous = last;
             for (std::uint64_t e = first; e <= last; ++e)
