@@ -130,12 +130,6 @@ activity::keyed_run &activity::run_of(const std::uint64_t (&hash)[2])
         })];
 }
 
-activity::keyed_run &activity::run_of(std::string_view run_id)
-{
-    XXH128_hash_t const h = XXH3_128bits(run_id.data(), run_id.size());
-    return run_of({h.low64, h.high64});
-}
-
 activity::model_entry &activity::model_of(std::uint32_t name)
 {
     return models_[model_index_.find_or_add(
@@ -215,7 +209,7 @@ static bool is_key_event(event_type type) noexcept
            type == event_type::feature_use;
 }
 
-std::uint32_t activity::add_to_session(const activity_rules &rules, const activity_event &event)
+std::uint32_t activity::add_to_session(const activity_rules &rules, const digested_event &event)
 {
     session_entry added{};
     bool const is_mark = event.type == event_type::session_start || event.type == event_type::session_end;
@@ -227,19 +221,24 @@ std::uint32_t activity::add_to_session(const activity_rules &rules, const activi
     if (event.has_session) {
         added.id = event.session;
         added.has_id = 1;
-        return add_identified(added, event.user);
+        return add_identified(added, event.user, event.place);
     }
     added.user = user_of(event.user);
     add_interval(rules.session_gap, added);
     return added.user;
 }
 
+static std::uint64_t session_hash(const uuid &session, const uuid &user) noexcept
+{
+    return mix(session.hash(), user.hash());
+}
+
 // The session knows its user: for an event of a known session the table of users is not searched.
-std::uint32_t activity::add_identified(const session_entry &added, const uuid &user)
+std::uint32_t activity::add_identified(const session_entry &added, const uuid &user, std::uint64_t hash)
 {
     bool is_new = false;
     std::uint32_t const i = session_index_.find_or_add(
-        mix(added.id.hash(), user.hash()),
+        hash,
         [&](std::uint32_t s) { return sessions_[s].id == added.id && users_[sessions_[s].user].id == user; },
         [&] {
             is_new = true;
@@ -334,66 +333,58 @@ void activity::decide(keyed_run &keyed, const run_entry &run, std::int64_t at, c
     keyed.id = id;
 }
 
-activity::run_entry activity::make_run(const activity_rules &rules, const activity_event &event,
-                                       const event_facts &facts, std::uint32_t user)
+activity::run_entry activity::make_run(const digested_event &event, std::uint32_t user)
 {
-    event_cost const cost = cost_of(rules, event, facts);
     run_entry run{};
-    run.runtime = facts.runtime;
-    run.tokens = facts.tokens;
-    run.credits = pack(facts.credits);
-    run.cost = cost.is_known ? pack(cost.value) : no_amount;
-    run.currency = cost.is_known ? cost.currency : 0;
-    run.agent = facts.has_agent ? words_->agent_id(facts.agent) : npos;
+    run.runtime = event.runtime;
+    run.tokens = event.tokens;
+    run.credits = pack(event.credits);
+    run.cost = event.has_cost ? pack(event.cost) : no_amount;
+    run.currency = event.currency;
+    run.agent = event.agent;
     run.user = user;
-    run.model = words_->text_id(facts.model);
+    run.model = event.model;
     run.failure = npos;
     run.trail = npos;
-    run.status = facts.status;
+    run.status = event.status;
     run.is_counted = true;
-    if (facts.status == run_status::failed)
-        run.failure =
-            failures_.push({words_->text_id(facts.error_type),
-                            facts.failure_reason.empty() ? npos : words_->text_id(facts.failure_reason),
-                            words_->text_id(event.name)});
+    if (event.status == run_status::failed)
+        run.failure = failures_.push({event.error_type, event.reason, event.text});
     return run;
 }
 
-void activity::add_run(const activity_rules &rules, const activity_event &event, const event_facts &facts,
-                       std::uint32_t user)
+void activity::add_run(const digested_event &event, std::uint32_t user)
 {
-    bool const decides = facts.status != run_status::unfinished;
-    if (facts.run_id.empty()) {
+    bool const decides = event.status != run_status::unfinished;
+    if (!event.has_run) {
         if (decides)
-            runs_.push(make_run(rules, event, facts, user));
+            runs_.push(make_run(event, user));
         return;
     }
-    keyed_run &keyed = run_of(facts.run_id);
+    keyed_run &keyed = run_of(event.run);
     if (decides)
-        decide(keyed, make_run(rules, event, facts, user), event.at, event.id);
-    else if (facts.has_agent)
-        leave_trail(keyed, words_->agent_id(facts.agent), event.at, event.id);
+        decide(keyed, make_run(event, user), event.at, event.id);
+    else
+        leave_trail(keyed, event.agent, event.at, event.id);
 }
 
 // Everything but agent_run: its credits and cost count as they stand.
-void activity::add_other(const activity_rules &rules, const activity_event &event, const event_facts &facts)
+void activity::add_other(const digested_event &event)
 {
-    if (event.type == event_type::api_call && facts.runtime >= 0)
-        call_runtimes_.push(facts.runtime);
-    event_cost const cost = cost_of(rules, event, facts);
-    if (facts.credits != 0 || cost.is_known) {
-        model_entry &model = model_of(words_->text_id(facts.model));
-        model.credits += facts.credits;
-        model.cost += cost.value;
-        model.has_cost = model.has_cost || cost.is_known;
-        note_currency(cost.currency);
+    if (event.type == event_type::api_call && event.runtime >= 0)
+        call_runtimes_.push(event.runtime);
+    if (event.credits != 0 || event.has_cost) {
+        model_entry &model = model_of(event.model);
+        model.credits += event.credits;
+        model.cost += event.cost;
+        model.has_cost = model.has_cost || event.has_cost;
+        note_currency(event.currency);
     }
     if (event.type != event_type::error)
         return;
-    count_error(words_->text_id(facts.error_type), facts.has_agent ? words_->agent_id(facts.agent) : npos,
-                words_->text_id(event.name), 1);
-    if (!facts.run_id.empty())
-        run_of(facts.run_id).has_error_event = true;
+    count_error(event.error_type, event.agent, event.text, 1);
+    if (event.has_run)
+        run_of(event.run).has_error_event = true;
 }
 
 void activity::add_feedback(std::uint32_t agent, std::int64_t rating)
@@ -404,25 +395,112 @@ void activity::add_feedback(std::uint32_t agent, std::int64_t rating)
     entry.rating_sum += std::max<std::int64_t>(rating, 0);
 }
 
-void activity::add(const activity_rules &rules, const activity_event &event, const metadata &values)
+// Of the user's uuid, not of his position: so the place can be asked for before the user is found.
+static std::uint64_t name_user_hash(std::uint32_t name, const uuid &user) noexcept
 {
-    std::uint32_t const user = add_to_session(rules, event);
-    name_users_.add(words_->name_id(event.type, words_->text_id(event.name)), user);
-    if (values.is_empty() && event.type != event_type::agent_run && event.type != event_type::error)
+    return mix(user.hash(), name);
+}
+
+void digest(const activity_rules &rules, dictionary &words, const activity_event &event,
+            const metadata &values, digested_event &out)
+{
+    out.user = event.user;
+    out.session = event.session;
+    out.id = event.id;
+    out.at = event.at;
+    out.place = event.has_session ? session_hash(event.session, event.user) : event.user.hash();
+    out.text = words.text_id(event.name);
+    out.name = words.name_id(event.type, out.text);
+    out.name_user = name_user_hash(out.name, event.user);
+    out.type = event.type;
+    out.has_session = event.has_session;
+    out.has_facts =
+        !values.is_empty() || event.type == event_type::agent_run || event.type == event_type::error;
+    out.has_run = false;
+    if (!out.has_facts)
         return;
 
     event_facts facts;
     interpret(event.type, values, rules.clip, facts);
-    for (std::uint64_t rest = facts.ignored; rest != 0; rest &= rest - 1)
+    event_cost const cost = cost_of(rules, event, facts);
+    out.credits = facts.credits;
+    out.cost = cost.value;
+    out.has_cost = cost.is_known;
+    out.currency = cost.currency;
+    out.revenue = facts.revenue;
+    out.runtime = facts.runtime;
+    out.tokens = facts.tokens;
+    out.rating = facts.rating;
+    out.is_feedback = facts.is_feedback;
+    out.ignored = facts.ignored;
+    out.status = facts.status;
+    out.agent = facts.has_agent ? words.agent_id(facts.agent) : npos;
+    out.model = words.text_id(facts.model);
+    out.error_type = words.text_id(facts.error_type);
+    out.reason = facts.failure_reason.empty() ? npos : words.text_id(facts.failure_reason);
+    out.has_run = !facts.run_id.empty();
+    if (out.has_run) {
+        XXH128_hash_t const h = XXH3_128bits(facts.run_id.data(), facts.run_id.size());
+        out.run[0] = h.low64;
+        out.run[1] = h.high64;
+    }
+}
+
+void activity::add(const activity_rules &rules, const digested_event &event)
+{
+    std::uint32_t const user = add_to_session(rules, event);
+    name_users_.add(event.name_user, event.name, user);
+    if (!event.has_facts)
+        return;
+    for (std::uint64_t rest = event.ignored; rest != 0; rest &= rest - 1)
         ++ignored_[__builtin_ctzll(rest)];
-    if (facts.has_revenue)
-        add_revenue(user, facts.revenue);
-    if (facts.is_feedback && facts.has_agent)
-        add_feedback(words_->agent_id(facts.agent), facts.rating);
+    if (event.revenue != 0)
+        add_revenue(user, event.revenue);
+    if (event.is_feedback && event.agent != npos)
+        add_feedback(event.agent, event.rating);
     if (event.type == event_type::agent_run)
-        add_run(rules, event, facts, user);
+        add_run(event, user);
     else
-        add_other(rules, event, facts);
+        add_other(event);
+}
+
+void activity::prefetch_header() const noexcept
+{
+    auto const *const first = reinterpret_cast<const char *>(this);
+    for (int line = 0; line < 6; ++line)
+        __builtin_prefetch(first + 64 * line, 1);
+}
+
+void activity::prefetch_tables(const digested_event &event) const noexcept
+{
+    name_users_.prefetch(event.name_user);
+    if (event.has_session)
+        session_index_.prefetch(event.place);
+    else
+        user_index_.prefetch(event.place);
+    if (event.has_run) {
+        keyed_run_index_.prefetch(event.run[1]);
+        keyed_runs_.prefetch(keyed_runs_.size()); // most often a new run follows the others
+    }
+}
+
+void activity::prefetch_session(const digested_event &event) const noexcept
+{
+    std::uint32_t const i = event.has_session ? session_index_.guess(event.place) : npos;
+    if (i != npos)
+        sessions_.prefetch(i);
+    else
+        sessions_.prefetch(sessions_.size());
+}
+
+void activity::prefetch_user(const digested_event &event) const noexcept
+{
+    std::uint32_t const i = event.has_session ? session_index_.guess(event.place) : npos;
+    if (i == npos) {
+        user_index_.prefetch(event.user.hash());
+        return;
+    }
+    users_.prefetch(sessions_[i].user);
 }
 
 // Ids and positions of another activity in ours. Words are translated when they are first met: a shared
@@ -480,7 +558,7 @@ void activity::merge_sessions(std::int64_t gap, const activity &other, translati
         uuid const &user = other.users_[added.user].id;
         added.user = to.users[added.user];
         if (added.has_id)
-            add_identified(added, user);
+            add_identified(added, user, session_hash(added.id, user));
         else
             add_interval(gap, added);
     }
@@ -519,8 +597,9 @@ void activity::merge_runs(const activity &other, translation &to)
 
 void activity::merge_counts(const activity &other, translation &to)
 {
-    other.name_users_.for_each([&](std::uint32_t name, std::uint32_t user, std::uint64_t events) {
-        name_users_.add(to.name(name), to.users[user], events);
+    other.name_users_.for_each([&](std::uint32_t from, std::uint32_t user, std::uint32_t events) {
+        std::uint32_t const name = to.name(from);
+        name_users_.add(name_user_hash(name, other.users_[user].id), name, to.users[user], events);
     });
     for (std::uint32_t i = 0; i < other.errors_.size(); ++i) {
         error_entry const &e = other.errors_[i];
@@ -632,10 +711,9 @@ void archive_pairs(write_archive &a, const pair_counts &pairs)
 {
     std::uint32_t const n = pairs.size();
     a.bytes(&n, sizeof n);
-    pairs.for_each([&](std::uint32_t first, std::uint32_t second, std::uint64_t count) {
-        std::uint32_t const pair[] = {first, second};
+    pairs.for_each([&](std::uint32_t first, std::uint32_t second, std::uint32_t count) {
+        std::uint32_t const pair[] = {first, second, count};
         a.bytes(pair, sizeof pair);
-        a.bytes(&count, sizeof count);
     });
 }
 
@@ -644,11 +722,9 @@ void archive_pairs(read_archive &a, pair_counts &pairs)
     std::uint32_t n;
     a.bytes(&n, sizeof n);
     for (std::uint32_t i = 0; i < n; ++i) {
-        std::uint32_t pair[2];
-        std::uint64_t count;
+        std::uint32_t pair[3];
         a.bytes(pair, sizeof pair);
-        a.bytes(&count, sizeof count);
-        pairs.add(pair[0], pair[1], count);
+        pairs.add(mix(pair[0], pair[1]), pair[0], pair[1], pair[2]); // only iterated: any hash will do
     }
 }
 

@@ -44,6 +44,33 @@ struct activity_event {
     bool has_session;
 };
 
+// An event after its interpretation: numbers and ids only, nothing points into the event any more.
+struct digested_event {
+    uuid user;
+    uuid session; // if has_session
+    uuid id;
+    std::int64_t at;
+    std::uint64_t place;     // hash of the session, or of the user where there is none
+    std::uint64_t name_user; // hash of the event's name and user
+    std::uint64_t run[2];    // hash of the run_id, if has_run
+    int128 credits;
+    int128 cost; // if has_cost
+    int128 revenue;
+    std::int64_t runtime, tokens, rating; // -1: none
+    std::uint64_t ignored;
+    std::uint32_t name; // in the dictionary, as the following; npos: none
+    std::uint32_t text; // of the name
+    std::uint32_t agent, model, error_type, reason;
+    currency_code currency; // of the cost
+    event_type type;
+    run_status status;
+    bool has_session, has_facts, has_run, has_cost, is_feedback;
+};
+
+// Everything of an event that needs no activity: interprets the metadata, looks words up, prices credits.
+void digest(const activity_rules &rules, dictionary &words, const activity_event &event,
+            const metadata &values, digested_event &out);
+
 class activity_report; // core/activity_report.hpp: computes the numbers
 
 class activity
@@ -52,7 +79,13 @@ public:
     // Both outlive the activity.
     activity(std::pmr::memory_resource *memory, dictionary *words) noexcept;
 
-    void add(const activity_rules &rules, const activity_event &event, const metadata &values);
+    void add(const activity_rules &rules, const digested_event &event);
+    // The places that add() will touch are far apart in memory: asked for in four steps some events ahead,
+    // each knowing what the one before has brought in, they are there when add() runs.
+    void prefetch_header() const noexcept;
+    void prefetch_tables(const digested_event &event) const noexcept;
+    void prefetch_session(const digested_event &event) const noexcept;
+    void prefetch_user(const digested_event &event) const noexcept;
     // Adds what the other activity of the same workspace holds.
     void merge(const activity_rules &rules, const activity &other);
 
@@ -130,7 +163,6 @@ private:
     };
 
     std::uint32_t user_of(const uuid &id);
-    keyed_run &run_of(std::string_view run_id);
     keyed_run &run_of(const std::uint64_t (&hash)[2]);
     model_entry &model_of(std::uint32_t name);
     feedback_entry &feedback_of(std::uint32_t agent);
@@ -142,17 +174,15 @@ private:
     int128 unpack(amount value) const noexcept;
 
     // Both return the position of the event's user.
-    std::uint32_t add_to_session(const activity_rules &rules, const activity_event &event);
-    std::uint32_t add_identified(const session_entry &added, const uuid &user);
+    std::uint32_t add_to_session(const activity_rules &rules, const digested_event &event);
+    std::uint32_t add_identified(const session_entry &added, const uuid &user, std::uint64_t hash);
     void add_interval(std::int64_t gap, const session_entry &added);
     std::uint32_t take_session(const session_entry &value);
     static void join(session_entry &into, const session_entry &from) noexcept;
 
-    void add_run(const activity_rules &rules, const activity_event &event, const event_facts &facts,
-                 std::uint32_t user);
-    run_entry make_run(const activity_rules &rules, const activity_event &event, const event_facts &facts,
-                       std::uint32_t user);
-    void add_other(const activity_rules &rules, const activity_event &event, const event_facts &facts);
+    void add_run(const digested_event &event, std::uint32_t user);
+    run_entry make_run(const digested_event &event, std::uint32_t user);
+    void add_other(const digested_event &event);
     void decide(keyed_run &keyed, const run_entry &run, std::int64_t at, const uuid &id);
     void leave_trail(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id);
     std::uint32_t agent_from_trail(const keyed_run &keyed) const noexcept;
@@ -190,6 +220,64 @@ private:
     currency_code currency_ = 0;
     bool has_currencies_ = false; // more than one
     std::uint64_t ignored_[metadata_key_count] = {};
+};
+
+// Delays the events of many activities by a few places, so that memory is asked for ahead of its use.
+class activity_pipeline
+{
+public:
+    void add(const activity_rules &rules, activity *target, const digested_event &event)
+    {
+        if (next_ - done_ == depth)
+            finish_one(rules);
+        step &added = at(next_);
+        added.target = target;
+        added.event = event;
+        target->prefetch_header();
+        prefetch(next_ - tables_distance, &activity::prefetch_tables);
+        prefetch(next_ - session_distance, &activity::prefetch_session);
+        prefetch(next_ - user_distance, &activity::prefetch_user);
+        ++next_;
+    }
+    // Before anything is read from the activities.
+    void flush(const activity_rules &rules)
+    {
+        while (done_ != next_)
+            finish_one(rules);
+    }
+    // The activity is going away: its events are forgotten.
+    void drop(const activity *target) noexcept
+    {
+        for (std::uint64_t i = done_; i != next_; ++i)
+            if (at(i).target == target)
+                at(i).target = nullptr;
+    }
+
+private:
+    static constexpr std::uint64_t depth = 16; // a power of two
+    static constexpr std::uint64_t tables_distance = 3;
+    static constexpr std::uint64_t session_distance = 7;
+    static constexpr std::uint64_t user_distance = 11;
+
+    struct step {
+        activity *target;
+        digested_event event;
+    };
+    step &at(std::uint64_t i) noexcept { return steps_[i % depth]; }
+    void prefetch(std::uint64_t i, void (activity::*what)(const digested_event &) const noexcept) noexcept
+    {
+        if (i - done_ < next_ - done_ && at(i).target != nullptr)
+            (at(i).target->*what)(at(i).event);
+    }
+    void finish_one(const activity_rules &rules)
+    {
+        step &oldest = at(done_++);
+        if (oldest.target != nullptr)
+            oldest.target->add(rules, oldest.event);
+    }
+
+    step steps_[depth];
+    std::uint64_t done_ = 0, next_ = 0;
 };
 
 } // namespace shadow

@@ -72,6 +72,11 @@ runtime_numbers describe_runtimes(std::int64_t *runtimes, std::size_t n, interru
     return result;
 }
 
+std::uint64_t spread(std::uint32_t a, std::uint32_t b) noexcept
+{
+    return (std::uint64_t{a} << 32 | b) * 0x9E3779B97F4A7C15u;
+}
+
 void count_run(run_counts &counts, run_status status) noexcept
 {
     ++counts.total;
@@ -96,13 +101,14 @@ public:
     activity_report(const activity &state, const activity_rules &rules, std::pmr::memory_resource *memory,
                     interrupt_check interrupted)
         : state_(state), rules_(rules), memory_(memory), result_(memory), poll_(interrupted), runs_(memory),
-          agents_(memory), agent_positions_(memory)
+          agents_(memory), agent_positions_(memory), names_(memory), name_positions_(memory)
     {
     }
 
     activity_numbers make(bool details)
     {
         resolve_runs();
+        sum_names();
         count_events();
         describe_sessions();
         describe_runs();
@@ -142,6 +148,12 @@ private:
         int128 credits, cost;
     };
     class model_table;
+    struct name_sums {
+        event_type type;
+        std::string_view name;
+        std::int64_t events, users;
+        std::uint32_t row; // of the result
+    };
 
     void resolve_runs();
     void count_events();
@@ -165,14 +177,10 @@ private:
     void describe_reasons_of_agents();
     std::string_view reasons(list<map_entry> &entries);
     void describe_response();
-    struct name_sums {
-        event_type type;
-        std::string_view name;
-        std::int64_t events;
-        std::uint32_t row;
-    };
-    list<name_sums> sum_names(id_map &positions);
-    list<event_count> fold_names(list<name_sums> &names);
+    void sum_names();
+    std::uint32_t position_of_name(std::uint32_t name);
+    list<event_count> fold_names();
+    void count_users_of_folded(list<event_count> &rows);
     void list_event_counts();
     void list_users();
 
@@ -194,6 +202,8 @@ private:
     list<counted_run> runs_;
     list<agent_sums> agents_;
     id_map agent_positions_; // dictionary -> agents_
+    list<name_sums> names_;
+    id_map name_positions_; // dictionary -> names_
     currency_code currency_ = 0;
     bool mixed_currencies_ = false;
     activity_numbers out_{};
@@ -246,10 +256,8 @@ void activity_report::resolve_runs()
 void activity_report::count_events()
 {
     std::int64_t counts[event_type_count] = {};
-    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t, std::uint64_t events) {
-        counts[static_cast<int>(state_.words_->name(name).type)] += static_cast<std::int64_t>(events);
-        poll_();
-    });
+    for (name_sums const &n : names_)
+        counts[static_cast<int>(n.type)] += n.events;
     list<map_entry> by_type(memory_);
     for (int i = 0; i < event_type_count; ++i) {
         out_.events += counts[i];
@@ -478,7 +486,7 @@ void activity_report::count_users_of_agents()
     pair_counts seen(memory_);
     for (counted_run const &r : runs_) {
         poll_();
-        if (r.agent != npos && seen.add(r.agent, r.run->user))
+        if (r.agent != npos && seen.add(spread(r.agent, r.run->user), r.agent, r.run->user))
             ++agents_[r.agent].users;
     }
 }
@@ -574,65 +582,75 @@ void activity_report::describe_response()
         divide_rounded(percentile_times_100(durations.data(), n, 95), ns_per_ms * 100));
 }
 
-// Events per name of this workspace; `positions` finds a name's place by its id.
-std::pmr::vector<activity_report::name_sums> activity_report::sum_names(id_map &positions)
+// Events and users per name of this workspace.
+void activity_report::sum_names()
 {
-    list<name_sums> names(memory_);
-    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t, std::uint64_t events) {
+    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t, std::uint32_t events) {
         poll_();
-        std::uint32_t const i = positions.find_or_add(name, [&] {
-            auto const &n = state_.words_->name(name);
-            names.push_back({n.type, text(n.text), 0, npos});
-            return static_cast<std::uint32_t>(names.size() - 1);
-        });
-        names[i].events += static_cast<std::int64_t>(events);
+        name_sums &sums = names_[position_of_name(name)];
+        sums.events += events;
+        ++sums.users;
     });
-    return names;
 }
 
-// The most frequent names as they are, the others of each event type as one.
-std::pmr::vector<event_count> activity_report::fold_names(list<name_sums> &names)
+std::uint32_t activity_report::position_of_name(std::uint32_t name)
+{
+    return name_positions_.find_or_add(name, [&] {
+        auto const &n = state_.words_->name(name);
+        names_.push_back({n.type, text(n.text), 0, 0, npos});
+        return static_cast<std::uint32_t>(names_.size() - 1);
+    });
+}
+
+// The most frequent names as they are, the others of each event type as one row.
+std::pmr::vector<event_count> activity_report::fold_names()
 {
     list<name_sums *> order(memory_);
-    for (name_sums &n : names)
+    for (name_sums &n : names_)
         order.push_back(&n);
-    std::sort(order.begin(), order.end(), [this](const name_sums *a, const name_sums *b) {
+    auto const by_name = [](const name_sums *a, const name_sums *b) {
+        return a->type != b->type ? name_of(a->type) < name_of(b->type) : a->name < b->name;
+    };
+    auto const by_events = [&](const name_sums *a, const name_sums *b) {
         poll_();
-        return a->events != b->events
-                   ? a->events > b->events
-                   : std::pair(name_of(a->type), a->name) < std::pair(name_of(b->type), b->name);
-    });
-    std::uint32_t rest_row[event_type_count];
-    std::fill(std::begin(rest_row), std::end(rest_row), npos);
+        return a->events != b->events ? a->events > b->events : by_name(a, b);
+    };
+    if (order.size() > most_names)
+        std::nth_element(order.begin(), order.begin() + most_names, order.end(), by_events);
+    for (std::size_t i = most_names; i < order.size(); ++i)
+        order[i]->name = other_names;
+    std::sort(order.begin(), order.end(), by_name);
     list<event_count> rows(memory_);
-    for (std::size_t i = 0; i < order.size(); ++i) {
-        name_sums &entry = *order[i];
-        std::string_view const name = i < most_names ? entry.name : other_names;
-        entry.row = name == other_names ? rest_row[static_cast<int>(entry.type)] : npos;
-        if (entry.row == npos) {
-            entry.row = static_cast<std::uint32_t>(rows.size());
-            rows.push_back({entry.type, name, 0, 0});
-            if (name == other_names)
-                rest_row[static_cast<int>(entry.type)] = entry.row;
-        }
-        rows[entry.row].events += entry.events;
+    for (name_sums *const n : order) {
+        if (rows.empty() || rows.back().type != n->type || rows.back().name != n->name)
+            rows.push_back({n->type, n->name, 0, 0});
+        n->row = static_cast<std::uint32_t>(rows.size() - 1);
+        rows.back().events += n->events;
+        rows.back().users += n->users;
     }
     return rows;
 }
 
-void activity_report::list_event_counts()
+// A user is in the table once per name, but may have several of the folded names.
+void activity_report::count_users_of_folded(list<event_count> &rows)
 {
-    id_map positions(memory_);
-    list<name_sums> names = sum_names(positions);
-    list<event_count> rows = fold_names(names);
+    for (event_count &row : rows)
+        if (row.name == other_names)
+            row.users = 0;
     pair_counts seen(memory_);
-    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t user, std::uint64_t) {
+    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t user, std::uint32_t) {
         poll_();
-        std::uint32_t const row = names[positions.find_or_add(name, [] { return npos; })].row;
-        // A user is in the table once per name, but may have several of the folded names.
-        if (rows[row].name != other_names || seen.add(row, user))
+        std::uint32_t const row = names_[position_of_name(name)].row;
+        if (rows[row].name == other_names && seen.add(spread(row, user), row, user))
             ++rows[row].users;
     });
+}
+
+void activity_report::list_event_counts()
+{
+    list<event_count> rows = fold_names();
+    if (rows.size() != names_.size())
+        count_users_of_folded(rows);
     out_.event_counts = result_.make<event_count>(rows.size());
     std::copy(rows.begin(), rows.end(), out_.event_counts.begin());
 }

@@ -16,6 +16,15 @@ namespace shadow
 
 inline constexpr std::uint32_t npos = UINT32_MAX;
 
+// Asks for an object's cache lines ahead of their use.
+inline void prefetch_lines(const void *object, std::size_t size) noexcept
+{
+    auto const *const first = static_cast<const char *>(object);
+    __builtin_prefetch(first, 1);
+    if (size > 1)
+        __builtin_prefetch(first + size - 1, 1);
+}
+
 // A plain array handed out by an arena or a result.
 template <typename T>
 struct span {
@@ -78,8 +87,8 @@ private:
     std::size_t capacity_ = 0;
 };
 
-// An append-only sequence with stable addresses: chunks of 8, 16, … 1024, 1024, … elements, so that small
-// workspaces stay small and large ones waste at most one chunk.
+// An append-only array; push() may move the elements. Grows by doubling while it is small, then by a quarter,
+// so that large activities waste little.
 template <typename T>
 class pool
 {
@@ -89,60 +98,37 @@ public:
     explicit pool(std::pmr::memory_resource *memory) noexcept : memory_(memory) {}
 
     std::uint32_t size() const noexcept { return size_; }
-    T &operator[](std::uint32_t i) noexcept { return *locate(i); }
-    const T &operator[](std::uint32_t i) const noexcept { return *locate(i); }
+    T &operator[](std::uint32_t i) noexcept { return data_[i]; }
+    const T &operator[](std::uint32_t i) const noexcept { return data_[i]; }
 
     std::uint32_t push(const T &value)
     {
-        if (size_ == npos - 1)
-            throw std::length_error("too many distinct values in one workspace and bucket");
         if (size_ == capacity_)
-            add_chunk();
-        *locate(size_) = value;
+            grow();
+        data_[size_] = value;
         return size_++;
     }
+    void prefetch(std::uint32_t i) const noexcept { prefetch_lines(data_ + i, sizeof(T)); }
 
 private:
-    static constexpr std::uint32_t first_chunk = 8;
-    static constexpr std::uint32_t growing_chunks = 7; // 8 … 512, then 1024 for ever
-    static constexpr std::uint32_t growing_total = first_chunk * ((1u << growing_chunks) - 1);
-    static constexpr std::uint32_t full_chunk = first_chunk << growing_chunks;
-
-    T *locate(std::uint32_t i) const noexcept
+    void grow()
     {
-        if (i >= growing_total) {
-            std::uint32_t const rest = i - growing_total;
-            return chunks_[growing_chunks + rest / full_chunk] + rest % full_chunk;
+        std::uint64_t const wanted = capacity_ < 1024
+                                         ? std::max<std::uint64_t>(std::uint64_t{capacity_} * 2, 4)
+                                         : capacity_ + capacity_ / 4;
+        if (wanted >= npos)
+            throw std::length_error("too many distinct values in one workspace and bucket");
+        auto *const bigger = static_cast<T *>(memory_->allocate(wanted * sizeof(T), alignof(T)));
+        if (data_ != nullptr) {
+            std::memcpy(static_cast<void *>(bigger), data_, size_ * sizeof(T));
+            memory_->deallocate(data_, capacity_ * sizeof(T), alignof(T));
         }
-        auto const k = static_cast<std::uint32_t>(31 - __builtin_clz(i / first_chunk + 1));
-        return chunks_[k] + (i - first_chunk * ((1u << k) - 1));
-    }
-    void add_chunk()
-    {
-        std::uint32_t const elements =
-            chunk_count_ < growing_chunks ? first_chunk << chunk_count_ : full_chunk;
-        if (chunk_count_ == directory_size_)
-            grow_directory();
-        chunks_[chunk_count_] = static_cast<T *>(memory_->allocate(elements * sizeof(T), alignof(T)));
-        ++chunk_count_;
-        capacity_ += elements;
-    }
-    void grow_directory()
-    {
-        std::uint32_t const wanted = directory_size_ == 0 ? 4 : directory_size_ * 2;
-        auto **const bigger = static_cast<T **>(memory_->allocate(wanted * sizeof(T *), alignof(T *)));
-        if (directory_size_ != 0) {
-            std::memcpy(bigger, chunks_, chunk_count_ * sizeof(T *));
-            memory_->deallocate(chunks_, directory_size_ * sizeof(T *), alignof(T *));
-        }
-        chunks_ = bigger;
-        directory_size_ = wanted;
+        data_ = bigger;
+        capacity_ = static_cast<std::uint32_t>(wanted);
     }
 
     std::pmr::memory_resource *memory_;
-    T **chunks_ = nullptr;
-    std::uint32_t chunk_count_ = 0;
-    std::uint32_t directory_size_ = 0;
+    T *data_ = nullptr;
     std::uint32_t size_ = 0;
     std::uint32_t capacity_ = 0;
 };
@@ -170,6 +156,17 @@ public:
         return *probe(slots_, capacity_, hash, matches);
     }
     void count_new() noexcept { ++size_; }
+
+    // Where a search would begin; nullptr while the table is empty.
+    const Slot *first_slot(std::uint32_t hash) const noexcept
+    {
+        return capacity_ == 0 ? nullptr : slots_ + (hash & (capacity_ - 1));
+    }
+    void prefetch(std::uint32_t hash) const noexcept
+    {
+        if (capacity_ != 0)
+            __builtin_prefetch(first_slot(hash), 1);
+    }
 
 private:
     template <typename Matches>
@@ -228,35 +225,55 @@ public:
         }
         return slot.position;
     }
+    void prefetch(std::uint64_t hash) const noexcept
+    {
+        table_.prefetch(static_cast<std::uint32_t>(hash >> 32));
+    }
+    // Where the element probably is; npos if it is not at the first place looked at.
+    std::uint32_t guess(std::uint64_t hash) const noexcept
+    {
+        auto const tag = static_cast<std::uint32_t>(hash >> 32);
+        const position_slot *const slot = table_.first_slot(tag);
+        return slot != nullptr && slot->tag == tag ? slot->position : npos;
+    }
 
 private:
     probing_table<position_slot> table_;
 };
 
-// Counts per pair of positions; used as a set where the counts do not matter.
+// Counts per pair of positions; used as a set where the counts do not matter. The caller gives the pair's
+// hash.
 class pair_counts
 {
     struct pair_slot {
-        std::uint64_t pair = UINT64_MAX; // (npos, npos) never occurs
-        std::uint64_t count = 0;
-        bool is_empty() const noexcept { return pair == UINT64_MAX; }
-        std::uint32_t hash() const noexcept { return spread(pair); }
+        std::uint32_t first = npos;
+        std::uint32_t second = npos;
+        std::uint32_t tag = 0;
+        std::uint32_t count = 0;
+        bool is_empty() const noexcept { return first == npos; }
+        std::uint32_t hash() const noexcept { return tag; }
     };
 
 public:
     explicit pair_counts(std::pmr::memory_resource *memory) noexcept : table_(memory) {}
 
     // Adds to the pair's count; true if the pair is new.
-    bool add(std::uint32_t first, std::uint32_t second, std::uint64_t count = 1)
+    bool add(std::uint64_t hash, std::uint32_t first, std::uint32_t second, std::uint32_t count = 1)
     {
-        std::uint64_t const pair = std::uint64_t{first} << 32 | second;
-        pair_slot &slot = table_.find(spread(pair), [pair](const pair_slot &s) { return s.pair == pair; });
+        auto const tag = static_cast<std::uint32_t>(hash >> 32);
+        pair_slot &slot = table_.find(
+            tag, [=](const pair_slot &s) { return s.tag == tag && s.first == first && s.second == second; });
         bool const is_new = slot.is_empty();
         if (is_new)
             table_.count_new();
-        slot.pair = pair;
-        slot.count += count;
+        if (count > UINT32_MAX - slot.count)
+            throw std::length_error("too many events of one name and user in one bucket");
+        slot = {first, second, tag, slot.count + count};
         return is_new;
+    }
+    void prefetch(std::uint64_t hash) const noexcept
+    {
+        table_.prefetch(static_cast<std::uint32_t>(hash >> 32));
     }
     // visit(first, second, count)
     template <typename Visit>
@@ -264,15 +281,11 @@ public:
     {
         for (std::uint32_t i = 0; i < table_.capacity(); ++i)
             if (pair_slot const &s = table_.slot(i); !s.is_empty())
-                visit(static_cast<std::uint32_t>(s.pair >> 32), static_cast<std::uint32_t>(s.pair), s.count);
+                visit(s.first, s.second, s.count);
     }
     std::uint32_t size() const noexcept { return table_.size(); }
 
 private:
-    static std::uint32_t spread(std::uint64_t pair) noexcept
-    {
-        return static_cast<std::uint32_t>((pair * 0x9E3779B97F4A7C15u) >> 32);
-    }
     probing_table<pair_slot> table_;
 };
 

@@ -1,6 +1,7 @@
 // The aggregate analytics.activity_summary: one transition per event, everything of a workspace's bucket out.
 
 #include "core/activity_report.hpp"
+#include "pg/aggregate.hpp"
 #include "pg/jsonb.hpp"
 #include "pg/memory.hpp"
 #include "pg/tuple.hpp"
@@ -40,15 +41,21 @@ struct query_cache {
 
     pg::palloc_resource memory;
     dictionary words;
+    activity_pipeline pipeline;
     activity_rules rules{};
     bool details = true;
 };
 
 struct summary_state {
-    summary_state(MemoryContext context, dictionary *words) : memory(context), data(&memory, words) {}
+    summary_state(MemoryContext context, query_cache *shared)
+        : memory(context), cache(shared), data(&memory, &shared->words)
+    {
+    }
 
     pg::palloc_resource memory;
+    query_cache *cache;
     summary_options options{};
+    MemoryContextCallback on_reset{};
     activity data;
 };
 
@@ -57,22 +64,29 @@ activity_rules rules_of(const summary_options &options)
     return {options.session_gap, options.engaged_bounce, 0, {}, clip_text};
 }
 
-summary_state *new_state(MemoryContext context, dictionary *words, const summary_options &options)
+// Events of a state that is gone without having been read (a rescan, a LIMIT) must not reach its memory.
+void forget_state(void *state)
 {
-    void *const place = MemoryContextAlloc(context, sizeof(summary_state));
-    auto *const state = new (place) summary_state(context, words);
+    auto *const gone = static_cast<summary_state *>(state);
+    gone->cache->pipeline.drop(&gone->data);
+}
+
+summary_state *new_state(MemoryContext context, query_cache *cache, const summary_options &options)
+{
+    auto *const state = pg::new_state<summary_state>(context, cache);
     state->options = options;
+    state->on_reset.func = forget_state;
+    state->on_reset.arg = state;
+    MemoryContextRegisterResetCallback(context, &state->on_reset);
     return state;
 }
 
-MemoryContext aggregate_context(FunctionCallInfo fcinfo)
+// A state to read: with all of its events.
+summary_state *complete_state(Datum datum)
 {
-    MemoryContext context;
-    if (AggCheckCallContext(fcinfo, &context) == 0)
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("activity_summary support function called outside an aggregate"),
-                        errhint("Call analytics.activity_summary() instead.")));
-    return context;
+    auto *const state = reinterpret_cast<summary_state *>(DatumGetPointer(datum));
+    state->cache->pipeline.flush(state->cache->rules);
+    return state;
 }
 
 // Fields of analytics.activity_rules and analytics.credit_price_rule, in the order of the types.
@@ -155,7 +169,7 @@ query_cache *cache_of(FunctionCallInfo fcinfo)
     auto *cache = static_cast<query_cache *>(fcinfo->flinfo->fn_extra);
     if (cache == nullptr) {
         MemoryContext const context = fcinfo->flinfo->fn_mcxt;
-        cache = new (MemoryContextAlloc(context, sizeof(query_cache))) query_cache(context);
+        cache = pg::new_state<query_cache>(context);
         cache->rules = {default_gap, false, pack_currency("USD"), {}, clip_text};
         fcinfo->flinfo->fn_extra = cache;
     }
@@ -222,12 +236,12 @@ uuid uuid_argument(FunctionCallInfo fcinfo, int argument)
 
 SHADOW_FUNCTION(shadow_activity_accum)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = pg::aggregate_context(fcinfo);
     query_cache *const cache = accum_cache(fcinfo, arg_rules);
     auto *state =
         PG_ARGISNULL(arg_state) ? nullptr : reinterpret_cast<summary_state *>(PG_GETARG_POINTER(arg_state));
     if (state == nullptr)
-        state = new_state(context, &cache->words,
+        state = new_state(context, cache,
                           {cache->rules.session_gap, cache->rules.engaged_bounce, cache->details});
     if (PG_ARGISNULL(arg_user) || PG_ARGISNULL(arg_type) || PG_ARGISNULL(arg_at))
         PG_RETURN_POINTER(state);
@@ -254,18 +268,20 @@ SHADOW_FUNCTION(shadow_activity_accum)
     metadata values(pg::jsonb_host());
     if (json != nullptr)
         pg::read_metadata(json, values);
-    state->data.add(cache->rules, event, values);
+    digested_event digested;
+    digest(cache->rules, cache->words, event, values, digested);
+    cache->pipeline.add(cache->rules, &state->data, digested);
     PG_RETURN_POINTER(state);
 }
 
 SHADOW_FUNCTION(shadow_activity_combine)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = pg::aggregate_context(fcinfo);
     if (PG_ARGISNULL(1))
         return PG_ARGISNULL(0) ? ((fcinfo)->isnull = true, Datum{0}) : PG_GETARG_DATUM(0);
-    auto const *const other = reinterpret_cast<summary_state *>(PG_GETARG_POINTER(1));
-    auto *const state = PG_ARGISNULL(0) ? new_state(context, &cache_of(fcinfo)->words, other->options)
-                                        : reinterpret_cast<summary_state *>(PG_GETARG_POINTER(0));
+    summary_state const *const other = complete_state(PG_GETARG_DATUM(1));
+    auto *const state = PG_ARGISNULL(0) ? new_state(context, cache_of(fcinfo), other->options)
+                                        : complete_state(PG_GETARG_DATUM(0));
     state->data.merge(rules_of(state->options), other->data);
     PG_RETURN_POINTER(state);
 }
@@ -286,8 +302,8 @@ std::string_view serialize(const summary_state &state, MemoryContext context)
 
 SHADOW_FUNCTION(shadow_activity_serialize)
 {
-    aggregate_context(fcinfo);
-    auto const *const state = reinterpret_cast<summary_state *>(PG_GETARG_POINTER(0));
+    pg::aggregate_context(fcinfo);
+    summary_state const *const state = complete_state(PG_GETARG_DATUM(0));
     MemoryContext const scratch =
         AllocSetContextCreate(CurrentMemoryContext, "serialized activity", ALLOCSET_DEFAULT_SIZES);
     std::string_view const flat = serialize(*state, scratch);
@@ -305,7 +321,7 @@ SHADOW_FUNCTION(shadow_activity_serialize)
 
 SHADOW_FUNCTION(shadow_activity_deserialize)
 {
-    aggregate_context(fcinfo);
+    pg::aggregate_context(fcinfo);
     bytea *const bytes = PG_GETARG_BYTEA_PP(0);
     Size const size = VARSIZE_ANY_EXHDR(bytes);
     summary_options options;
@@ -314,8 +330,8 @@ SHADOW_FUNCTION(shadow_activity_deserialize)
     memcpy(&options, VARDATA_ANY(bytes), sizeof options);
     // The copy and its dictionary live until it has been combined: the current context is reset after that.
     MemoryContext const context = CurrentMemoryContext;
-    auto *const own = new (MemoryContextAlloc(context, sizeof(query_cache))) query_cache(context);
-    summary_state *const state = new_state(context, &own->words, options);
+    auto *const own = pg::new_state<query_cache>(context);
+    summary_state *const state = new_state(context, own, options);
     state->data.deserialize({VARDATA_ANY(bytes) + sizeof options, size - sizeof options});
     PG_RETURN_POINTER(state);
 }
@@ -468,10 +484,10 @@ void compute(const summary_state &state, MemoryContext context, activity_numbers
 
 SHADOW_FUNCTION(shadow_activity_final)
 {
-    aggregate_context(fcinfo);
+    pg::aggregate_context(fcinfo);
     if (PG_ARGISNULL(0))
         PG_RETURN_NULL();
-    auto const *const state = reinterpret_cast<summary_state *>(PG_GETARG_POINTER(0));
+    summary_state const *const state = complete_state(PG_GETARG_DATUM(0));
     result_types const *const types = find_result_types(fcinfo);
     MemoryContext const scratch =
         AllocSetContextCreate(CurrentMemoryContext, "activity summary", ALLOCSET_DEFAULT_SIZES);

@@ -279,7 +279,8 @@ void delete_vanished(const rollup &r, const bucket &b)
     execute(sql.data, b);
 }
 
-// Inserts in key order; a row is touched only when a value differs, so updated_at tells of changes.
+// Inserts in key order (the arrays are in the order of theirs); a row is touched only when a value differs,
+// so updated_at tells of changes.
 void upsert(const rollup &r, const bucket &b)
 {
     bool const has_final = strcmp(r.table, "analytics.daily_event_counts") != 0;
@@ -293,10 +294,9 @@ void upsert(const rollup &r, const bucket &b)
         r.table, r.bucket_column, r.other_keys, columns.data, r.source_keys);
     append_columns(&sql, "v.", r.values);
     appendStringInfo(&sql,
-                     "%s, $3, $3 FROM summary AS s, %s ORDER BY s.workspace_id%s"
+                     "%s, $3, $3 FROM (SELECT * FROM summary ORDER BY workspace_id) AS s, %s"
                      " ON CONFLICT (workspace_id, %s%s) DO UPDATE SET (%s, updated_at) = ROW(",
-                     has_final ? ", s.is_final" : "", r.source, r.source_keys, r.bucket_column, r.other_keys,
-                     columns.data);
+                     has_final ? ", s.is_final" : "", r.source, r.bucket_column, r.other_keys, columns.data);
     append_columns(&sql, "EXCLUDED.", columns.data);
     appendStringInfoString(&sql, ", EXCLUDED.updated_at) WHERE (");
     append_columns(&sql, "t.", columns.data);
