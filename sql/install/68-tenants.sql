@@ -89,12 +89,15 @@ VALUES
     ('member', 'SELECT', 'TABLE', 'analytics.daily_event_counts'),
     ('member', 'SELECT', 'TABLE', 'analytics.credit_prices'),
     ('member', 'SELECT', 'TABLE', 'analytics.audit_log'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.export_user(uuid)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.credit_price(uuid, text, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.track(text, jsonb, uuid, uuid, text, text, uuid, inet, text, text, timestamptz, uuid)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.track_batch(jsonb)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.try_track(jsonb)'),
 
     -- The service role (BYPASSRLS), beside what members may: changes every tenant table, configures nothing.
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics.forget_user(uuid, uuid)'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.forget_user(uuid, uuid)'),
     ('service', 'EXECUTE', 'FUNCTION', 'analytics.setting(text)'),
     ('service', 'SELECT', 'TABLE', 'analytics.setting_values'),
     ('service', 'SELECT', 'TABLE', 'analytics.settings'),

@@ -37,9 +37,9 @@ COMMENT ON POLICY member_reads ON analytics.credit_prices IS
     'members read their workspaces'' own prices';
 
 CREATE POLICY manager_reads ON analytics.audit_log FOR SELECT
-    USING (workspace_id = ANY (analytics.managed_workspace_ids()));
+    USING (workspace_id = ANY (analytics.managed_workspace_ids()) OR user_id = analytics.current_user_id());
 COMMENT ON POLICY manager_reads ON analytics.audit_log IS
-    'managers read what concerns their workspaces';
+    'managers read what concerns their workspaces, users what they did themselves';
 
 CREATE POLICY user_reads ON analytics.user_activity FOR SELECT
     USING (user_id = analytics.current_user_id() OR workspace_id = ANY (analytics.raw_event_workspace_ids()));

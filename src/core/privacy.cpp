@@ -78,4 +78,11 @@ bool is_amount(metadata_key key) noexcept
            key == key_type::revenue || key == key_type::amount;
 }
 
+bool is_identifier(metadata_key key) noexcept
+{
+    using key_type = metadata_key;
+    return key <= key_type::success || (key >= key_type::model && key <= key_type::exception) ||
+           key == key_type::dropped_values;
+}
+
 } // namespace shadow

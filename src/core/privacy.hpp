@@ -32,4 +32,10 @@ std::string_view user_agent_family(std::string_view user_agent) noexcept;
 // Amounts that only a trusted server may state: credits, cost, tokens, revenue.
 bool is_amount(metadata_key key) noexcept;
 
+// Keys whose text names things rather than people: it stays when a person is forgotten.
+bool is_identifier(metadata_key key) noexcept;
+
+// Stands for text that was taken out; as malformed as any text where a number was expected.
+inline constexpr std::string_view erased_text = "(erased)";
+
 } // namespace shadow

@@ -2,6 +2,7 @@
 
 #include "pg/membership.hpp"
 
+#include "pg/privacy.hpp"
 #include "pg/settings.hpp"
 
 extern "C" {
@@ -76,4 +77,12 @@ SHADOW_FUNCTION(shadow_latest_event_time)
 {
     PG_RETURN_TIMESTAMPTZ(GetCurrentTimestamp() +
                           pg::setting_integer("event_max_future_minutes") * USECS_PER_MINUTE);
+}
+
+SHADOW_FUNCTION(shadow_metadata_without_person)
+{
+    Jsonb *const metadata = PG_GETARG_JSONB_P(0);
+    if (!JB_ROOT_IS_OBJECT(metadata))
+        PG_RETURN_NULL();
+    PG_RETURN_JSONB_P(pg::without_person(metadata));
 }

@@ -218,4 +218,43 @@ Jsonb *without_amounts(Jsonb *metadata)
     return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, nullptr));
 }
 
+// Numbers as text ("5") count as numbers, so they stay.
+static bool is_number_text(const JsonbValue &value)
+{
+    std::string_view const text(value.val.string.val, static_cast<std::size_t>(value.val.string.len));
+    return !text.empty() && text.find_first_not_of("0123456789.+-eE \t\n") == std::string_view::npos;
+}
+
+static JsonbValue *push_without_person(JsonbParseState **state, JsonbContainer *object, int depth)
+{
+    JsonbIterator *position = JsonbIteratorInit(object);
+    JsonbValue key;
+    JsonbValue value;
+    JsonbIteratorNext(&position, &key, true);
+    pushJsonbValue(state, WJB_BEGIN_OBJECT, nullptr);
+    while (JsonbIteratorNext(&position, &key, true) == WJB_KEY) {
+        JsonbIteratorNext(&position, &value, true);
+        auto const known = key_of(key);
+        if (known == metadata_key::none)
+            continue;
+        pushJsonbValue(state, WJB_KEY, &key);
+        // Only the counts of tokens are an object, of known keys again.
+        if (value.type == jbvBinary && JsonContainerIsObject(value.val.binary.data) && depth == 0) {
+            push_without_person(state, value.val.binary.data, depth + 1);
+            continue;
+        }
+        bool const is_text = value.type == jbvString && !is_identifier(known) && !is_number_text(value);
+        if (is_text || value.type == jbvBinary)
+            value = text_value(erased_text.data(), static_cast<int>(erased_text.size()));
+        pushJsonbValue(state, WJB_VALUE, &value);
+    }
+    return pushJsonbValue(state, WJB_END_OBJECT, nullptr);
+}
+
+Jsonb *without_person(Jsonb *metadata)
+{
+    JsonbParseState *state = nullptr;
+    return JsonbValueToJsonb(push_without_person(&state, &metadata->root, 0));
+}
+
 } // namespace shadow::pg

@@ -41,4 +41,8 @@ bytea *hashed_address(const inet *address);
 // Without the amounts that a client may not state, naming them in dropped_values; nullptr if there are none.
 Jsonb *without_amounts(Jsonb *metadata);
 
+// What of an event's metadata stays when its user is forgotten: the keys that are counted, without free text.
+// Every count computed from it is the same.
+Jsonb *without_person(Jsonb *metadata);
+
 } // namespace shadow::pg

@@ -1,0 +1,70 @@
+-- The rights of a person.
+SET timezone = 'UTC';
+SELECT analytics.setup_roles('regress_anon', 'regress_member', 'regress_service');
+INSERT INTO analytics.settings VALUES ('ip_policy', 'keep'), ('keep_query', 'true'), ('event_max_age_days', '3650');
+-- Ann is …a1, Bob …b1. Every free text, unknown key, address and session of Ann's says MARKER.
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent, referrer, metadata, created_at)
+SELECT md5('w' || i % 2)::uuid, u, t, 'name', '/MARKER?x', md5('MARKER' || u || i / 4)::uuid, '203.0.113.77', 'MARKER', 'https://MARKER',
+       jsonb_build_object('agent_id', md5('agent'), 'run_id', 'r' || i / 2, 'status', CASE i % 3 WHEN 0 THEN 'failed' ELSE 'success' END,
+                          'credits', i, 'runtime', '1.5', 'cost', 'MARKER', 'tokens', jsonb_build_object('prompt_tokens', 1, 'completion_tokens', 2, 'MARKER', 'MARKER'),
+                          'error_type', 'timeout', 'error_message', 'MARKER', 'failure_reason', 'MARKER', 'rating', 5, 'comment', 'MARKER',
+                          'MARKER', 'MARKER', 'feedback', jsonb_build_array('MARKER'), 'note', '00000000-0000-4000-8000-0000000000a1'),
+       TIMESTAMPTZ '2025-01-01 10:00Z' + i * interval '20 minutes'
+FROM generate_series(1, 24) AS i, unnest('{agent_run,error,page_view}'::text[]) AS t,
+     unnest('{00000000-0000-4000-8000-0000000000a1,00000000-0000-4000-8000-0000000000b1}'::uuid[]) AS u;
+SET row_security = off; -- Bob's own texts are nobody's business here
+UPDATE analytics.user_activity SET page_path = NULL, session_id = NULL, user_agent = NULL, referrer = NULL, metadata = '{"credits": 1}', ip_address = NULL
+WHERE user_id = '00000000-0000-4000-8000-0000000000b1';
+RESET row_security;
+
+-- Every count, before and after.
+CREATE FUNCTION pg_temp.counts() RETURNS SETOF jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM analytics.aggregate_daily_metrics('2025-01-01');
+    RETURN QUERY SELECT to_jsonb(d) - '{created_at,updated_at}'::text[] FROM analytics.daily_metrics AS d;
+    RETURN QUERY SELECT to_jsonb(a) - '{created_at,updated_at,common_failure_reasons}'::text[] FROM analytics.agent_performance AS a;
+    RETURN QUERY SELECT to_jsonb(c) - '{created_at,updated_at}'::text[] FROM analytics.daily_event_counts AS c;
+END $$;
+CREATE TEMP TABLE before AS SELECT * FROM pg_temp.counts() AS c;
+SELECT count(*) FROM before;
+
+-- What is stored: for Ann herself and the service role, for nobody else.
+CREATE FUNCTION pg_temp.exported(who text) RETURNS text LANGUAGE sql AS $$
+    SELECT set_config('request.jwt.claim.sub', '00000000-0000-4000-8000-0000000000' || who, true);
+    SELECT jsonb_array_length(e -> 'events') || ' events, ' || jsonb_array_length(e -> 'audit_log') || ' audit entries'
+    FROM analytics.export_user('00000000-0000-4000-8000-0000000000a1') AS e $$;
+BEGIN;
+SET LOCAL ROLE regress_service;
+SET LOCAL request.jwt.claim.sub = '00000000-0000-4000-8000-0000000000a1';
+INSERT INTO analytics.credit_prices (price, currency, model) VALUES (1, 'USD', 'unused');
+SELECT pg_temp.exported('ff') AS service;
+SET LOCAL ROLE regress_member;
+SELECT pg_temp.exported('a1') AS herself, pg_temp.exported('b1') AS another;
+COMMIT;
+
+SET ROLE regress_member;
+SELECT analytics.forget_user('00000000-0000-4000-8000-0000000000a1');
+SET ROLE regress_service;
+SELECT analytics.forget_user(NULL);
+SELECT analytics.forget_user('00000000-0000-4000-8000-0000000000a1', md5('w1')::uuid) AS one_workspace;
+SELECT analytics.forget_user('00000000-0000-4000-8000-0000000000a1') AS the_rest;
+SELECT analytics.forget_user('00000000-0000-4000-8000-0000000000a1') AS nothing_left;
+RESET ROLE;
+
+-- Nothing of her is left in any table, and every count is what it was.
+SELECT c.oid::regclass AS holds_something
+FROM pg_class AS c
+WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'm')
+  AND query_to_xml(format('SELECT 1 FROM %s AS t WHERE t::text ~ ''MARKER|0000000000a1|203.0.113|%s'' LIMIT 1', c.oid::regclass,
+                          (SELECT string_agg(DISTINCT md5('MARKER00000000-0000-4000-8000-0000000000a1' || i)::uuid::text, '|') FROM generate_series(0, 24) AS i)),
+                   false, false, '')::text LIKE '%<row%';
+SELECT count(DISTINCT user_id) AS users, count(DISTINCT session_id) AS sessions FROM analytics.user_activity;
+SELECT metadata FROM analytics.user_activity WHERE metadata <> '{"credits": 1}' ORDER BY created_at, event_type LIMIT 1;
+SELECT (SELECT count(*) FROM (TABLE before EXCEPT SELECT * FROM pg_temp.counts()) AS x) AS differences;
+SELECT action, user_id, new_values FROM analytics.audit_log WHERE action = 'forget_user' ORDER BY happened_at;
+
+TRUNCATE analytics.settings, analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_counts,
+    analytics.credit_prices, analytics.access_roles;
+TRUNCATE analytics.audit_log;
+DROP OWNED BY regress_anon, regress_member, regress_service;
+DROP ROLE regress_anon, regress_member, regress_service;
