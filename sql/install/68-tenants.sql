@@ -94,6 +94,24 @@ VALUES
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.track(text, jsonb, uuid, uuid, text, text, uuid, inet, text, text, timestamptz, uuid)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.track_batch(jsonb)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.try_track(jsonb)'),
+    ('member', 'SELECT, DELETE', 'TABLE', 'analytics.alert_rules'),
+    ('member', 'INSERT (workspace_id, id, name, description, is_active, scope, metric_type, condition, threshold_value, threshold_max, evaluation_window_minutes, for_minutes, cooldown_minutes, severity, no_data, notification_channels, notification_recipients)',
+        'TABLE', 'analytics.alert_rules'),
+    ('member', 'UPDATE (name, description, is_active, metric_type, condition, threshold_value, threshold_max, evaluation_window_minutes, for_minutes, cooldown_minutes, severity, no_data, notification_channels, notification_recipients)',
+        'TABLE', 'analytics.alert_rules'),
+    ('member', 'SELECT', 'TABLE', 'analytics.alert_rule_states'),
+    ('member', 'SELECT, UPDATE (acknowledged_by, acknowledged_at, notes, snoozed_until)', 'TABLE', 'analytics.alert_history'),
+    ('member', 'SELECT', 'TABLE', 'analytics.active_alerts'),
+    ('member', 'SELECT (workspace_id, name, channel, is_verified, created_at, updated_at), INSERT (workspace_id, name, channel, address, signing_secret), UPDATE (channel, address, signing_secret, verification_hash), DELETE',
+        'TABLE', 'analytics.notification_destinations'),
+    ('member', 'SELECT (workspace_id, id, kind, alert_id, alert_rule_id, destination_name, channel, status, attempts, next_attempt_at, last_error, response_status, latency_ms, created_at, delivered_at)',
+        'TABLE', 'analytics.notification_outbox'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.acknowledge_alert(uuid, text)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.unacknowledge_alert(uuid)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.snooze_alert(uuid, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.set_notification_destination(uuid, text, text, text, text)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.verify_notification_destination(uuid, text, text)'),
+    ('member', 'SELECT', 'TABLE', 'analytics.notification_destination_list'),
 
     -- The service role (BYPASSRLS), beside what members may: changes every tenant table, configures nothing.
     ('service', 'EXECUTE', 'FUNCTION', 'analytics.forget_user(uuid, uuid)'),
@@ -109,6 +127,13 @@ VALUES
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.workspace_settings'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.credit_prices'),
     ('service', 'EXECUTE', 'FUNCTION', 'analytics.activity_rules(boolean)'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.alert_rules'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.alert_history'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.notification_destinations'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics.test_alert_rule(uuid, timestamptz)'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.test_alert_rule(uuid, timestamptz)'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.claim_notifications(text, integer, interval)'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.record_delivery(text, uuid, uuid, boolean, boolean, integer, bigint, text, interval)'),
 
     -- Maintenance: the service role and whoever analytics.grant_operator() names. A function of the schema
     -- analytics that calls one of analytics_internal needs both.
@@ -123,7 +148,9 @@ VALUES
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.aggregate_daily_metrics(date, uuid)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.aggregate_daily_metrics(date, uuid)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.aggregate_hourly_metrics(timestamptz, uuid)'),
-    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.aggregate_hourly_metrics(timestamptz, uuid)')
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.aggregate_hourly_metrics(timestamptz, uuid)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.evaluate_alert_rules()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.evaluate_alert_rules(timestamptz)')
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.role_grants() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.role_grants() IS

@@ -65,3 +65,55 @@ COMMENT ON POLICY no_access ON analytics.access_roles IS
 CREATE POLICY no_access ON analytics.ip_secret FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.ip_secret IS
     'for the owner only';
+
+CREATE POLICY member_reads ON analytics.alert_rules FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.alert_rules IS
+    'members read their workspaces';
+CREATE POLICY manager_inserts ON analytics.alert_rules FOR INSERT
+    WITH CHECK (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_inserts ON analytics.alert_rules IS
+    'managers make rules for their workspaces';
+CREATE POLICY manager_updates ON analytics.alert_rules FOR UPDATE
+    USING (workspace_id = ANY (analytics.managed_workspace_ids()))
+    WITH CHECK (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_updates ON analytics.alert_rules IS
+    'managers change any rule of their workspaces, whoever made it';
+CREATE POLICY manager_deletes ON analytics.alert_rules FOR DELETE
+    USING (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_deletes ON analytics.alert_rules IS
+    'managers delete any rule of their workspaces';
+CREATE POLICY member_reads ON analytics.alert_rule_states FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.alert_rule_states IS
+    'members read their workspaces';
+CREATE POLICY member_reads ON analytics.alert_history FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.alert_history IS
+    'members read their workspaces';
+CREATE POLICY member_updates ON analytics.alert_history FOR UPDATE
+    USING (workspace_id = ANY (analytics.workspace_ids()))
+    WITH CHECK (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_updates ON analytics.alert_history IS
+    'members acknowledge, snooze and note; other columns are not granted';
+CREATE POLICY manager_reads ON analytics.notification_destinations FOR SELECT
+    USING (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_reads ON analytics.notification_destinations IS
+    'managers read the names; addresses and secrets are not granted';
+CREATE POLICY manager_inserts ON analytics.notification_destinations FOR INSERT
+    WITH CHECK (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_inserts ON analytics.notification_destinations IS
+    'managers make destinations for their workspaces';
+CREATE POLICY manager_updates ON analytics.notification_destinations FOR UPDATE
+    USING (workspace_id = ANY (analytics.managed_workspace_ids()))
+    WITH CHECK (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_updates ON analytics.notification_destinations IS
+    'managers change destinations of their workspaces';
+CREATE POLICY manager_deletes ON analytics.notification_destinations FOR DELETE
+    USING (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_deletes ON analytics.notification_destinations IS
+    'managers delete destinations of their workspaces';
+CREATE POLICY member_reads ON analytics.notification_outbox FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.notification_outbox IS
+    'members see what became of their workspaces'' notifications; the messages are not granted';

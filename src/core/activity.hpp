@@ -97,6 +97,7 @@ public:
 
 private:
     friend class activity_report;
+    friend class activity_reader; // core/activity_totals.hpp
 
     // Amounts that fit are kept in place, others in big_amounts_ (4.6e9 and more).
     using amount = std::int64_t;

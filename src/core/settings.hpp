@@ -47,10 +47,19 @@ constexpr setting plain_setting(std::string_view name, setting_type type, std::s
 
 // Sorted by name.
 inline constexpr setting settings[] = {
+    integer_setting("alert_delivery_attempts", "12", 1, 100,
+                    "deliveries of a notification that are tried before it is given up"),
+    integer_setting(
+        "alert_notifications_per_hour", "60", 0, 100000,
+        "notifications per workspace and hour; more are suppressed and stay visible in the outbox"),
     choice_setting("bounce_rule", "single_event", "single_event, engaged",
                    "what a bounced session is: one with at most one event (single_event), or one that is not "
                    "engaged as GA4 defines it (engaged)"),
     plain_setting("currency", setting_type::currency, "USD", "currency of costs and prices, ISO 4217"),
+    plain_setting(
+        "email_domains_allowed", setting_type::text, "",
+        "mail domains to which tenants may have notifications sent, separated by commas; * is every "
+        "domain, empty is none"),
     integer_setting("event_max_age_days", "7", 1, 3650,
                     "how many days old an event may be when a role under row security inserts it"),
     integer_setting("event_max_future_minutes", "5", 0, 1440,

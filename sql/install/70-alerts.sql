@@ -1,0 +1,579 @@
+-- Alerts: validation, evaluation, acknowledgment, and the outbox that the notifier empties.
+
+CREATE FUNCTION analytics_internal.is_text_array(value jsonb, pattern text) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN jsonb_typeof(value) = 'array' AND jsonb_array_length(value) <= 20
+            THEN (SELECT coalesce(bool_and(jsonb_typeof(e.element) = 'string' AND e.element #>> '{}' ~ pattern)
+                                  AND count(*) = count(DISTINCT e.element), true)
+                  FROM jsonb_array_elements(value) AS e (element))
+            ELSE false END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.is_text_array(jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.is_text_array(jsonb, text) IS
+    'whether a value is an array of at most 20 different strings that match the pattern';
+
+CREATE FUNCTION analytics_internal.threshold_problem(rule analytics.alert_rules) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN rule.condition = 'anomaly' THEN
+            CASE WHEN rule.threshold_value > 0 AND rule.threshold_value <= 1000 THEN NULL
+                 ELSE 'a modified z-score, more than 0 and at most 1000; 3.5 is usual' END
+        WHEN rule.condition IN ('poisson', 'binomial') THEN
+            CASE WHEN rule.threshold_value > 0 AND rule.threshold_value < 1 AND scale(rule.threshold_value) <= 9 THEN NULL
+                 ELSE 'a probability between 0 and 1, with at most 9 decimals' END
+        WHEN rule.metric_type IN ('error_rate', 'failure_rate') THEN
+            CASE WHEN rule.threshold_value BETWEEN 0 AND 100 AND scale(rule.threshold_value) <= 9 THEN NULL
+                 ELSE 'a percentage from 0 to 100, with at most 9 decimals' END
+        ELSE
+            CASE WHEN rule.threshold_value >= 0 AND rule.threshold_value < 1e12 AND scale(rule.threshold_value) <= 9 THEN NULL
+                 ELSE 'a number from 0 to less than 1000000000000, with at most 9 decimals' END
+    END;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.threshold_problem(analytics.alert_rules) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.threshold_problem(analytics.alert_rules) IS
+    'what threshold_value should be instead; NULL if it is right';
+
+CREATE FUNCTION analytics_internal.rule_problem(
+    rule analytics.alert_rules, OUT field text, OUT value text, OUT allowed text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT c.field, c.value, c.allowed INTO field, value, allowed
+    FROM (VALUES
+        (1, 'name', rule.name, length(btrim(rule.name)) BETWEEN 1 AND 200, '1 to 200 characters'),
+        (2, 'description', rule.description, rule.description IS NULL OR length(rule.description) <= 10000,
+            'at most 10000 characters'),
+        (3, 'is_active', rule.is_active::text, rule.is_active IS NOT NULL, 'true, false'),
+        (4, 'scope', rule.scope,
+            rule.scope = 'workspace' OR rule.scope = 'platform' AND rule.workspace_id = '00000000-0000-0000-0000-000000000000',
+            'workspace; platform only with the nil workspace_id'),
+        (5, 'metric_type', rule.metric_type,
+            rule.metric_type IN ('error_rate', 'failure_rate', 'response_time', 'active_users', 'failed_runs',
+                                 'credits_consumed', 'agent_failures', 'user_signups', 'session_duration'),
+            'error_rate, failure_rate, response_time, active_users, failed_runs, credits_consumed, agent_failures, user_signups, session_duration'),
+        (6, 'condition', rule.condition,
+            rule.condition IN ('greater_than', 'less_than', 'equals', 'not_equals', 'between', 'anomaly', 'poisson', 'binomial'),
+            'greater_than, less_than, equals, not_equals, between, anomaly, poisson, binomial'),
+        (7, 'condition', rule.condition,
+            rule.condition <> 'poisson' OR rule.metric_type IN ('active_users', 'failed_runs', 'agent_failures', 'user_signups'),
+            'poisson only for active_users, failed_runs, agent_failures, user_signups'),
+        (8, 'condition', rule.condition,
+            rule.condition <> 'binomial' OR rule.metric_type IN ('error_rate', 'failure_rate'),
+            'binomial only for error_rate, failure_rate'),
+        (9, 'threshold_value', rule.threshold_value::text,
+            rule.threshold_value IS NOT NULL AND analytics_internal.threshold_problem(rule) IS NULL,
+            analytics_internal.threshold_problem(rule)),
+        (10, 'threshold_max', rule.threshold_max::text,
+            CASE WHEN rule.condition = 'between'
+                 THEN rule.threshold_max >= rule.threshold_value AND rule.threshold_max < 1e12 AND scale(rule.threshold_max) <= 9
+                 ELSE rule.threshold_max IS NULL END,
+            'for between a number not below threshold_value, else NULL'),
+        (11, 'evaluation_window_minutes', rule.evaluation_window_minutes::text,
+            rule.evaluation_window_minutes BETWEEN 1 AND 1440, '1 to 1440'),
+        (12, 'for_minutes', rule.for_minutes::text, rule.for_minutes BETWEEN 0 AND 1440, '0 to 1440'),
+        (13, 'cooldown_minutes', rule.cooldown_minutes::text, rule.cooldown_minutes BETWEEN 0 AND 10080, '0 to 10080'),
+        (14, 'severity', rule.severity, rule.severity IN ('info', 'warning', 'critical'), 'info, warning, critical'),
+        (15, 'no_data', rule.no_data, rule.no_data IN ('ok', 'alert', 'keep'), 'ok, alert, keep'),
+        (16, 'notification_channels', rule.notification_channels::text,
+            analytics_internal.is_text_array(rule.notification_channels, '^(email|slack|webhook)$'),
+            'an array of email, slack, webhook, each once'),
+        (17, 'notification_recipients', rule.notification_recipients::text,
+            analytics_internal.is_text_array(rule.notification_recipients, '^[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}$'),
+            'an array of at most 20 names of destinations, each once')
+    ) AS c (place, field, value, is_right, allowed)
+    WHERE c.is_right IS NOT TRUE
+    ORDER BY c.place
+    LIMIT 1;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.rule_problem(analytics.alert_rules) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.rule_problem(analytics.alert_rules) IS
+    'the first field of a rule that is wrong, its value and what is allowed; NULLs if none is';
+
+-- The channels of a rule and its destinations go together; destinations may be dropped later.
+CREATE FUNCTION analytics_internal.missing_recipient(rule analytics.alert_rules) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT n.name
+            FROM jsonb_array_elements_text(rule.notification_recipients) AS n (name)
+            WHERE NOT EXISTS (SELECT FROM analytics.notification_destinations AS d
+                              WHERE d.workspace_id = rule.workspace_id AND d.name = n.name
+                                AND rule.notification_channels ? d.channel)
+            ORDER BY 1 LIMIT 1);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.missing_recipient(analytics.alert_rules) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.missing_recipient(analytics.alert_rules) IS
+    'the first recipient of a rule that is no destination of its workspace in one of its channels; NULL if none';
+
+CREATE FUNCTION analytics_internal.alert_rule_check() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    problem record;
+    missing text;
+BEGIN
+    NEW.workspace_id := coalesce(NEW.workspace_id, '00000000-0000-0000-0000-000000000000');
+    IF NEW.condition = 'anomaly' THEN
+        NEW.threshold_value := coalesce(NEW.threshold_value, 3.5);
+    END IF;
+    problem := analytics_internal.rule_problem(NEW);
+    IF problem.field IS NOT NULL THEN
+        RAISE EXCEPTION 'invalid % of an alert rule', problem.field
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('The value is %s.', coalesce(quote_literal(problem.value), 'NULL')),
+                  HINT = format('Allowed is: %s.', problem.allowed);
+    END IF;
+    -- A dump's destinations come after its rules; dumps are restored with row_security off.
+    IF current_setting('row_security')::boolean THEN
+        missing := analytics_internal.missing_recipient(NEW);
+        IF missing IS NOT NULL THEN
+            RAISE EXCEPTION 'invalid notification_recipients of an alert rule'
+                USING ERRCODE = 'invalid_parameter_value',
+                      DETAIL = format('The workspace has no destination %s in one of the rule''s channels.', quote_literal(missing)),
+                      HINT = 'Make it with analytics.set_notification_destination(), and name its channel in notification_channels.';
+        END IF;
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        NEW.created_by := coalesce(analytics.current_user_id(), NEW.created_by);
+    ELSE
+        NEW.created_by := OLD.created_by;
+        NEW.updated_at := CASE WHEN NEW IS DISTINCT FROM OLD THEN now() ELSE OLD.updated_at END;
+    END IF;
+    RETURN NEW;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.alert_rule_check() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.alert_rule_check() IS
+    'row trigger: refuses a rule that could not be evaluated, naming the field, its value and what is allowed (22023)';
+
+CREATE TRIGGER check_rule BEFORE INSERT OR UPDATE OF workspace_id, name, description, is_active, scope, metric_type,
+        condition, threshold_value, threshold_max, evaluation_window_minutes, for_minutes, cooldown_minutes, severity,
+        no_data, notification_channels, notification_recipients, created_by
+    ON analytics.alert_rules
+    FOR EACH ROW EXECUTE FUNCTION analytics_internal.alert_rule_check();
+COMMENT ON TRIGGER check_rule ON analytics.alert_rules IS
+    'refuses a rule that could not be evaluated';
+
+CREATE FUNCTION analytics_internal.alert_rule_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.is_active
+       AND (OLD.workspace_id, OLD.id, OLD.scope, OLD.metric_type, OLD.condition, OLD.threshold_value, OLD.threshold_max,
+            OLD.evaluation_window_minutes)
+           IS NOT DISTINCT FROM
+           (NEW.workspace_id, NEW.id, NEW.scope, NEW.metric_type, NEW.condition, NEW.threshold_value, NEW.threshold_max,
+            NEW.evaluation_window_minutes) THEN
+        RETURN NULL;
+    END IF;
+    UPDATE analytics.alert_history AS h
+    SET resolved_at = greatest(now(), h.triggered_at),
+        resolved_reason = CASE WHEN TG_OP = 'DELETE' THEN 'the rule was deleted'
+                               WHEN NEW.is_active THEN 'the rule was changed' ELSE 'the rule was switched off' END
+    WHERE h.workspace_id = OLD.workspace_id AND h.alert_rule_id = OLD.id AND h.resolved_at IS NULL;
+    DELETE FROM analytics.alert_rule_states AS s
+    WHERE s.workspace_id = OLD.workspace_id AND s.alert_rule_id = OLD.id;
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.alert_rule_changed() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.alert_rule_changed() IS
+    'row trigger: a rule that becomes another one, is switched off or deleted ends its episode';
+CREATE TRIGGER end_episode AFTER UPDATE OF workspace_id, id, is_active, scope, metric_type, condition, threshold_value,
+        threshold_max, evaluation_window_minutes OR DELETE ON analytics.alert_rules
+    FOR EACH ROW EXECUTE FUNCTION analytics_internal.alert_rule_changed();
+COMMENT ON TRIGGER end_episode ON analytics.alert_rules IS
+    'a rule that becomes another one, is switched off or deleted ends its episode';
+
+-- Evaluation
+
+CREATE FUNCTION analytics_internal.scored_hours(workspace_id uuid, all_workspaces boolean, at timestamptz)
+RETURNS timestamptz[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    zone_name text := analytics.workspace_time_zone(workspace_id, at);
+    scored timestamptz := date_trunc('hour', at, 'UTC') - interval '1 hour';
+    scored_local timestamp := scored AT TIME ZONE zone_name;
+    first_event timestamptz;
+BEGIN
+    SELECT min(e.created_at) INTO first_event
+    FROM analytics.user_activity AS e
+    WHERE all_workspaces OR e.workspace_id = scored_hours.workspace_id;
+    RETURN scored || ARRAY(
+        SELECT b.start
+        FROM (SELECT (scored_local - make_interval(days => i)) AT TIME ZONE zone_name AS start
+              FROM generate_series(1, 28) AS i
+              WHERE (extract(isodow FROM scored_local - make_interval(days => i)) >= 6)
+                  = (extract(isodow FROM scored_local) >= 6)) AS b
+        WHERE b.start >= first_event
+        ORDER BY b.start DESC);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.scored_hours(uuid, boolean, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.scored_hours(uuid, boolean, timestamptz) IS
+    'starts of the last full UTC hour and of the same local hour on those of the 28 days before that are of the same kind (working day or weekend) and not before the first event, latest first';
+
+CREATE FUNCTION analytics_internal.measure_alert_rules(
+    at timestamptz, rule_id uuid,
+    OUT workspace_id uuid, OUT alert_rule_id uuid, OUT metric_value numeric, OUT threshold_value numeric,
+    OUT holds boolean, OUT state text, OUT since timestamptz, OUT fires boolean, OUT resolves boolean,
+    OUT reason text, OUT evaluation_context jsonb)
+RETURNS SETOF record
+LANGUAGE c STABLE
+AS 'MODULE_PATHNAME', 'shadow_measure_alert_rules';
+REVOKE EXECUTE ON FUNCTION analytics_internal.measure_alert_rules(timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.measure_alert_rules(timestamptz, uuid) IS
+    'what every active rule, or one rule whether active or not (NULL: all), measures at a moment and which step its state would take; writes nothing. A NULL or infinite moment is an error (22023)';
+
+CREATE FUNCTION analytics_internal.apply_alert_verdicts(at timestamptz)
+RETURNS TABLE (
+    alert_rule_id uuid, triggered boolean, metric_value numeric, threshold_value numeric, state text, reason text,
+    workspace_id uuid, alert_id uuid)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH verdict AS MATERIALIZED (
+        SELECT m.*, r.name, r.severity, r.metric_type, r.condition,
+               m.state IS DISTINCT FROM coalesce(s.state, 'ok') AS is_changed,
+               CASE WHEN m.fires THEN gen_random_uuid() ELSE s.alert_id END AS alert_id
+        FROM analytics_internal.measure_alert_rules(at, NULL) AS m
+        JOIN analytics.alert_rules AS r ON r.workspace_id = m.workspace_id AND r.id = m.alert_rule_id
+        LEFT JOIN analytics.alert_rule_states AS s
+          ON s.workspace_id = m.workspace_id AND s.alert_rule_id = m.alert_rule_id
+    ), opened AS (
+        INSERT INTO analytics.alert_history (workspace_id, id, alert_rule_id, rule_name, severity, triggered_at,
+            metric_type, condition, metric_value, threshold_value, reason, evaluation_context)
+        SELECT v.workspace_id, v.alert_id, v.alert_rule_id, v.name, v.severity, at,
+               v.metric_type, v.condition, v.metric_value, v.threshold_value, v.reason, v.evaluation_context
+        FROM verdict AS v WHERE v.fires
+    ), counted AS (
+        UPDATE analytics.alert_rules AS r
+        SET last_triggered_at = at, trigger_count = r.trigger_count + 1
+        FROM verdict AS v
+        WHERE v.fires AND r.workspace_id = v.workspace_id AND r.id = v.alert_rule_id
+    ), closed AS (
+        UPDATE analytics.alert_history AS h
+        SET resolved_at = greatest(at, h.triggered_at), resolved_reason = v.reason
+        FROM verdict AS v
+        WHERE v.resolves AND h.workspace_id = v.workspace_id AND h.id = v.alert_id AND h.resolved_at IS NULL
+    ), stepped AS (
+        INSERT INTO analytics.alert_rule_states AS s (workspace_id, alert_rule_id, state, since, alert_id)
+        SELECT v.workspace_id, v.alert_rule_id, v.state, v.since, CASE WHEN v.state = 'firing' THEN v.alert_id END
+        FROM verdict AS v WHERE v.is_changed
+        ON CONFLICT (workspace_id, alert_rule_id) DO UPDATE
+        SET state = EXCLUDED.state, since = EXCLUDED.since, alert_id = EXCLUDED.alert_id
+    )
+    SELECT v.alert_rule_id, v.state = 'firing', v.metric_value, v.threshold_value,
+           CASE WHEN v.resolves THEN 'resolved' ELSE v.state END, v.reason, v.workspace_id,
+           CASE WHEN v.state = 'firing' OR v.resolves THEN v.alert_id END
+    FROM verdict AS v;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.apply_alert_verdicts(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.apply_alert_verdicts(timestamptz) IS
+    'evaluates the active rules as of a moment and writes episodes and states; the caller holds the lock';
+
+-- Notifications
+
+CREATE FUNCTION analytics_internal.notification_message(alert analytics.alert_history, kind text) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT jsonb_build_object(
+    'kind', kind,
+    'alert_id', alert.id,
+    'alert_rule_id', alert.alert_rule_id,
+    'workspace_id', alert.workspace_id,
+    'rule_name', alert.rule_name,
+    'severity', alert.severity,
+    'metric_type', alert.metric_type,
+    'condition', alert.condition,
+    'metric_value', alert.metric_value,
+    'threshold_value', alert.threshold_value,
+    'reason', CASE kind WHEN 'resolved' THEN alert.resolved_reason ELSE alert.reason END,
+    'triggered_at', to_char(alert.triggered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+    'resolved_at', to_char(alert.resolved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.notification_message(analytics.alert_history, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.notification_message(analytics.alert_history, text) IS
+    'what a notification says about an episode; the notifier makes mail, Slack blocks or JSON of it';
+
+CREATE FUNCTION analytics_internal.send_notifications(kind text, workspace_ids uuid[], alert_ids uuid[], at timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    budget CONSTANT integer := analytics.setting('alert_notifications_per_hour')::integer;
+    written bigint;
+BEGIN
+    INSERT INTO analytics.notification_outbox AS o (workspace_id, kind, alert_id, alert_rule_id, destination_name, channel,
+        message, status, last_error, next_attempt_at, created_at)
+    SELECT m.workspace_id, kind, m.alert_id, m.alert_rule_id, m.destination_name, m.channel, m.message,
+           CASE WHEN m.place + m.used > budget THEN 'suppressed' ELSE 'waiting' END,
+           CASE WHEN m.place + m.used > budget THEN 'over the hourly budget of the workspace' END, at, at
+    FROM (SELECT h.workspace_id, h.id AS alert_id, h.alert_rule_id, d.name AS destination_name, d.channel,
+                 analytics_internal.notification_message(h, kind) AS message,
+                 row_number() OVER (PARTITION BY h.workspace_id
+                                    ORDER BY array_position('{critical,warning,info}', h.severity), h.id, d.name) AS place,
+                 (SELECT count(*) FROM analytics.notification_outbox AS p
+                  WHERE p.workspace_id = h.workspace_id AND p.created_at > at - interval '1 hour'
+                    AND p.status <> 'suppressed') AS used
+          FROM unnest(workspace_ids, alert_ids) AS a (workspace_id, id)
+          JOIN analytics.alert_history AS h ON h.workspace_id = a.workspace_id AND h.id = a.id
+          JOIN analytics.alert_rules AS r ON r.workspace_id = h.workspace_id AND r.id = h.alert_rule_id
+          JOIN analytics.notification_destinations AS d
+            ON d.workspace_id = r.workspace_id AND r.notification_recipients ? d.name
+               AND r.notification_channels ? d.channel AND d.is_verified) AS m
+    ON CONFLICT ON CONSTRAINT notification_outbox_once DO NOTHING;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    IF written > 0 THEN
+        PERFORM pg_notify('shadow_analytics', '');
+    END IF;
+    RETURN written;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.send_notifications(text, uuid[], uuid[], timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.send_notifications(text, uuid[], uuid[], timestamptz) IS
+    'writes messages about episodes to the outbox, one per verified destination of the rule, within the workspace''s hourly budget, and wakes the notifiers; returns their number';
+
+CREATE FUNCTION analytics_internal.queue_notifications(at timestamptz) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    workspaces uuid[];
+    alerts uuid[];
+    written bigint := 0;
+BEGIN
+    -- Starts: also of episodes that a cooldown or snooze has held back until now.
+    WITH due AS (
+        SELECT h.workspace_id, h.id, h.alert_rule_id
+        FROM analytics.alert_history AS h
+        JOIN analytics.alert_rules AS r ON r.workspace_id = h.workspace_id AND r.id = h.alert_rule_id
+        JOIN analytics.alert_rule_states AS s ON s.workspace_id = h.workspace_id AND s.alert_rule_id = h.alert_rule_id
+        WHERE h.resolved_at IS NULL AND h.notified_at IS NULL AND h.acknowledged_at IS NULL
+          AND (s.last_notified_at IS NULL OR s.last_notified_at + make_interval(mins => r.cooldown_minutes) <= at)
+          AND NOT EXISTS (SELECT FROM analytics.alert_history AS z
+                          WHERE z.workspace_id = h.workspace_id AND z.alert_rule_id = h.alert_rule_id
+                            AND z.snoozed_until > at)
+    ), marked AS (
+        UPDATE analytics.alert_history AS h SET notified_at = at
+        FROM due AS d WHERE h.workspace_id = d.workspace_id AND h.id = d.id
+    ), cooled AS (
+        UPDATE analytics.alert_rule_states AS s SET last_notified_at = at
+        FROM due AS d WHERE s.workspace_id = d.workspace_id AND s.alert_rule_id = d.alert_rule_id
+    )
+    SELECT array_agg(d.workspace_id), array_agg(d.id) INTO workspaces, alerts FROM due AS d;
+    IF alerts IS NOT NULL THEN
+        written := analytics_internal.send_notifications('firing', workspaces, alerts, at);
+    END IF;
+
+    -- Ends of what was notified.
+    SELECT array_agg(h.workspace_id), array_agg(h.id) INTO workspaces, alerts
+    FROM analytics.alert_history AS h
+    JOIN analytics.alert_rule_states AS s ON s.workspace_id = h.workspace_id AND s.alert_rule_id = h.alert_rule_id
+    WHERE s.state = 'ok' AND s.since = at AND h.resolved_at >= at AND h.notified_at IS NOT NULL;
+    IF alerts IS NOT NULL THEN
+        written := written + analytics_internal.send_notifications('resolved', workspaces, alerts, at);
+    END IF;
+    RETURN written;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.queue_notifications(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.queue_notifications(timestamptz) IS
+    'after an evaluation: messages about episodes that started, unless acknowledged, snoozed or cooling down, and about the ends of those that were notified';
+
+CREATE FUNCTION analytics_internal.evaluate_alert_rules(at timestamptz)
+RETURNS TABLE (
+    alert_rule_id uuid, triggered boolean, metric_value numeric, threshold_value numeric, state text, reason text,
+    workspace_id uuid, alert_id uuid)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $$
+BEGIN
+    -- One evaluation at a time; whoever waited sees what the other has written.
+    PERFORM pg_advisory_xact_lock(1523621891, 1); -- beside those of the rollups (0x5AD0A003)
+    RETURN QUERY SELECT v.* FROM analytics_internal.apply_alert_verdicts(at) AS v;
+    PERFORM analytics_internal.queue_notifications(at);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.evaluate_alert_rules(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.evaluate_alert_rules(timestamptz) IS
+    'analytics.evaluate_alert_rules() as of a moment, with the rights of the owner; for simulations';
+
+CREATE FUNCTION analytics.evaluate_alert_rules()
+RETURNS TABLE (
+    alert_rule_id uuid, triggered boolean, metric_value numeric, threshold_value numeric, state text, reason text,
+    workspace_id uuid, alert_id uuid)
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT e.* FROM analytics_internal.evaluate_alert_rules(now()) AS e $$;
+REVOKE EXECUTE ON FUNCTION analytics.evaluate_alert_rules() FROM PUBLIC;
+COMMENT ON FUNCTION analytics.evaluate_alert_rules() IS
+    'evaluates every active rule as of now, from one scan of the events of their windows: opens and ends episodes (alert_history), writes notifications. One row per rule: alert_rule_id, triggered (the rule is firing), metric_value (NULL: no data), threshold_value, state (ok, pending, firing, or resolved just now), reason, workspace_id, alert_id (the episode). To be run every minute or so, for instance by pg_cron; concurrent calls wait for each other. In REPEATABLE READ it may fail with 40001';
+
+CREATE FUNCTION analytics_internal.test_alert_rule(rule_id uuid, at timestamptz)
+RETURNS TABLE (triggered boolean, metric_value numeric, threshold_value numeric, reason text, evaluation_context jsonb)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF rule_id IS NULL OR at IS NULL THEN
+        RAISE EXCEPTION 'id and at must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    RETURN QUERY
+    SELECT m.holds, m.metric_value, m.threshold_value, m.reason, m.evaluation_context
+    FROM analytics_internal.measure_alert_rules(at, rule_id) AS m;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'alert rule "%" does not exist', rule_id USING ERRCODE = 'no_data_found';
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.test_alert_rule(uuid, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.test_alert_rule(uuid, timestamptz) IS
+    'analytics.test_alert_rule with the rights of the owner';
+
+CREATE FUNCTION analytics.test_alert_rule(id uuid, at timestamptz DEFAULT now())
+RETURNS TABLE (triggered boolean, metric_value numeric, threshold_value numeric, reason text, evaluation_context jsonb)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT t.* FROM analytics_internal.test_alert_rule(id, at) AS t $$;
+REVOKE EXECUTE ON FUNCTION analytics.test_alert_rule(uuid, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.test_alert_rule(uuid, timestamptz) IS
+    'what a rule, active or not, would have found at a moment, without effects: triggered (its condition held; for_minutes is not waited for), the value, why, and what the window held. An unknown rule is an error (P0002), NULL too (22004)';
+
+-- Acknowledging
+
+CREATE FUNCTION analytics_internal.alert_history_check() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NEW.acknowledged_by IS DISTINCT FROM OLD.acknowledged_by
+       OR NEW.acknowledged_at IS DISTINCT FROM OLD.acknowledged_at THEN
+        IF NEW.acknowledged_by IS NULL AND (OLD.acknowledged_by IS NOT NULL OR NEW.acknowledged_at IS NULL) THEN
+            NEW.acknowledged_at := NULL;
+        ELSE
+            NEW.acknowledged_by := coalesce(analytics.current_user_id(), NEW.acknowledged_by);
+            NEW.acknowledged_at := now();
+        END IF;
+    END IF;
+    IF NEW.snoozed_until > now() + interval '30 days' THEN
+        RAISE EXCEPTION 'alert snoozed for too long'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('It would be silent until %s.', NEW.snoozed_until),
+                  HINT = 'Snooze it for at most 30 days, or switch the rule off.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.alert_history_check() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.alert_history_check() IS
+    'row trigger: an acknowledgment is by the current user and dated now; a snooze is for at most 30 days (22023)';
+CREATE TRIGGER check_acknowledgment BEFORE UPDATE OF acknowledged_by, acknowledged_at, snoozed_until ON analytics.alert_history
+    FOR EACH ROW EXECUTE FUNCTION analytics_internal.alert_history_check();
+COMMENT ON TRIGGER check_acknowledgment ON analytics.alert_history IS
+    'an acknowledgment is by the current user and dated now';
+
+CREATE FUNCTION analytics.acknowledge_alert(alert_id uuid, notes text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    UPDATE analytics.alert_history AS h
+    SET acknowledged_by = analytics.current_user_id(), acknowledged_at = now(), notes = coalesce(notes, h.notes)
+    WHERE h.id = alert_id AND h.acknowledged_at IS NULL;
+    IF NOT FOUND AND NOT EXISTS (SELECT FROM analytics.alert_history AS h WHERE h.id = alert_id) THEN
+        RAISE EXCEPTION 'alert "%" does not exist', alert_id USING ERRCODE = 'no_data_found';
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.acknowledge_alert(uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.acknowledge_alert(uuid, text) IS
+    'notes that the current user has taken up an episode; nothing happens if somebody already has. An episode that the caller cannot see is an error (P0002)';
+
+CREATE FUNCTION analytics.unacknowledge_alert(alert_id uuid) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    UPDATE analytics.alert_history AS h SET acknowledged_by = NULL, acknowledged_at = NULL WHERE h.id = alert_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'alert "%" does not exist', alert_id USING ERRCODE = 'no_data_found';
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.unacknowledge_alert(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.unacknowledge_alert(uuid) IS
+    'takes an acknowledgment back, whoever made it. An episode that the caller cannot see is an error (P0002)';
+
+CREATE FUNCTION analytics.snooze_alert(alert_id uuid, until timestamptz) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    UPDATE analytics.alert_history AS h SET snoozed_until = until WHERE h.id = alert_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'alert "%" does not exist', alert_id USING ERRCODE = 'no_data_found';
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.snooze_alert(uuid, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.snooze_alert(uuid, timestamptz) IS
+    'no notification about the episode''s rule before an instant, at most 30 days ahead (22023); NULL ends the snooze. An episode that the caller cannot see is an error (P0002)';
+
+CREATE VIEW analytics.active_alerts WITH (security_invoker = true) AS
+SELECT s.workspace_id, s.alert_rule_id, s.alert_id, r.name AS rule_name, r.severity,
+       CASE WHEN s.state = 'pending' THEN 'pending'
+            WHEN h.snoozed_until > now() THEN 'snoozed'
+            WHEN h.acknowledged_at IS NOT NULL THEN 'acknowledged'
+            ELSE 'firing' END AS state,
+       s.since, h.metric_type, h.metric_value, h.threshold_value, h.reason, h.evaluation_context,
+       h.acknowledged_by, h.acknowledged_at, h.snoozed_until, h.notes, h.notified_at
+FROM analytics.alert_rule_states AS s
+JOIN analytics.alert_rules AS r ON r.workspace_id = s.workspace_id AND r.id = s.alert_rule_id
+LEFT JOIN analytics.alert_history AS h ON h.workspace_id = s.workspace_id AND h.id = s.alert_id
+WHERE s.state <> 'ok';
+COMMENT ON VIEW analytics.active_alerts IS
+    'rules that are pending or firing, with their open episodes; members see their workspaces''';
+COMMENT ON COLUMN analytics.active_alerts.workspace_id IS 'workspace of the rule';
+COMMENT ON COLUMN analytics.active_alerts.alert_rule_id IS 'the rule';
+COMMENT ON COLUMN analytics.active_alerts.alert_id IS 'the episode; NULL while pending';
+COMMENT ON COLUMN analytics.active_alerts.rule_name IS 'name of the rule';
+COMMENT ON COLUMN analytics.active_alerts.severity IS 'info, warning or critical';
+COMMENT ON COLUMN analytics.active_alerts.state IS 'pending, firing, acknowledged or snoozed';
+COMMENT ON COLUMN analytics.active_alerts.since IS 'when it became pending or fired';
+COMMENT ON COLUMN analytics.active_alerts.metric_type IS 'metric of the rule; NULL while pending';
+COMMENT ON COLUMN analytics.active_alerts.metric_value IS 'value that made it fire';
+COMMENT ON COLUMN analytics.active_alerts.threshold_value IS 'threshold of the rule then';
+COMMENT ON COLUMN analytics.active_alerts.reason IS 'why it fired';
+COMMENT ON COLUMN analytics.active_alerts.evaluation_context IS 'what the window held';
+COMMENT ON COLUMN analytics.active_alerts.acknowledged_by IS 'who has taken it up';
+COMMENT ON COLUMN analytics.active_alerts.acknowledged_at IS 'when';
+COMMENT ON COLUMN analytics.active_alerts.snoozed_until IS 'until when the rule is silent';
+COMMENT ON COLUMN analytics.active_alerts.notes IS 'notes of people';
+COMMENT ON COLUMN analytics.active_alerts.notified_at IS 'when its start was handed to the outbox; NULL: withheld';
