@@ -18,7 +18,7 @@ CREATE TYPE analytics.activity_rules AS (
     prices analytics.credit_price_rule[]
 );
 COMMENT ON TYPE analytics.activity_rules IS
-    'settings that activity_summary() follows: session_gap (positive, no months), bounce_rule (single_event or engaged), currency of the key "cost", details (false leaves out agents and event_counts), prices';
+    'settings that activity_summary() follows: session_gap (positive, no months), bounce_rule (single_event or engaged), currency of the key "cost", details (false leaves out agents, event_counts, errors and the sketches), prices';
 
 CREATE TYPE analytics.agent_summary AS (
     agent_id uuid,
@@ -42,7 +42,8 @@ CREATE TYPE analytics.agent_summary AS (
     avg_user_rating numeric,
     total_feedback_count bigint,
     error_types jsonb,
-    common_failure_reasons jsonb
+    common_failure_reasons jsonb,
+    runtime_sketch analytics.quantile_sketch
 );
 COMMENT ON TYPE analytics.agent_summary IS
     'one agent in the result of activity_summary(); columns as in analytics.agent_performance';
@@ -55,6 +56,16 @@ CREATE TYPE analytics.event_count AS (
 );
 COMMENT ON TYPE analytics.event_count IS
     'one event type and name in the result of activity_summary(); columns as in analytics.daily_event_counts';
+
+CREATE TYPE analytics.error_count AS (
+    error_type text,
+    event_name text,
+    errors bigint,
+    message_hashes bigint[],
+    sample_messages text[]
+);
+COMMENT ON TYPE analytics.error_count IS
+    'errors of one type and event name in the result of activity_summary(); columns as in analytics.daily_errors';
 
 CREATE TYPE analytics.activity_result AS (
     total_events bigint,
@@ -86,10 +97,12 @@ CREATE TYPE analytics.activity_result AS (
     avg_response_time_ms bigint,
     p95_response_time_ms bigint,
     agents analytics.agent_summary[],
-    event_counts analytics.event_count[]
+    event_counts analytics.event_count[],
+    errors analytics.error_count[],
+    runtime_sketch analytics.quantile_sketch
 );
 COMMENT ON TYPE analytics.activity_result IS
-    'result of activity_summary(); columns as in analytics.daily_metrics and hourly_metrics, agents and event_counts beside them';
+    'result of activity_summary(); columns as in analytics.daily_metrics and hourly_metrics, agents, event_counts and errors beside them';
 
 CREATE FUNCTION analytics.activity_summary_accum(
     internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid, analytics.activity_rules)

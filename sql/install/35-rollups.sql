@@ -22,6 +22,7 @@ CREATE TABLE analytics.daily_metrics (
     median_runtime_seconds numeric,
     p95_runtime_seconds numeric,
     p99_runtime_seconds numeric,
+    runtime_sketch analytics.quantile_sketch,
     total_credits_consumed numeric NOT NULL DEFAULT 0,
     avg_credits_per_run numeric,
     credits_by_model jsonb NOT NULL DEFAULT '{}',
@@ -74,6 +75,7 @@ CREATE TABLE analytics.agent_performance (
     p75_runtime_seconds numeric,
     p95_runtime_seconds numeric,
     p99_runtime_seconds numeric,
+    runtime_sketch analytics.quantile_sketch,
     total_credits numeric NOT NULL DEFAULT 0,
     avg_credits_per_run numeric,
     total_cost numeric,
@@ -100,6 +102,19 @@ CREATE TABLE analytics.daily_event_counts (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (workspace_id, metric_date, event_type, event_name)
+);
+
+CREATE TABLE analytics.daily_errors (
+    workspace_id uuid NOT NULL,
+    metric_date date NOT NULL,
+    error_type text NOT NULL,
+    event_name text NOT NULL,
+    errors bigint NOT NULL,
+    message_hashes bigint[] NOT NULL,
+    sample_messages text[] NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, metric_date, error_type, event_name)
 );
 
 COMMENT ON TABLE analytics.daily_metrics IS
@@ -144,6 +159,8 @@ COMMENT ON COLUMN analytics.daily_metrics.p95_runtime_seconds IS
     '95th percentile (Hyndman-Fan type 7) of the same runtimes';
 COMMENT ON COLUMN analytics.daily_metrics.p99_runtime_seconds IS
     '99th percentile (Hyndman-Fan type 7) of the same runtimes';
+COMMENT ON COLUMN analytics.daily_metrics.runtime_sketch IS
+    'sketch of the same runtimes in seconds, for percentiles over several days (relative error 1 %); NULL without any';
 COMMENT ON COLUMN analytics.daily_metrics.total_credits_consumed IS
     'credits of the runs, each once, and of all other events';
 COMMENT ON COLUMN analytics.daily_metrics.avg_credits_per_run IS
@@ -234,6 +251,8 @@ COMMENT ON COLUMN analytics.agent_performance.p95_runtime_seconds IS
     '95th percentile (Hyndman-Fan type 7)';
 COMMENT ON COLUMN analytics.agent_performance.p99_runtime_seconds IS
     '99th percentile (Hyndman-Fan type 7)';
+COMMENT ON COLUMN analytics.agent_performance.runtime_sketch IS
+    'sketch of the same runtimes in seconds, for percentiles over several days (relative error 1 %); NULL without any';
 COMMENT ON COLUMN analytics.agent_performance.total_credits IS
     'credits of the runs, each once';
 COMMENT ON COLUMN analytics.agent_performance.avg_credits_per_run IS
@@ -280,6 +299,27 @@ COMMENT ON COLUMN analytics.daily_event_counts.created_at IS
 COMMENT ON COLUMN analytics.daily_event_counts.updated_at IS
     'when a value of the row last changed';
 
+COMMENT ON TABLE analytics.daily_errors IS
+    'errors per workspace, local day, error type and event name; sums to daily_metrics.total_errors. The 1,000 most frequent pairs of a workspace and day, the rest as (other), (other)';
+COMMENT ON COLUMN analytics.daily_errors.workspace_id IS
+    'workspace; the nil uuid stands for events without one';
+COMMENT ON COLUMN analytics.daily_errors.metric_date IS
+    'local day of the workspace';
+COMMENT ON COLUMN analytics.daily_errors.error_type IS
+    'error type; unknown where it was missing';
+COMMENT ON COLUMN analytics.daily_errors.event_name IS
+    'name of the error event or of the failed run''s event; empty where it was missing';
+COMMENT ON COLUMN analytics.daily_errors.errors IS
+    'error events and failed runs that have no error event of the same run_id that day';
+COMMENT ON COLUMN analytics.daily_errors.message_hashes IS
+    'hashes of the distinct messages (of a run without one: its failure reason) after redaction, ascending; the 256 smallest, so that sets of several days can be united';
+COMMENT ON COLUMN analytics.daily_errors.sample_messages IS
+    'the messages with the smallest hashes: at most 5 of 200 characters, redacted (e-mail and network addresses, ids, numbers, tokens)';
+COMMENT ON COLUMN analytics.daily_errors.created_at IS
+    'when the row was first written';
+COMMENT ON COLUMN analytics.daily_errors.updated_at IS
+    'when a value of the row last changed';
+
 -- Time-range scans over all workspaces and lookups by content; everything else goes through the primary keys.
 CREATE INDEX daily_metrics_metric_date_brin ON analytics.daily_metrics USING brin (metric_date);
 COMMENT ON INDEX analytics.daily_metrics_metric_date_brin IS
@@ -299,6 +339,8 @@ COMMENT ON INDEX analytics.hourly_metrics_pkey IS
     'serves: a workspace''s hours, WHERE workspace_id = ... AND metric_hour >= ...';
 COMMENT ON INDEX analytics.agent_performance_pkey IS
     'serves: an agent''s days within a workspace, WHERE workspace_id = ... AND agent_id = ... AND metric_date >= ...';
+COMMENT ON INDEX analytics.daily_errors_pkey IS
+    'serves: errors of a workspace, WHERE workspace_id = ... AND metric_date BETWEEN ... AND ...';
 COMMENT ON INDEX analytics.daily_event_counts_pkey IS
     'serves: feature usage of a workspace, WHERE workspace_id = ... AND metric_date BETWEEN ... AND ...';
 
@@ -306,7 +348,9 @@ ALTER TABLE analytics.daily_metrics ENABLE ROW LEVEL SECURITY;
 ALTER TABLE analytics.hourly_metrics ENABLE ROW LEVEL SECURITY;
 ALTER TABLE analytics.agent_performance ENABLE ROW LEVEL SECURITY;
 ALTER TABLE analytics.daily_event_counts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE analytics.daily_errors ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.daily_metrics', '');
 SELECT pg_catalog.pg_extension_config_dump('analytics.hourly_metrics', '');
 SELECT pg_catalog.pg_extension_config_dump('analytics.agent_performance', '');
 SELECT pg_catalog.pg_extension_config_dump('analytics.daily_event_counts', '');
+SELECT pg_catalog.pg_extension_config_dump('analytics.daily_errors', '');

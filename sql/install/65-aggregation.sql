@@ -33,7 +33,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT analytics_internal.aggregate_daily_metrics(target_date, target_workspace_id) $$;
 REVOKE EXECUTE ON FUNCTION analytics.aggregate_daily_metrics(date, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.aggregate_daily_metrics(date, uuid) IS
-    'computes daily_metrics, agent_performance and daily_event_counts of a local day for every workspace, or for one, from the raw events; replaces what was there and returns the number of workspaces written. A day that is not over is provisional (is_final = false); one later than the workspace''s today is an error (22023). NULL date: error (22004)';
+    'computes daily_metrics, agent_performance, daily_event_counts and daily_errors of a local day for every workspace, or for one, from the raw events; replaces what was there and returns the number of workspaces written. A day that is not over is provisional (is_final = false); one later than the workspace''s today is an error (22023). NULL date: error (22004)';
 
 CREATE FUNCTION analytics_internal.aggregate_hourly_metrics(target_hour timestamptz, target_workspace_id uuid)
 RETURNS bigint

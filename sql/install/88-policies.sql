@@ -25,6 +25,10 @@ CREATE POLICY member_reads ON analytics.daily_event_counts FOR SELECT
     USING (workspace_id = ANY (analytics.workspace_ids()));
 COMMENT ON POLICY member_reads ON analytics.daily_event_counts IS
     'members read their workspaces';
+CREATE POLICY member_reads ON analytics.daily_errors FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.daily_errors IS
+    'members read their workspaces';
 
 CREATE POLICY member_reads ON analytics.workspace_settings FOR SELECT
     USING (workspace_id = ANY (analytics.workspace_ids()));

@@ -148,17 +148,32 @@ activity::feedback_entry &activity::feedback_of(std::uint32_t agent)
         })];
 }
 
-void activity::count_error(std::uint32_t type, std::uint32_t agent, std::uint32_t name, std::uint64_t events)
+void activity::count_error(const error_entry &added)
 {
+    bool is_new = false;
     std::uint32_t const i = error_index_.find_or_add(
-        mix(std::uint64_t{type} << 32 | agent, name),
+        mix(std::uint64_t{added.type} << 32 | added.agent, std::uint64_t{added.name} << 32 | added.message),
         [&](std::uint32_t e) {
-            return errors_[e].type == type && errors_[e].agent == agent && errors_[e].name == name;
+            return errors_[e].type == added.type && errors_[e].agent == added.agent &&
+                   errors_[e].name == added.name && errors_[e].message == added.message;
         },
         [&] {
-            return errors_.push({type, agent, name, 0});
+            is_new = true;
+            return errors_.push(added);
         });
-    errors_[i].events += events;
+    if (!is_new)
+        errors_[i].events += added.events;
+}
+
+// What an error event or a failed run tells the user: a run without a message may give a reason.
+static std::uint32_t message_of(const activity_rules &rules, dictionary &words, event_type type,
+                                const event_facts &facts)
+{
+    bool const is_error = type == event_type::error || facts.status == run_status::failed;
+    if (!is_error)
+        return npos;
+    return words.message_id(facts.error_message.empty() ? facts.failure_reason : facts.error_message,
+                            rules.clip);
 }
 
 static constexpr std::int64_t largest_in_place = INT64_C(1) << 62;
@@ -349,7 +364,7 @@ activity::run_entry activity::make_run(const digested_event &event, std::uint32_
     run.status = event.status;
     run.is_counted = true;
     if (event.status == run_status::failed)
-        run.failure = failures_.push({event.error_type, event.reason, event.text});
+        run.failure = failures_.push({event.error_type, event.reason, event.text, event.message});
     return run;
 }
 
@@ -382,7 +397,7 @@ void activity::add_other(const digested_event &event)
     }
     if (event.type != event_type::error)
         return;
-    count_error(event.error_type, event.agent, event.text, 1);
+    count_error({event.error_type, event.agent, event.text, event.message, 1});
     if (event.has_run)
         run_of(event.run).has_error_event = true;
 }
@@ -438,6 +453,7 @@ void digest(const activity_rules &rules, dictionary &words, const activity_event
     out.model = words.text_id(facts.model);
     out.error_type = words.text_id(facts.error_type);
     out.reason = facts.failure_reason.empty() ? npos : words.text_id(facts.failure_reason);
+    out.message = message_of(rules, words, event.type, facts);
     out.has_run = !facts.run_id.empty();
     if (out.has_run) {
         XXH128_hash_t const h = XXH3_128bits(facts.run_id.data(), facts.run_id.size());
@@ -510,7 +526,7 @@ class activity::translation
 public:
     translation(const activity &from, activity &to)
         : users(from.users_.size(), to.memory_), from_(*from.words_), to_(*to.words_), texts_(to.memory_),
-          agents_(to.memory_), names_(to.memory_)
+          agents_(to.memory_), names_(to.memory_), messages_(to.memory_)
     {
     }
     std::uint32_t text(std::uint32_t id)
@@ -526,13 +542,18 @@ public:
         return names_.find_or_add(
             id, [&] { return to_.name_id(from_.name(id).type, text(from_.name(id).text)); });
     }
+    std::uint32_t message(std::uint32_t id)
+    {
+        return id == npos ? npos
+                          : messages_.find_or_add(id, [&] { return to_.message_id(from_.message(id)); });
+    }
 
     std::pmr::vector<std::uint32_t> users; // positions
 
 private:
     const dictionary &from_;
     dictionary &to_;
-    id_map texts_, agents_, names_;
+    id_map texts_, agents_, names_, messages_;
 };
 
 void activity::merge(const activity_rules &rules, const activity &other)
@@ -575,7 +596,8 @@ activity::run_entry activity::translate(const activity &other, const run_entry &
     run.trail = npos;
     if (from.failure != npos) {
         failure_entry const &f = other.failures_[from.failure];
-        run.failure = failures_.push({to.text(f.type), to.text(f.reason), to.text(f.name)});
+        run.failure =
+            failures_.push({to.text(f.type), to.text(f.reason), to.text(f.name), to.message(f.message)});
     }
     return run;
 }
@@ -603,7 +625,7 @@ void activity::merge_counts(const activity &other, translation &to)
     });
     for (std::uint32_t i = 0; i < other.errors_.size(); ++i) {
         error_entry const &e = other.errors_[i];
-        count_error(to.text(e.type), to.agent(e.agent), to.text(e.name), e.events);
+        count_error({to.text(e.type), to.agent(e.agent), to.text(e.name), to.message(e.message), e.events});
     }
     for (std::uint32_t i = 0; i < other.models_.size(); ++i) {
         model_entry const &from = other.models_[i];
@@ -671,7 +693,8 @@ void archive_pool(read_archive &a, pool<T> &elements)
 
 void archive_words(write_archive &a, const dictionary &words)
 {
-    std::uint32_t const counts[] = {words.text_count(), words.agent_count(), words.name_count()};
+    std::uint32_t const counts[] = {words.text_count(), words.agent_count(), words.name_count(),
+                                    words.message_count()};
     a.bytes(counts, sizeof counts);
     for (std::uint32_t i = 0; i < counts[0]; ++i) {
         std::string_view const text = words.text(i);
@@ -683,12 +706,19 @@ void archive_words(write_archive &a, const dictionary &words)
         a.bytes(&words.agent(i), sizeof(uuid));
     for (std::uint32_t i = 0; i < counts[2]; ++i)
         a.bytes(&words.name(i), sizeof(dictionary::event_name));
+    for (std::uint32_t i = 0; i < counts[3]; ++i) {
+        auto const &message = words.message(i);
+        auto const size = static_cast<std::uint32_t>(message.text.size());
+        a.bytes(&message.hash, sizeof message.hash);
+        a.bytes(&size, sizeof size);
+        a.bytes(message.text.data(), size);
+    }
 }
 
 // Read in the order in which they were numbered, words get the same numbers again.
 void archive_words(read_archive &a, dictionary &words)
 {
-    std::uint32_t counts[3];
+    std::uint32_t counts[4];
     a.bytes(counts, sizeof counts);
     for (std::uint32_t i = 0; i < counts[0]; ++i) {
         std::uint32_t size;
@@ -704,6 +734,13 @@ void archive_words(read_archive &a, dictionary &words)
         dictionary::event_name name;
         a.bytes(&name, sizeof name);
         words.name_id(name.type, name.text);
+    }
+    for (std::uint32_t i = 0; i < counts[3]; ++i) {
+        std::int64_t hash;
+        std::uint32_t size;
+        a.bytes(&hash, sizeof hash);
+        a.bytes(&size, sizeof size);
+        words.message_id({hash, a.take(size)});
     }
 }
 

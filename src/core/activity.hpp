@@ -60,7 +60,7 @@ struct digested_event {
     std::uint64_t ignored;
     std::uint32_t name; // in the dictionary, as the following; npos: none
     std::uint32_t text; // of the name
-    std::uint32_t agent, model, error_type, reason;
+    std::uint32_t agent, model, error_type, reason, message;
     currency_code currency; // of the cost
     event_type type;
     run_status status;
@@ -119,8 +119,8 @@ private:
         std::uint32_t has_key_event : 1;
         std::uint32_t is_free : 1;
     };
-    struct failure_entry {                // what a failed run says: texts
-        std::uint32_t type, reason, name; // reason: npos if none
+    struct failure_entry { // what a failed run says: in the dictionary, npos: nothing
+        std::uint32_t type, reason, name, message;
     };
     struct run_entry {
         std::int64_t runtime; // nanoseconds, -1: none
@@ -158,8 +158,8 @@ private:
         int128 cost;
         bool has_cost;
     };
-    struct error_entry { // error events by type, agent (npos: none) and event name
-        std::uint32_t type, agent, name;
+    struct error_entry { // error events by type, agent, event name and message (agent, message: npos if none)
+        std::uint32_t type, agent, name, message;
         std::uint64_t events;
     };
 
@@ -167,7 +167,7 @@ private:
     keyed_run &run_of(const std::uint64_t (&hash)[2]);
     model_entry &model_of(std::uint32_t name);
     feedback_entry &feedback_of(std::uint32_t agent);
-    void count_error(std::uint32_t type, std::uint32_t agent, std::uint32_t name, std::uint64_t events);
+    void count_error(const error_entry &errors);
     void add_revenue(std::uint32_t user, int128 revenue);
     void add_feedback(std::uint32_t agent, std::int64_t rating);
 

@@ -2,8 +2,10 @@
 
 #include "core/decimal.hpp"
 #include "core/json_writer.hpp"
+#include "core/quantile_sketch.hpp"
 
 #include <algorithm>
+#include <tuple>
 #include <vector>
 
 namespace shadow
@@ -17,6 +19,9 @@ constexpr int cost_scale = 4;
 constexpr std::size_t most_names = 1000;
 constexpr std::size_t most_top_agents = 10;
 constexpr std::size_t most_reasons = 5;
+constexpr std::size_t most_errors = 1000; // pairs of type and event name
+constexpr std::size_t most_message_hashes = 256;
+constexpr std::size_t most_samples = 5;
 constexpr std::string_view other_names = "(other)";
 
 template <typename T>
@@ -107,6 +112,7 @@ public:
 
     activity_numbers make(bool details)
     {
+        details_ = details;
         resolve_runs();
         sum_names();
         count_events();
@@ -121,6 +127,7 @@ public:
             return out_;
         }
         list_event_counts();
+        list_errors();
         list_users();
         return out_;
     }
@@ -182,6 +189,20 @@ private:
     list<event_count> fold_names();
     void count_users_of_folded(list<event_count> &rows);
     void list_event_counts();
+    struct error_tally {
+        std::uint32_t type, name, message; // in the dictionary; type and name npos: the folded rest
+        std::int64_t errors;
+    };
+    struct error_group {
+        std::size_t first, last; // of the tallies
+        std::int64_t errors;
+    };
+    list<error_tally> tally_errors();
+    list<error_group> group_errors(list<error_tally> &tallies);
+    void fold_errors(list<error_tally> &tallies, list<error_group> &groups);
+    error_count describe_error(const error_tally *first, const error_tally *last, std::int64_t errors);
+    void list_errors();
+    std::string_view sketch_of(const std::int64_t *runtimes, std::size_t n);
     void list_users();
 
     std::string_view text(std::uint32_t id) const noexcept { return state_.words_->text(id); }
@@ -206,6 +227,7 @@ private:
     id_map name_positions_; // dictionary -> names_
     currency_code currency_ = 0;
     bool mixed_currencies_ = false;
+    bool details_ = true;
     activity_numbers out_{};
 };
 
@@ -315,6 +337,17 @@ void activity_report::describe_runs()
         }
     }
     out_.runtime = describe_runtimes(runtimes.data(), runtimes.size(), poll_);
+    out_.runtime_sketch = sketch_of(runtimes.data(), runtimes.size());
+}
+
+std::string_view activity_report::sketch_of(const std::int64_t *runtimes, std::size_t n)
+{
+    if (n == 0 || !details_)
+        return {};
+    sketch_builder sketch({}, memory_);
+    sketch.add_units(runtimes, n, poll_.check());
+    auto const bytes = sketch.serialize();
+    return result_.copy({reinterpret_cast<const char *>(bytes.data()), bytes.size()});
 }
 
 void activity_report::describe_money()
@@ -477,6 +510,7 @@ void activity_report::describe_runtimes_of_agents()
     std::size_t first = 0;
     for (std::size_t i = 0; i < agents_.size(); ++i) {
         out_.agents[i].runtime = describe_runtimes(runtimes.data() + first, agents_[i].runtimes, poll_);
+        out_.agents[i].runtime_sketch = sketch_of(runtimes.data() + first, agents_[i].runtimes);
         first += agents_[i].runtimes;
     }
 }
@@ -653,6 +687,112 @@ void activity_report::list_event_counts()
         count_users_of_folded(rows);
     out_.event_counts = result_.make<event_count>(rows.size());
     std::copy(rows.begin(), rows.end(), out_.event_counts.begin());
+}
+
+std::pmr::vector<activity_report::error_tally> activity_report::tally_errors()
+{
+    list<error_tally> tallies(memory_);
+    for (std::uint32_t i = 0; i < state_.errors_.size(); ++i, poll_()) {
+        auto const &e = state_.errors_[i];
+        tallies.push_back({e.type, e.name, e.message, static_cast<std::int64_t>(e.events)});
+    }
+    for (counted_run const &r : runs_) {
+        poll_();
+        if (r.run->failure == npos || r.has_error_event)
+            continue;
+        auto const &f = state_.failures_[r.run->failure];
+        tallies.push_back({f.type, f.name, f.message, 1});
+    }
+    for (error_tally &t : tallies)
+        if (text(t.type) == other_names && text(t.name) == other_names)
+            t.type = t.name = npos;
+    return tallies;
+}
+
+// Sorts the tallies by type, name and hash of the message, those without a message last.
+std::pmr::vector<activity_report::error_group> activity_report::group_errors(list<error_tally> &tallies)
+{
+    auto const key = [this](const error_tally &t) {
+        bool const is_silent = t.message == npos;
+        return std::tuple(t.type, t.name, is_silent, is_silent ? 0 : state_.words_->message(t.message).hash);
+    };
+    std::sort(tallies.begin(), tallies.end(), [&](const error_tally &a, const error_tally &b) {
+        poll_();
+        return key(a) < key(b);
+    });
+    list<error_group> groups(memory_);
+    for (std::size_t i = 0; i < tallies.size();) {
+        error_group group{i, i, 0};
+        for (; i < tallies.size() && tallies[i].type == tallies[group.first].type &&
+               tallies[i].name == tallies[group.first].name;
+             ++i)
+            group.errors += tallies[i].errors;
+        group.last = i;
+        groups.push_back(group);
+    }
+    return groups;
+}
+
+// The most frequent pairs of type and name as they are, the others as one.
+void activity_report::fold_errors(list<error_tally> &tallies, list<error_group> &groups)
+{
+    if (groups.size() <= most_errors)
+        return;
+    auto const key = [&](const error_group &g) {
+        error_tally const &t = tallies[g.first];
+        bool const is_rest = t.type == npos;
+        return std::tuple(-g.errors, is_rest ? other_names : text(t.type),
+                          is_rest ? other_names : text(t.name));
+    };
+    std::sort(groups.begin(), groups.end(), [&](const error_group &a, const error_group &b) {
+        poll_();
+        return key(a) < key(b);
+    });
+    for (std::size_t g = most_errors; g < groups.size(); ++g)
+        for (std::size_t i = groups[g].first; i < groups[g].last; ++i)
+            tallies[i].type = tallies[i].name = npos;
+    groups = group_errors(tallies);
+}
+
+// Bottom-k of the messages' hashes: the same whatever the order, and the union of two such sets holds the
+// bottom k of both (Cohen & Kaplan, PODC 2007).
+error_count activity_report::describe_error(const error_tally *first, const error_tally *last,
+                                            std::int64_t errors)
+{
+    bool const is_rest = first->type == npos;
+    error_count result{
+        is_rest ? other_names : text(first->type), is_rest ? other_names : text(first->name), errors, {}, {}};
+    list<std::int64_t> hashes(memory_);
+    list<std::string_view> samples(memory_);
+    for (auto const *t = first; t != last && t->message != npos && hashes.size() < most_message_hashes; ++t) {
+        auto const &message = state_.words_->message(t->message);
+        if (!hashes.empty() && hashes.back() == message.hash)
+            continue;
+        hashes.push_back(message.hash);
+        bool const is_known = std::find(samples.begin(), samples.end(), message.text) != samples.end();
+        if (samples.size() < most_samples && !is_known)
+            samples.push_back(message.text);
+    }
+    result.message_hashes = result_.make<std::int64_t>(hashes.size());
+    std::copy(hashes.begin(), hashes.end(), result.message_hashes.begin());
+    result.samples = result_.make<std::string_view>(samples.size());
+    std::copy(samples.begin(), samples.end(), result.samples.begin());
+    return result;
+}
+
+void activity_report::list_errors()
+{
+    list<error_tally> tallies = tally_errors();
+    list<error_group> groups = group_errors(tallies);
+    fold_errors(tallies, groups);
+    out_.error_counts = result_.make<error_count>(groups.size());
+    for (std::size_t i = 0; i < groups.size(); ++i)
+        out_.error_counts[i] =
+            describe_error(&tallies[groups[i].first], tallies.data() + groups[i].last, groups[i].errors);
+    std::sort(out_.error_counts.begin(), out_.error_counts.end(),
+              [](const error_count &a, const error_count &b) {
+                  return std::tie(a.type, a.name) < std::tie(b.type, b.name);
+              });
 }
 
 // First and last event of each user: those of its sessions, as every event is in one.

@@ -41,12 +41,21 @@ struct agent_numbers {
     std::int64_t feedbacks;
     std::string_view error_types;     // JSON
     std::string_view failure_reasons; // JSON
+    std::string_view runtime_sketch;  // a serialized quantile sketch; empty: no runtime
 };
 
 struct event_count {
     event_type type;
     std::string_view name;
     std::int64_t events, users;
+};
+
+// Errors (error events, and failed runs without one) of one type and event name.
+struct error_count {
+    std::string_view type, name;
+    std::int64_t errors;
+    span<std::int64_t> message_hashes; // the smallest of the distinct messages', ascending
+    span<std::string_view> samples;    // the messages with the smallest hashes
 };
 
 struct user_activity {
@@ -64,6 +73,7 @@ struct activity_numbers {
     nullable<std::int64_t> bounce_rate; // percent, 10^-2
     run_counts runs;
     runtime_numbers runtime;
+    std::string_view runtime_sketch;   // as of an agent
     int128 credits;                    // 10^-9
     nullable<int128> average_credits;  // 10^-2
     std::string_view credits_by_model; // JSON
@@ -79,10 +89,12 @@ struct activity_numbers {
     nullable<std::int64_t> average_response, p95_response; // milliseconds
     span<agent_numbers> agents;                            // by agent
     span<event_count> event_counts;                        // by type, name
+    span<error_count> error_counts;                        // by type, name
     span<user_activity> user_list;                         // by user
 };
 
-// `details` = false leaves out what only the daily rollup needs: agents, event counts, users.
+// `details` = false leaves out what only the daily rollup needs: agents, sketches, event counts, errors,
+// users.
 activity_numbers make_report(const activity &state, const activity_rules &rules, bool details,
                              std::pmr::memory_resource *memory, interrupt_check interrupted);
 

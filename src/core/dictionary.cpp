@@ -1,5 +1,7 @@
 #include "core/dictionary.hpp"
 
+#include "core/redact.hpp"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -29,6 +31,37 @@ std::uint32_t dictionary::name_id(event_type type, std::uint32_t text)
         [&] {
             return names_.push({type, text});
         });
+}
+
+static constexpr int longest_message = 200; // characters
+
+std::uint32_t dictionary::message_id(const error_message &message)
+{
+    return message_index_.find_or_add(
+        static_cast<std::uint64_t>(message.hash),
+        [&](std::uint32_t i) {
+            return messages_[i].hash == message.hash && messages_[i].text == message.text;
+        },
+        [&] {
+            return messages_.push({message.hash, arena_.copy(message.text)});
+        });
+}
+
+std::uint32_t dictionary::message_id(std::string_view raw, text_clipper clip)
+{
+    if (raw.empty())
+        return npos;
+    // Seeded, so that nobody can make a message that is taken for another.
+    std::uint64_t const hash =
+        XXH3_64bits_withSeed(raw.data(), raw.size(), reinterpret_cast<std::uintptr_t>(this));
+    redacted &known = recent_[hash % std::size(recent_)];
+    if (known.message == npos || known.raw_hash != hash) {
+        std::pmr::string const text = redact(raw, memory_);
+        std::size_t const size = clip(text.data(), text.size(), longest_message);
+        auto const whole = static_cast<std::int64_t>(XXH3_64bits(text.data(), text.size()));
+        known = {hash, message_id({whole, std::string_view(text).substr(0, size)})};
+    }
+    return known.message;
 }
 
 } // namespace shadow

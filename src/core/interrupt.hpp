@@ -24,6 +24,7 @@ public:
         if (++calls_ % interval == 0)
             now();
     }
+    interrupt_check check() const noexcept { return check_; }
     // For steps that are long by themselves.
     void now() const
     {

@@ -341,8 +341,8 @@ namespace
 
 // The row types of the result, looked up once per query.
 struct result_types {
-    TupleDesc summary, agent, count;
-    Oid agent_type, count_type;
+    TupleDesc summary, agent, count, error;
+    Oid agent_type, count_type, error_type;
 };
 
 TupleDesc row_type_of(TupleDesc outer, const char *column, Oid *type, MemoryContext context)
@@ -376,6 +376,7 @@ result_types *find_result_types(FunctionCallInfo fcinfo)
     ReleaseTupleDesc(shared);
     types->agent = row_type_of(types->summary, "agents", &types->agent_type, context);
     types->count = row_type_of(types->summary, "event_counts", &types->count_type, context);
+    types->error = row_type_of(types->summary, "errors", &types->error_type, context);
     fcinfo->flinfo->fn_extra = types;
     return types;
 }
@@ -407,6 +408,7 @@ Datum agent_datum(const result_types &types, const agent_numbers &agent)
     row.add_bigint(agent.feedbacks);
     row.add_jsonb(agent.error_types);
     row.add_jsonb(agent.failure_reasons);
+    row.add_bytes_or_null(agent.runtime_sketch);
     return row.form(types.agent);
 }
 
@@ -434,6 +436,22 @@ Datum event_counts_datum(const result_types &types, span<event_count> counts)
         elements[i] = row.form(types.count);
     }
     return pg::composite_array_datum(elements, counts.size, types.count_type);
+}
+
+Datum errors_datum(const result_types &types, span<error_count> errors)
+{
+    auto *const elements =
+        static_cast<Datum *>(palloc_extended((errors.size + 1) * sizeof(Datum), MCXT_ALLOC_HUGE));
+    for (std::size_t i = 0; i < errors.size; ++i) {
+        pg::tuple_builder row;
+        row.add_text(errors[i].type);
+        row.add_text(errors[i].name);
+        row.add_bigint(errors[i].errors);
+        row.add(pg::bigint_array_datum(errors[i].message_hashes));
+        row.add(pg::text_array_datum(errors[i].samples));
+        elements[i] = row.form(types.error);
+    }
+    return pg::composite_array_datum(elements, errors.size, types.error_type);
 }
 
 void add_currency(pg::tuple_builder &row, currency_code code)
@@ -470,6 +488,8 @@ Datum summary_datum(const result_types &types, const activity_numbers &n)
     row.add_bigint(n.p95_response);
     row.add(agents_datum(types, n.agents));
     row.add(event_counts_datum(types, n.event_counts));
+    row.add(errors_datum(types, n.error_counts));
+    row.add_bytes_or_null(n.runtime_sketch);
     return row.form(types.summary);
 }
 

@@ -225,33 +225,39 @@ struct rollup {
     const char *values;     // columns of table and source alike
     const char *source;     // FROM item over "summary AS s"
     const char *source_keys;
+    bool has_final;
 };
 
 constexpr rollup daily_rollups[] = {
     {"analytics.daily_metrics", "metric_date", "",
      "total_events, events_by_type, active_users, total_sessions, avg_session_duration_seconds, bounce_rate,"
      " total_runs, successful_runs, failed_runs, cancelled_runs, avg_runtime_seconds, median_runtime_seconds,"
-     " p95_runtime_seconds, p99_runtime_seconds, total_credits_consumed, avg_credits_per_run, "
+     " p95_runtime_seconds, p99_runtime_seconds, runtime_sketch, total_credits_consumed, "
+     "avg_credits_per_run, "
      "credits_by_model,"
      " total_cost, cost_by_model, currency, unique_agents_run, top_agents, total_errors, error_rate,"
      " errors_by_type, ignored_values",
-     "LATERAL (SELECT (s.result).*) AS v", ""},
+     "LATERAL (SELECT (s.result).*) AS v", "", true},
     {"analytics.agent_performance", "metric_date", ", agent_id",
      "total_runs, successful_runs, failed_runs, cancelled_runs, avg_runtime_seconds, min_runtime_seconds,"
      " max_runtime_seconds, p50_runtime_seconds, p75_runtime_seconds, p95_runtime_seconds, "
      "p99_runtime_seconds,"
-     " total_credits, avg_credits_per_run, total_cost, total_tokens_used, avg_tokens_per_run, unique_users,"
+     " runtime_sketch, total_credits, avg_credits_per_run, total_cost, total_tokens_used, "
+     "avg_tokens_per_run, unique_users,"
      " avg_user_rating, total_feedback_count, error_types, common_failure_reasons",
-     "LATERAL unnest((s.result).agents) AS v", ", v.agent_id"},
+     "LATERAL unnest((s.result).agents) AS v", ", v.agent_id", true},
     {"analytics.daily_event_counts", "metric_date", ", event_type, event_name", "events, unique_users",
-     "LATERAL unnest((s.result).event_counts) AS v", ", v.event_type, v.event_name"},
+     "LATERAL unnest((s.result).event_counts) AS v", ", v.event_type, v.event_name", false},
+    {"analytics.daily_errors", "metric_date", ", error_type, event_name",
+     "errors, message_hashes, sample_messages", "LATERAL unnest((s.result).errors) AS v",
+     ", v.error_type, v.event_name", false},
 };
 
 constexpr rollup hourly_rollups[] = {
     {"analytics.hourly_metrics", "metric_hour", "",
      "active_users, total_runs, successful_runs, failed_runs, total_credits, avg_response_time_ms,"
      " p95_response_time_ms",
-     "LATERAL (SELECT (s.result).*, (s.result).total_credits_consumed AS total_credits) AS v", ""},
+     "LATERAL (SELECT (s.result).*, (s.result).total_credits_consumed AS total_credits) AS v", "", true},
 };
 
 void append_columns(StringInfo sql, const char *prefix, const char *columns)
@@ -280,14 +286,13 @@ void delete_vanished(const rollup &r, const bucket &b)
 }
 
 // Inserts in key order (the arrays are in the order of theirs); a row is touched only when a value differs,
-// so updated_at tells of changes.
+// so updated_at tells of changes. Compared as stored: the operators of some types are not in the search path.
 void upsert(const rollup &r, const bucket &b)
 {
-    bool const has_final = strcmp(r.table, "analytics.daily_event_counts") != 0;
     StringInfoData columns, sql;
     initStringInfo(&columns);
     initStringInfo(&sql);
-    appendStringInfo(&columns, "%s%s", r.values, has_final ? ", is_final" : "");
+    appendStringInfo(&columns, "%s%s", r.values, r.has_final ? ", is_final" : "");
     appendStringInfo(
         &sql,
         "INSERT INTO %s AS t (workspace_id, %s%s, %s, created_at, updated_at) SELECT s.workspace_id, $1%s, ",
@@ -296,13 +301,14 @@ void upsert(const rollup &r, const bucket &b)
     appendStringInfo(&sql,
                      "%s, $3, $3 FROM (SELECT * FROM summary ORDER BY workspace_id) AS s, %s"
                      " ON CONFLICT (workspace_id, %s%s) DO UPDATE SET (%s, updated_at) = ROW(",
-                     has_final ? ", s.is_final" : "", r.source, r.bucket_column, r.other_keys, columns.data);
+                     r.has_final ? ", s.is_final" : "", r.source, r.bucket_column, r.other_keys,
+                     columns.data);
     append_columns(&sql, "EXCLUDED.", columns.data);
-    appendStringInfoString(&sql, ", EXCLUDED.updated_at) WHERE (");
+    appendStringInfoString(&sql, ", EXCLUDED.updated_at) WHERE ROW(");
     append_columns(&sql, "t.", columns.data);
-    appendStringInfoString(&sql, ") IS DISTINCT FROM (");
+    appendStringInfoString(&sql, ")::record *<> ROW(");
     append_columns(&sql, "EXCLUDED.", columns.data);
-    appendStringInfoString(&sql, ")");
+    appendStringInfoString(&sql, ")::record");
     execute(sql.data, b);
 }
 

@@ -62,6 +62,8 @@ public:
     void add_bigint(std::int64_t value) { add(Int64GetDatum(value)); }
     void add_text(std::string_view text) { add(text_datum(text)); }
     void add_jsonb(std::string_view json) { add(jsonb_datum(json)); }
+    // As a varlena of any type; empty: NULL.
+    void add_bytes_or_null(std::string_view bytes) { bytes.empty() ? add_null() : add(text_datum(bytes)); }
     void add_uuid(const uuid &id) { add(uuid_datum(id)); }
     // A sum in units of 10^-9.
     void add_amount(int128 value) { add(trimmed_numeric_datum(value, 9)); }
@@ -90,6 +92,24 @@ private:
     bool nulls_[capacity];
     int count_ = 0;
 };
+
+inline Datum bigint_array_datum(span<std::int64_t> numbers)
+{
+    auto *const elements = static_cast<Datum *>(palloc((numbers.size + 1) * sizeof(Datum)));
+    for (std::size_t i = 0; i < numbers.size; ++i)
+        elements[i] = Int64GetDatum(numbers[i]);
+    return PointerGetDatum(construct_array(elements, static_cast<int>(numbers.size), INT8OID, sizeof(int64),
+                                           FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+inline Datum text_array_datum(span<std::string_view> texts)
+{
+    auto *const elements = static_cast<Datum *>(palloc((texts.size + 1) * sizeof(Datum)));
+    for (std::size_t i = 0; i < texts.size; ++i)
+        elements[i] = text_datum(texts[i]);
+    return PointerGetDatum(
+        construct_array(elements, static_cast<int>(texts.size), TEXTOID, -1, false, TYPALIGN_INT));
+}
 
 // An array of composite values of the given type.
 inline Datum composite_array_datum(Datum *elements, std::size_t n, Oid element_type)
