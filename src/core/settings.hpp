@@ -75,7 +75,7 @@ inline constexpr setting settings[] = {
     choice_setting("raw_events_visible_to", "self", "self, roles, members",
                    "who reads a workspace's raw events beside the user himself: nobody (self), its manager "
                    "roles (roles; analytics.membership.manager_roles) or all its members"),
-    integer_setting("rollup_memory_mb", "256", 16, 65536,
+    integer_setting("rollup_memory_mb", "256", 1, 65536,
                     "memory in MB beyond which a day is aggregated in several passes"),
     integer_setting(
         "session_gap_minutes", "30", 1, 1440,

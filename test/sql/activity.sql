@@ -1,0 +1,159 @@
+-- The aggregate activity_summary and the functions that write the rollups. Its numbers are compared with an
+-- independent calculation in "exactness"; here: its shape, its edges, its errors.
+SET TimeZone = 'UTC';
+SET client_min_messages = warning;
+
+CREATE TEMP TABLE event AS
+SELECT md5('id' || i)::uuid AS id, md5('w' || i % 3)::uuid AS workspace_id, md5('u' || i % 11)::uuid AS user_id,
+       (ARRAY['page_view', 'agent_run', 'error', 'api_call', 'agent_run'])[1 + i % 5] AS event_type,
+       'name ' || i % 4 AS event_name,
+       CASE WHEN i % 2 = 0 THEN md5('s' || i % 17)::uuid END AS session_id,
+       CASE WHEN i % 5 IN (1, 4) THEN jsonb_build_object(
+                'agent_id', md5('a' || i % 4)::uuid, 'run_id', 'r' || i / 2,
+                'status', (ARRAY['completed', 'failed', 'running', 'cancelled', 'odd'])[1 + i % 7 % 5],
+                'runtime_seconds', i * 0.37, 'credits', i * 0.01, 'tokens', i, 'model', 'm' || i % 3)
+            WHEN i % 5 = 2 THEN jsonb_build_object('error_type', 'e' || i % 3, 'run_id', 'r' || i / 2)
+            WHEN i % 5 = 3 THEN jsonb_build_object('duration_ms', i, 'rating', i % 6, 'agent_id', md5('a' || i % 4)::uuid)
+            ELSE '{}' END AS metadata,
+       '2025-11-08 00:00+00'::timestamptz + i * interval '29 seconds' AS created_at
+FROM generate_series(0, 2899) AS i;
+
+-- No row, rows that count for nothing, one row.
+SELECT analytics.activity_summary(workspace_id, user_id, session_id, event_type, event_name, metadata, created_at, id)
+       IS NULL AS nothing
+FROM event WHERE false;
+SELECT s.total_events, s.active_users, s.bounce_rate, s.events_by_type, s.agents
+FROM (SELECT (analytics.activity_summary(workspace_id, NULL, session_id, event_type, event_name, metadata, created_at, id)).*
+      FROM event) AS s;
+SELECT s.total_events, s.active_users, s.total_sessions, s.avg_session_duration_seconds, s.bounce_rate,
+       s.total_runs, s.avg_runtime_seconds, s.error_rate, s.event_counts
+FROM (SELECT (analytics.activity_summary(workspace_id, user_id, session_id, event_type, NULL, NULL, created_at, id)).*
+      FROM event WHERE event_type = 'page_view' AND created_at < '2025-11-08 00:01') AS s;
+
+-- Sorted and hashed grouping, parallel plans and a window agree with each other.
+CREATE TABLE event_copy AS TABLE event;
+ALTER TABLE event_copy SET (parallel_workers = 2);
+CREATE FUNCTION summaries() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT workspace_id || ' ' || md5(analytics.activity_summary(workspace_id, user_id, session_id, event_type,
+                                                                 event_name, metadata, created_at, id)::text)
+    FROM event_copy GROUP BY workspace_id ORDER BY 1
+$$;
+SET max_parallel_workers_per_gather = 0;
+SET enable_hashagg = on;
+SET enable_sort = off;
+CREATE TEMP TABLE hashed AS SELECT * FROM summaries() AS s;
+SET enable_hashagg = off;
+SET enable_sort = on;
+SELECT count(*) AS differences FROM (TABLE hashed EXCEPT SELECT * FROM summaries()) AS d;
+SET enable_hashagg = on;
+SET max_parallel_workers_per_gather = 2;
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+CREATE FUNCTION is_parallel(query text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    line text;
+BEGIN
+    FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+        IF line LIKE '%Partial%Aggregate%' THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
+END
+$$;
+SELECT is_parallel('SELECT analytics.activity_summary(workspace_id, user_id, session_id, event_type, event_name,
+                    metadata, created_at, id) FROM event_copy GROUP BY workspace_id');
+SELECT count(*) AS differences FROM (TABLE hashed EXCEPT SELECT * FROM summaries()) AS d;
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+RESET max_parallel_workers_per_gather;
+-- Final functions may be called for every row of a window: they do not change the state.
+SELECT max((s).total_events) = count(*) AND bool_and((s).total_events = place) AS window_grows
+FROM (SELECT analytics.activity_summary(workspace_id, user_id, session_id, event_type, event_name, metadata, created_at,
+                                        id) OVER (ORDER BY id) AS s, row_number() OVER (ORDER BY id) AS place
+      FROM (SELECT * FROM event LIMIT 100) AS e) AS w;
+-- A rescan that leaves groups unread must not disturb the next one.
+SELECT count(*) AS groups, min((l.s).total_events) > 0 AS counted
+FROM generate_series(1, 20) AS g,
+     LATERAL (SELECT analytics.activity_summary(workspace_id, user_id, session_id, event_type, event_name, metadata,
+                                                created_at, id) AS s
+              FROM event WHERE user_id <> md5('u' || g)::uuid GROUP BY workspace_id, user_id LIMIT 1) AS l;
+
+-- Errors.
+SELECT analytics.activity_summary(workspace_id, user_id, session_id, 'nonsense', event_name, metadata, created_at, id) FROM event;
+SELECT analytics.activity_summary(workspace_id, user_id, session_id, event_type, event_name, metadata, 'infinity', id) FROM event;
+SELECT analytics.activity_summary(workspace_id, user_id, session_id, event_type, event_name, metadata, created_at, id,
+                                  ROW('1 month', 'single_event', 'USD', true, NULL)::analytics.activity_rules) FROM event;
+SELECT analytics.activity_summary(workspace_id, user_id, session_id, event_type, event_name, metadata, created_at, id,
+                                  ROW(NULL, 'single_event', 'USD', true, NULL)::analytics.activity_rules) FROM event;
+SELECT analytics.aggregate_daily_metrics(NULL);
+SELECT analytics.aggregate_daily_metrics('infinity');
+-- The DETAIL of these two is a moving date.
+\set VERBOSITY terse
+SELECT analytics.aggregate_daily_metrics((now() AT TIME ZONE 'UTC')::date + 3) > 0;
+SELECT analytics.aggregate_hourly_metrics(now() + interval '2 hours') > 0;
+\set VERBOSITY default
+SELECT analytics.aggregate_hourly_metrics(NULL);
+SELECT analytics.aggregate_hourly_metrics('-infinity');
+
+-- Writing: any day and hour, idempotent, updated_at only where a value changed, what vanished goes.
+BEGIN;
+SELECT analytics.create_partitions('2025-11-08', '2025-11-08');
+INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, event_name, session_id, metadata, created_at)
+SELECT id, workspace_id, user_id, event_type, event_name, session_id, metadata, created_at FROM event;
+SELECT analytics.aggregate_daily_metrics('1066-10-14') AS before_everything;
+SELECT analytics.aggregate_daily_metrics('2025-11-08') AS workspaces;
+SELECT analytics.aggregate_hourly_metrics('2025-11-08 03:59:59.999') AS workspaces;
+SELECT DISTINCT metric_hour, is_final FROM analytics.hourly_metrics;
+UPDATE analytics.daily_metrics SET updated_at = '2000-01-01';
+UPDATE analytics.agent_performance SET updated_at = '2000-01-01';
+UPDATE analytics.daily_event_counts SET updated_at = '2000-01-01';
+UPDATE analytics.hourly_metrics SET updated_at = '2000-01-01';
+SELECT analytics.aggregate_daily_metrics('2025-11-08') AS workspaces;
+SELECT analytics.aggregate_hourly_metrics('2025-11-08 03:00') AS workspaces;
+SELECT count(*) FILTER (WHERE updated_at > '2000-01-01') AS changed, count(*) > 0 AS some
+FROM (SELECT updated_at FROM analytics.daily_metrics UNION ALL SELECT updated_at FROM analytics.agent_performance
+      UNION ALL SELECT updated_at FROM analytics.daily_event_counts UNION ALL SELECT updated_at FROM analytics.hourly_metrics) AS r;
+DELETE FROM analytics.user_activity WHERE workspace_id = md5('w1')::uuid;
+DELETE FROM analytics.user_activity WHERE workspace_id = md5('w2')::uuid AND metadata ->> 'agent_id' = md5('a1')::uuid::text;
+-- One workspace alone leaves the others as they are.
+SELECT analytics.aggregate_daily_metrics('2025-11-08', md5('w1')::uuid) AS workspaces;
+SELECT (SELECT count(*) FROM analytics.daily_metrics) AS days,
+       (SELECT count(DISTINCT workspace_id) FROM analytics.agent_performance) AS with_agents,
+       (SELECT count(*) FROM analytics.agent_performance WHERE agent_id = md5('a1')::uuid) AS of_agent,
+       (SELECT count(DISTINCT workspace_id) FROM analytics.daily_event_counts) AS with_counts;
+SELECT analytics.aggregate_daily_metrics('2025-11-08') AS workspaces;
+SELECT (SELECT count(*) FROM analytics.agent_performance WHERE agent_id = md5('a1')::uuid) AS of_agent;
+-- Beyond the memory allowed the day is done in several passes over hash ranges of workspaces: same numbers.
+INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, event_name, metadata, created_at)
+SELECT md5('x' || e.id || n)::uuid, md5(e.workspace_id || '-' || n)::uuid, user_id, event_type, event_name, metadata, created_at
+FROM event AS e, generate_series(1, 12) AS n;
+SELECT analytics.aggregate_daily_metrics('2025-11-08') AS workspaces;
+CREATE TEMP TABLE before AS SELECT * FROM analytics.daily_metrics;
+INSERT INTO analytics.settings VALUES ('rollup_memory_mb', '1');
+SELECT pg_relation_size('analytics.user_activity_20251108') / 6 > 1024 * 1024 AS several_passes;
+SELECT analytics.aggregate_daily_metrics('2025-11-08') AS workspaces;
+SELECT count(*) AS differences FROM (TABLE before EXCEPT SELECT * FROM analytics.daily_metrics) AS d;
+ROLLBACK;
+
+-- A caller under row security gets the full answer or an error, never an empty day.
+BEGIN;
+CREATE ROLE activity_caller;
+SELECT analytics.create_partitions('2025-11-08', '2025-11-08') AS made;
+INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, created_at)
+SELECT id, workspace_id, user_id, event_type, created_at FROM event;
+SAVEPOINT s;
+SET LOCAL ROLE activity_caller;
+SELECT analytics.aggregate_daily_metrics('2025-11-08');
+ROLLBACK TO s;
+SELECT analytics.grant_operator('activity_caller');
+SET LOCAL ROLE activity_caller;
+SELECT analytics.aggregate_daily_metrics('2025-11-08') AS workspaces;
+RESET ROLE;
+SELECT sum(total_events) AS events FROM analytics.daily_metrics;
+ROLLBACK;
+DROP FUNCTION summaries;
+DROP FUNCTION is_parallel;
+DROP TABLE event_copy;
