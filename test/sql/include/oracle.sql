@@ -616,15 +616,22 @@ WITH first AS (
     SELECT workspace_id, user_id, oracle.day(workspace_id, min(created_at)) AS first_date
     FROM analytics.user_activity GROUP BY workspace_id, user_id
 ), active AS (
-    SELECT DISTINCT workspace_id, metric_date, user_id FROM oracle.event
+    SELECT a.workspace_id, a.metric_date,
+           count(*) FILTER (WHERE f.first_date = a.metric_date) AS new_users,
+           count(*) FILTER (WHERE f.first_date < a.metric_date) AS returning_users
+    FROM (SELECT DISTINCT workspace_id, metric_date, user_id FROM oracle.event) AS a
+    JOIN first AS f USING (workspace_id, user_id)
+    GROUP BY a.workspace_id, a.metric_date
+), total AS (
+    SELECT workspace_id, first_date AS metric_date,
+           (sum(count(*)) OVER (PARTITION BY workspace_id ORDER BY first_date))::bigint AS users
+    FROM first GROUP BY workspace_id, first_date
 )
-SELECT workspace_id, a.metric_date,
-       count(*) FILTER (WHERE f.first_date = a.metric_date) AS new_users,
-       count(*) FILTER (WHERE f.first_date < a.metric_date) AS returning_users,
-       (SELECT count(*) FROM first AS g
-        WHERE g.workspace_id = a.workspace_id AND g.first_date <= a.metric_date) AS total_users
-FROM active AS a JOIN first AS f USING (workspace_id, user_id)
-GROUP BY workspace_id, a.metric_date;
+SELECT workspace_id, metric_date, new_users, returning_users, total_users
+FROM (SELECT workspace_id, metric_date, a.new_users, a.returning_users,
+             max(t.users) OVER (PARTITION BY workspace_id ORDER BY metric_date) AS total_users
+      FROM active AS a FULL JOIN total AS t USING (workspace_id, metric_date)) AS days
+WHERE new_users IS NOT NULL;
 
 CREATE TABLE oracle.daily AS TABLE oracle.daily_view WITH NO DATA;
 CREATE TABLE oracle.hourly AS TABLE oracle.hourly_view WITH NO DATA;
