@@ -23,11 +23,15 @@ PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -DSHADOW_
 PG_CXXFLAGS = -std=c++17 $(WARNINGS) -ffp-contract=off -MMD -MP
 SHLIB_LINK  = -lstdc++ -Wl,--version-script=src/exports.map
 
+# The program that delivers notifications (make notifier, make install-notifier): libpq, libcurl, libcrypto.
+NOTIFIER      = notifier/shadow-analytics-notifier
+NOTIFIER_SRCS = $(sort $(wildcard notifier/*.cpp))
+
 # Functions that only the tests need, in a module that is never installed.
 TEST_MODULE = test/module/test_module.so
 TEST_OBJS   = $(patsubst %.cpp,%.o,$(sort $(wildcard test/module/*.cpp)))
 
-EXTRA_CLEAN = $(TEST_MODULE) $(TEST_OBJS) $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS)) results regression.diffs regression.out output_iso tmp_check
+EXTRA_CLEAN = $(NOTIFIER) $(TEST_MODULE) $(TEST_OBJS) $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS)) results regression.diffs regression.out output_iso tmp_check
 
 # C++ frames gain nothing from JIT inlining, and PGXS would compile bitcode without PG_CXXFLAGS.
 override with_llvm = no
@@ -47,6 +51,16 @@ $(DATA_built): $(MODULES_SQL) $(EXTENSION).control
 
 $(TEST_MODULE): $(TEST_OBJS) $(filter-out src/entry/%,$(OBJS)) test/module/exports.map
 	$(CXX) $(CXXFLAGS) -shared -o $@ $(filter %.o,$^) -Wl,--version-script=test/module/exports.map
+
+$(NOTIFIER): $(NOTIFIER_SRCS) $(wildcard notifier/*.hpp) $(EXTENSION).control
+	$(CXX) -std=c++17 -O2 $(WARNINGS) -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE -pie \
+		-DSHADOW_VERSION='"$(EXTVERSION)"' -I$(shell $(PG_CONFIG) --includedir) -o $@ $(NOTIFIER_SRCS) -lpq -lcurl -lcrypto
+
+.PHONY: notifier install-notifier
+notifier: $(NOTIFIER)
+install-notifier: $(NOTIFIER)
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) $(NOTIFIER) '$(DESTDIR)$(bindir)'
 
 .PHONY: test-module
 test-module: $(TEST_MODULE)

@@ -2,7 +2,7 @@
 
 BUILD_PACKAGES="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR g++ make libboost-math-dev libxxhash-dev"
 TEST_PACKAGES="$BUILD_PACKAGES cmake clang-14 libgtest-dev libgmock-dev libroaring-dev libipc-run-perl
-    postgresql-$PG_MAJOR-cron"
+    postgresql-$PG_MAJOR-cron libpq-dev libcurl4-openssl-dev libssl-dev openssl python3-aiosmtpd"
 
 missing_packages() {
     local package

@@ -203,8 +203,94 @@ COMMENT ON COLUMN analytics.notification_destination_list.updated_at IS 'when it
 
 -- The notifier's side
 
+CREATE FUNCTION analytics_internal.notification_subject(message jsonb) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE message ->> 'kind'
+    WHEN 'verification' THEN 'Confirm this address for notifications'
+    WHEN 'resolved' THEN format('[resolved] %s', message ->> 'rule_name')
+    ELSE format('[%s] %s', message ->> 'severity', message ->> 'rule_name') END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.notification_subject(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.notification_subject(jsonb) IS
+    'one line that says what a notification is about';
+
+CREATE FUNCTION analytics_internal.notification_text(message jsonb) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN message ->> 'kind' = 'verification' THEN
+    format(E'Somebody wants alerts to be sent to this address, as destination "%s".\nIf that is you, confirm it within a day with the code %s.\nOtherwise do nothing: no other mail will come.\n',
+           message ->> 'destination_name', message ->> 'code')
+ELSE
+    format(E'%s\n\nRule: %s\nSeverity: %s\nCondition: %s %s %s\nValue when it fired: %s\nFired: %s\n',
+           message ->> 'reason', message ->> 'rule_name', message ->> 'severity', message ->> 'metric_type',
+           message ->> 'condition', message ->> 'threshold_value', coalesce(message ->> 'metric_value', 'no data'),
+           message ->> 'triggered_at')
+    || coalesce('Resolved: ' || (message ->> 'resolved_at') || E'\n', '')
+    || format(E'Alert: %s\nWorkspace: %s\n', message ->> 'alert_id', message ->> 'workspace_id')
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.notification_text(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.notification_text(jsonb) IS
+    'a notification as plain text, for mail';
+
+-- Slack's markup knows three special characters (Slack API, "Formatting text for app surfaces").
+CREATE FUNCTION analytics_internal.slack_text(value text) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT replace(replace(replace(value, '&', '&amp;'), '<', '&lt;'), '>', '&gt;') $$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.slack_text(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.slack_text(text) IS
+    'text that means itself in Slack''s markup; nobody is mentioned by the name of a rule';
+
+CREATE FUNCTION analytics_internal.notification_body(id uuid, channel text, message jsonb) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE channel
+    WHEN 'email' THEN analytics_internal.notification_text(message)
+    WHEN 'webhook' THEN (message || jsonb_build_object('id', id))::text
+    ELSE jsonb_build_object(
+        'text', analytics_internal.slack_text(analytics_internal.notification_subject(message)),
+        'blocks', jsonb_build_array(
+            jsonb_build_object('type', 'header', 'text', jsonb_build_object(
+                'type', 'plain_text', 'text', left(analytics_internal.notification_subject(message), 150))),
+            jsonb_build_object('type', 'section', 'text', jsonb_build_object(
+                'type', 'mrkdwn', 'text', analytics_internal.slack_text(left(message ->> 'reason', 2000)))),
+            jsonb_build_object('type', 'context', 'elements', jsonb_build_array(jsonb_build_object(
+                'type', 'mrkdwn', 'text', format('%s, alert %s',
+                    coalesce(message ->> 'resolved_at', message ->> 'triggered_at'), message ->> 'alert_id'))))))::text
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.notification_body(uuid, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.notification_body(uuid, text, jsonb) IS
+    'what is sent: plain text for mail, blocks for Slack, the message with its id as JSON for a webhook';
+
+-- The due messages, at most so many of one destination at a time: a slow one holds up its own only.
+CREATE FUNCTION analytics_internal.due_notifications(most integer, most_of_one integer)
+RETURNS TABLE (workspace_id uuid, id uuid)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $$
+SELECT r.workspace_id, r.id
+FROM (SELECT o.workspace_id, o.id, o.next_attempt_at, o.leased_until > now() AS is_leased,
+             row_number() OVER (PARTITION BY o.workspace_id, o.destination_name
+                                ORDER BY o.leased_until > now() DESC NULLS LAST, o.next_attempt_at, o.id) AS place
+      FROM analytics.notification_outbox AS o
+      WHERE o.status IN ('waiting', 'sending') AND o.next_attempt_at <= clock_timestamp()) AS r
+WHERE r.place <= most_of_one AND r.is_leased IS NOT TRUE
+ORDER BY r.next_attempt_at
+LIMIT most
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.due_notifications(integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.due_notifications(integer, integer) IS
+    'up to so many messages that may be sent now, oldest first; of one destination at most most_of_one, those being sent included';
+
 CREATE FUNCTION analytics_internal.claim_notifications(worker text, most integer, lease interval)
-RETURNS TABLE (workspace_id uuid, id uuid, attempt integer, channel text, address text, signing_secret text, message jsonb)
+RETURNS TABLE (workspace_id uuid, id uuid, attempt integer, channel text, address text, signing_secret text, subject text, body text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
@@ -228,25 +314,26 @@ BEGIN
                                 AND n.channel = d.channel AND (n.is_verified OR d.kind = 'verification')))
         FOR UPDATE SKIP LOCKED);
     RETURN QUERY
-    WITH due AS (
-        SELECT d.workspace_id, d.id FROM analytics.notification_outbox AS d
-        WHERE d.status IN ('waiting', 'sending') AND d.next_attempt_at <= clock_timestamp()
-          AND coalesce(d.leased_until <= clock_timestamp(), true)
-        ORDER BY d.next_attempt_at
-        LIMIT most
-        FOR UPDATE SKIP LOCKED
+    WITH due AS MATERIALIZED (
+        SELECT o.workspace_id, o.id
+        FROM analytics_internal.due_notifications(most, 4) AS d
+        JOIN analytics.notification_outbox AS o ON o.workspace_id = d.workspace_id AND o.id = d.id
+        WHERE o.status IN ('waiting', 'sending') AND coalesce(o.leased_until <= clock_timestamp(), true)
+        FOR UPDATE OF o SKIP LOCKED
     )
     UPDATE analytics.notification_outbox AS o
     SET status = 'sending', leased_by = worker, leased_until = clock_timestamp() + lease, attempts = o.attempts + 1
     FROM due, analytics.notification_destinations AS n
     WHERE o.workspace_id = due.workspace_id AND o.id = due.id
       AND n.workspace_id = o.workspace_id AND n.name = o.destination_name
-    RETURNING o.workspace_id, o.id, o.attempts, o.channel, n.address, n.signing_secret, o.message;
+    RETURNING o.workspace_id, o.id, o.attempts, o.channel, n.address, n.signing_secret,
+              analytics_internal.notification_subject(o.message),
+              analytics_internal.notification_body(o.id, o.channel, o.message);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.claim_notifications(text, integer, interval) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.claim_notifications(text, integer, interval) IS
-    'leases up to so many due messages to a notifier, oldest first, with what it needs to send them (secrets included); those whose lease ran out are due again. Messages that cannot be delivered become dead';
+    'leases up to so many due messages to a notifier, with what it needs to send them (secrets included); those whose lease ran out are due again. Messages that cannot be delivered become dead';
 
 CREATE FUNCTION analytics_internal.record_delivery(
     worker text, workspace_id uuid, id uuid, is_delivered boolean, is_final boolean, response_status integer,

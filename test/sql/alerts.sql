@@ -325,12 +325,14 @@ UPDATE analytics.alert_rules SET notification_channels = '["webhook"]', notifica
 TRUNCATE analytics.alert_history, analytics.notification_outbox, analytics.alert_rule_states;
 UPDATE analytics.alert_rules SET evaluation_window_minutes = 60;
 SELECT count(*) FROM analytics_internal.evaluate_alert_rules('2026-03-10 11:00');
-SELECT c.attempt, c.channel, c.address, c.signing_secret, c.message ->> 'kind' AS kind FROM analytics_internal.claim_notifications('n1', 10, '1 minute') AS c;
+SELECT c.attempt, c.channel, c.address, c.signing_secret, c.subject, c.body::jsonb ->> 'kind' AS kind FROM analytics_internal.claim_notifications('n1', 10, '1 minute') AS c;
 SELECT count(*) AS leased_to_another FROM analytics_internal.claim_notifications('n2', 10, '1 minute');
 SELECT analytics_internal.record_delivery('n2', o.workspace_id, o.id, true, false, 200, 5, NULL, NULL) AS not_mine FROM analytics.notification_outbox AS o;
 SELECT analytics_internal.record_delivery('n1', o.workspace_id, o.id, false, false, 500, 5, 'HTTP 500', '10 minutes') FROM analytics.notification_outbox AS o;
 SELECT o.status, o.attempts, o.last_error, o.next_attempt_at > now() + interval '9 minutes' AS waits FROM analytics.notification_outbox AS o;
 SELECT count(*) AS not_due FROM analytics_internal.claim_notifications('n1', 10, '1 minute');
+SELECT jsonb_pretty(analytics_internal.notification_body(o.id, 'slack', o.message || '{"alert_id": "a", "rule_name": "<!channel> & co"}')::jsonb) FROM analytics.notification_outbox AS o;
+SELECT analytics_internal.notification_body(o.id, 'email', o.message || '{"alert_id": "a"}') FROM analytics.notification_outbox AS o;
 -- A notifier that dies while sending: the lease runs out.
 UPDATE analytics.notification_outbox SET next_attempt_at = now();
 SELECT c.attempt FROM analytics_internal.claim_notifications('n1', 10, '-1 second') AS c;

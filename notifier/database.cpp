@@ -1,0 +1,115 @@
+#include "database.hpp"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+namespace notifier
+{
+
+// Unlike any other notifier's, also on other machines.
+static std::string worker_name()
+{
+    unsigned char bytes[8];
+    if (getrandom(bytes, sizeof bytes, 0) != static_cast<ssize_t>(sizeof bytes))
+        std::abort();
+    std::string name = "notifier-" + std::to_string(getpid()) + "-";
+    for (unsigned char const b : bytes) {
+        name += "0123456789abcdef"[b >> 4];
+        name += "0123456789abcdef"[b & 15];
+    }
+    return name;
+}
+
+database::database(std::string conninfo, int lease_seconds)
+    : conninfo_(std::move(conninfo)), worker_(worker_name()),
+      lease_(std::to_string(lease_seconds) + " seconds")
+{
+}
+
+bool database::is_connected()
+{
+    if (connection_ && PQstatus(connection_.get()) == CONNECTION_OK)
+        return true;
+    const char *const keys[] = {"dbname", "application_name", "client_encoding", "connect_timeout", nullptr};
+    const char *const values[] = {conninfo_.c_str(), "shadow-analytics-notifier", "UTF8", "10", nullptr};
+    connection_.reset(PQconnectdbParams(keys, values, 1));
+    if (PQstatus(connection_.get()) != CONNECTION_OK) {
+        error_ = PQerrorMessage(connection_.get());
+        connection_.reset();
+        return false;
+    }
+    return run("LISTEN shadow_analytics", {}) != nullptr;
+}
+
+void database::consume() noexcept
+{
+    if (!connection_ || !PQconsumeInput(connection_.get()))
+        return;
+    while (PGnotify *const n = PQnotifies(connection_.get()))
+        PQfreemem(n);
+}
+
+// nullptr if the statement failed; a lost connection is made anew by is_connected().
+database::result database::run(const char *sql, const std::vector<const char *> &parameters)
+{
+    result r(PQexecParams(connection_.get(), sql, static_cast<int>(parameters.size()), nullptr,
+                          parameters.data(), nullptr, nullptr, 0));
+    ExecStatusType const status = PQresultStatus(r.get());
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
+        return r;
+    error_ = PQerrorMessage(connection_.get());
+    return nullptr;
+}
+
+static std::vector<notification> read_notifications(const PGresult *r)
+{
+    std::vector<notification> out;
+    for (int i = 0; i < PQntuples(r); ++i) {
+        auto const text = [&](int column) { return std::string(PQgetvalue(r, i, column)); };
+        out.push_back(
+            {text(0), text(1), std::atoi(PQgetvalue(r, i, 2)), text(3), text(4), text(5), text(6), text(7)});
+    }
+    return out;
+}
+
+static constexpr const char *claim_query =
+    "SELECT workspace_id, id, attempt, channel, address, signing_secret, subject, body"
+    " FROM analytics_internal.claim_notifications($1, $2::integer, $3::interval)";
+
+std::vector<notification> database::claim(int most)
+{
+    std::string const n = std::to_string(most);
+    result const r = run(claim_query, {worker_.c_str(), n.c_str(), lease_.c_str()});
+    return r ? read_notifications(r.get()) : std::vector<notification>{};
+}
+
+std::vector<notification> database::preview(int most)
+{
+    std::vector<notification> out;
+    if (run("BEGIN", {})) {
+        out = claim(most);
+        run("ROLLBACK", {});
+    }
+    return out;
+}
+
+bool database::flush_one(const outcome &o)
+{
+    std::string const status = std::to_string(o.status), latency = std::to_string(o.latency_ms),
+                      retry = std::to_string(o.retry_after) + " seconds";
+    return run("SELECT analytics_internal.record_delivery($1, $2::uuid, $3::uuid, $4::boolean, $5::boolean,"
+               " nullif($6::integer, 0), $7::bigint, nullif($8, ''), nullif($9::interval, interval '0'))",
+               {worker_.c_str(), o.workspace.c_str(), o.id.c_str(), o.delivered ? "true" : "false",
+                o.is_final ? "true" : "false", status.c_str(), latency.c_str(), o.error.c_str(),
+                retry.c_str()}) != nullptr;
+}
+
+void database::flush()
+{
+    while (!unrecorded_.empty() && is_connected() && flush_one(unrecorded_.front()))
+        unrecorded_.pop_front();
+}
+
+} // namespace notifier
