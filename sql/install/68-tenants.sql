@@ -91,6 +91,7 @@ VALUES
     ('member', 'SELECT', 'TABLE', 'analytics.credit_prices'),
     ('member', 'SELECT', 'TABLE', 'analytics.audit_log'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.export_user(uuid)'),
+    ('member', 'SELECT', 'TABLE', 'analytics.workspace_retention'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.credit_price(uuid, text, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.track(text, jsonb, uuid, uuid, text, text, uuid, inet, text, text, timestamptz, uuid)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.track_batch(jsonb)'),
@@ -128,6 +129,10 @@ VALUES
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.daily_errors'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.workspace_settings'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.credit_prices'),
+    ('service', 'SELECT', 'TABLE', 'analytics.job_runs'),
+    ('service', 'SELECT', 'TABLE', 'analytics.retention_policies'),
+    ('service', 'SELECT', 'TABLE', 'analytics.retention_policy_values'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.workspace_retention'),
     ('service', 'EXECUTE', 'FUNCTION', 'analytics.activity_rules(boolean)'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.alert_rules'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.alert_history'),
@@ -152,7 +157,17 @@ VALUES
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.aggregate_hourly_metrics(timestamptz, uuid)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.aggregate_hourly_metrics(timestamptz, uuid)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.evaluate_alert_rules()'),
-    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.evaluate_alert_rules(timestamptz)')
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.evaluate_alert_rules(timestamptz)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.cleanup_old_data()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.cleanup_old_data()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.due_steps()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.begin_step(text, text)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.run_step(text, timestamptz)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.end_step(text, timestamptz, text, text)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.backfill_day(date, timestamptz, integer)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.resume_backfill(text, timestamptz)'),
+    ('operator', 'EXECUTE', 'PROCEDURE', 'analytics.maintain(interval, boolean)'),
+    ('operator', 'EXECUTE', 'PROCEDURE', 'analytics.backfill(date, date)')
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.role_grants() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.role_grants() IS

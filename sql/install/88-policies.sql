@@ -121,3 +121,22 @@ CREATE POLICY member_reads ON analytics.notification_outbox FOR SELECT
     USING (workspace_id = ANY (analytics.workspace_ids()));
 COMMENT ON POLICY member_reads ON analytics.notification_outbox IS
     'members see what became of their workspaces'' notifications; the messages are not granted';
+CREATE POLICY no_access ON analytics.watermark FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.watermark IS
+    'for maintenance only';
+CREATE POLICY no_access ON analytics.dirty_hours FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.dirty_hours IS
+    'for maintenance only';
+CREATE POLICY no_access ON analytics.sealed_days FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.sealed_days IS
+    'for maintenance only';
+CREATE POLICY no_access ON analytics.retention_policies FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.retention_policies IS
+    'for the owner only';
+CREATE POLICY no_access ON analytics.job_runs FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.job_runs IS
+    'for maintenance only';
+CREATE POLICY member_reads ON analytics.workspace_retention FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.workspace_retention IS
+    'members read their workspaces''';

@@ -70,6 +70,8 @@ inline constexpr setting settings[] = {
         "nothing"),
     plain_setting("keep_query", setting_type::boolean, "false",
                   "whether page_path and referrer keep their query and fragment"),
+    integer_setting("open_day_interval_minutes", "15", 1, 1440,
+                    "how often maintain() computes the running day's provisional rollups, in minutes"),
     integer_setting("partitions_ahead_days", "7", 1, 366,
                     "for how many days after today partitions of user_activity are made ahead"),
     choice_setting("raw_events_visible_to", "self", "self, roles, members",
@@ -85,6 +87,8 @@ inline constexpr setting settings[] = {
                   "are kept; otherwise they are dropped and counted in ignored_values"),
     choice_setting("user_agent_policy", "keep", "keep, family, drop",
                    "what is kept of user_agent: all, the browser's family, nothing"),
+    integer_setting("view_refresh_minutes", "60", 1, 1440,
+                    "how often maintain() refreshes the materialized views, in minutes"),
 };
 
 // nullptr for an unknown name.

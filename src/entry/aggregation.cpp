@@ -312,6 +312,35 @@ void upsert(const rollup &r, const bucket &b)
     execute(sql.data, b);
 }
 
+// A bucket from which retention has removed events would come out too small: refused.
+void check_not_sealed(const bucket &b)
+{
+    std::uint64_t const sealed = execute(
+        b.is_day ? "SELECT s.workspace_id, to_char(s.event_day, 'YYYY-MM-DD')"
+                   " FROM analytics.sealed_days AS s, analytics.workspace_day_bounds(s.workspace_id, $1) AS b"
+                   " WHERE s.event_day BETWEEN $1 - 1 AND $1 + 1 AND ($2 IS NULL OR s.workspace_id = $2)"
+                   " AND b.day_start < (s.event_day + 1)::timestamp AT TIME ZONE 'UTC'"
+                   " AND b.day_end > s.event_day::timestamp AT TIME ZONE 'UTC'"
+                   " ORDER BY s.event_day, s.workspace_id LIMIT 1"
+                 : "SELECT s.workspace_id, to_char(s.event_day, 'YYYY-MM-DD') FROM analytics.sealed_days AS s"
+                   " WHERE s.event_day = ($4 AT TIME ZONE 'UTC')::date"
+                   " AND ($2 IS NULL OR s.workspace_id = $2) ORDER BY s.workspace_id LIMIT 1",
+        b);
+    if (sealed == 0)
+        return;
+    char const *const workspace = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+    char const *const day = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("cannot aggregate %s whose events were removed", b.is_day ? "a day" : "an hour"),
+             errdetail("Retention removed events of workspace %s on %s (UTC); what was aggregated before "
+                       "is kept.",
+                       workspace, day),
+             errhint(b.all_workspaces ? "Aggregate the other workspaces one by one, by target_workspace_id."
+                                      : "Restore the events from a backup and delete their rows in "
+                                        "analytics.sealed_days first.")));
+}
+
 // Scans the bucket and replaces its rows; the number of workspaces written.
 template <std::size_t n>
 std::uint64_t aggregate(const rollup (&rollups)[n], const bucket &b)
@@ -390,6 +419,7 @@ SHADOW_FUNCTION(shadow_aggregate_daily)
     set_utc_day(b, day);
     SPI_connect();
     lock_workspaces(b);
+    check_not_sealed(b);
     check_day_has_begun(b);
     std::uint64_t const workspaces = aggregate(daily_rollups, b);
     SPI_finish();
@@ -414,6 +444,7 @@ SHADOW_FUNCTION(shadow_aggregate_hourly)
                         errhint("Aggregate hours up to the running one, which is provisional.")));
     SPI_connect();
     lock_workspaces(b);
+    check_not_sealed(b);
     std::uint64_t const workspaces = aggregate(hourly_rollups, b);
     SPI_finish();
     PG_RETURN_INT64(static_cast<int64>(workspaces));

@@ -1,10 +1,12 @@
 // The row trigger of analytics.user_activity: refuses what cannot be counted, normalises the rest. It runs
 // for every event, so it does no SPI (but for the
-// first hash of an address in a transaction) and returns the row as it came unless something changes.
+// first hash of an address in a transaction, and for late events) and returns the row as it came unless
+// something changes.
 
 #include "core/event_rules.hpp"
 #include "core/event_type.hpp"
 
+#include "pg/late_events.hpp"
 #include "pg/privacy.hpp"
 
 extern "C" {
@@ -67,6 +69,7 @@ constexpr column_rule rules[column::count] = {
 struct layout {
     Oid relation;
     AttrNumber number[column::count];
+    pg::late_log late;
 };
 
 // The new row and what of it changes.
@@ -94,7 +97,7 @@ static AttrNumber find_column(TupleDesc columns, const column_rule &rule)
             errhint("The trigger is for partitions of analytics.user_activity only."));
 }
 
-static const layout *find_layout(FunctionCallInfo fcinfo, Relation relation)
+static layout *find_layout(FunctionCallInfo fcinfo, Relation relation)
 {
     auto *known = static_cast<layout *>(fcinfo->flinfo->fn_extra);
     if (known != nullptr && known->relation == RelationGetRelid(relation))
@@ -105,6 +108,7 @@ static const layout *find_layout(FunctionCallInfo fcinfo, Relation relation)
     fcinfo->flinfo->fn_extra = known;
     for (int i = 0; i < column::count; ++i)
         known->number[i] = find_column(RelationGetDescr(relation), rules[i]);
+    pg::open_late_log(known->late, fcinfo->flinfo->fn_mcxt);
     known->relation = RelationGetRelid(relation);
     return known;
 }
@@ -294,6 +298,17 @@ static void check_client(event_row &row, Relation relation)
         set(row, column::metadata, JsonbPGetDatum(kept));
 }
 
+// A row as it is stored: without a workspace it belongs to the nil uuid.
+static void note_if_late(TupleTableSlot *slot, layout &columns)
+{
+    static pg_uuid_t nil = {};
+    bool is_null;
+    TimestampTz const time =
+        DatumGetTimestampTz(slot_getattr(slot, columns.number[column::created_at], &is_null));
+    Datum const workspace = slot_getattr(slot, columns.number[column::workspace_id], &is_null);
+    pg::log_if_late(columns.late, is_null ? nil : *DatumGetUUIDP(workspace), time);
+}
+
 static TriggerData *row_trigger(FunctionCallInfo fcinfo)
 {
     if (!CALLED_AS_TRIGGER(fcinfo))
@@ -316,7 +331,8 @@ SHADOW_FUNCTION(shadow_user_activity_check)
     HeapTuple const tuple = is_update ? trigger->tg_newtuple : trigger->tg_trigtuple;
     event_row row;
     row.slot = is_update ? trigger->tg_newslot : trigger->tg_trigslot;
-    row.columns = find_layout(fcinfo, trigger->tg_relation);
+    layout *const columns = find_layout(fcinfo, trigger->tg_relation);
+    row.columns = columns;
     row.changes = 0;
     check_time(row, trigger->tg_relation);
     check_event_type(row);
@@ -326,8 +342,27 @@ SHADOW_FUNCTION(shadow_user_activity_check)
         cut_text(row, which);
     check_client(row, trigger->tg_relation);
     protect_person(row);
+    note_if_late(row.slot, *columns);
+    if (is_update)
+        note_if_late(trigger->tg_trigslot, *columns);
     if (row.changes == 0)
         return PointerGetDatum(tuple);
     return PointerGetDatum(heap_modify_tuple_by_cols(tuple, RelationGetDescr(trigger->tg_relation),
                                                      row.changes, row.numbers, row.values, row.nulls));
+}
+
+SHADOW_FUNCTION(shadow_user_activity_deleted)
+{
+    if (!CALLED_AS_TRIGGER(fcinfo))
+        ereport(
+            ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+            errmsg("function \"%s\" was not called by the trigger manager", "shadow_user_activity_deleted"));
+    auto *const trigger = reinterpret_cast<TriggerData *>(fcinfo->context);
+    if (!TRIGGER_FIRED_BEFORE(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+        !TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+        ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                errmsg("function \"%s\" must be fired before delete for each row",
+                       "shadow_user_activity_deleted"));
+    note_if_late(trigger->tg_trigslot, *find_layout(fcinfo, trigger->tg_relation));
+    return PointerGetDatum(trigger->tg_trigtuple);
 }

@@ -7,31 +7,16 @@
 #include <iterator>
 
 extern "C" {
-#include "access/htup_details.h"
 #include "access/parallel.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 }
 
 namespace shadow::pg
 {
-
-static Oid settings_owner()
-{
-    Oid const relation = get_relname_relid("settings", get_namespace_oid("analytics", false));
-    HeapTuple const tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-    if (!HeapTupleIsValid(tuple))
-        ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
-                errmsg("table \"analytics.settings\" does not exist"));
-    Oid const owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-    ReleaseSysCache(tuple);
-    return owner;
-}
 
 static constexpr int setting_count = static_cast<int>(std::size(settings));
 
@@ -81,7 +66,9 @@ static void take_rows()
 static void read_settings()
 {
     bool const can_take_snapshot = !IsInParallelMode();
-    auto const caller = become(settings_owner(), SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    auto const caller =
+        become(relation_owner(get_relname_relid("settings", get_namespace_oid("analytics", false))),
+               SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
     SPI_connect();
     if (can_take_snapshot)
         PushActiveSnapshot(GetLatestSnapshot());

@@ -1,7 +1,10 @@
 #include "pg/statement.hpp"
 
 extern "C" {
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
 #include "storage/proc.h"
+#include "utils/syscache.h"
 }
 
 namespace shadow::pg
@@ -40,6 +43,17 @@ bool current_statement(statement_key &out)
            snapshot->subxcnt,
            snapshot->curcid};
     return true;
+}
+
+Oid relation_owner(Oid relation)
+{
+    HeapTuple const tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+    if (!HeapTupleIsValid(tuple))
+        ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE), errmsg("a table of the extension does not exist"),
+                errhint("Create the extension again, or ALTER EXTENSION shadow_analytics UPDATE."));
+    Oid const owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+    ReleaseSysCache(tuple);
+    return owner;
 }
 
 user_switch become(Oid user, int flags)

@@ -41,6 +41,9 @@ bool current_statement(statement_key &out);
 // How many subtransactions of this session were rolled back: what they wrote is gone.
 std::uint64_t aborted_subtransactions();
 
+// Owner of a relation; an error when there is none.
+Oid relation_owner(Oid relation);
+
 // Another database user for a few reads, as foreign-key triggers do it. After an error the end of the
 // (sub)transaction returns to the caller by itself.
 struct user_switch {

@@ -142,7 +142,8 @@ SELECT count(*) > 3000 AS compared FROM privilege_before;
 -- in this list, the owner's alone. What nobody claimed is shown.
 CREATE TEMP TABLE for_owner (name regproc);
 INSERT INTO for_owner VALUES
-    ('analytics.setup_roles'), ('analytics.grant_operator'), ('analytics.revoke_operator'), ('analytics.rotate_ip_secret');
+    ('analytics.setup_roles'), ('analytics.grant_operator'), ('analytics.revoke_operator'), ('analytics.rotate_ip_secret'),
+    ('analytics.schedule_jobs'), ('analytics.unschedule_jobs');
 SELECT p.oid::regprocedure AS granted_to_no_audience
 FROM pg_proc AS p
 WHERE p.pronamespace = 'analytics'::regnamespace

@@ -1,0 +1,60 @@
+-- Until when rollups are final, and what changed before that.
+
+CREATE TABLE analytics.watermark (
+    id smallint PRIMARY KEY DEFAULT 1,
+    marked_until timestamptz NOT NULL, -- the library reads this column by its place
+    marked_by xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    closing_xid xid8,
+    closed_until timestamptz NOT NULL DEFAULT '-infinity',
+    CONSTRAINT watermark_one_row CHECK (id = 1),
+    CONSTRAINT watermark_order CHECK (closed_until <= marked_until)
+);
+ALTER TABLE analytics.watermark ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.watermark', '');
+COMMENT ON TABLE analytics.watermark IS
+    'one row, from the first maintenance on: how far rollups are final. Delete it to have everything aggregated again';
+COMMENT ON COLUMN analytics.watermark.id IS 'always 1';
+COMMENT ON CONSTRAINT watermark_one_row ON analytics.watermark IS 'there is one watermark';
+COMMENT ON CONSTRAINT watermark_order ON analytics.watermark IS 'what is closed was marked before';
+COMMENT ON COLUMN analytics.watermark.marked_until IS
+    'changes of events before this instant are noted in analytics.dirty_hours';
+COMMENT ON COLUMN analytics.watermark.marked_by IS
+    'transaction that moved marked_until; the next phase must be another one';
+COMMENT ON COLUMN analytics.watermark.closing_xid IS
+    'taken after the mark was committed: when all older transactions are over, everything before marked_until is visible or noted. NULL: not taken yet';
+COMMENT ON COLUMN analytics.watermark.closed_until IS
+    'hours and local days that ended by this instant are aggregated for good, but for those in analytics.dirty_hours';
+
+-- Append-only, so that no writer ever waits for another or for the repair.
+CREATE TABLE analytics.dirty_hours (
+    workspace_id uuid NOT NULL,
+    metric_hour timestamptz NOT NULL,
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    PRIMARY KEY (workspace_id, metric_hour, id)
+);
+ALTER TABLE analytics.dirty_hours ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.dirty_hours', '');
+COMMENT ON TABLE analytics.dirty_hours IS
+    'hours whose events were changed after they were marked as closed; their rollups are to be computed again. An hour may stand here several times';
+COMMENT ON COLUMN analytics.dirty_hours.workspace_id IS 'workspace of the changed event';
+COMMENT ON COLUMN analytics.dirty_hours.metric_hour IS 'start of the UTC hour of the changed event';
+COMMENT ON COLUMN analytics.dirty_hours.id IS 'makes the entry unique without a sequence';
+
+CREATE TABLE analytics.sealed_days (
+    workspace_id uuid NOT NULL,
+    event_day date NOT NULL,
+    events bigint NOT NULL,
+    sealed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, event_day)
+);
+ALTER TABLE analytics.sealed_days ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.sealed_days', '');
+CREATE INDEX sealed_days_event_day ON analytics.sealed_days (event_day);
+COMMENT ON INDEX analytics.sealed_days_event_day IS
+    'serves: is a bucket sealed for any workspace, WHERE event_day BETWEEN ... AND ...';
+COMMENT ON TABLE analytics.sealed_days IS
+    'days from which retention removed events: their rollups can no longer be computed and are not overwritten';
+COMMENT ON COLUMN analytics.sealed_days.workspace_id IS 'workspace';
+COMMENT ON COLUMN analytics.sealed_days.event_day IS 'UTC day';
+COMMENT ON COLUMN analytics.sealed_days.events IS 'events of the workspace that were removed from the day';
+COMMENT ON COLUMN analytics.sealed_days.sealed_at IS 'when';

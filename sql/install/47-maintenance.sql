@@ -1,0 +1,30 @@
+CREATE TABLE analytics.job_runs (
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    step text NOT NULL,
+    finished_at timestamptz,
+    outcome text NOT NULL DEFAULT 'running',
+    rows bigint NOT NULL DEFAULT 0,
+    done bigint NOT NULL DEFAULT 0,
+    total bigint,
+    detail text,
+    error text,
+    pid integer NOT NULL DEFAULT pg_backend_pid(),
+    PRIMARY KEY (started_at, step),
+    CONSTRAINT job_runs_outcome CHECK (outcome IN ('running', 'done', 'partial', 'failed', 'interrupted'))
+);
+ALTER TABLE analytics.job_runs ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.job_runs', '');
+COMMENT ON TABLE analytics.job_runs IS
+    'what analytics.maintain() and analytics.backfill() did; steps that are always due and found nothing to do are not kept';
+COMMENT ON COLUMN analytics.job_runs.started_at IS 'by the clock';
+COMMENT ON COLUMN analytics.job_runs.step IS 'maintain (the whole run), one of its steps, or backfill';
+COMMENT ON COLUMN analytics.job_runs.finished_at IS 'by the clock; NULL while running';
+COMMENT ON COLUMN analytics.job_runs.outcome IS
+    'running; done; partial: the time budget was used up, the next run goes on; failed: see error; interrupted: cancelled or killed';
+COMMENT ON COLUMN analytics.job_runs.rows IS 'what the step counts: partitions, hours, days, rollups, rows removed, alerts';
+COMMENT ON COLUMN analytics.job_runs.done IS 'units committed so far';
+COMMENT ON COLUMN analytics.job_runs.total IS 'units there were to do at the last count; NULL: not counted';
+COMMENT ON COLUMN analytics.job_runs.detail IS 'backfill: the range of days; else what the step has to say';
+COMMENT ON COLUMN analytics.job_runs.error IS 'SQLSTATE and message';
+COMMENT ON COLUMN analytics.job_runs.pid IS 'server process';
+COMMENT ON CONSTRAINT job_runs_outcome ON analytics.job_runs IS 'how a run may end';

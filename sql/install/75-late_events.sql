@@ -1,0 +1,350 @@
+-- Late changes of events, and closing buckets. A bucket is closed in three transactions (advance_watermark):
+-- the mark is set; then a transaction id is taken; when every older transaction is over, whoever had not seen
+-- the mark is over, so its events are counted, and whoever comes later notes what he changes.
+
+CREATE FUNCTION analytics_internal.user_activity_deleted() RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'shadow_user_activity_deleted';
+REVOKE EXECUTE ON FUNCTION analytics_internal.user_activity_deleted() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.user_activity_deleted() IS
+    'row trigger of user_activity: notes deleted events of closed hours in analytics.dirty_hours';
+CREATE TRIGGER note_deleted BEFORE DELETE ON analytics.user_activity
+    FOR EACH ROW EXECUTE FUNCTION analytics_internal.user_activity_deleted();
+COMMENT ON TRIGGER note_deleted ON analytics.user_activity IS
+    'notes deleted events of closed hours';
+
+CREATE FUNCTION analytics_internal.user_activity_truncated() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO analytics.dirty_hours (workspace_id, metric_hour)
+    SELECT h.workspace_id, h.metric_hour
+    FROM analytics.hourly_metrics AS h, analytics.watermark AS w
+    WHERE h.metric_hour < w.marked_until
+    UNION
+    SELECT d.workspace_id, date_trunc('hour', b.day_start, 'UTC')
+    FROM analytics.daily_metrics AS d, analytics.watermark AS w,
+         analytics.workspace_day_bounds(d.workspace_id, d.metric_date) AS b
+    WHERE b.day_start < w.marked_until;
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.user_activity_truncated() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.user_activity_truncated() IS
+    'statement trigger of user_activity: notes every closed hour and day that has rollups in analytics.dirty_hours';
+CREATE TRIGGER note_truncated BEFORE TRUNCATE ON analytics.user_activity
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.user_activity_truncated();
+COMMENT ON TRIGGER note_truncated ON analytics.user_activity IS
+    'notes every closed bucket that has rollups; not fired by TRUNCATE of a single partition';
+
+CREATE FUNCTION analytics_internal.advance_watermark(mark timestamptz) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    w analytics.watermark;
+BEGIN
+    SELECT * INTO w FROM analytics.watermark FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        INSERT INTO analytics.watermark (marked_until) VALUES (mark) ON CONFLICT DO NOTHING;
+        RETURN 'marked';
+    ELSIF w.closed_until = w.marked_until THEN
+        IF mark <= w.marked_until THEN
+            RETURN 'idle';
+        END IF;
+        UPDATE analytics.watermark SET marked_until = mark, marked_by = pg_current_xact_id(), closing_xid = NULL;
+        RETURN 'marked';
+    ELSIF w.closing_xid IS NULL OR w.closing_xid > pg_current_xact_id() THEN -- of another server, before a restore
+        IF w.marked_by = pg_current_xact_id() THEN
+            RETURN 'marked';
+        END IF;
+        UPDATE analytics.watermark SET closing_xid = pg_current_xact_id();
+        RETURN 'taken';
+    ELSIF w.closing_xid = pg_current_xact_id() OR pg_snapshot_xmin(pg_current_snapshot()) < w.closing_xid THEN
+        RETURN 'waiting';
+    END IF;
+    RETURN 'ready';
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.advance_watermark(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.advance_watermark(timestamptz) IS
+    'one phase of closing what ended by mark, each in a transaction of its own: idle (nothing to close), marked, taken (the transaction id), waiting (for older transactions), ready (buckets up to marked_until may be aggregated for good)';
+
+CREATE FUNCTION analytics_internal.is_sealed(workspace_id uuid, from_time timestamptz, to_time timestamptz)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT EXISTS (SELECT FROM analytics.sealed_days AS s
+               WHERE (is_sealed.workspace_id IS NULL OR s.workspace_id = is_sealed.workspace_id)
+                 AND s.event_day BETWEEN (from_time AT TIME ZONE 'UTC')::date
+                                     AND ((to_time - interval '1 microsecond') AT TIME ZONE 'UTC')::date)
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.is_sealed(uuid, timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.is_sealed(uuid, timestamptz, timestamptz) IS
+    'true when retention removed events between the instants, of the workspace or, for NULL, of any';
+
+-- Aggregates a day of one workspace, or of all; what is sealed is left as it is.
+CREATE FUNCTION analytics_internal.aggregate_unsealed_day(day date, target_workspace_id uuid) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    written bigint := 0;
+    id uuid;
+    day_start timestamptz;
+    day_end timestamptz;
+BEGIN
+    IF target_workspace_id IS NOT NULL THEN
+        SELECT b.day_start, b.day_end INTO day_start, day_end
+        FROM analytics.workspace_day_bounds(target_workspace_id, day) AS b;
+        IF day_start IS NULL OR analytics_internal.is_sealed(target_workspace_id, day_start, day_end) THEN
+            RETURN 0;
+        END IF;
+        RETURN analytics_internal.aggregate_daily_metrics(day, target_workspace_id);
+    ELSIF NOT EXISTS (SELECT FROM analytics.sealed_days AS s WHERE s.event_day BETWEEN day - 1 AND day + 1) THEN
+        RETURN analytics_internal.aggregate_daily_metrics(day, NULL);
+    END IF;
+    FOR id IN
+        SELECT DISTINCT e.workspace_id FROM analytics.user_activity AS e
+        WHERE e.created_at >= (day - 1)::timestamp AT TIME ZONE 'UTC'
+          AND e.created_at < (day + 2)::timestamp AT TIME ZONE 'UTC'
+        UNION
+        SELECT d.workspace_id FROM analytics.daily_metrics AS d WHERE d.metric_date = day
+        ORDER BY 1
+    LOOP
+        written := written + analytics_internal.aggregate_unsealed_day(day, id);
+    END LOOP;
+    RETURN written;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_unsealed_day(date, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_unsealed_day(date, uuid) IS
+    'analytics.aggregate_daily_metrics() for the workspaces whose day is not sealed; the number of workspaces written';
+
+CREATE FUNCTION analytics_internal.aggregate_unsealed_hour(hour timestamptz, target_workspace_id uuid) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    written bigint := 0;
+    id uuid;
+BEGIN
+    -- Older ones would only be made to be removed.
+    IF hour < now() - analytics_internal.retention('hourly_metrics') THEN
+        RETURN 0;
+    ELSIF NOT analytics_internal.is_sealed(target_workspace_id, hour, hour + interval '1 hour') THEN
+        RETURN analytics_internal.aggregate_hourly_metrics(hour, target_workspace_id);
+    ELSIF target_workspace_id IS NOT NULL THEN
+        RETURN 0;
+    END IF;
+    FOR id IN
+        SELECT DISTINCT e.workspace_id FROM analytics.user_activity AS e
+        WHERE e.created_at >= hour AND e.created_at < hour + interval '1 hour'
+    LOOP
+        written := written + analytics_internal.aggregate_unsealed_hour(hour, id);
+    END LOOP;
+    RETURN written;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_unsealed_hour(timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_unsealed_hour(timestamptz, uuid) IS
+    'analytics.aggregate_hourly_metrics() for the workspaces whose hour is not sealed and not past its retention; the number of workspaces written';
+
+-- Locks out other closers and repairers to the end of the transaction.
+CREATE FUNCTION analytics_internal.lock_closing() RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT pg_advisory_xact_lock(1523621891, 1)';
+REVOKE EXECUTE ON FUNCTION analytics_internal.lock_closing() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.lock_closing() IS
+    'lets one transaction at a time close or repair buckets';
+
+-- Entries are taken before the events are read, so an entry that comes meanwhile stays for the next repair.
+CREATE FUNCTION analytics_internal.repair_day(target_workspace_id uuid, day date) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    day_start timestamptz;
+    day_end timestamptz;
+    hours timestamptz[];
+    hour timestamptz;
+    other_day date;
+BEGIN
+    SELECT b.day_start, b.day_end INTO day_start, day_end
+    FROM analytics.workspace_day_bounds(target_workspace_id, day) AS b;
+    WITH taken AS (
+        DELETE FROM analytics.dirty_hours AS d
+        WHERE d.workspace_id = target_workspace_id
+          AND d.metric_hour > day_start - interval '1 hour' AND d.metric_hour < day_end
+        RETURNING d.metric_hour
+    )
+    SELECT array_agg(DISTINCT t.metric_hour) INTO hours FROM taken AS t;
+
+    FOREACH hour IN ARRAY COALESCE(hours, '{}') LOOP
+        PERFORM analytics_internal.aggregate_unsealed_hour(hour, target_workspace_id);
+    END LOOP;
+    -- Where days do not begin on a full UTC hour, one hour belongs to two days.
+    FOR other_day IN
+        SELECT DISTINCT analytics.workspace_today(target_workspace_id, h.hour + offsets.since)
+        FROM unnest(hours) AS h (hour), (VALUES (interval '0'), (interval '1 hour' - interval '1 microsecond')) AS offsets (since)
+        WHERE h.hour + offsets.since <= now()
+        ORDER BY 1
+    LOOP
+        PERFORM analytics_internal.aggregate_unsealed_day(other_day, target_workspace_id);
+    END LOOP;
+    RETURN COALESCE(cardinality(hours), 0);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.repair_day(uuid, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.repair_day(uuid, date) IS
+    'computes the dirty hours of a workspace''s local day and that day again, and returns the number of hours; what is sealed stays as it is';
+
+CREATE FUNCTION analytics_internal.repair_newest(before timestamptz DEFAULT 'infinity') RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    dirty record;
+BEGIN
+    PERFORM analytics_internal.lock_closing();
+    SELECT d.workspace_id, d.metric_hour INTO dirty
+    FROM analytics.dirty_hours AS d WHERE d.metric_hour < before
+    ORDER BY d.metric_hour DESC, d.workspace_id LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    RETURN analytics_internal.repair_day(dirty.workspace_id,
+                                         analytics.workspace_today(dirty.workspace_id, dirty.metric_hour));
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.repair_newest(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.repair_newest(timestamptz) IS
+    'repairs the workspace and local day of the newest dirty hour before an instant; the number of hours, 0 when none is dirty';
+
+CREATE FUNCTION analytics_internal.first_unclosed_time() RETURNS timestamptz
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    w analytics.watermark;
+    partition record;
+    is_used boolean;
+    first_time timestamptz;
+BEGIN
+    SELECT * INTO w FROM analytics.watermark;
+    IF w.closed_until > '-infinity' THEN
+        RETURN w.closed_until;
+    END IF;
+    SELECT least(min(e.created_at), (SELECT min(h.metric_hour) FROM analytics.hourly_metrics AS h),
+                 (SELECT min(d.metric_date) - 1 FROM analytics.daily_metrics AS d)::timestamp AT TIME ZONE 'UTC')
+    INTO first_time FROM analytics.user_activity_default AS e;
+    FOR partition IN SELECT p.name, p.day FROM analytics_internal.day_partitions() AS p ORDER BY p.day LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM analytics.%I)', partition.name) INTO is_used;
+        IF is_used THEN
+            first_time := least(first_time, partition.day::timestamp AT TIME ZONE 'UTC');
+            EXIT;
+        END IF;
+    END LOOP;
+    RETURN date_trunc('day', least(first_time, w.marked_until), 'UTC');
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.first_unclosed_time() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.first_unclosed_time() IS
+    'where closing goes on: closed_until of the watermark, at first the day of the earliest event or rollup';
+
+CREATE FUNCTION analytics_internal.day_partitions(OUT name name, OUT day date) RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT c.relname, to_date(right(c.relname, 8), 'YYYYMMDD')
+FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'analytics.user_activity'::regclass AND c.relname ~ '^user_activity_[0-9]{8}$'
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.day_partitions() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.day_partitions() IS
+    'attached partitions of user_activity and their UTC days, the default partition left out';
+
+-- Local days that end after from_time and not after to_time, of the workspaces with a time zone of their own.
+CREATE FUNCTION analytics_internal.ended_days(
+    from_time timestamptz, to_time timestamptz, OUT workspace_id uuid, OUT day date)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT w.workspace_id, d.day
+FROM (SELECT DISTINCT s.workspace_id FROM analytics.workspace_settings AS s) AS w,
+     (SELECT (from_time AT TIME ZONE 'UTC')::date + n AS day
+      FROM generate_series(-2, (to_time AT TIME ZONE 'UTC')::date - (from_time AT TIME ZONE 'UTC')::date + 1) AS n) AS d,
+     analytics.workspace_day_bounds(w.workspace_id, d.day) AS b
+WHERE b.day_end > from_time AND b.day_end <= to_time
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.ended_days(timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.ended_days(timestamptz, timestamptz) IS
+    'workspaces with a time zone of their own and their local days with from_time < end <= to_time';
+
+CREATE FUNCTION analytics_internal.aggregate_for_good(from_time timestamptz, to_time timestamptz) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    written bigint := 0;
+    utc_day date;
+    hour timestamptz;
+    ended record;
+BEGIN
+    FOR hour IN
+        SELECT date_trunc('hour', e.created_at, 'UTC') FROM analytics.user_activity AS e
+        WHERE e.created_at >= greatest(from_time, now() - analytics_internal.retention('hourly_metrics'))
+          AND e.created_at < to_time
+        UNION
+        SELECT h.metric_hour FROM analytics.hourly_metrics AS h
+        WHERE h.metric_hour >= from_time AND h.metric_hour < to_time
+        ORDER BY 1
+    LOOP
+        written := written + analytics_internal.aggregate_unsealed_hour(hour, NULL);
+    END LOOP;
+    IF to_time = date_trunc('day', to_time, 'UTC') THEN
+        utc_day := (to_time AT TIME ZONE 'UTC')::date - 1;
+        written := written + analytics_internal.aggregate_unsealed_day(utc_day, NULL);
+    END IF;
+    FOR ended IN
+        SELECT d.workspace_id, d.day FROM analytics_internal.ended_days(from_time, to_time) AS d
+        WHERE d.day IS DISTINCT FROM utc_day ORDER BY d.day, d.workspace_id
+    LOOP
+        written := written + analytics_internal.aggregate_unsealed_day(ended.day, ended.workspace_id);
+    END LOOP;
+    RETURN written;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_for_good(timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_for_good(timestamptz, timestamptz) IS
+    'aggregates the hours between the instants and the local days that ended between them; at most one UTC midnight may lie in from_time < t <= to_time, and that at to_time';
+
+CREATE FUNCTION analytics_internal.close_next() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    marked_until timestamptz;
+    from_time timestamptz;
+    to_time timestamptz;
+    written bigint;
+BEGIN
+    PERFORM analytics_internal.lock_closing();
+    IF analytics_internal.advance_watermark('-infinity') <> 'ready' THEN
+        RETURN NULL;
+    END IF;
+    SELECT w.marked_until INTO marked_until FROM analytics.watermark AS w;
+    from_time := analytics_internal.first_unclosed_time();
+    to_time := least(date_trunc('day', from_time, 'UTC') + interval '1 day', marked_until);
+    written := analytics_internal.aggregate_for_good(from_time, to_time);
+    UPDATE analytics.watermark SET closed_until = to_time;
+    RETURN written;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.close_next() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.close_next() IS
+    'closes what ended between closed_until and marked_until of the watermark, at most to the next UTC midnight; rollups written, NULL when nothing is ready to be closed';

@@ -1,0 +1,464 @@
+-- maintain(): whatever is due, step by step. The procedure commits, so it carries neither SET nor SECURITY
+-- DEFINER; everything it does is done by functions with both, under a lock that each transaction takes anew.
+
+CREATE FUNCTION analytics_internal.try_lock_maintenance() RETURNS boolean
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT pg_try_advisory_xact_lock(1523621891, 2)';
+REVOKE EXECUTE ON FUNCTION analytics_internal.try_lock_maintenance() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.try_lock_maintenance() IS
+    'false while another session is in a transaction of maintain() or backfill()';
+
+CREATE FUNCTION analytics_internal.last_run(step text) RETURNS timestamptz
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT max(r.started_at) FROM analytics.job_runs AS r WHERE r.step = last_run.step AND r.outcome IN ('done', 'partial')
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.last_run(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.last_run(text) IS 'when a step last succeeded; NULL: never';
+
+-- In the order in which they run.
+CREATE FUNCTION analytics_internal.steps(OUT step text, OUT every interval) RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+VALUES ('create_partitions', NULL::interval),
+       ('close_buckets', NULL),
+       ('repair_buckets', NULL),
+       ('aggregate_open', make_interval(mins => analytics.setting('open_day_interval_minutes')::integer)),
+       ('index_partitions', interval '1 hour'),
+       ('refresh_views', make_interval(mins => analytics.setting('view_refresh_minutes')::integer)),
+       ('cleanup', interval '1 day'),
+       ('evaluate_alerts', NULL),
+       ('analyze', interval '1 day')
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.steps() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.steps() IS
+    'steps of maintain() in their order, and how often each is due; NULL: at every call';
+
+CREATE FUNCTION analytics_internal.due_steps() RETURNS text[]
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT array_agg(s.step ORDER BY s.place)
+FROM analytics_internal.steps() WITH ORDINALITY AS s (step, every, place)
+WHERE s.every IS NULL OR COALESCE(analytics_internal.last_run(s.step) <= clock_timestamp() - s.every, true)
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.due_steps() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.due_steps() IS 'steps of maintain() that are due now';
+
+CREATE FUNCTION analytics_internal.begin_step(step text, detail text DEFAULT NULL) RETURNS timestamptz
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    started timestamptz;
+BEGIN
+    IF NOT analytics_internal.try_lock_maintenance() THEN
+        RETURN NULL;
+    END IF;
+    UPDATE analytics.job_runs AS r SET outcome = 'interrupted', finished_at = clock_timestamp()
+    WHERE r.outcome = 'running' AND (r.step = begin_step.step OR r.pid <> pg_backend_pid());
+    INSERT INTO analytics.job_runs (step, detail) VALUES (begin_step.step, begin_step.detail)
+    RETURNING started_at INTO started;
+    RETURN started;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.begin_step(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.begin_step(text, text) IS
+    'records the start of a step and returns it; NULL when another session is at work';
+
+CREATE FUNCTION analytics_internal.end_step(step text, started timestamptz, outcome text, error text DEFAULT NULL)
+RETURNS void
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DELETE FROM analytics.job_runs AS r
+WHERE r.started_at = end_step.started AND r.step = end_step.step AND end_step.outcome = 'done' AND r.rows = 0
+  AND EXISTS (SELECT FROM analytics_internal.steps() AS s WHERE s.step = end_step.step AND s.every IS NULL);
+UPDATE analytics.job_runs AS r
+SET outcome = end_step.outcome, error = end_step.error, finished_at = clock_timestamp()
+WHERE r.started_at = end_step.started AND r.step = end_step.step
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text) IS
+    'records the end of a step; forgets one that is always due and found nothing to do';
+
+CREATE FUNCTION analytics_internal.make_partitions() RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    made bigint;
+    day date;
+BEGIN
+    PERFORM analytics_internal.create_default_partition();
+    made := analytics_internal.create_partitions(today - 1, today + analytics.setting('partitions_ahead_days')::integer);
+    FOR day IN
+        SELECT DISTINCT (e.created_at AT TIME ZONE 'UTC')::date FROM analytics.user_activity_default AS e
+        WHERE e.created_at >= COALESCE(date_trunc('day', now() - analytics_internal.retention('user_activity'), 'UTC'),
+                                       '1970-01-01 UTC')
+          AND e.created_at < now() + interval '366 days'
+        ORDER BY 1 DESC LIMIT 100
+    LOOP
+        made := made + analytics_internal.create_partitions(day, day);
+    END LOOP;
+    RETURN made;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.make_partitions() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.make_partitions() IS
+    'makes the partitions ahead and those of days whose events wait in the default partition, at most 100 of these; how many';
+
+-- The mark stays a minute behind, so that events on their way are not taken for late ones.
+CREATE FUNCTION analytics_internal.close_buckets(OUT rows bigint, OUT again boolean, OUT total bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    state text := analytics_internal.advance_watermark(date_trunc('hour', now() - interval '1 minute', 'UTC'));
+BEGIN
+    rows := 0;
+    again := state IN ('marked', 'taken', 'ready');
+    IF state = 'ready' THEN
+        rows := analytics_internal.close_next();
+        SELECT ceil(extract(epoch FROM w.marked_until - w.closed_until) / 86400) INTO total FROM analytics.watermark AS w;
+        again := total > 0;
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.close_buckets() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.close_buckets() IS
+    'one transaction''s worth of closing; total: days left';
+
+CREATE FUNCTION analytics_internal.repair_buckets(OUT rows bigint, OUT again boolean, OUT total bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    rows := analytics_internal.repair_newest();
+    again := rows > 0;
+    SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) INTO total FROM analytics.dirty_hours AS d;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.repair_buckets() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.repair_buckets() IS
+    'repairs one workspace and day; total: dirty hours left';
+
+CREATE FUNCTION analytics_internal.aggregate_open() RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    written bigint := 0;
+    closed_until timestamptz := greatest((SELECT w.closed_until FROM analytics.watermark AS w), now() - interval '26 hours');
+    hour timestamptz;
+    day date;
+BEGIN
+    FOR hour IN
+        SELECT DISTINCT date_trunc('hour', e.created_at, 'UTC') FROM analytics.user_activity AS e
+        WHERE e.created_at >= date_trunc('hour', closed_until, 'UTC') AND e.created_at <= now()
+    LOOP
+        written := written + analytics_internal.aggregate_unsealed_hour(hour, NULL);
+    END LOOP;
+    FOR day IN
+        SELECT (closed_until AT TIME ZONE 'UTC')::date + n
+        FROM generate_series(0, (now() AT TIME ZONE 'UTC')::date - (closed_until AT TIME ZONE 'UTC')::date) AS n
+        UNION
+        SELECT analytics.workspace_today(s.workspace_id, t.at)
+        FROM (SELECT DISTINCT w.workspace_id FROM analytics.workspace_settings AS w) AS s, (VALUES (now()), (closed_until)) AS t (at)
+        ORDER BY 1
+    LOOP
+        written := written + analytics_internal.aggregate_unsealed_day(day, NULL);
+    END LOOP;
+    RETURN written;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_open() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_open() IS
+    'writes provisional rollups of the hours and local days that are not closed yet, at most of the last 26 hours; how many';
+
+-- What other topics bring; a step without them does nothing.
+CREATE FUNCTION analytics_internal.run_optional(function_name text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    counted bigint := 0;
+BEGIN
+    IF to_regprocedure(function_name) IS NOT NULL THEN
+        EXECUTE format('SELECT count(*) FROM %s', function_name) INTO counted;
+    END IF;
+    RETURN counted;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.run_optional(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.run_optional(text) IS
+    'calls a function without arguments if it exists; the number of rows it returned';
+
+CREATE FUNCTION analytics_internal.analyze_tables() RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Autovacuum never analyzes a partitioned table.
+    ANALYZE analytics.user_activity;
+    RETURN 1;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.analyze_tables() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.analyze_tables() IS 'collects statistics of user_activity as a whole';
+
+CREATE FUNCTION analytics_internal.run_unit(step text, OUT rows bigint, OUT again boolean, OUT total bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    again := false;
+    CASE step
+        WHEN 'create_partitions' THEN rows := analytics_internal.make_partitions();
+        WHEN 'close_buckets' THEN SELECT * INTO rows, again, total FROM analytics_internal.close_buckets();
+        WHEN 'repair_buckets' THEN SELECT * INTO rows, again, total FROM analytics_internal.repair_buckets();
+        WHEN 'aggregate_open' THEN rows := analytics_internal.aggregate_open();
+        WHEN 'index_partitions' THEN rows := analytics_internal.index_closed_partitions();
+        WHEN 'refresh_views' THEN rows := analytics_internal.run_optional('analytics.refresh_all_materialized_views()');
+        WHEN 'cleanup' THEN SELECT sum(c.rows_deleted) INTO rows FROM analytics_internal.cleanup_old_data() AS c;
+        WHEN 'evaluate_alerts' THEN rows := analytics_internal.run_optional('analytics.evaluate_alert_rules()');
+        WHEN 'analyze' THEN rows := analytics_internal.analyze_tables();
+    END CASE;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.run_unit(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.run_unit(text) IS
+    'does as much of a step as belongs into one transaction; again: there may be more; total: units left';
+
+CREATE FUNCTION analytics_internal.run_step(step text, started timestamptz) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    unit record;
+BEGIN
+    IF NOT analytics_internal.try_lock_maintenance() THEN
+        RETURN NULL;
+    END IF;
+    PERFORM set_config('application_name', 'shadow_analytics: ' || step, true);
+    PERFORM set_config('lock_timeout', '2s', true); -- never make others queue behind us for long
+    SELECT u.rows, u.again, u.total INTO unit FROM analytics_internal.run_unit(step) AS u;
+    UPDATE analytics.job_runs AS r
+    SET rows = r.rows + COALESCE(unit.rows, 0), done = r.done + 1, total = r.done + 1 + unit.total
+    WHERE r.started_at = run_step.started AND r.step = run_step.step;
+    RETURN unit.again;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.run_step(text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.run_step(text, timestamptz) IS
+    'one transaction of a step, with its progress; true: there is more to do, NULL: another session is at work';
+
+CREATE PROCEDURE analytics.maintain(time_budget interval DEFAULT '00:05:00', show_steps boolean DEFAULT false)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) time_budget;
+    run_started pg_catalog.timestamptz;
+    step_started pg_catalog.timestamptz;
+    steps pg_catalog.text[];
+    step pg_catalog.text;
+    is_more boolean;
+    is_late boolean;
+    code pg_catalog.text;
+    reason pg_catalog.text;
+    failures pg_catalog.text;
+BEGIN
+    IF time_budget IS NULL THEN
+        RAISE EXCEPTION 'time_budget must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    run_started := analytics_internal.begin_step('maintain');
+    steps := analytics_internal.due_steps();
+    COMMIT;
+    IF run_started IS NULL THEN
+        RAISE NOTICE 'maintenance is already running in another session';
+        RETURN;
+    END IF;
+
+    FOREACH step IN ARRAY steps LOOP
+        step_started := analytics_internal.begin_step(step);
+        COMMIT;
+        IF step_started IS NULL THEN
+            RAISE NOTICE 'maintenance goes on in another session';
+            RETURN;
+        END IF;
+        reason := NULL;
+        LOOP
+            BEGIN
+                is_more := analytics_internal.run_step(step, step_started);
+            EXCEPTION WHEN OTHERS THEN
+                GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, reason = MESSAGE_TEXT;
+                reason := pg_catalog.concat(code, ': ', reason);
+                failures := pg_catalog.concat_ws(', ', failures, step);
+                is_more := false;
+            END;
+            COMMIT;
+            IF is_more IS NULL THEN
+                RAISE NOTICE 'maintenance goes on in another session';
+                RETURN;
+            END IF;
+            is_late := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline;
+            EXIT WHEN NOT is_more OR is_late;
+        END LOOP;
+        PERFORM analytics_internal.end_step(step, step_started,
+            CASE WHEN reason IS NOT NULL THEN 'failed' WHEN is_more THEN 'partial' ELSE 'done' END, reason);
+        COMMIT;
+        IF show_steps THEN
+            RAISE NOTICE '%: %', step, COALESCE(reason, CASE WHEN is_more THEN 'to be continued' ELSE 'done' END);
+        END IF;
+    END LOOP;
+
+    PERFORM analytics_internal.end_step('maintain', run_started,
+        CASE WHEN failures IS NULL THEN 'done' ELSE 'failed' END, failures);
+    COMMIT;
+    IF failures IS NOT NULL THEN
+        RAISE WARNING 'steps of maintenance failed: %', failures
+            USING HINT = 'See the column error of analytics.job_runs.';
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON PROCEDURE analytics.maintain(interval, boolean) FROM PUBLIC;
+COMMENT ON PROCEDURE analytics.maintain(interval, boolean) IS
+    'does whatever is due: partitions, closing and repairing rollups (newest first), provisional rollups of today, indexes, views, cleanup, alerts, statistics; commits between steps, so not inside a transaction block. Steps are isolated: a failing one is recorded in analytics.job_runs and the others run. time_budget: after it no further unit of a step is begun. show_steps: a notice per step. Call it every minute; a second call at the same time returns at once';
+
+CREATE FUNCTION analytics_internal.backfill_day(day date, started timestamptz, days integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    written bigint;
+BEGIN
+    IF NOT analytics_internal.try_lock_maintenance() THEN
+        RETURN false;
+    END IF;
+    PERFORM set_config('application_name', 'shadow_analytics: backfill ' || to_char(day, 'YYYY-MM-DD'), true);
+    PERFORM analytics_internal.lock_closing();
+    PERFORM analytics_internal.create_partitions(day, day);
+    written := analytics_internal.aggregate_unsealed_day(day, NULL);
+    written := written + COALESCE(sum(analytics_internal.aggregate_unsealed_hour(h.hour, NULL)), 0)
+    FROM (SELECT DISTINCT date_trunc('hour', e.created_at, 'UTC') AS hour FROM analytics.user_activity AS e
+          WHERE e.created_at >= day::timestamp AT TIME ZONE 'UTC'
+            AND e.created_at < least((day + 1)::timestamp AT TIME ZONE 'UTC', now())) AS h;
+    UPDATE analytics.job_runs AS r SET rows = r.rows + written, done = r.done + 1, total = days
+    WHERE r.started_at = started AND r.step = 'backfill';
+    RETURN true;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.backfill_day(date, timestamptz, integer) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.backfill_day(date, timestamptz, integer) IS
+    'partition and rollups of one day of a backfill; false when another session is at work';
+
+CREATE FUNCTION analytics_internal.resume_backfill(range text, started timestamptz) RETURNS integer
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+UPDATE analytics.job_runs AS r
+SET done = COALESCE((SELECT p.done FROM analytics.job_runs AS p
+                     WHERE p.step = 'backfill' AND p.detail = range AND p.started_at < started AND p.outcome <> 'done'
+                       AND NOT EXISTS (SELECT FROM analytics.job_runs AS later
+                                       WHERE later.step = 'backfill' AND later.detail = range
+                                         AND later.started_at > p.started_at AND later.started_at < started)), 0)
+WHERE r.started_at = started AND r.step = 'backfill'
+RETURNING r.done::integer
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.resume_backfill(text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.resume_backfill(text, timestamptz) IS
+    'how many days the last run of the same backfill finished, if it was broken off; else 0';
+
+CREATE PROCEDURE analytics.backfill(start_date date, end_date date)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    days pg_catalog.int4 := end_date OPERATOR(pg_catalog.-) start_date OPERATOR(pg_catalog.+) 1;
+    range pg_catalog.text := pg_catalog.concat(pg_catalog.to_char(start_date, 'YYYY-MM-DD'), ' to ',
+                                               pg_catalog.to_char(end_date, 'YYYY-MM-DD'));
+    started pg_catalog.timestamptz;
+    finished pg_catalog.int4;
+BEGIN
+    IF start_date IS NULL OR end_date IS NULL THEN
+        RAISE EXCEPTION 'start_date and end_date must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF days OPERATOR(pg_catalog.<) 1 THEN
+        RAISE EXCEPTION 'start_date is after end_date'
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = pg_catalog.concat('The range is ', range, '.');
+    END IF;
+    started := analytics_internal.begin_step('backfill', range);
+    IF started IS NULL THEN
+        RAISE NOTICE 'maintenance is running in another session; call backfill again';
+        RETURN;
+    END IF;
+    finished := analytics_internal.resume_backfill(range, started);
+    COMMIT;
+    WHILE finished OPERATOR(pg_catalog.<) days LOOP
+        IF analytics_internal.backfill_day(start_date OPERATOR(pg_catalog.+) finished, started, days) THEN
+            finished := finished OPERATOR(pg_catalog.+) 1;
+        ELSE
+            PERFORM pg_catalog.pg_sleep(0.1);
+        END IF;
+        COMMIT;
+    END LOOP;
+    PERFORM analytics_internal.end_step('backfill', started, 'done');
+    COMMIT;
+END
+$$;
+REVOKE EXECUTE ON PROCEDURE analytics.backfill(date, date) FROM PUBLIC;
+COMMENT ON PROCEDURE analytics.backfill(date, date) IS
+    'makes the partitions and rollups of imported history, day by day in date order, committing after each (not inside a transaction block); progress in analytics.job_progress. Called again with the same dates after a break it goes on where it was. Days later than today are an error (22023), NULL too (22004)';
+
+CREATE FUNCTION analytics_internal.require_cron() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
+        RAISE EXCEPTION 'extension "pg_cron" is not installed in this database'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'Without it PostgreSQL runs nothing by itself.',
+                  HINT = 'Install pg_cron, or let any scheduler run every minute: psql -c ''CALL analytics.maintain()''.';
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.require_cron() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.require_cron() IS
+    'an error (55000) where pg_cron is not installed';
+
+CREATE FUNCTION analytics.schedule_jobs(OUT job_name text, OUT schedule text, OUT command text) RETURNS SETOF record
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM analytics_internal.require_cron();
+    job_name := 'shadow-analytics-maintain';
+    schedule := '* * * * *';
+    command := 'CALL analytics.maintain()';
+    EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job_name, schedule, command;
+    RETURN NEXT;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.schedule_jobs() FROM PUBLIC;
+COMMENT ON FUNCTION analytics.schedule_jobs() IS
+    'lets pg_cron call analytics.maintain() every minute, in whatever time zone; maintain() knows itself what is due. May be repeated. Without pg_cron an error (55000) that says what to do instead';
+
+CREATE FUNCTION analytics.unschedule_jobs() RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    removed bigint;
+BEGIN
+    PERFORM analytics_internal.require_cron();
+    EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job AS j WHERE j.jobname = ''shadow-analytics-maintain'''
+    INTO removed;
+    RETURN removed;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.unschedule_jobs() FROM PUBLIC;
+COMMENT ON FUNCTION analytics.unschedule_jobs() IS
+    'takes back analytics.schedule_jobs(); the number of jobs removed, 0 when none was scheduled';
