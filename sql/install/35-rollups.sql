@@ -327,6 +327,15 @@ COMMENT ON INDEX analytics.daily_metrics_metric_date_brin IS
 CREATE INDEX agent_performance_metric_date_brin ON analytics.agent_performance USING brin (metric_date);
 COMMENT ON INDEX analytics.agent_performance_metric_date_brin IS
     'serves: SELECT ... FROM analytics.agent_performance WHERE metric_date >= ... over all workspaces (refresh of the materialized views)';
+CREATE INDEX daily_event_counts_metric_date_brin ON analytics.daily_event_counts USING brin (metric_date);
+COMMENT ON INDEX analytics.daily_event_counts_metric_date_brin IS
+    'serves: the rows of one day over all workspaces, which analytics.aggregate_daily_metrics(target_date) replaces';
+CREATE INDEX daily_errors_metric_date_brin ON analytics.daily_errors USING brin (metric_date);
+COMMENT ON INDEX analytics.daily_errors_metric_date_brin IS
+    'serves: the rows of one day over all workspaces, which analytics.aggregate_daily_metrics(target_date) replaces, and mv_error_trends';
+CREATE INDEX hourly_metrics_metric_hour_brin ON analytics.hourly_metrics USING brin (metric_hour);
+COMMENT ON INDEX analytics.hourly_metrics_metric_hour_brin IS
+    'serves: the rows of one hour over all workspaces, which analytics.aggregate_hourly_metrics(target_hour) replaces, and their retention';
 CREATE INDEX agent_performance_agent_id ON analytics.agent_performance (agent_id, metric_date);
 COMMENT ON INDEX analytics.agent_performance_agent_id IS
     'serves: analytics.get_agent_insights(agent_id, days), one agent over a range of days in every visible workspace';

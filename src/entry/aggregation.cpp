@@ -270,6 +270,17 @@ void append_columns(StringInfo sql, const char *prefix, const char *columns)
     }
 }
 
+// A bucket that is written for the first time has nothing to lose.
+bool has_rows(const rollup &r, const bucket &b)
+{
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfo(&sql,
+                     "SELECT FROM %s AS t WHERE t.%s = $1 AND ($2 IS NULL OR t.workspace_id = $2) LIMIT 1",
+                     r.table, r.bucket_column);
+    return execute(sql.data, b) > 0;
+}
+
 // Rows whose workspace or agent or name is no longer in the bucket go.
 void delete_vanished(const rollup &r, const bucket &b)
 {
@@ -348,7 +359,8 @@ std::uint64_t aggregate(const rollup (&rollups)[n], const bucket &b)
     Tuplestorestate *const store = tuplestore_begin_heap(false, false, work_mem);
     std::uint64_t const workspaces = scan_events(b, store);
     for (rollup const &r : rollups) {
-        delete_vanished(r, b);
+        if (has_rows(r, b))
+            delete_vanished(r, b);
         upsert(r, b);
     }
     SPI_unregister_relation("summary");
