@@ -18,7 +18,7 @@ CREATE TYPE analytics.activity_rules AS (
     prices analytics.credit_price_rule[]
 );
 COMMENT ON TYPE analytics.activity_rules IS
-    'settings that activity_summary() follows: session_gap (positive, no months), bounce_rule (single_event or engaged), currency of the key "cost", details (false leaves out agents, event_counts, errors and the sketches), prices';
+    'settings that activity_summary() follows: session_gap (positive, no months), bounce_rule (single_event or engaged), currency of the key "cost", details (false leaves out agents, event_counts, errors, users and the sketches), prices';
 
 CREATE TYPE analytics.agent_summary AS (
     agent_id uuid,
@@ -52,10 +52,11 @@ CREATE TYPE analytics.event_count AS (
     event_type text,
     event_name text,
     events bigint,
-    unique_users bigint
+    unique_users bigint,
+    user_positions analytics.user_set
 );
 COMMENT ON TYPE analytics.event_count IS
-    'one event type and name in the result of activity_summary(); columns as in analytics.daily_event_counts';
+    'one event type and name in the result of activity_summary(); columns as in analytics.daily_event_counts; user_positions: its users as positions, from 0, in user_ids';
 
 CREATE TYPE analytics.error_count AS (
     error_type text,
@@ -99,10 +100,15 @@ CREATE TYPE analytics.activity_result AS (
     agents analytics.agent_summary[],
     event_counts analytics.event_count[],
     errors analytics.error_count[],
-    runtime_sketch analytics.quantile_sketch
+    runtime_sketch analytics.quantile_sketch,
+    user_ids uuid[],
+    first_events timestamptz[],
+    last_events timestamptz[],
+    revenue_positions integer[],
+    revenues numeric[]
 );
 COMMENT ON TYPE analytics.activity_result IS
-    'result of activity_summary(); columns as in analytics.daily_metrics and hourly_metrics, agents, event_counts and errors beside them';
+    'result of activity_summary(); columns as in analytics.daily_metrics and hourly_metrics, agents, event_counts and errors beside them. user_ids: the users in ascending order, first_events and last_events: their first and last event; revenues: the users'' revenue where it is not zero, revenue_positions: whose, as positions from 1 in user_ids';
 
 CREATE FUNCTION analytics.activity_summary_accum(
     internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid, analytics.activity_rules)

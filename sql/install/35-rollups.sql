@@ -99,6 +99,7 @@ CREATE TABLE analytics.daily_event_counts (
     event_name text NOT NULL,
     events bigint NOT NULL,
     unique_users bigint NOT NULL,
+    users analytics.user_set NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (workspace_id, metric_date, event_type, event_name)
@@ -294,6 +295,8 @@ COMMENT ON COLUMN analytics.daily_event_counts.events IS
     'events of that type and name';
 COMMENT ON COLUMN analytics.daily_event_counts.unique_users IS
     'distinct users among them';
+COMMENT ON COLUMN analytics.daily_event_counts.users IS
+    'user_number of those users (analytics.users)';
 COMMENT ON COLUMN analytics.daily_event_counts.created_at IS
     'when the row was first written';
 COMMENT ON COLUMN analytics.daily_event_counts.updated_at IS

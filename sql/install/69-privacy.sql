@@ -40,6 +40,10 @@ BEGIN
     SELECT count(*), jsonb_agg(DISTINCT jsonb_build_object('workspace_id', c.workspace_id, 'day', c.day)) INTO events, days
     FROM changed AS c;
 
+    -- The number stays, and with it all counts, but nobody knows whose it was.
+    UPDATE analytics.users AS u SET user_id = tombstone
+    WHERE u.user_id = target_user_id AND (target_workspace_id IS NULL OR u.workspace_id = target_workspace_id);
+
     -- The reasons of failures are free text that the rollup of a day keeps.
     PERFORM analytics_internal.aggregate_daily_metrics(m.metric_date, m.workspace_id)
     FROM jsonb_to_recordset(coalesce(days, '[]')) AS d (workspace_id uuid, day date)

@@ -30,6 +30,19 @@ CREATE POLICY member_reads ON analytics.daily_errors FOR SELECT
 COMMENT ON POLICY member_reads ON analytics.daily_errors IS
     'members read their workspaces';
 
+CREATE POLICY member_reads ON analytics.users FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.users IS
+    'members read their workspaces';
+CREATE POLICY member_reads ON analytics.daily_users FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.daily_users IS
+    'members read their workspaces';
+CREATE POLICY member_reads ON analytics.daily_user_revenue FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.daily_user_revenue IS
+    'members read their workspaces';
+
 CREATE POLICY member_reads ON analytics.workspace_settings FOR SELECT
     USING (workspace_id = ANY (analytics.workspace_ids()));
 COMMENT ON POLICY member_reads ON analytics.workspace_settings IS

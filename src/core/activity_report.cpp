@@ -3,8 +3,10 @@
 #include "core/decimal.hpp"
 #include "core/json_writer.hpp"
 #include "core/quantile_sketch.hpp"
+#include "core/user_set.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <tuple>
 #include <vector>
 
@@ -106,7 +108,7 @@ public:
     activity_report(const activity &state, const activity_rules &rules, std::pmr::memory_resource *memory,
                     interrupt_check interrupted)
         : state_(state), rules_(rules), memory_(memory), result_(memory), poll_(interrupted), runs_(memory),
-          agents_(memory), agent_positions_(memory), names_(memory), name_positions_(memory)
+          agents_(memory), agent_positions_(memory), names_(memory), name_positions_(memory), ranks_(memory)
     {
     }
 
@@ -126,9 +128,9 @@ public:
             out_.agents = {};
             return out_;
         }
+        list_users();
         list_event_counts();
         list_errors();
-        list_users();
         return out_;
     }
 
@@ -187,7 +189,8 @@ private:
     void sum_names();
     std::uint32_t position_of_name(std::uint32_t name);
     list<event_count> fold_names();
-    void count_users_of_folded(list<event_count> &rows);
+    void list_users_of(list<event_count> &rows);
+    std::string_view set_of(const std::uint32_t *sorted, std::size_t n);
     void list_event_counts();
     struct error_tally {
         std::uint32_t type, name, message; // in the dictionary; type and name npos: the folded rest
@@ -203,6 +206,7 @@ private:
     error_count describe_error(const error_tally *first, const error_tally *last, std::int64_t errors);
     void list_errors();
     std::string_view sketch_of(const std::int64_t *runtimes, std::size_t n);
+    void rank_users();
     void list_users();
 
     std::string_view text(std::uint32_t id) const noexcept { return state_.words_->text(id); }
@@ -224,7 +228,8 @@ private:
     list<agent_sums> agents_;
     id_map agent_positions_; // dictionary -> agents_
     list<name_sums> names_;
-    id_map name_positions_; // dictionary -> names_
+    id_map name_positions_;     // dictionary -> names_
+    list<std::uint32_t> ranks_; // of the activity's users in user_list
     currency_code currency_ = 0;
     bool mixed_currencies_ = false;
     bool details_ = true;
@@ -657,36 +662,54 @@ std::pmr::vector<event_count> activity_report::fold_names()
     list<event_count> rows(memory_);
     for (name_sums *const n : order) {
         if (rows.empty() || rows.back().type != n->type || rows.back().name != n->name)
-            rows.push_back({n->type, n->name, 0, 0});
+            rows.push_back({n->type, n->name, 0, 0, {}});
         n->row = static_cast<std::uint32_t>(rows.size() - 1);
         rows.back().events += n->events;
-        rows.back().users += n->users;
     }
     return rows;
-}
-
-// A user is in the table once per name, but may have several of the folded names.
-void activity_report::count_users_of_folded(list<event_count> &rows)
-{
-    for (event_count &row : rows)
-        if (row.name == other_names)
-            row.users = 0;
-    pair_counts seen(memory_);
-    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t user, std::uint32_t) {
-        poll_();
-        std::uint32_t const row = names_[position_of_name(name)].row;
-        if (rows[row].name == other_names && seen.add(spread(row, user), row, user))
-            ++rows[row].users;
-    });
 }
 
 void activity_report::list_event_counts()
 {
     list<event_count> rows = fold_names();
-    if (rows.size() != names_.size())
-        count_users_of_folded(rows);
+    list_users_of(rows);
     out_.event_counts = result_.make<event_count>(rows.size());
     std::copy(rows.begin(), rows.end(), out_.event_counts.begin());
+}
+
+// The users of each row as a set, after a counting sort by row. A user has a name once, but may have several
+// of the folded ones.
+void activity_report::list_users_of(list<event_count> &rows)
+{
+    list<std::size_t> ends(rows.size() + 1, 0, memory_);
+    for (name_sums const &n : names_)
+        ends[n.row + 1] += static_cast<std::size_t>(n.users);
+    std::partial_sum(ends.begin(), ends.end(), ends.begin());
+    list<std::uint32_t> users(ends.back(), 0, memory_);
+    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t user, std::uint32_t) {
+        poll_();
+        users[ends[names_[position_of_name(name)].row]++] = ranks_[user];
+    });
+    auto first = users.begin();
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        poll_();
+        auto const last = users.begin() + static_cast<std::ptrdiff_t>(ends[i]);
+        std::sort(first, last);
+        auto const count = static_cast<std::size_t>(std::unique(first, last) - first);
+        rows[i].users = static_cast<std::int64_t>(count);
+        rows[i].user_positions = set_of(&*first, count);
+        first = last;
+    }
+}
+
+std::string_view activity_report::set_of(const std::uint32_t *sorted, std::size_t n)
+{
+    roaring::writer set(memory_);
+    write_sorted_values(sorted, n, set);
+    std::size_t const size = stored_size(set);
+    auto *const bytes = static_cast<std::uint8_t *>(result_.allocate(size, 1));
+    write_stored(set, bytes);
+    return {reinterpret_cast<const char *>(bytes), size};
 }
 
 std::pmr::vector<activity_report::error_tally> activity_report::tally_errors()
@@ -795,29 +818,39 @@ void activity_report::list_errors()
               });
 }
 
+// The place of each user by id.
+void activity_report::rank_users()
+{
+    std::uint32_t const n = state_.users_.size();
+    list<std::uint32_t> order(n, 0, memory_);
+    std::iota(order.begin(), order.end(), 0);
+    std::sort(order.begin(), order.end(), [this](std::uint32_t a, std::uint32_t b) {
+        poll_();
+        return state_.users_[a].id < state_.users_[b].id;
+    });
+    ranks_.resize(n);
+    for (std::uint32_t i = 0; i < n; ++i)
+        ranks_[order[i]] = i;
+}
+
 // First and last event of each user: those of its sessions, as every event is in one.
 void activity_report::list_users()
 {
-    std::uint32_t const n = state_.users_.size();
-    out_.user_list = result_.make<user_activity>(n);
-    for (std::uint32_t i = 0; i < n; ++i, poll_()) {
+    rank_users();
+    out_.user_list = result_.make<user_activity>(ranks_.size());
+    for (std::uint32_t i = 0; i < ranks_.size(); ++i, poll_()) {
         auto const &user = state_.users_[i];
-        out_.user_list[i] = {user.id, INT64_MAX, INT64_MIN,
-                             user.revenue == npos ? 0 : state_.big_amounts_[user.revenue]};
+        out_.user_list[ranks_[i]] = {user.id, INT64_MAX, INT64_MIN,
+                                     user.revenue == npos ? 0 : state_.big_amounts_[user.revenue]};
     }
     for (std::uint32_t i = 0; i < state_.sessions_.size(); ++i, poll_()) {
         auto const &session = state_.sessions_[i];
         if (session.is_free)
             continue;
-        user_activity &user = out_.user_list[session.user];
+        user_activity &user = out_.user_list[ranks_[session.user]];
         user.first = std::min(user.first, session.first);
         user.last = std::max(user.last, session.last);
     }
-    std::sort(out_.user_list.begin(), out_.user_list.end(),
-              [this](const user_activity &a, const user_activity &b) {
-                  poll_();
-                  return a.user < b.user;
-              });
 }
 
 activity_numbers make_report(const activity &state, const activity_rules &rules, bool details,

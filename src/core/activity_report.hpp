@@ -48,6 +48,7 @@ struct event_count {
     event_type type;
     std::string_view name;
     std::int64_t events, users;
+    std::string_view user_positions; // a stored user_set of positions in user_list
 };
 
 // Errors (error events, and failed runs without one) of one type and event name.

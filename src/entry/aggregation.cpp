@@ -2,13 +2,12 @@
 // aggregate activity_summary (a bare SELECT, so it may run in parallel) into a tuplestore, from which
 // set-based statements replace the rollups' rows. PostgreSQL calls and plain data only.
 
-#include "pg/boundary.hpp"
+#include "entry/aggregation.hpp"
 
 extern "C" {
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
-#include "executor/spi.h"
 #include "executor/tstoreReceiver.h"
 #include "lib/stringinfo.h"
 #include "storage/lock.h"
@@ -23,24 +22,11 @@ extern "C" {
 #include "pg/settings.hpp"
 
 using namespace shadow;
-
-namespace
-{
-
-// One bucket of one or all workspaces, as the statements' parameters see it.
-struct bucket {
-    bool is_day;
-    Datum key;       // $1: date or hour
-    Datum workspace; // $2: NULL for all
-    bool all_workspaces;
-    TimestampTz now;   // $3
-    TimestampTz first; // $4: bounds of workspaces without a time zone of their own
-    TimestampTz last;  // $5
-};
+using namespace shadow::entry;
 
 constexpr int parameter_count = 5;
 
-std::uint64_t execute(const char *sql, const bucket &b, DestReceiver *receiver = nullptr)
+std::uint64_t shadow::entry::execute(const char *sql, const bucket &b, DestReceiver *receiver)
 {
     Oid const key_type = b.is_day ? DATEOID : TIMESTAMPTZOID;
     Oid const types[parameter_count] = {key_type, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
@@ -58,6 +44,53 @@ std::uint64_t execute(const char *sql, const bucket &b, DestReceiver *receiver =
         elog(ERROR, "SPI failed: %s", SPI_result_code_string(result));
     return SPI_processed;
 }
+
+static TupleDesc describe(const temporary_relation &relation)
+{
+    TupleDesc const description = CreateTemplateTupleDesc(relation.column_count);
+    for (int i = 0; i < relation.column_count; ++i) {
+        Oid const type = DatumGetObjectId(
+            DirectFunctionCall1(regtypein, CStringGetDatum(pstrdup(relation.columns[i].type))));
+        TupleDescInitEntry(description, static_cast<AttrNumber>(i + 1), relation.columns[i].name, type, -1,
+                           0);
+    }
+    return description;
+}
+
+void shadow::entry::register_relation(const temporary_relation &relation, Tuplestorestate *store,
+                                      std::uint64_t rows)
+{
+    auto *const named = static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
+    named->md.name = pstrdup(relation.name);
+    named->md.reliddesc = InvalidOid;
+    named->md.tupdesc = describe(relation);
+    named->md.enrtype = ENR_NAMED_TUPLESTORE;
+    named->md.enrtuples = static_cast<double>(rows);
+    named->reldata = store;
+    if (SPI_register_relation(named) != SPI_OK_REL_REGISTER)
+        elog(ERROR, "SPI could not register %s", relation.name);
+}
+
+Tuplestorestate *shadow::entry::new_store(run_relations &relations)
+{
+    Assert(relations.count < static_cast<int>(lengthof(relations.stores)));
+    return relations.stores[relations.count++] = tuplestore_begin_heap(false, false, work_mem / 4);
+}
+
+std::uint64_t shadow::entry::materialize(run_relations &relations, const temporary_relation &relation,
+                                         const char *sql, const bucket &b)
+{
+    Tuplestorestate *const store = new_store(relations);
+    DestReceiver *const receiver = CreateDestReceiver(DestTuplestore);
+    SetTuplestoreDestReceiverParams(receiver, store, CurrentMemoryContext, true, nullptr, nullptr);
+    std::uint64_t const rows = execute(sql, b, receiver);
+    receiver->rDestroy(receiver);
+    register_relation(relation, store, rows);
+    return rows;
+}
+
+namespace
+{
 
 // Locks: all-workspace runs exclude everybody, one-workspace runs exclude each other on the same workspace.
 // Taken in this order by everyone and kept to the end of the transaction, so runs neither interleave nor
@@ -163,7 +196,7 @@ bool has_time_zones(const bucket &b)
                    b) > 0;
 }
 
-// Work memory for the scan: as much as the rollup may take, for this statement only.
+// Work memory for a run: as much as the rollup may take.
 void allow_memory()
 {
     char megabytes[32];
@@ -172,24 +205,16 @@ void allow_memory()
                             false);
 }
 
-TupleDesc summary_description()
-{
-    TupleDesc const description = CreateTemplateTupleDesc(3);
-    Oid const result_type = DatumGetObjectId(
-        DirectFunctionCall1(regtypein, CStringGetDatum(pstrdup("analytics.activity_result"))));
-    TupleDescInitEntry(description, 1, "workspace_id", UUIDOID, -1, 0);
-    TupleDescInitEntry(description, 2, "is_final", BOOLOID, -1, 0);
-    TupleDescInitEntry(description, 3, "result", result_type, -1, 0);
-    return description;
-}
+constexpr column summary_relation_columns[] = {
+    {"workspace_id", "uuid"}, {"is_final", "boolean"}, {"result", "analytics.activity_result"}};
+constexpr temporary_relation summary = {"summary", summary_relation_columns,
+                                        lengthof(summary_relation_columns)};
 
 // Fills the store and makes it known to the following statements as "summary".
 std::uint64_t scan_events(const bucket &b, Tuplestorestate *store)
 {
     bool const has_zones = has_time_zones(b);
     int const passes = passes_needed(b);
-    int const guc_level = NewGUCNestLevel();
-    allow_memory();
     std::uint64_t workspaces = 0;
     for (int pass = 0; pass < passes; ++pass) {
         char condition[160] = "";
@@ -203,17 +228,7 @@ std::uint64_t scan_events(const bucket &b, Tuplestorestate *store)
         workspaces += execute(scan_statement(b, has_zones, condition), b, receiver);
         receiver->rDestroy(receiver);
     }
-    AtEOXact_GUC(true, guc_level);
-
-    auto *const relation = static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
-    relation->md.name = pstrdup("summary");
-    relation->md.reliddesc = InvalidOid;
-    relation->md.tupdesc = summary_description();
-    relation->md.enrtype = ENR_NAMED_TUPLESTORE;
-    relation->md.enrtuples = static_cast<double>(workspaces);
-    relation->reldata = store;
-    if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
-        elog(ERROR, "SPI could not register the summary");
+    register_relation(summary, store, workspaces);
     return workspaces;
 }
 
@@ -225,8 +240,14 @@ struct rollup {
     const char *values;     // columns of table and source alike
     const char *source;     // FROM item over "summary AS s"
     const char *source_keys;
-    bool has_final;
+    const char *keys_source; // as source, but the keys alone
+    bool has_final = true;
 };
+
+constexpr const char *revenue_source =
+    "LATERAL (SELECT n.user_numbers[r.place] AS user_number, r.revenue FROM numbers AS n,"
+    " unnest((s.result).revenue_positions, (s.result).revenues) AS r(place, revenue)"
+    " WHERE n.workspace_id = s.workspace_id) AS v";
 
 constexpr rollup daily_rollups[] = {
     {"analytics.daily_metrics", "metric_date", "",
@@ -237,7 +258,7 @@ constexpr rollup daily_rollups[] = {
      "credits_by_model,"
      " total_cost, cost_by_model, currency, unique_agents_run, top_agents, total_errors, error_rate,"
      " errors_by_type, ignored_values",
-     "LATERAL (SELECT (s.result).*) AS v", "", true},
+     "LATERAL (SELECT (s.result).*) AS v", "", ""},
     {"analytics.agent_performance", "metric_date", ", agent_id",
      "total_runs, successful_runs, failed_runs, cancelled_runs, avg_runtime_seconds, min_runtime_seconds,"
      " max_runtime_seconds, p50_runtime_seconds, p75_runtime_seconds, p95_runtime_seconds, "
@@ -245,19 +266,28 @@ constexpr rollup daily_rollups[] = {
      " runtime_sketch, total_credits, avg_credits_per_run, total_cost, total_tokens_used, "
      "avg_tokens_per_run, unique_users,"
      " avg_user_rating, total_feedback_count, error_types, common_failure_reasons",
-     "LATERAL unnest((s.result).agents) AS v", ", v.agent_id", true},
-    {"analytics.daily_event_counts", "metric_date", ", event_type, event_name", "events, unique_users",
-     "LATERAL unnest((s.result).event_counts) AS v", ", v.event_type, v.event_name", false},
+     "LATERAL unnest((s.result).agents) AS v", ", v.agent_id", "LATERAL unnest((s.result).agents) AS v"},
+    {"analytics.daily_event_counts", "metric_date", ", event_type, event_name", "events, unique_users, users",
+     "LATERAL (SELECT e.event_type, e.event_name, e.events, e.unique_users,"
+     " analytics_internal.number_users(e.user_positions, n.user_numbers) AS users"
+     " FROM numbers AS n, unnest((s.result).event_counts) AS e WHERE n.workspace_id = s.workspace_id) AS v",
+     ", v.event_type, v.event_name", "LATERAL unnest((s.result).event_counts) AS v", false},
     {"analytics.daily_errors", "metric_date", ", error_type, event_name",
      "errors, message_hashes, sample_messages", "LATERAL unnest((s.result).errors) AS v",
-     ", v.error_type, v.event_name", false},
+     ", v.error_type, v.event_name", "LATERAL unnest((s.result).errors) AS v", false},
+    {"analytics.daily_users", "metric_date", "", "users, new_users",
+     "LATERAL (SELECT analytics.user_set(n.user_numbers) AS users, n.new_users FROM numbers AS n"
+     " WHERE n.workspace_id = s.workspace_id) AS v",
+     "", ""},
+    {"analytics.daily_user_revenue", "metric_date", ", user_number", "revenue", revenue_source,
+     ", v.user_number", revenue_source, false},
 };
 
 constexpr rollup hourly_rollups[] = {
     {"analytics.hourly_metrics", "metric_hour", "",
      "active_users, total_runs, successful_runs, failed_runs, total_credits, avg_response_time_ms,"
      " p95_response_time_ms",
-     "LATERAL (SELECT (s.result).*, (s.result).total_credits_consumed AS total_credits) AS v", "", true},
+     "LATERAL (SELECT (s.result).*, (s.result).total_credits_consumed AS total_credits) AS v", "", ""},
 };
 
 void append_columns(StringInfo sql, const char *prefix, const char *columns)
@@ -288,10 +318,13 @@ void delete_vanished(const rollup &r, const bucket &b)
     initStringInfo(&sql);
     appendStringInfo(&sql,
                      "DELETE FROM %s AS t WHERE t.%s = $1 AND ($2 IS NULL OR t.workspace_id = $2)"
-                     " AND (t.workspace_id%s) NOT IN (SELECT s.workspace_id%s FROM summary AS s",
-                     r.table, r.bucket_column, r.other_keys, r.source_keys);
-    if (r.other_keys[0] != '\0')
-        appendStringInfo(&sql, ", %s", r.source);
+                     " AND NOT EXISTS (SELECT FROM summary AS s%s%s WHERE s.workspace_id = t.workspace_id",
+                     r.table, r.bucket_column, r.keys_source[0] == '\0' ? "" : ", ", r.keys_source);
+    if (r.other_keys[0] != '\0') {
+        appendStringInfo(&sql, " AND (%s) = (", r.source_keys + 2);
+        append_columns(&sql, "t.", r.other_keys + 2);
+        appendStringInfoString(&sql, ")");
+    }
     appendStringInfoString(&sql, ")");
     execute(sql.data, b);
 }
@@ -315,6 +348,7 @@ void upsert(const rollup &r, const bucket &b)
                      r.has_final ? ", s.is_final" : "", r.source, r.bucket_column, r.other_keys,
                      columns.data);
     append_columns(&sql, "EXCLUDED.", columns.data);
+    // By image: the equality of user_set is outside the search path.
     appendStringInfoString(&sql, ", EXCLUDED.updated_at) WHERE ROW(");
     append_columns(&sql, "t.", columns.data);
     appendStringInfoString(&sql, ")::record *<> ROW(");
@@ -356,15 +390,22 @@ void check_not_sealed(const bucket &b)
 template <std::size_t n>
 std::uint64_t aggregate(const rollup (&rollups)[n], const bucket &b)
 {
-    Tuplestorestate *const store = tuplestore_begin_heap(false, false, work_mem);
-    std::uint64_t const workspaces = scan_events(b, store);
+    int const guc_level = NewGUCNestLevel();
+    allow_memory();
+    run_relations relations;
+    relations.count = 0;
+    std::uint64_t const workspaces = scan_events(b, new_store(relations));
+    std::uint64_t const departures = b.is_day ? update_users(relations, b) : 0;
     for (rollup const &r : rollups) {
         if (has_rows(r, b))
             delete_vanished(r, b);
         upsert(r, b);
     }
-    SPI_unregister_relation("summary");
-    tuplestore_end(store);
+    if (b.is_day)
+        count_users(relations, b, departures > 0);
+    for (int i = 0; i < relations.count; ++i)
+        tuplestore_end(relations.stores[i]);
+    AtEOXact_GUC(true, guc_level);
     return workspaces;
 }
 

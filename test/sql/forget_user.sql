@@ -63,7 +63,7 @@ SELECT metadata FROM analytics.user_activity WHERE metadata <> '{"credits": 1}' 
 SELECT (SELECT count(*) FROM (TABLE before EXCEPT SELECT * FROM pg_temp.counts()) AS x) AS differences;
 SELECT action, user_id, new_values FROM analytics.audit_log WHERE action = 'forget_user' ORDER BY happened_at;
 
-TRUNCATE analytics.settings, analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_counts,
+TRUNCATE analytics.settings, analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_counts, analytics.users, analytics.daily_users, analytics.daily_user_revenue,
     analytics.credit_prices, analytics.access_roles;
 TRUNCATE analytics.audit_log;
 DROP OWNED BY regress_anon, regress_member, regress_service;

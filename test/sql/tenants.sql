@@ -362,7 +362,7 @@ DROP SCHEMA regress_attack CASCADE;
 RESET client_min_messages;
 
 RESET request.jwt.claims;
-TRUNCATE analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_counts, analytics.user_activity, analytics.access_roles;
+TRUNCATE analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_counts, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_activity, analytics.access_roles;
 DROP TABLE public.workspace_members;
 DROP FUNCTION public.whoami();
 DROP OWNED BY regress_anon, regress_member, regress_service, regress_operator, regress_tenants_app;

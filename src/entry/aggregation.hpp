@@ -1,0 +1,55 @@
+#pragma once
+// What the files of the aggregation share: the bucket's parameters and relations that only a run sees.
+// PostgreSQL calls and plain data only.
+
+#include "pg/boundary.hpp"
+
+extern "C" {
+#include "datatype/timestamp.h"
+#include "executor/spi.h"
+}
+
+namespace shadow::entry
+{
+
+// One bucket of one or all workspaces, as the statements' parameters see it.
+struct bucket {
+    bool is_day;
+    Datum key;       // $1: date or hour
+    Datum workspace; // $2: NULL for all
+    bool all_workspaces;
+    TimestampTz now;   // $3
+    TimestampTz first; // $4: bounds of workspaces without a time zone of their own
+    TimestampTz last;  // $5
+};
+
+// The number of rows.
+std::uint64_t execute(const char *sql, const bucket &b, DestReceiver *receiver = nullptr);
+
+struct column {
+    const char *name;
+    const char *type;
+};
+struct temporary_relation {
+    const char *name;
+    const column *columns;
+    int column_count;
+};
+
+// The relations of a run. They are plain data, so an error leaves them to the end of the transaction.
+struct run_relations {
+    Tuplestorestate *stores[8];
+    int count;
+};
+Tuplestorestate *new_store(run_relations &relations);
+// Makes a filled store known to the following statements of this connection to SPI.
+void register_relation(const temporary_relation &relation, Tuplestorestate *store, std::uint64_t rows);
+// Keeps the rows of a query as a relation; their number.
+std::uint64_t materialize(run_relations &relations, const temporary_relation &relation, const char *sql,
+                          const bucket &b);
+
+// aggregation_users.cpp, in this order around the upsert of the rollups, which need "numbers".
+std::uint64_t update_users(run_relations &relations, const bucket &b);
+void count_users(run_relations &relations, const bucket &b, bool has_departed);
+
+} // namespace shadow::entry
