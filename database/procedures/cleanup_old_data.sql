@@ -1,0 +1,2 @@
+-- What is past its retention, by table.
+SELECT * FROM analytics.cleanup_old_data();

@@ -1,0 +1,2 @@
+-- All materialized views.
+SELECT analytics.refresh_all_materialized_views();
