@@ -1,0 +1,239 @@
+-- What an operator looks at. The views run with their reader's rights: for the owner and the service role.
+
+CREATE VIEW analytics.table_sizes WITH (security_invoker = true) AS
+SELECT t.name AS table_name,
+       count(*)::integer AS partitions,
+       sum(greatest(c.reltuples, 0))::bigint AS estimated_rows,
+       sum(pg_table_size(c.oid))::bigint AS table_bytes,
+       sum(pg_indexes_size(c.oid))::bigint AS index_bytes,
+       sum(pg_total_relation_size(c.oid))::bigint AS total_bytes,
+       pg_size_pretty(sum(pg_total_relation_size(c.oid))) AS total_size
+FROM pg_class AS c
+LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
+LEFT JOIN pg_class AS parent ON parent.oid = i.inhparent
+CROSS JOIN LATERAL (SELECT COALESCE(parent.relname, c.relname) AS name) AS t
+WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'm')
+GROUP BY t.name;
+COMMENT ON VIEW analytics.table_sizes IS
+    'sizes of the tables and materialized views of the schema analytics, partitions summed; ORDER BY total_bytes DESC';
+COMMENT ON COLUMN analytics.table_sizes.table_name IS 'table, or the one that it is a partition of';
+COMMENT ON COLUMN analytics.table_sizes.partitions IS 'tables that store its rows: 1 without partitions';
+COMMENT ON COLUMN analytics.table_sizes.estimated_rows IS 'rows as of the last ANALYZE';
+COMMENT ON COLUMN analytics.table_sizes.table_bytes IS 'bytes without indexes';
+COMMENT ON COLUMN analytics.table_sizes.index_bytes IS 'bytes of the indexes';
+COMMENT ON COLUMN analytics.table_sizes.total_bytes IS 'bytes of both';
+COMMENT ON COLUMN analytics.table_sizes.total_size IS 'total_bytes for people';
+
+CREATE VIEW analytics.index_usage WITH (security_invoker = true) AS
+SELECT t.name AS table_name,
+       regexp_replace(s.indexrelname, '^user_activity_([0-9]{8}|default)_', 'user_activity_*_') AS index_name,
+       count(*)::integer AS partitions,
+       sum(s.idx_scan)::bigint AS scans,
+       sum(s.idx_tup_read)::bigint AS rows_read,
+       sum(s.idx_tup_fetch)::bigint AS rows_fetched,
+       sum(pg_relation_size(s.indexrelid))::bigint AS bytes
+FROM pg_stat_user_indexes AS s
+LEFT JOIN pg_inherits AS i ON i.inhrelid = s.relid
+LEFT JOIN pg_class AS parent ON parent.oid = i.inhparent
+CROSS JOIN LATERAL (SELECT COALESCE(parent.relname, s.relname) AS name) AS t
+WHERE s.schemaname = 'analytics'
+GROUP BY 1, 2;
+COMMENT ON VIEW analytics.index_usage IS
+    'how often the indexes of the schema analytics were used since the statistics were reset, partitions summed; ORDER BY scans DESC';
+COMMENT ON COLUMN analytics.index_usage.table_name IS 'table, or the one that it is a partition of';
+COMMENT ON COLUMN analytics.index_usage.index_name IS 'index; * stands for the day of a partition';
+COMMENT ON COLUMN analytics.index_usage.partitions IS 'indexes summed here';
+COMMENT ON COLUMN analytics.index_usage.scans IS 'scans';
+COMMENT ON COLUMN analytics.index_usage.rows_read IS 'entries read';
+COMMENT ON COLUMN analytics.index_usage.rows_fetched IS 'rows fetched by plain index scans';
+COMMENT ON COLUMN analytics.index_usage.bytes IS 'size in bytes';
+
+CREATE FUNCTION analytics_internal.read_slow_queries(
+    OUT query text, OUT calls bigint, OUT mean_exec_time double precision, OUT max_exec_time double precision,
+    OUT total_exec_time double precision, OUT rows bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    home text := (SELECT e.extnamespace::regnamespace::text FROM pg_extension AS e WHERE e.extname = 'pg_stat_statements');
+BEGIN
+    IF home IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format(
+        'SELECT s.query, s.calls, s.mean_exec_time, s.max_exec_time, s.total_exec_time, s.rows FROM %s.pg_stat_statements AS s WHERE s.query LIKE ''%%analytics.%%'' AND s.dbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())',
+        home);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.read_slow_queries() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.read_slow_queries() IS
+    'statements of this database that name the schema analytics, from pg_stat_statements; no row without that extension';
+
+CREATE VIEW analytics.slow_queries WITH (security_invoker = true) AS
+SELECT q.query, q.calls, q.mean_exec_time, q.max_exec_time, q.total_exec_time, q.rows
+FROM analytics_internal.read_slow_queries() AS q;
+COMMENT ON VIEW analytics.slow_queries IS
+    'statements that name the schema analytics, from pg_stat_statements (empty without it); ORDER BY mean_exec_time DESC';
+COMMENT ON COLUMN analytics.slow_queries.query IS 'text with constants replaced';
+COMMENT ON COLUMN analytics.slow_queries.calls IS 'executions';
+COMMENT ON COLUMN analytics.slow_queries.mean_exec_time IS 'mean time of an execution, ms';
+COMMENT ON COLUMN analytics.slow_queries.max_exec_time IS 'longest execution, ms';
+COMMENT ON COLUMN analytics.slow_queries.total_exec_time IS 'time of all executions, ms';
+COMMENT ON COLUMN analytics.slow_queries.rows IS 'rows returned or changed';
+
+CREATE VIEW analytics.freshness WITH (security_invoker = true) AS
+SELECT r.rollup,
+       r.newest_bucket,
+       (SELECT w.closed_until FROM analytics.watermark AS w) AS closed_until,
+       now() - (SELECT w.closed_until FROM analytics.watermark AS w) AS lag,
+       (SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) FROM analytics.dirty_hours AS d) AS dirty_hours
+FROM (SELECT 'hourly_metrics' AS rollup, max(h.metric_hour) AS newest_bucket FROM analytics.hourly_metrics AS h
+      UNION ALL
+      SELECT 'daily_metrics', max(d.metric_date)::timestamp AT TIME ZONE 'UTC' FROM analytics.daily_metrics AS d
+      UNION ALL
+      SELECT 'agent_performance', max(a.metric_date)::timestamp AT TIME ZONE 'UTC' FROM analytics.agent_performance AS a) AS r;
+COMMENT ON VIEW analytics.freshness IS
+    'how recent the rollups are';
+COMMENT ON COLUMN analytics.freshness.rollup IS 'rollup table';
+COMMENT ON COLUMN analytics.freshness.newest_bucket IS 'start of its newest hour or (as if in UTC) day; NULL: empty';
+COMMENT ON COLUMN analytics.freshness.closed_until IS 'up to here rollups are final, but for dirty_hours; NULL: nothing was ever closed';
+COMMENT ON COLUMN analytics.freshness.lag IS 'how long ago that is; about an hour and a minute at most when all is well';
+COMMENT ON COLUMN analytics.freshness.dirty_hours IS 'closed hours, per workspace, with late changes that wait for repair';
+
+CREATE VIEW analytics.data_quality WITH (security_invoker = true) AS
+SELECT d.metric_date, v.key AS metadata_key, sum(v.value::bigint)::bigint AS ignored_values, count(*) AS workspaces
+FROM analytics.daily_metrics AS d, jsonb_each_text(d.ignored_values) AS v
+GROUP BY 1, 2;
+COMMENT ON VIEW analytics.data_quality IS
+    'malformed values of metadata that were ignored, by day and key, over the workspaces the reader sees';
+COMMENT ON COLUMN analytics.data_quality.metric_date IS 'local day';
+COMMENT ON COLUMN analytics.data_quality.metadata_key IS 'key in metadata';
+COMMENT ON COLUMN analytics.data_quality.ignored_values IS 'values ignored';
+COMMENT ON COLUMN analytics.data_quality.workspaces IS 'workspaces concerned';
+
+CREATE VIEW analytics.job_progress WITH (security_invoker = true) AS
+SELECT r.step, r.detail, r.started_at, clock_timestamp() - r.started_at AS elapsed, r.rows, r.done, r.total,
+       round(100.0 * r.done / nullif(r.total, 0), 2) AS percent_done, r.pid
+FROM analytics.job_runs AS r
+WHERE r.outcome = 'running';
+COMMENT ON VIEW analytics.job_progress IS
+    'runs of maintain() and backfill() in progress; a killed one stays until the next run';
+COMMENT ON COLUMN analytics.job_progress.step IS 'step';
+COMMENT ON COLUMN analytics.job_progress.detail IS 'backfill: the range of days';
+COMMENT ON COLUMN analytics.job_progress.started_at IS 'when it began';
+COMMENT ON COLUMN analytics.job_progress.elapsed IS 'since then';
+COMMENT ON COLUMN analytics.job_progress.rows IS 'what the step counts, so far';
+COMMENT ON COLUMN analytics.job_progress.done IS 'units committed';
+COMMENT ON COLUMN analytics.job_progress.total IS 'units in all, as far as known';
+COMMENT ON COLUMN analytics.job_progress.percent_done IS 'share done; NULL where the total is not known';
+COMMENT ON COLUMN analytics.job_progress.pid IS 'server process';
+
+CREATE FUNCTION analytics_internal.watermark_holders() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT string_agg(h.who, '; ') FROM (
+    SELECT format('prepared transaction %L since %s', p.gid, p.prepared) AS who
+    FROM pg_prepared_xacts AS p, analytics.watermark AS w
+    WHERE p.transaction::text::bigint < (w.closing_xid::text::numeric % 4294967296)
+    UNION ALL
+    SELECT format('process %s (%s) in a transaction since %s', a.pid, a.usename, a.xact_start)
+    FROM pg_stat_activity AS a, analytics.watermark AS w
+    WHERE a.backend_xid::text::bigint < (w.closing_xid::text::numeric % 4294967296)) AS h
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.watermark_holders() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.watermark_holders() IS
+    'transactions older than the one taken for closing, for which closing waits; NULL: none';
+
+CREATE FUNCTION analytics_internal.health() RETURNS TABLE (check_name text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    last_run timestamptz := analytics_internal.last_run('maintain');
+    closed timestamptz := (SELECT w.closed_until FROM analytics.watermark AS w);
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    ahead integer := (SELECT count(*) FROM analytics_internal.day_partitions() AS p WHERE p.day > today);
+    lingering bigint;
+    dirty bigint;
+    failed text;
+BEGIN
+    check_name := 'maintenance';
+    status := CASE WHEN last_run > now() - interval '1 hour' THEN 'ok' WHEN last_run IS NULL THEN 'fail' ELSE 'warn' END;
+    detail := COALESCE('last run ' || last_run::text, 'analytics.maintain() has never succeeded');
+    hint := CASE WHEN status <> 'ok' THEN 'Schedule it: SELECT analytics.schedule_jobs(), or any cron calling psql -c ''CALL analytics.maintain()''.' END;
+    RETURN NEXT;
+
+    check_name := 'failed_steps';
+    SELECT string_agg(f.step || ' (' || f.error || ')', ', ' ORDER BY f.step) INTO failed
+    FROM (SELECT DISTINCT ON (r.step) r.step, r.outcome, r.error FROM analytics.job_runs AS r
+          WHERE r.step <> 'maintain' AND r.started_at > now() - interval '1 day' AND r.outcome <> 'running'
+          ORDER BY r.step, r.started_at DESC) AS f
+    WHERE f.outcome = 'failed';
+    status := CASE WHEN failed IS NULL THEN 'ok' ELSE 'fail' END;
+    detail := COALESCE('failed: ' || failed, 'no step failed when it last ran');
+    hint := CASE WHEN failed IS NOT NULL THEN 'See analytics.job_runs; the step is tried again whenever it is due.' END;
+    RETURN NEXT;
+
+    check_name := 'partitions_ahead';
+    status := CASE WHEN ahead >= 2 THEN 'ok' WHEN ahead >= 1 THEN 'warn' ELSE 'fail' END;
+    detail := format('%s days ahead have a partition', ahead);
+    hint := CASE WHEN ahead < 2 THEN 'analytics.maintain() makes them; events of other days wait in the default partition.' END;
+    RETURN NEXT;
+
+    check_name := 'default_partition';
+    SELECT count(*) INTO lingering FROM analytics.user_activity_default AS e
+    WHERE e.created_at < now() - interval '1 day';
+    status := CASE WHEN lingering = 0 THEN 'ok' ELSE 'warn' END;
+    detail := format('%s events older than a day', lingering);
+    hint := CASE WHEN lingering > 0 THEN 'analytics.maintain() moves those within the retention and cleanup removes the others.' END;
+    RETURN NEXT;
+
+    check_name := 'closing';
+    status := CASE WHEN closed > now() - interval '3 hours' THEN 'ok' WHEN closed IS NULL THEN 'warn'
+                   WHEN closed > now() - interval '1 day' THEN 'warn' ELSE 'fail' END;
+    detail := COALESCE('rollups are final until ' || closed::text || '; held by: ' || COALESCE(analytics_internal.watermark_holders(), 'nobody'),
+                       'nothing was closed yet');
+    hint := CASE WHEN status <> 'ok' THEN 'End long transactions and prepared ones; maintain() then goes on by itself.' END;
+    RETURN NEXT;
+
+    check_name := 'dirty_hours';
+    SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) INTO dirty FROM analytics.dirty_hours AS d;
+    status := CASE WHEN dirty < 10000 THEN 'ok' ELSE 'warn' END;
+    detail := format('%s hours wait for repair', dirty);
+    hint := CASE WHEN dirty >= 10000 THEN 'Call analytics.maintain() with a larger time_budget.' END;
+    RETURN NEXT;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.health() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.health() IS 'analytics.health() with the rights of the owner';
+
+CREATE FUNCTION analytics.health() RETURNS TABLE (check_name text, status text, detail text, hint text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT * FROM analytics_internal.health()';
+REVOKE EXECUTE ON FUNCTION analytics.health() FROM PUBLIC;
+COMMENT ON FUNCTION analytics.health() IS
+    'one row per check: check_name, status (ok, warn, fail), detail, hint (NULL when ok). For a probe: SELECT count(*) FROM analytics.health() WHERE status = ''fail''';
+
+CREATE FUNCTION analytics.post_restore() RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    made integer;
+BEGIN
+    PERFORM analytics_internal.create_default_partition();
+    made := analytics.create_partitions(today - 1, today + analytics.setting('partitions_ahead_days')::integer);
+    -- Transaction ids of another server mean nothing here.
+    UPDATE analytics.watermark SET closing_xid = NULL, marked_by = '3' WHERE closed_until < marked_until;
+    UPDATE analytics.job_runs SET outcome = 'interrupted', finished_at = clock_timestamp() WHERE outcome = 'running';
+    PERFORM analytics_internal.run_optional('analytics.refresh_all_materialized_views()');
+    RETURN made;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.post_restore() FROM PUBLIC;
+COMMENT ON FUNCTION analytics.post_restore() IS
+    'to be called once by the owner after a restore: makes missing partitions (returns how many), forgets transaction ids of the old server, refreshes the materialized views';

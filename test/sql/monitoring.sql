@@ -1,0 +1,39 @@
+-- Views and checks for operators. Their numbers depend on the moment: what is compared does not.
+SET timezone = 'UTC';
+TRUNCATE analytics.user_activity;
+DELETE FROM analytics.job_runs;
+DELETE FROM analytics.watermark;
+
+SELECT check_name, status, hint FROM analytics.health();
+CALL analytics.maintain();
+SELECT check_name, status, hint FROM analytics.health();
+INSERT INTO analytics.user_activity (user_id, event_type, created_at) VALUES (md5('u')::uuid, 'login', now() - interval '200 days');
+SELECT check_name, status, detail FROM analytics.health() WHERE check_name IN ('default_partition', 'dirty_hours');
+INSERT INTO analytics.job_runs (step, outcome, error) VALUES ('cleanup', 'failed', '55P03: lock');
+SELECT check_name, status, detail FROM analytics.health() WHERE check_name = 'failed_steps';
+UPDATE analytics.watermark SET closed_until = closed_until - interval '2 days';
+SELECT status, detail LIKE '%held by: nobody' AS free, hint FROM analytics.health() WHERE check_name = 'closing';
+
+-- The seed's size query lists each partition, the view sums them.
+SELECT table_name, partitions > 5 AS partitioned, table_bytes + index_bytes = total_bytes AS adds_up, total_size <> '' AS pretty
+FROM analytics.table_sizes WHERE table_name IN ('user_activity', 'daily_metrics') ORDER BY 1;
+SELECT (SELECT sum(total_bytes) FROM analytics.table_sizes)
+     = (SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relnamespace = 'analytics'::regnamespace AND relkind IN ('r', 'm')) AS complete;
+SELECT index_name, partitions > 5 AS summed FROM analytics.index_usage WHERE table_name = 'user_activity' AND index_name LIKE '%pkey';
+SELECT count(*) FROM analytics.slow_queries;
+SELECT rollup, dirty_hours FROM analytics.freshness ORDER BY 1;
+
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata)
+SELECT md5('quality' || i % 2)::uuid, md5('u')::uuid, 'agent_run', '{"credits": "many", "tokens": -1}' FROM generate_series(1, 5) AS i;
+SELECT analytics.aggregate_daily_metrics((now() AT TIME ZONE 'UTC')::date);
+SELECT metadata_key, ignored_values, workspaces FROM analytics.data_quality WHERE metric_date = (now() AT TIME ZONE 'UTC')::date ORDER BY 1;
+INSERT INTO analytics.job_runs (step, detail, done, total) VALUES ('backfill', 'test', 1, 3);
+SELECT step, detail, done, total, percent_done FROM analytics.job_progress;
+SELECT analytics.post_restore();
+SELECT count(*) FROM analytics.job_progress;
+
+DELETE FROM analytics.job_runs;
+DELETE FROM analytics.watermark;
+DELETE FROM analytics.dirty_hours;
+DELETE FROM analytics.sealed_days;
+TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_counts;
