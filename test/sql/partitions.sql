@@ -62,11 +62,15 @@ SELECT md5('w' || i % 10)::uuid, md5('u' || i % 100)::uuid, CASE WHEN i % 100 = 
 FROM generate_series(0, 9999) AS i;
 VACUUM ANALYZE analytics.user_activity_20200304;
 SET enable_bitmapscan = off;
+SET enable_seqscan = off;
+SET max_parallel_workers_per_gather = 0;
 EXPLAIN (COSTS OFF) SELECT created_at, metadata FROM analytics.user_activity_20200304
 WHERE workspace_id = md5('w0')::uuid AND event_type = 'error' ORDER BY created_at DESC LIMIT 10;
 EXPLAIN (COSTS OFF) SELECT user_id, created_at, event_type, event_name FROM analytics.user_activity_20200304
 WHERE workspace_id = md5('w1')::uuid ORDER BY user_id, created_at;
 RESET enable_bitmapscan;
+RESET enable_seqscan;
+RESET max_parallel_workers_per_gather;
 EXPLAIN (COSTS OFF) SELECT id FROM analytics.user_activity_20200304 WHERE metadata @> '{"agent_id": 17}';
 
 DROP TABLE analytics.user_activity_20200301, analytics.user_activity_20200302, analytics.user_activity_20200303,

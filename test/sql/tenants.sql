@@ -237,8 +237,7 @@ TRUNCATE analytics.daily_metrics;
 SELECT * FROM analytics.membership;
 SELECT * FROM analytics.settings;
 SELECT * FROM analytics.user_activity_default;
-COPY analytics.user_activity (user_id, event_type) FROM stdin;
-\.
+\copy analytics.user_activity (user_id, event_type) FROM /dev/null
 SELECT analytics.setup_roles();
 SELECT analytics.create_partitions(current_date, current_date);
 SELECT analytics_internal.role_grants();
