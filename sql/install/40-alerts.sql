@@ -74,7 +74,7 @@ COMMENT ON COLUMN analytics.alert_rules.created_at IS
 COMMENT ON COLUMN analytics.alert_rules.updated_at IS
     'when a user last changed it';
 COMMENT ON INDEX analytics.alert_rules_pkey IS
-    'serves: a workspace''s rules, WHERE workspace_id = …';
+    'serves: a workspace''s rules, WHERE workspace_id = ...';
 
 CREATE TABLE analytics.alert_rule_states (
     workspace_id uuid NOT NULL,
@@ -198,7 +198,7 @@ COMMENT ON COLUMN analytics.notification_destinations.updated_at IS 'when it las
 COMMENT ON CONSTRAINT notification_destinations_channel ON analytics.notification_destinations IS 'the channels that the notifier serves';
 COMMENT ON CONSTRAINT notification_destinations_name ON analytics.notification_destinations IS
     'a short name, so that nobody uses the address itself';
-COMMENT ON INDEX analytics.notification_destinations_pkey IS 'serves: a rule''s recipients, WHERE workspace_id = … AND name = …';
+COMMENT ON INDEX analytics.notification_destinations_pkey IS 'serves: a rule''s recipients, WHERE workspace_id = ... AND name = ...';
 
 CREATE TABLE analytics.notification_outbox (
     workspace_id uuid NOT NULL,

@@ -143,6 +143,52 @@ CREATE TRIGGER check_verification BEFORE UPDATE OF verification_hash ON analytic
 COMMENT ON TRIGGER check_verification ON analytics.notification_destinations IS
     'verifies a destination when the hash of its code is written';
 
+-- What people change is audited; what the evaluation counts is not, nor any address or secret.
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF workspace_id, name, description, is_active, scope,
+        metric_type, condition, threshold_value, threshold_max, evaluation_window_minutes, for_minutes,
+        cooldown_minutes, severity, no_data, notification_channels, notification_recipients
+    ON analytics.alert_rules
+    FOR EACH ROW EXECUTE FUNCTION analytics_internal.audit_change();
+COMMENT ON TRIGGER audit_change ON analytics.alert_rules IS
+    'writes changes to analytics.audit_log';
+CREATE TRIGGER audit_truncate AFTER TRUNCATE ON analytics.alert_rules
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.audit_change();
+COMMENT ON TRIGGER audit_truncate ON analytics.alert_rules IS
+    'writes truncation to analytics.audit_log';
+
+CREATE FUNCTION analytics_internal.audited_destination(destination analytics.notification_destinations) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT jsonb_build_object('name', destination.name, 'channel', destination.channel, 'is_verified', destination.is_verified)
+WHERE destination.name IS NOT NULL
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.audited_destination(analytics.notification_destinations) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.audited_destination(analytics.notification_destinations) IS
+    'what the audit log may know of a destination: name, channel, is_verified';
+
+CREATE FUNCTION analytics_internal.audit_destination() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('row_security')::boolean THEN
+        PERFORM analytics_internal.write_audit(
+            CASE WHEN TG_OP = 'DELETE' THEN OLD.workspace_id ELSE NEW.workspace_id END, lower(TG_OP),
+            'analytics.notification_destinations', analytics_internal.audited_destination(OLD),
+            analytics_internal.audited_destination(NEW));
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.audit_destination() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.audit_destination() IS
+    'row trigger: notes in analytics.audit_log that a destination has changed, but neither address nor secret; not a restore (row_security off)';
+CREATE TRIGGER audit_change AFTER INSERT OR UPDATE OR DELETE ON analytics.notification_destinations
+    FOR EACH ROW EXECUTE FUNCTION analytics_internal.audit_destination();
+COMMENT ON TRIGGER audit_change ON analytics.notification_destinations IS
+    'notes changes in analytics.audit_log, without address and secret';
+
 CREATE FUNCTION analytics.set_notification_destination(
     workspace_id uuid, name text, channel text, address text, signing_secret text DEFAULT NULL)
 RETURNS void

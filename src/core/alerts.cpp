@@ -292,6 +292,22 @@ private:
 
 } // namespace
 
+// What a scored hour is compared with.
+struct baseline {
+    explicit baseline(std::pmr::memory_resource *memory) : points(memory) {}
+
+    list<double> points;
+    double sum = 0;
+    std::int64_t part = 0, whole = 0; // of a rate, pooled
+
+    double mean() const noexcept { return sum / static_cast<double>(points.size()); }
+};
+
+static double plain(int128 amount) noexcept
+{
+    return static_cast<double>(amount) / static_cast<double>(nano);
+}
+
 bool precedes(const alert_rule &a, const alert_rule &b) noexcept
 {
     if (a.is_platform != b.is_platform)
@@ -341,6 +357,7 @@ private:
     void judge_hours(alert_verdict *out, interrupt_poll &poll);
     void judge_threshold(const alert_rule &rule, measurement &m, alert_verdict &out);
     void judge_score(const alert_rule &rule, measurement *const *hours, alert_verdict &out);
+    baseline collect(alert_metric metric, measurement *const *hours, json_writer &context) const;
     std::optional<bool> score(const alert_rule &rule, measurement *const *hours, sentence &reason,
                               json_writer &context);
     void finish(const alert_rule &rule, std::optional<bool> holds, const sentence &reason,
@@ -576,72 +593,82 @@ void alert_scope::judge_windows(alert_verdict *out, interrupt_poll &poll)
     }
 }
 
+// Hours in which the metric has no value are no points.
+baseline alert_scope::collect(alert_metric metric, measurement *const *hours, json_writer &context) const
+{
+    baseline b(resource_);
+    context.raw(",\"baseline\":[");
+    for (std::size_t i = 1; i < hours_.size; ++i) {
+        sample const &s = (*hours[i])[metric];
+        if (!s.has_value)
+            continue;
+        context.raw(b.points.empty() ? "" : ",").number(s.value, nano_scale);
+        b.points.push_back(plain(s.value));
+        b.sum += b.points.back();
+        b.part += s.part;
+        b.whole += s.whole;
+    }
+    context.raw("]");
+    return b;
+}
+
+static bool score_anomaly(double x, double bound, list<double> &points, sentence &reason)
+{
+    std::sort(points.begin(), points.end());
+    double const middle = (points[(points.size() - 1) / 2] + points[points.size() / 2]) / 2;
+    reason << " is " << x << ", usually " << middle;
+    auto const z = modified_z_score(x, points.data(), points.size());
+    if (z) {
+        reason << ", modified z-score " << *z << (*z > bound ? " > " : " <= ") << bound;
+        return *z > bound;
+    }
+    double const enough = middle + static_cast<double>(fewest_scored_events);
+    reason << " without exception; fires from " << enough;
+    return x >= enough;
+}
+
+static bool score_probability(const alert_rule &rule, const sample &s, const baseline &b, sentence &reason)
+{
+    double probability;
+    if (rule.condition == alert_condition::poisson) {
+        probability = poisson_tail(static_cast<std::int64_t>(s.value / nano), b.mean());
+        reason << " is " << plain(s.value) << ", on average " << b.mean();
+    } else {
+        double const p = static_cast<double>(b.part) / static_cast<double>(b.whole);
+        probability = binomial_tail(s.part, s.whole, p);
+        reason << ": " << static_cast<double>(s.part) << " of " << static_cast<double>(s.whole)
+               << " are bad, usually " << 100 * p << " %";
+    }
+    double const bound = plain(rule.threshold);
+    reason << ", probability " << probability << (probability < bound ? " < " : " >= ") << bound;
+    return probability < bound;
+}
+
 // The verdict of a scored condition, empty if the hour cannot be scored; says why and on what grounds.
 std::optional<bool> alert_scope::score(const alert_rule &rule, measurement *const *hours, sentence &reason,
                                        json_writer &context)
 {
     if (hours_.size == 0) {
-        reason << "not scored: no event before the scored hour";
+        reason << "not scored: no hour to score";
         return std::nullopt;
     }
     sample const &scored = (*hours[0])[rule.metric];
-    list<double> points(resource_);
-    std::int64_t part = 0, whole = 0;
-    double sum = 0;
-    context.raw(",\"baseline\":[");
-    for (std::size_t i = 1; i < hours_.size; ++i) {
-        sample const &s = (*hours[i])[rule.metric];
-        if (!s.has_value)
-            continue;
-        context.raw(points.empty() ? "" : ",").number(s.value, nano_scale);
-        points.push_back(static_cast<double>(s.value) / static_cast<double>(nano));
-        sum += points.back();
-        part += s.part;
-        whole += s.whole;
-    }
-    context.raw("]");
-    double const n = static_cast<double>(points.size());
-    double const bound = static_cast<double>(rule.threshold) / static_cast<double>(nano);
-    if (hours[0]->events() < fewest_scored_events) {
+    baseline b = collect(rule.metric, hours, context);
+    if (hours[0]->events() < fewest_scored_events)
         reason << "not scored: " << static_cast<double>(hours[0]->events()) << " events in the hour, "
                << static_cast<double>(fewest_scored_events) << " are needed";
-        return std::nullopt;
-    }
-    if (!scored.has_value) {
+    else if (!scored.has_value)
         reason << "not scored: no data in the hour";
-        return std::nullopt;
-    }
-    if (points.size() < fewest_baseline_points) {
-        reason << "not scored: " << n << " earlier hours to compare with, "
+    else if (b.points.size() < fewest_baseline_points)
+        reason << "not scored: " << static_cast<double>(b.points.size()) << " earlier hours to compare with, "
                << static_cast<double>(fewest_baseline_points) << " are needed";
-        return std::nullopt;
+    else {
+        reason << alert_metric_names[static_cast<int>(rule.metric)];
+        if (rule.condition == alert_condition::anomaly)
+            return score_anomaly(plain(scored.value), plain(rule.threshold), b.points, reason);
+        return score_probability(rule, scored, b, reason);
     }
-    auto const x = static_cast<double>(scored.value) / static_cast<double>(nano);
-    if (rule.condition == alert_condition::anomaly) {
-        std::sort(points.begin(), points.end());
-        double const middle = (points[(points.size() - 1) / 2] + points[points.size() / 2]) / 2;
-        auto const z = modified_z_score(x, points.data(), points.size());
-        reason << alert_metric_names[static_cast<int>(rule.metric)] << " is " << x << ", usually " << middle;
-        if (!z) {
-            reason << " without exception; fires from " << middle + static_cast<double>(fewest_scored_events);
-            return x >= middle + static_cast<double>(fewest_scored_events);
-        }
-        reason << ", modified z-score " << *z << (*z > bound ? " > " : " <= ") << bound;
-        return *z > bound;
-    }
-    double probability;
-    if (rule.condition == alert_condition::poisson) {
-        probability = poisson_tail(static_cast<std::int64_t>(scored.value / nano), sum / n);
-        reason << alert_metric_names[static_cast<int>(rule.metric)] << " is " << x << ", on average "
-               << sum / n;
-    } else {
-        double const p = static_cast<double>(part) / static_cast<double>(whole);
-        probability = binomial_tail(scored.part, scored.whole, p);
-        reason << static_cast<double>(scored.part) << " of " << static_cast<double>(scored.whole)
-               << " are bad, usually " << 100 * p << " %";
-    }
-    reason << ", probability " << probability << (probability < bound ? " < " : " >= ") << bound;
-    return probability < bound;
+    return std::nullopt;
 }
 
 void alert_scope::judge_score(const alert_rule &rule, measurement *const *hours, alert_verdict &out)
@@ -699,7 +726,7 @@ static span<T> keep(const list<T> &values, arena &memory)
 
 alert_board::alert_board(span<alert_rule> rules, const activity_rules &options, std::int64_t now,
                          std::pmr::memory_resource *memory)
-    : arena_(memory), options_(options), words_(memory), now_(now)
+    : arena_(memory), options_(options), words_(memory)
 {
     scopes_ = arena_.make<alert_scope *>(rules.size);
     scopes_.size = 0;

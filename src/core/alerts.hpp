@@ -156,7 +156,6 @@ private:
     const activity_rules &options_;
     dictionary words_;
     activity_pipeline pipeline_;
-    std::int64_t now_;
     span<alert_scope *> scopes_;
     span<alert_range> window_ranges_, hour_ranges_;
 };

@@ -112,7 +112,8 @@ bool read_name(const std::string_view (&names)[n], std::string_view name, Enum &
     return found.has_value();
 }
 
-bool read_amount(const rule_row &row, int column, int128 &out)
+// PostgreSQL has an int128 too, of another alignment.
+bool read_amount(const rule_row &row, int column, shadow::int128 &out)
 {
     bool is_null;
     Datum const value = row.value(column, is_null);

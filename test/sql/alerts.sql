@@ -305,6 +305,12 @@ SELECT d.name, d.is_verified FROM analytics.notification_destination_list AS d O
 SELECT analytics.set_notification_destination(pg_temp.w(1), 'mail', 'email', 'another@example.org');
 SELECT d.name, d.is_verified FROM analytics.notification_destination_list AS d ORDER BY 1;
 
+RESET ROLE;
+SELECT a.action, a.object, a.old_values, a.new_values FROM analytics.audit_log AS a
+WHERE a.object = 'analytics.notification_destinations' AND a.user_id IS NOT NULL ORDER BY a.happened_at;
+SELECT count(*) AS secrets_in_audit FROM analytics.audit_log AS a WHERE a::text ~ 'another@|secret/path|a signing secret';
+SET ROLE regress_alert_member;
+
 SELECT pg_temp.be(2); -- a plain member acknowledges, but manages nothing
 SELECT count(*) FROM analytics.alert_rules;
 UPDATE analytics.alert_rules SET severity = 'info';
@@ -352,6 +358,7 @@ TRUNCATE analytics.alert_history, analytics.notification_outbox, analytics.alert
 DELETE FROM analytics.settings;
 DELETE FROM analytics.membership;
 DELETE FROM analytics.access_roles;
+TRUNCATE analytics.audit_log;
 DROP TABLE public.alert_test_members;
 DROP OWNED BY regress_alert_anon, regress_alert_member, regress_alert_service;
 DROP ROLE regress_alert_anon, regress_alert_member, regress_alert_service;
