@@ -43,10 +43,11 @@ CREATE TYPE analytics.agent_summary AS (
     total_feedback_count bigint,
     error_types jsonb,
     common_failure_reasons jsonb,
-    runtime_sketch analytics.quantile_sketch
+    runtime_sketch analytics.quantile_sketch,
+    user_positions analytics.user_set
 );
 COMMENT ON TYPE analytics.agent_summary IS
-    'one agent in the result of activity_summary(); columns as in analytics.agent_performance';
+    'one agent in the result of activity_summary(); columns as in analytics.agent_performance; user_positions: the users of its runs as positions, from 0, in user_ids';
 
 CREATE TYPE analytics.event_count AS (
     event_type text,

@@ -82,6 +82,7 @@ CREATE TABLE analytics.agent_performance (
     total_tokens_used numeric NOT NULL DEFAULT 0,
     avg_tokens_per_run bigint,
     unique_users bigint NOT NULL DEFAULT 0,
+    users analytics.user_set NOT NULL DEFAULT '{}',
     avg_user_rating numeric(3, 2),
     total_feedback_count bigint NOT NULL DEFAULT 0,
     error_types jsonb NOT NULL DEFAULT '{}',
@@ -266,6 +267,8 @@ COMMENT ON COLUMN analytics.agent_performance.avg_tokens_per_run IS
     'total_tokens_used / total_runs, rounded half away from zero; NULL without a run';
 COMMENT ON COLUMN analytics.agent_performance.unique_users IS
     'distinct users with a counted run of the agent';
+COMMENT ON COLUMN analytics.agent_performance.users IS
+    'user_number of those users (analytics.users)';
 COMMENT ON COLUMN analytics.agent_performance.avg_user_rating IS
     'mean of the ratings 1 to 5 that name the agent; NULL without any';
 COMMENT ON COLUMN analytics.agent_performance.total_feedback_count IS

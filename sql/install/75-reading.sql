@@ -29,6 +29,19 @@ RETURN round(100 * (current_value - previous_value) / nullif(previous_value, 0),
 COMMENT ON FUNCTION analytics.growth_rate(numeric, numeric) IS
     'growth from the previous to the current value in percent, 2 decimals; NULL where the previous one is 0 or either is NULL';
 
+-- Ranks are asked for in their middle, where no rounding of the fraction can miss them.
+CREATE FUNCTION analytics.interpolated_quantile(sketch analytics.quantile_sketch, fraction double precision) RETURNS double precision
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE WHEN fraction BETWEEN 0 AND 1 THEN
+    (SELECT v.below + (p.place - p.rank) * (v.above - v.below)
+     FROM (SELECT fraction * (n.count - 1) AS place, floor(fraction * (n.count - 1)) AS rank, greatest(n.count - 1, 1) AS last_rank
+           FROM (SELECT analytics.quantile_sketch_count(sketch) AS count) AS n) AS p
+     CROSS JOIN LATERAL (SELECT analytics.quantile(sketch, least((p.rank + 0.5) / p.last_rank, 1)) AS below,
+                                analytics.quantile(sketch, least((p.rank + 1.5) / p.last_rank, 1)) AS above) AS v)
+ELSE analytics.quantile(sketch, fraction) END;
+COMMENT ON FUNCTION analytics.interpolated_quantile(analytics.quantile_sketch, double precision) IS
+    'as percentile_cont (Hyndman-Fan type 7): interpolates between neighbouring ranks, each within the relative accuracy of the sketch; NULL for a NULL argument; error: a fraction outside [0, 1]';
+
 CREATE FUNCTION analytics.get_workspace_metrics(
     workspace_id uuid,
     start_date date DEFAULT NULL,
@@ -88,3 +101,179 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) IS
     'daily metrics of a workspace from start_date to end_date, both included (default: the last 30 complete days), ascending. A day without an event has no row, or with fill_gaps one with counts 0 and rates NULL (none in the future). No row for a workspace that the caller may not see. Errors (22023): start_date after end_date, an infinite range with fill_gaps';
+
+CREATE FUNCTION analytics.get_agent_insights(agent_id uuid, days integer DEFAULT 30)
+RETURNS TABLE (
+    total_runs bigint,
+    success_rate numeric,
+    avg_runtime numeric,
+    p50_runtime numeric,
+    p95_runtime numeric,
+    p99_runtime numeric,
+    total_credits numeric,
+    unique_users bigint,
+    trend_direction text,
+    top_error_types jsonb,
+    successful_runs bigint,
+    failed_runs bigint,
+    cancelled_runs bigint,
+    total_cost numeric,
+    total_tokens_used numeric,
+    total_feedback_count bigint,
+    last_active_date date)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF days IS NULL OR days NOT BETWEEN 1 AND 36500 THEN
+        RAISE EXCEPTION 'days must be from 1 to 36500'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('It is %s.', coalesce(days::text, 'NULL')),
+                  HINT = 'get_agent_insights(agent_id, 7) covers the last 7 complete days.';
+    END IF;
+
+    RETURN QUERY
+    WITH workspace AS MATERIALIZED (
+        SELECT w.workspace_id, analytics.workspace_today(w.workspace_id) - 1 AS last_date
+        FROM (SELECT DISTINCT p.workspace_id FROM analytics.agent_performance AS p
+              WHERE p.agent_id = get_agent_insights.agent_id) AS w
+    ), covered AS MATERIALIZED (
+        SELECT p.*
+        FROM workspace AS w
+        JOIN analytics.agent_performance AS p ON p.workspace_id = w.workspace_id AND p.agent_id = get_agent_insights.agent_id
+        WHERE p.metric_date BETWEEN w.last_date - days + 1 AND w.last_date
+    ), total AS (
+        SELECT coalesce(sum(c.total_runs), 0)::bigint AS runs, coalesce(sum(c.successful_runs), 0)::bigint AS successful,
+               coalesce(sum(c.failed_runs), 0)::bigint AS failed, coalesce(sum(c.cancelled_runs), 0)::bigint AS cancelled,
+               coalesce(sum(c.total_credits), 0) AS credits, sum(c.total_cost) AS cost,
+               coalesce(sum(c.total_tokens_used), 0) AS tokens, coalesce(sum(c.total_feedback_count), 0)::bigint AS feedbacks,
+               max(c.metric_date) FILTER (WHERE c.total_runs > 0) AS last_active,
+               analytics.quantile_sketch_merge(c.runtime_sketch) AS sketch
+        FROM covered AS c
+    ), trend AS (
+        SELECT coalesce(sum(p.total_runs) FILTER (WHERE p.metric_date > w.last_date - 7), 0)::bigint AS this_week,
+               coalesce(sum(p.total_runs) FILTER (WHERE p.metric_date <= w.last_date - 7), 0)::bigint AS week_before
+        FROM workspace AS w
+        JOIN analytics.agent_performance AS p ON p.workspace_id = w.workspace_id AND p.agent_id = get_agent_insights.agent_id
+        WHERE p.metric_date BETWEEN w.last_date - 13 AND w.last_date
+    ), visitor AS MATERIALIZED (
+        SELECT c.workspace_id, analytics.user_set_union_agg(c.users) AS users FROM covered AS c GROUP BY c.workspace_id
+    ), error AS (
+        SELECT e.key, sum(e.value::numeric) AS errors
+        FROM covered AS c, jsonb_each_text(c.error_types) AS e
+        GROUP BY e.key ORDER BY errors DESC, e.key COLLATE "C" LIMIT 10
+    )
+    SELECT t.runs, round(100.0 * t.successful / nullif(t.successful + t.failed, 0), 2),
+           round(analytics.quantile_sketch_avg(t.sketch), 2),
+           round(analytics.interpolated_quantile(t.sketch, 0.5)::numeric, 2), round(analytics.interpolated_quantile(t.sketch, 0.95)::numeric, 2),
+           round(analytics.interpolated_quantile(t.sketch, 0.99)::numeric, 2), t.credits,
+           (SELECT CASE WHEN count(*) <= 1 THEN coalesce(max(analytics.user_set_cardinality(v.users)), 0)
+                    ELSE (SELECT count(DISTINCT u.user_id)
+                          FROM visitor AS x
+                          CROSS JOIN LATERAL analytics.user_set_elements(x.users) AS e (user_number)
+                          JOIN analytics.users AS u ON u.workspace_id = x.workspace_id AND u.user_number = e.user_number) END
+            FROM visitor AS v),
+           analytics.trend_direction(r.this_week, r.week_before),
+           coalesce((SELECT jsonb_object_agg(e.key, e.errors) FROM error AS e), '{}'),
+           t.successful, t.failed, t.cancelled, t.cost, t.tokens, t.feedbacks, t.last_active
+    FROM total AS t, trend AS r
+    WHERE EXISTS (SELECT FROM workspace);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.get_agent_insights(uuid, integer) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_agent_insights(uuid, integer) IS
+    'one row about an agent over the last complete local days (default 30) of every workspace that the caller may see: sums, percentiles (Hyndman-Fan type 7) from the merged sketches (relative error 1 %), distinct users, top_error_types {type: errors} (the 10 most frequent). trend_direction compares the last 7 complete days with the 7 before. Without a run: counts 0, rates and runtimes NULL. No row for an agent without data; error (22023) for days below 1 or above 36500';
+
+-- One row: the range, then the range of equal length before it.
+CREATE FUNCTION analytics.get_workspace_summary(
+    workspace_id uuid,
+    start_date date DEFAULT NULL,
+    end_date date DEFAULT NULL)
+RETURNS TABLE (
+    period_start date,
+    period_end date,
+    active_users bigint, previous_active_users bigint, active_users_change numeric,
+    total_sessions bigint, previous_total_sessions bigint, total_sessions_change numeric,
+    total_events bigint, previous_total_events bigint, total_events_change numeric,
+    total_runs bigint, previous_total_runs bigint, total_runs_change numeric,
+    successful_runs bigint, previous_successful_runs bigint, successful_runs_change numeric,
+    failed_runs bigint, previous_failed_runs bigint, failed_runs_change numeric,
+    success_rate numeric, previous_success_rate numeric, success_rate_change numeric,
+    failure_rate numeric, previous_failure_rate numeric, failure_rate_change numeric,
+    avg_runtime numeric, previous_avg_runtime numeric, avg_runtime_change numeric,
+    p50_runtime numeric, previous_p50_runtime numeric, p50_runtime_change numeric,
+    p95_runtime numeric, previous_p95_runtime numeric, p95_runtime_change numeric,
+    p99_runtime numeric, previous_p99_runtime numeric, p99_runtime_change numeric,
+    total_credits numeric, previous_total_credits numeric, total_credits_change numeric,
+    total_cost numeric, previous_total_cost numeric, total_cost_change numeric,
+    total_errors bigint, previous_total_errors bigint, total_errors_change numeric,
+    error_rate numeric, previous_error_rate numeric, error_rate_change numeric)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    last_date date := coalesce(end_date, analytics.workspace_today(workspace_id) - 1);
+    first_date date := coalesce(start_date, last_date - 29);
+BEGIN
+    IF first_date > last_date OR NOT (isfinite(first_date) AND isfinite(last_date)) THEN
+        RAISE EXCEPTION 'invalid range of days'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('The range is %s to %s.', first_date, last_date),
+                  HINT = 'Give finite dates with start_date not later than end_date; left out, they are the last 30 complete days.';
+    END IF;
+
+    RETURN QUERY
+    WITH period (is_current, first_date, last_date) AS (
+        VALUES (true, first_date, last_date), (false, first_date - (last_date - first_date + 1), first_date - 1)
+    ), metrics AS (
+        SELECT p.is_current, coalesce(sum(d.total_events), 0)::bigint AS events, coalesce(sum(d.total_sessions), 0)::bigint AS sessions,
+               coalesce(sum(d.total_runs), 0)::bigint AS runs, coalesce(sum(d.successful_runs), 0)::bigint AS successful,
+               coalesce(sum(d.failed_runs), 0)::bigint AS failed, coalesce(sum(d.total_errors), 0)::bigint AS errors,
+               coalesce(sum(d.total_credits_consumed), 0) AS credits,
+               CASE WHEN count(DISTINCT d.currency) = 1 THEN sum(d.total_cost) END AS cost,
+               analytics.quantile_sketch_merge(d.runtime_sketch) AS sketch
+        FROM period AS p
+        LEFT JOIN analytics.daily_metrics AS d
+            ON d.workspace_id = get_workspace_summary.workspace_id AND d.metric_date BETWEEN p.first_date AND p.last_date
+        GROUP BY p.is_current
+    ), people AS (
+        SELECT p.is_current, coalesce(analytics.user_set_cardinality(analytics.user_set_union_agg(u.users)), 0) AS users
+        FROM period AS p
+        LEFT JOIN analytics.daily_users AS u
+            ON u.workspace_id = get_workspace_summary.workspace_id AND u.metric_date BETWEEN p.first_date AND p.last_date
+        GROUP BY p.is_current
+    ), value AS (
+        SELECT m.is_current, p.users, m.sessions, m.events, m.runs, m.successful, m.failed,
+               round(100.0 * m.successful / nullif(m.successful + m.failed, 0), 2) AS success_rate,
+               round(100.0 * m.failed / nullif(m.successful + m.failed, 0), 2) AS failure_rate,
+               round(analytics.quantile_sketch_avg(m.sketch), 2) AS average,
+               round(analytics.interpolated_quantile(m.sketch, 0.5)::numeric, 2) AS p50, round(analytics.interpolated_quantile(m.sketch, 0.95)::numeric, 2) AS p95,
+               round(analytics.interpolated_quantile(m.sketch, 0.99)::numeric, 2) AS p99, m.credits, m.cost, m.errors,
+               round(100.0 * m.errors / nullif(m.events, 0), 2) AS error_rate
+        FROM metrics AS m JOIN people AS p ON p.is_current = m.is_current
+    )
+    SELECT first_date, last_date,
+           c.users, b.users, analytics.growth_rate(c.users, b.users),
+           c.sessions, b.sessions, analytics.growth_rate(c.sessions, b.sessions),
+           c.events, b.events, analytics.growth_rate(c.events, b.events),
+           c.runs, b.runs, analytics.growth_rate(c.runs, b.runs),
+           c.successful, b.successful, analytics.growth_rate(c.successful, b.successful),
+           c.failed, b.failed, analytics.growth_rate(c.failed, b.failed),
+           c.success_rate, b.success_rate, analytics.growth_rate(c.success_rate, b.success_rate),
+           c.failure_rate, b.failure_rate, analytics.growth_rate(c.failure_rate, b.failure_rate),
+           c.average, b.average, analytics.growth_rate(c.average, b.average),
+           c.p50, b.p50, analytics.growth_rate(c.p50, b.p50),
+           c.p95, b.p95, analytics.growth_rate(c.p95, b.p95),
+           c.p99, b.p99, analytics.growth_rate(c.p99, b.p99),
+           c.credits, b.credits, analytics.growth_rate(c.credits, b.credits),
+           c.cost, b.cost, analytics.growth_rate(c.cost, b.cost),
+           c.errors, b.errors, analytics.growth_rate(c.errors, b.errors),
+           c.error_rate, b.error_rate, analytics.growth_rate(c.error_rate, b.error_rate)
+    FROM value AS c, value AS b
+    WHERE c.is_current AND NOT b.is_current
+      AND EXISTS (SELECT FROM analytics.daily_metrics AS w WHERE w.workspace_id = get_workspace_summary.workspace_id);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.get_workspace_summary(uuid, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_workspace_summary(uuid, date, date) IS
+    'one row about a workspace from start_date to end_date, both included (default: the last 30 complete days): distinct users and percentiles from the merged sets and sketches (relative error 1 %), beside each value that of the range of equal length before it (previous_) and the change in percent (_change; NULL where the previous value is 0 or NULL). Rates and runtimes are NULL without data, cost also where currencies differ. No row for a workspace without data or that the caller may not see; error (22023) for a range that is reversed or infinite';

@@ -104,7 +104,242 @@ CREATE UNIQUE INDEX mv_agent_usage_trends_key ON analytics.mv_agent_usage_trends
 COMMENT ON INDEX analytics.mv_agent_usage_trends_key IS
     'serves: the days of an agent, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
 
+-- Every calendar day, so that 7 rows are 7 days.
+CREATE MATERIALIZED VIEW analytics.mv_active_users AS
+WITH day AS (
+    SELECT w.workspace_id, d.activity_date::date AS activity_date, u.users
+    FROM analytics_internal.last_complete_days() AS w
+    CROSS JOIN LATERAL generate_series(w.first_date::timestamp, w.last_date::timestamp, interval '1 day') AS d (activity_date)
+    LEFT JOIN analytics.daily_users AS u ON u.workspace_id = w.workspace_id AND u.metric_date = d.activity_date::date
+), active AS (
+    SELECT y.activity_date, y.workspace_id, coalesce(analytics.user_set_cardinality(y.users), 0) AS daily_active_users,
+           coalesce(analytics.user_set_cardinality(analytics.user_set_union_agg(y.users) OVER (days ROWS 6 PRECEDING)), 0) AS weekly_active_users,
+           coalesce(analytics.user_set_cardinality(analytics.user_set_union_agg(y.users) OVER (days ROWS 29 PRECEDING)), 0) AS monthly_active_users
+    FROM day AS y
+    WINDOW days AS (PARTITION BY y.workspace_id ORDER BY y.activity_date)
+)
+SELECT a.activity_date, a.workspace_id, a.daily_active_users, a.weekly_active_users, a.monthly_active_users,
+       round(100.0 * a.daily_active_users / nullif(a.monthly_active_users, 0), 2) AS stickiness
+FROM active AS a;
+COMMENT ON MATERIALIZED VIEW analytics.mv_active_users IS
+    'active users of every date from the workspace''s first event to its last complete day, also dates without any. Granted to nobody: read analytics.active_users';
+COMMENT ON COLUMN analytics.mv_active_users.activity_date IS
+    'local day of the workspace';
+COMMENT ON COLUMN analytics.mv_active_users.workspace_id IS
+    'workspace; the nil uuid stands for events without one';
+COMMENT ON COLUMN analytics.mv_active_users.daily_active_users IS
+    'distinct users of the day';
+COMMENT ON COLUMN analytics.mv_active_users.weekly_active_users IS
+    'distinct users of the 7 days up to this one';
+COMMENT ON COLUMN analytics.mv_active_users.monthly_active_users IS
+    'distinct users of the 30 days up to this one';
+COMMENT ON COLUMN analytics.mv_active_users.stickiness IS
+    '100 * daily / monthly active users; NULL without any in 30 days';
+CREATE UNIQUE INDEX mv_active_users_key ON analytics.mv_active_users (workspace_id, activity_date);
+COMMENT ON INDEX analytics.mv_active_users_key IS
+    'serves: the days of a workspace, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
+
+CREATE MATERIALIZED VIEW analytics.mv_top_agents AS
+WITH agent AS (
+    SELECT p.agent_id, p.workspace_id, sum(p.total_runs)::bigint AS total_runs_30d,
+           sum(p.successful_runs)::bigint AS successful_runs_30d, sum(p.failed_runs)::bigint AS failed_runs_30d,
+           analytics.quantile_sketch_merge(p.runtime_sketch) AS sketch, sum(p.total_credits) AS total_credits_30d,
+           analytics.user_set_cardinality(analytics.user_set_union_agg(p.users)) AS unique_users_30d,
+           max(p.metric_date) FILTER (WHERE p.total_runs > 0) AS last_active_date
+    FROM analytics_internal.last_complete_days() AS w
+    JOIN analytics.agent_performance AS p ON p.workspace_id = w.workspace_id
+    WHERE p.metric_date BETWEEN w.last_date - 29 AND w.last_date
+    GROUP BY p.agent_id, p.workspace_id
+    HAVING sum(p.total_runs) > 0
+), bound AS (
+    SELECT a.*, analytics.wilson_lower_bound(a.successful_runs_30d, a.successful_runs_30d + a.failed_runs_30d) AS success_rate_lower_bound
+    FROM agent AS a
+)
+SELECT b.agent_id, b.workspace_id, b.total_runs_30d, b.successful_runs_30d, b.failed_runs_30d,
+       round(100.0 * b.successful_runs_30d / nullif(b.successful_runs_30d + b.failed_runs_30d, 0), 2) AS success_rate,
+       round(analytics.quantile_sketch_avg(b.sketch), 2) AS avg_runtime,
+       round(analytics.interpolated_quantile(b.sketch, 0.5)::numeric, 2) AS median_runtime,
+       b.total_credits_30d, b.unique_users_30d, b.last_active_date,
+       row_number() OVER (PARTITION BY b.workspace_id ORDER BY b.total_runs_30d DESC, b.agent_id) AS rank,
+       row_number() OVER (PARTITION BY b.workspace_id
+                          ORDER BY b.success_rate_lower_bound DESC NULLS LAST, b.total_runs_30d DESC, b.agent_id) AS success_rank,
+       b.success_rate_lower_bound
+FROM bound AS b;
+COMMENT ON MATERIALIZED VIEW analytics.mv_top_agents IS
+    'agents with a run in the last 30 complete days, ranked within their workspace. Granted to nobody: read analytics.top_agents';
+COMMENT ON COLUMN analytics.mv_top_agents.agent_id IS
+    'agent';
+COMMENT ON COLUMN analytics.mv_top_agents.workspace_id IS
+    'workspace; the nil uuid stands for events without one';
+COMMENT ON COLUMN analytics.mv_top_agents.total_runs_30d IS
+    'runs, unfinished ones left out';
+COMMENT ON COLUMN analytics.mv_top_agents.successful_runs_30d IS
+    'runs that succeeded';
+COMMENT ON COLUMN analytics.mv_top_agents.failed_runs_30d IS
+    'runs that failed';
+COMMENT ON COLUMN analytics.mv_top_agents.success_rate IS
+    '100 * successful / (successful + failed); NULL without either';
+COMMENT ON COLUMN analytics.mv_top_agents.avg_runtime IS
+    'mean runtime in seconds of all runs that were not cancelled and have one (not of daily means); NULL without any';
+COMMENT ON COLUMN analytics.mv_top_agents.median_runtime IS
+    'their median, from the merged sketches (relative error 1 %); NULL without any';
+COMMENT ON COLUMN analytics.mv_top_agents.total_credits_30d IS
+    'credits of the runs';
+COMMENT ON COLUMN analytics.mv_top_agents.unique_users_30d IS
+    'distinct users with a run, over all days';
+COMMENT ON COLUMN analytics.mv_top_agents.last_active_date IS
+    'last day with a run';
+COMMENT ON COLUMN analytics.mv_top_agents.rank IS
+    'place within the workspace by runs, then agent_id';
+COMMENT ON COLUMN analytics.mv_top_agents.success_rank IS
+    'place within the workspace by success_rate_lower_bound, then runs, agent_id';
+COMMENT ON COLUMN analytics.mv_top_agents.success_rate_lower_bound IS
+    'Wilson''s lower bound of the success rate at 95 %, 0 to 1: few runs prove little; NULL without a successful or failed run';
+CREATE UNIQUE INDEX mv_top_agents_key ON analytics.mv_top_agents (workspace_id, agent_id);
+COMMENT ON INDEX analytics.mv_top_agents_key IS
+    'serves: the agents of a workspace, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
+
+CREATE MATERIALIZED VIEW analytics.mv_workspace_summary AS
+WITH recent AS (
+    SELECT d.*
+    FROM analytics_internal.last_complete_days() AS w
+    JOIN analytics.daily_metrics AS d ON d.workspace_id = w.workspace_id
+    WHERE d.metric_date BETWEEN w.last_date - 29 AND w.last_date
+), metrics AS (
+    SELECT d.workspace_id, count(*) AS days_active, sum(d.active_users) AS user_days, sum(d.total_events) AS events,
+           sum(d.total_errors) AS errors, sum(d.total_runs)::bigint AS runs, sum(d.successful_runs)::bigint AS successful,
+           sum(d.failed_runs)::bigint AS failed, sum(d.total_credits_consumed) AS credits,
+           CASE WHEN count(DISTINCT d.currency) = 1 THEN sum(d.total_cost) END AS cost,
+           analytics.quantile_sketch_merge(d.runtime_sketch) AS sketch
+    FROM recent AS d GROUP BY d.workspace_id
+), agents AS (
+    SELECT p.workspace_id, count(DISTINCT p.agent_id) AS agents
+    FROM analytics_internal.last_complete_days() AS w
+    JOIN analytics.agent_performance AS p ON p.workspace_id = w.workspace_id
+    WHERE p.metric_date BETWEEN w.last_date - 29 AND w.last_date AND p.total_runs > 0
+    GROUP BY p.workspace_id
+), people AS (
+    SELECT u.workspace_id, analytics.user_set_cardinality(analytics.user_set_union_agg(u.users)) AS users
+    FROM analytics_internal.last_complete_days() AS w
+    JOIN analytics.daily_users AS u ON u.workspace_id = w.workspace_id
+    WHERE u.metric_date BETWEEN w.last_date - 29 AND w.last_date
+    GROUP BY u.workspace_id
+)
+SELECT w.workspace_id, coalesce(m.days_active, 0) AS days_active,
+       coalesce((SELECT d.total_users FROM analytics.daily_metrics AS d
+                 WHERE d.workspace_id = w.workspace_id AND d.metric_date <= w.last_date
+                 ORDER BY d.metric_date DESC LIMIT 1), 0) AS total_users,
+       round(coalesce(m.user_days, 0) / least(w.last_date - w.first_date + 1, 30), 2) AS avg_daily_active_users,
+       coalesce(a.agents, 0) AS total_agents, coalesce(m.runs, 0) AS total_runs_30d,
+       coalesce(m.successful, 0) AS successful_runs_30d, coalesce(m.failed, 0) AS failed_runs_30d,
+       round(100.0 * m.successful / nullif(m.successful + m.failed, 0), 2) AS success_rate,
+       coalesce(m.credits, 0) AS total_credits_30d, round(analytics.quantile_sketch_avg(m.sketch), 2) AS avg_runtime_30d,
+       round(100.0 * m.errors / nullif(m.events, 0), 2) AS error_rate_30d,
+       round(100.0 * m.failed / nullif(m.successful + m.failed, 0), 2) AS failure_rate_30d,
+       m.cost AS total_cost_30d, coalesce(p.users, 0) AS active_users_30d
+FROM analytics_internal.last_complete_days() AS w
+LEFT JOIN metrics AS m ON m.workspace_id = w.workspace_id
+LEFT JOIN agents AS a ON a.workspace_id = w.workspace_id
+LEFT JOIN people AS p ON p.workspace_id = w.workspace_id
+WHERE w.first_date <= w.last_date;
+COMMENT ON MATERIALIZED VIEW analytics.mv_workspace_summary IS
+    'each workspace over its last 30 complete days. Granted to nobody: read analytics.workspace_summary';
+COMMENT ON COLUMN analytics.mv_workspace_summary.workspace_id IS
+    'workspace; the nil uuid stands for events without one';
+COMMENT ON COLUMN analytics.mv_workspace_summary.days_active IS
+    'days with an event, 0 to 30';
+COMMENT ON COLUMN analytics.mv_workspace_summary.total_users IS
+    'users first seen on or before the last complete day';
+COMMENT ON COLUMN analytics.mv_workspace_summary.avg_daily_active_users IS
+    'mean of the daily active users over all 30 days, or over those since the workspace''s first event; days without one count as 0';
+COMMENT ON COLUMN analytics.mv_workspace_summary.total_agents IS
+    'distinct agents with a run';
+COMMENT ON COLUMN analytics.mv_workspace_summary.total_runs_30d IS
+    'runs, unfinished ones left out';
+COMMENT ON COLUMN analytics.mv_workspace_summary.successful_runs_30d IS
+    'runs that succeeded';
+COMMENT ON COLUMN analytics.mv_workspace_summary.failed_runs_30d IS
+    'runs that failed';
+COMMENT ON COLUMN analytics.mv_workspace_summary.success_rate IS
+    '100 * successful / (successful + failed); NULL without either';
+COMMENT ON COLUMN analytics.mv_workspace_summary.total_credits_30d IS
+    'credits of runs and other events';
+COMMENT ON COLUMN analytics.mv_workspace_summary.avg_runtime_30d IS
+    'mean runtime in seconds of all runs that were not cancelled and have one (not of daily means); NULL without any';
+COMMENT ON COLUMN analytics.mv_workspace_summary.error_rate_30d IS
+    '100 * errors / events; NULL without an event';
+COMMENT ON COLUMN analytics.mv_workspace_summary.failure_rate_30d IS
+    '100 * failed / (successful + failed) runs; NULL without either';
+COMMENT ON COLUMN analytics.mv_workspace_summary.total_cost_30d IS
+    'known cost; NULL without any and where currencies differ';
+COMMENT ON COLUMN analytics.mv_workspace_summary.active_users_30d IS
+    'distinct users over all days';
+CREATE UNIQUE INDEX mv_workspace_summary_key ON analytics.mv_workspace_summary (workspace_id);
+COMMENT ON INDEX analytics.mv_workspace_summary_key IS
+    'serves: the summary of a workspace, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
+
 -- What tenants read.
+CREATE VIEW analytics.active_users WITH (security_barrier) AS
+SELECT v.activity_date, v.workspace_id, v.daily_active_users, v.weekly_active_users, v.monthly_active_users,
+       v.stickiness
+FROM analytics.mv_active_users AS v
+WHERE v.workspace_id = ANY (analytics.workspace_ids());
+COMMENT ON VIEW analytics.active_users IS
+    'analytics.mv_active_users of the caller''s workspaces';
+COMMENT ON COLUMN analytics.active_users.activity_date IS 'as in analytics.mv_active_users';
+COMMENT ON COLUMN analytics.active_users.workspace_id IS 'as in analytics.mv_active_users';
+COMMENT ON COLUMN analytics.active_users.daily_active_users IS 'as in analytics.mv_active_users';
+COMMENT ON COLUMN analytics.active_users.weekly_active_users IS 'as in analytics.mv_active_users';
+COMMENT ON COLUMN analytics.active_users.monthly_active_users IS 'as in analytics.mv_active_users';
+COMMENT ON COLUMN analytics.active_users.stickiness IS 'as in analytics.mv_active_users';
+
+CREATE VIEW analytics.top_agents WITH (security_barrier) AS
+SELECT v.agent_id, v.workspace_id, v.total_runs_30d, v.successful_runs_30d, v.failed_runs_30d, v.success_rate,
+       v.avg_runtime, v.median_runtime, v.total_credits_30d, v.unique_users_30d, v.last_active_date, v.rank,
+       v.success_rank, v.success_rate_lower_bound
+FROM analytics.mv_top_agents AS v
+WHERE v.workspace_id = ANY (analytics.workspace_ids());
+COMMENT ON VIEW analytics.top_agents IS
+    'analytics.mv_top_agents of the caller''s workspaces';
+COMMENT ON COLUMN analytics.top_agents.agent_id IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.workspace_id IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.total_runs_30d IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.successful_runs_30d IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.failed_runs_30d IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.success_rate IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.avg_runtime IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.median_runtime IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.total_credits_30d IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.unique_users_30d IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.last_active_date IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.rank IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.success_rank IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.success_rate_lower_bound IS 'as in analytics.mv_top_agents';
+
+CREATE VIEW analytics.workspace_summary WITH (security_barrier) AS
+SELECT v.workspace_id, v.days_active, v.total_users, v.avg_daily_active_users, v.total_agents, v.total_runs_30d,
+       v.successful_runs_30d, v.failed_runs_30d, v.success_rate, v.total_credits_30d, v.avg_runtime_30d,
+       v.error_rate_30d, v.failure_rate_30d, v.total_cost_30d, v.active_users_30d
+FROM analytics.mv_workspace_summary AS v
+WHERE v.workspace_id = ANY (analytics.workspace_ids());
+COMMENT ON VIEW analytics.workspace_summary IS
+    'analytics.mv_workspace_summary of the caller''s workspaces';
+COMMENT ON COLUMN analytics.workspace_summary.workspace_id IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.days_active IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.total_users IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.avg_daily_active_users IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.total_agents IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.total_runs_30d IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.successful_runs_30d IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.failed_runs_30d IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.success_rate IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.total_credits_30d IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.avg_runtime_30d IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.error_rate_30d IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.failure_rate_30d IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.total_cost_30d IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.active_users_30d IS 'as in analytics.mv_workspace_summary';
+
 CREATE VIEW analytics.error_trends WITH (security_barrier) AS
 SELECT v.error_date, v.workspace_id, v.error_type, v.event_name, v.total_errors, v.unique_error_messages,
        v.sample_messages

@@ -108,7 +108,8 @@ public:
     activity_report(const activity &state, const activity_rules &rules, std::pmr::memory_resource *memory,
                     interrupt_check interrupted)
         : state_(state), rules_(rules), memory_(memory), result_(memory), poll_(interrupted), runs_(memory),
-          agents_(memory), agent_positions_(memory), names_(memory), name_positions_(memory), ranks_(memory)
+          agents_(memory), agent_positions_(memory), names_(memory), name_positions_(memory), ranks_(memory),
+          agent_users_(memory)
     {
     }
 
@@ -123,12 +124,13 @@ public:
         describe_money();
         describe_errors();
         describe_response();
+        if (details)
+            list_users();
         describe_agents();
         if (!details) {
             out_.agents = {};
             return out_;
         }
-        list_users();
         list_event_counts();
         list_errors();
         return out_;
@@ -174,6 +176,7 @@ private:
     void describe_agents();
     void describe_runtimes_of_agents();
     void count_users_of_agents();
+    void list_users_of_agents();
     std::string_view top_agents();
     struct tally {
         std::uint32_t agent, key; // positions in state_.agents_ and state_.texts_
@@ -228,8 +231,9 @@ private:
     list<agent_sums> agents_;
     id_map agent_positions_; // dictionary -> agents_
     list<name_sums> names_;
-    id_map name_positions_;     // dictionary -> names_
-    list<std::uint32_t> ranks_; // of the activity's users in user_list
+    id_map name_positions_;           // dictionary -> names_
+    list<std::uint32_t> ranks_;       // of the activity's users in user_list
+    list<std::uint64_t> agent_users_; // the agents' users, distinct: (place, rank)
     currency_code currency_ = 0;
     bool mixed_currencies_ = false;
     bool details_ = true;
@@ -525,8 +529,28 @@ void activity_report::count_users_of_agents()
     pair_counts seen(memory_);
     for (counted_run const &r : runs_) {
         poll_();
-        if (r.agent != npos && seen.add(spread(r.agent, r.run->user), r.agent, r.run->user))
-            ++agents_[r.agent].users;
+        if (r.agent == npos || !seen.add(spread(r.agent, r.run->user), r.agent, r.run->user))
+            continue;
+        ++agents_[r.agent].users;
+        if (details_)
+            agent_users_.push_back(std::uint64_t{r.agent} << 32 | ranks_[r.run->user]);
+    }
+}
+
+// The users of each agent's runs as a set.
+void activity_report::list_users_of_agents()
+{
+    std::sort(agent_users_.begin(), agent_users_.end(), [this](std::uint64_t a, std::uint64_t b) {
+        poll_();
+        return a < b;
+    });
+    list<std::uint32_t> users(memory_);
+    std::size_t next = 0;
+    for (std::uint32_t agent = 0; agent < out_.agents.size; ++agent) {
+        users.clear();
+        for (; next < agent_users_.size() && agent_users_[next] >> 32 == agent; ++next)
+            users.push_back(static_cast<std::uint32_t>(agent_users_[next]));
+        out_.agents[agent].user_positions = set_of(users.data(), users.size());
     }
 }
 
@@ -555,6 +579,8 @@ void activity_report::describe_agents()
     describe_errors_of_agents();
     describe_reasons_of_agents();
     describe_runtimes_of_agents();
+    if (details_)
+        list_users_of_agents();
     out_.top_agents = top_agents();
     std::sort(out_.agents.begin(), out_.agents.end(),
               [](const agent_numbers &a, const agent_numbers &b) { return a.agent < b.agent; });

@@ -42,6 +42,7 @@ struct agent_numbers {
     std::string_view error_types;     // JSON
     std::string_view failure_reasons; // JSON
     std::string_view runtime_sketch;  // a serialized quantile sketch; empty: no runtime
+    std::string_view user_positions;  // a stored user_set of positions in user_list
 };
 
 struct event_count {

@@ -409,6 +409,7 @@ Datum agent_datum(const result_types &types, const agent_numbers &agent)
     row.add_jsonb(agent.error_types);
     row.add_jsonb(agent.failure_reasons);
     row.add_bytes_or_null(agent.runtime_sketch);
+    row.add_bytes_or_null(agent.user_positions);
     return row.form(types.agent);
 }
 

@@ -265,8 +265,10 @@ constexpr rollup daily_rollups[] = {
      "p99_runtime_seconds,"
      " runtime_sketch, total_credits, avg_credits_per_run, total_cost, total_tokens_used, "
      "avg_tokens_per_run, unique_users,"
-     " avg_user_rating, total_feedback_count, error_types, common_failure_reasons",
-     "LATERAL unnest((s.result).agents) AS v", ", v.agent_id", "LATERAL unnest((s.result).agents) AS v"},
+     " users, avg_user_rating, total_feedback_count, error_types, common_failure_reasons",
+     "LATERAL (SELECT a.*, analytics_internal.number_users(a.user_positions, n.user_numbers) AS users"
+     " FROM numbers AS n, unnest((s.result).agents) AS a WHERE n.workspace_id = s.workspace_id) AS v",
+     ", v.agent_id", "LATERAL unnest((s.result).agents) AS v"},
     {"analytics.daily_event_counts", "metric_date", ", event_type, event_name", "events, unique_users, users",
      "LATERAL (SELECT e.event_type, e.event_name, e.events, e.unique_users,"
      " analytics_internal.number_users(e.user_positions, n.user_numbers) AS users"

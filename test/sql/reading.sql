@@ -4,6 +4,7 @@
 \pset null NULL
 \set VERBOSITY default
 \set SHOW_CONTEXT never
+SET extra_float_digits = -10;
 SET datestyle = ISO;
 
 \echo Wilson, trends
@@ -13,9 +14,14 @@ SELECT c, p, analytics.trend_direction(c, p)
 FROM (VALUES (106, 100), (105, 100), (100, 100), (95, 100), (94, 100), (1, 0), (0, 0), (0, 1), (NULL, 1)) AS v (c, p);
 SELECT c, p, analytics.growth_rate(c, p) FROM (VALUES (3, 2), (2, 3), (0, 3), (3, 0), (NULL, 3), (3, NULL)) AS v (c, p);
 
+SELECT f, analytics.interpolated_quantile(s, f) AS sketch, (SELECT percentile_cont(f) WITHIN GROUP (ORDER BY n) FROM generate_series(1, 4) AS n) AS exact
+FROM (SELECT analytics.quantile_sketch_agg(n::float8, 0.0001) AS s FROM generate_series(1, 4) AS n) AS q, unnest('{0,0.1,0.5,0.9,1}'::float8[]) AS f;
+SELECT analytics.interpolated_quantile(analytics.quantile_sketch_agg(7.5), 0.3) AS of_one;
+SELECT analytics.interpolated_quantile(analytics.quantile_sketch_agg(7.5), 1.01);
+
 BEGIN;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_counts, analytics.daily_errors,
-         analytics.workspace_settings;
+         analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings;
 CREATE FUNCTION pg_temp.id(name text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(name)::uuid $$;
 CREATE FUNCTION pg_temp.today() RETURNS date LANGUAGE sql STABLE AS $$ SELECT (now() AT TIME ZONE 'UTC')::date $$;
 -- n runs of an agent, some days ago.
@@ -31,6 +37,10 @@ $$;
 SELECT count(pg_temp.runs('w1', 'a', ago, CASE WHEN ago <= 7 THEN 3 ELSE 2 END)) FROM generate_series(1, 50) AS ago WHERE ago <> 8;
 SELECT count(pg_temp.runs(w, 'b', ago, 4)) FROM unnest('{w1,w2}'::text[]) AS w, unnest('{1,5}'::int[]) AS ago;
 SELECT pg_temp.runs('w1', 'c', 20, 2), pg_temp.runs('w1', 'd', 60, 2), pg_temp.runs('w1', 'e', 0, 2);
+-- The vector of active users: A on day 1, A and B on day 5, C on day 9; day 40 is yesterday.
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
+SELECT pg_temp.id('w3'), pg_temp.id(u), 'page_view', (pg_temp.today() - 41 + day)::timestamp AT TIME ZONE 'UTC'
+FROM (VALUES ('A', 1), ('A', 5), ('B', 5), ('C', 9)) AS v (u, day);
 SELECT pg_temp.runs('w1', 'a', 1, 2, '{"status": "failed", "error_type": "timeout", "error_message": "no answer from mail@example.org"}'),
        pg_temp.runs('w1', 'a', 3, 1, '{"status": "failed", "error_type": "timeout", "error_message": "took too long"}'),
        pg_temp.runs('w1', 'a', 3, 1, '{"status": "failed", "error_type": "unknown"}'), pg_temp.runs('w1', 'a', 3, 1, '{"status": "failed"}');
@@ -51,11 +61,60 @@ SELECT * FROM analytics.get_workspace_metrics(pg_temp.id('w1'), '2025-01-02', '2
 ROLLBACK TO s;
 SELECT * FROM analytics.get_workspace_metrics(pg_temp.id('w1'), '-infinity', '2025-01-01', true);
 ROLLBACK TO s;
+\echo get_agent_insights (B-27): errors are summed, users and percentiles merged; in two workspaces; without errors; without runs; unknown
+SELECT total_runs, success_rate, avg_runtime, p50_runtime, total_credits, unique_users, trend_direction, top_error_types, failed_runs, pg_temp.today() - last_active_date AS ago
+FROM analytics.get_agent_insights(pg_temp.id('a'), 7);
+SELECT total_runs, success_rate, avg_runtime, p50_runtime, total_credits, unique_users, trend_direction, top_error_types
+FROM unnest('{b,c,d,e,none}'::text[]) AS a, LATERAL analytics.get_agent_insights(pg_temp.id(a));
+SELECT * FROM analytics.get_agent_insights(pg_temp.id('a'), 0);
+ROLLBACK TO s;
+SELECT * FROM analytics.get_agent_insights(pg_temp.id('a'), NULL);
+ROLLBACK TO s;
+SELECT count(*) FROM analytics.get_agent_insights(NULL);
+
+\echo brute force over the raw events: agents and ranges that differ
+SELECT count(*), count(*) FILTER (WHERE (i.total_runs, i.success_rate, i.avg_runtime, i.total_credits, i.unique_users)
+    IS DISTINCT FROM (b.runs, b.success_rate, b.average, b.credits, b.users)) AS differ,
+       bool_and(abs(i.p50_runtime - b.p[1]) <= 0.01 * b.p[1] + 0.005 AND abs(i.p95_runtime - b.p[2]) <= 0.01 * b.p[2] + 0.005
+                AND abs(i.p99_runtime - b.p[3]) <= 0.01 * b.p[3] + 0.005) AS within_1_percent
+FROM unnest('{a,b,c,d,e}'::text[]) AS a (name), unnest('{1,7,30,60}'::integer[]) AS n (days),
+LATERAL analytics.get_agent_insights(pg_temp.id(a.name), n.days) AS i,
+LATERAL (
+    SELECT count(*) AS runs, round(100.0 * count(*) FILTER (WHERE e.status = 'ok') / nullif(count(*), 0), 2) AS success_rate, round(avg(e.runtime), 2) AS average,
+           percentile_cont('{0.5,0.95,0.99}'::float8[]) WITHIN GROUP (ORDER BY e.runtime) AS p,
+           2 * count(*)::numeric AS credits, count(DISTINCT e.user_id) AS users
+    FROM (SELECT user_id, metadata ->> 'status' AS status, (metadata ->> 'runtime')::numeric AS runtime FROM analytics.user_activity
+          WHERE metadata ->> 'agent_id' = pg_temp.id(a.name)::text AND created_at < pg_temp.today()::timestamp AT TIME ZONE 'UTC'
+            AND created_at >= (pg_temp.today() - n.days)::timestamp AT TIME ZONE 'UTC') AS e) AS b;
+
+\echo get_workspace_summary: the range and the one before it; brute force; errors
+SELECT active_users, previous_active_users, active_users_change, total_runs, previous_total_runs, total_runs_change, success_rate, previous_success_rate,
+       success_rate_change, p50_runtime, total_credits_change, total_errors, previous_total_errors, total_errors_change, error_rate, total_cost
+FROM analytics.get_workspace_summary(pg_temp.id('w1'), pg_temp.today() - 7, pg_temp.today() - 1);
+SELECT pg_temp.today() - period_start AS first, pg_temp.today() - period_end AS last, active_users, total_sessions, previous_active_users, active_users_change, avg_runtime, success_rate
+FROM analytics.get_workspace_summary(pg_temp.id('w3'));
+SELECT count(*), count(*) FILTER (WHERE (s.active_users, s.total_events, s.total_runs, s.failed_runs, s.avg_runtime)
+                                        IS DISTINCT FROM (b.users, b.events, b.runs, b.failed, b.average)) AS differ
+FROM unnest('{w1,w2,w3}'::text[]) AS w (name), unnest('{1,7,30,45}'::integer[]) AS n (days),
+LATERAL analytics.get_workspace_summary(pg_temp.id(w.name), pg_temp.today() - n.days, pg_temp.today()) AS s,
+LATERAL (
+    SELECT count(DISTINCT user_id) AS users, count(*) AS events, count(*) FILTER (WHERE event_type = 'agent_run') AS runs,
+           count(*) FILTER (WHERE metadata ->> 'status' = 'failed') AS failed, round(avg((metadata ->> 'runtime')::numeric), 2) AS average
+    FROM analytics.user_activity
+    WHERE workspace_id = pg_temp.id(w.name) AND created_at >= (pg_temp.today() - n.days)::timestamp AT TIME ZONE 'UTC'
+      AND created_at < (pg_temp.today() + 1)::timestamp AT TIME ZONE 'UTC') AS b;
+SELECT count(*) FROM analytics.get_workspace_summary(pg_temp.id('none'));
+SELECT * FROM analytics.get_workspace_summary(pg_temp.id('w1'), '2025-01-02', '2025-01-01');
+ROLLBACK TO s;
+
 \echo refresh: as the readme prints it; concurrently by hand; what fails is reported, the others are done
 SELECT view, rows, milliseconds >= 0 AS timed, error FROM analytics.refresh_all_materialized_views();
 COMMIT;
 REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_error_trends;
 REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_agent_usage_trends;
+REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_active_users;
+REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_top_agents;
+REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_workspace_summary;
 REFRESH MATERIALIZED VIEW analytics.mv_error_trends WITH NO DATA;
 BEGIN;
 DROP INDEX analytics.mv_agent_usage_trends_key;
@@ -86,6 +145,41 @@ SELECT count(*) FROM (
     LEFT JOIN analytics.agent_performance AS p ON (p.workspace_id, p.agent_id, p.metric_date) = (f.workspace_id, f.agent_id, d.day)
     LEFT JOIN analytics.agent_performance AS b ON (b.workspace_id, b.agent_id, b.metric_date) = (f.workspace_id, f.agent_id, d.day - 7)
     WHERE d.day >= f.first_date) AS missing;
+\echo active users (B-14): trailing windows over every date; the vector of doc/metrics.md; brute force over the raw events
+SELECT 41 - (pg_temp.today() - activity_date) AS day, daily_active_users, weekly_active_users, monthly_active_users, stickiness
+FROM analytics.mv_active_users
+WHERE workspace_id = pg_temp.id('w3') AND 41 - (pg_temp.today() - activity_date) IN (1, 5, 8, 9, 35, 39, 40) ORDER BY 1;
+SELECT count(*) FROM analytics.mv_active_users WHERE workspace_id = pg_temp.id('w3');
+SELECT count(*) AS days, count(*) FILTER (WHERE (v.daily_active_users, v.weekly_active_users, v.monthly_active_users) IS DISTINCT FROM (b.dau, b.wau, b.mau)) AS differ
+FROM analytics.mv_active_users AS v,
+LATERAL (
+    SELECT count(DISTINCT e.user_id) FILTER (WHERE e.ago = 0) AS dau, count(DISTINCT e.user_id) FILTER (WHERE e.ago < 7) AS wau, count(DISTINCT e.user_id) AS mau
+    FROM (SELECT user_id, v.activity_date - (created_at AT TIME ZONE 'UTC')::date AS ago FROM analytics.user_activity WHERE workspace_id = v.workspace_id) AS e
+    WHERE e.ago BETWEEN 0 AND 29) AS b;
+
+\echo top agents (B-15): one row per workspace and agent, weighted means, distinct users, ranks within the workspace
+SELECT w.name AS workspace, a.name AS agent, total_runs_30d, successful_runs_30d, failed_runs_30d, success_rate, avg_runtime, median_runtime, total_credits_30d,
+       unique_users_30d, pg_temp.today() - last_active_date AS ago, rank, success_rank, success_rate_lower_bound
+FROM analytics.mv_top_agents AS t
+JOIN unnest('{a,b,c,d,e}'::text[]) AS a (name) ON pg_temp.id(a.name) = t.agent_id
+JOIN unnest('{w1,w2}'::text[]) AS w (name) ON pg_temp.id(w.name) = t.workspace_id
+ORDER BY 1, rank;
+
+\echo workspace summary (B-16)
+SELECT w.name AS workspace, days_active, total_users, avg_daily_active_users, total_agents, total_runs_30d, successful_runs_30d, failed_runs_30d, success_rate,
+       total_credits_30d, avg_runtime_30d, error_rate_30d, failure_rate_30d, total_cost_30d, active_users_30d
+FROM analytics.mv_workspace_summary AS s JOIN unnest('{w1,w2,w3}'::text[]) AS w (name) ON pg_temp.id(w.name) = s.workspace_id ORDER BY 1;
+SELECT count(*) FILTER (WHERE (s.total_runs_30d, s.active_users_30d, s.avg_runtime_30d, s.avg_daily_active_users, s.total_agents)
+                             IS DISTINCT FROM (b.runs, b.users, b.average, round(b.user_days / 30.0, 2), b.agents)) AS differ
+FROM analytics.mv_workspace_summary AS s,
+LATERAL (
+    SELECT count(*) FILTER (WHERE event_type = 'agent_run') AS runs, count(DISTINCT user_id) AS users, round(avg((metadata ->> 'runtime')::numeric), 2) AS average,
+           count(DISTINCT (user_id, (created_at AT TIME ZONE 'UTC')::date)) AS user_days, count(DISTINCT metadata ->> 'agent_id') AS agents
+    FROM analytics.user_activity
+    WHERE workspace_id = s.workspace_id AND created_at >= (pg_temp.today() - 30)::timestamp AT TIME ZONE 'UTC'
+      AND created_at < pg_temp.today()::timestamp AT TIME ZONE 'UTC') AS b
+WHERE s.workspace_id <> pg_temp.id('w2'); -- its first event is 5 days old
+
 \echo tenants (B-50): the materialized views are nobody's, the views show the caller's workspaces
 CREATE TABLE public.workspace_members (workspace_id uuid, user_id uuid);
 INSERT INTO public.workspace_members VALUES (pg_temp.id('w2'), pg_temp.id('u1'));
@@ -99,6 +193,13 @@ SELECT count(*), bool_and(workspace_id = md5('w2')::uuid) FROM analytics.agent_u
 SELECT count(*) FROM analytics.error_trends;
 SELECT count(*) FROM analytics.get_workspace_metrics(md5('w2')::uuid, fill_gaps => true);
 SELECT count(*) FROM analytics.get_workspace_metrics(md5('w1')::uuid, fill_gaps => true);
+SELECT count(*), bool_and(workspace_id = md5('w2')::uuid) FROM analytics.active_users;
+SELECT count(*), bool_and(workspace_id = md5('w2')::uuid) FROM analytics.top_agents;
+SELECT count(*), bool_and(workspace_id = md5('w2')::uuid) FROM analytics.workspace_summary;
+SELECT total_runs, unique_users FROM analytics.get_agent_insights(md5('b')::uuid);
+SELECT count(*) FROM analytics.get_agent_insights(md5('a')::uuid);
+SELECT count(*) FROM analytics.get_workspace_summary(md5('w2')::uuid);
+SELECT count(*) FROM analytics.get_workspace_summary(md5('w1')::uuid);
 SELECT count(*) FROM analytics.mv_agent_usage_trends;
 SELECT analytics.refresh_all_materialized_views();
 RESET ROLE;
@@ -106,7 +207,8 @@ SET ROLE regress_reading_service;
 SELECT count(*) FROM analytics.refresh_all_materialized_views();
 RESET ROLE;
 DROP TABLE public.workspace_members;
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_counts, analytics.daily_errors, analytics.access_roles;
+TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_counts, analytics.daily_errors,
+         analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.access_roles;
 SELECT count(*) FROM analytics.refresh_all_materialized_views() WHERE error IS NULL AND rows = 0;
 DROP OWNED BY regress_reading_anon, regress_reading_member, regress_reading_service;
 DROP ROLE regress_reading_anon, regress_reading_member, regress_reading_service;
