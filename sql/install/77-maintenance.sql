@@ -198,6 +198,29 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.run_optional(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.run_optional(text) IS
     'calls a function without arguments if it exists; the number of rows it returned';
 
+-- One view's failure is reported by the function itself and leaves the others refreshed; raising it would undo them.
+CREATE FUNCTION analytics_internal.refresh_views() RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    refreshed bigint;
+    failures text;
+BEGIN
+    SELECT count(*) FILTER (WHERE v.error IS NULL), string_agg(concat(v.view, ': ', v.error), '; ') FILTER (WHERE v.error IS NOT NULL)
+    INTO refreshed, failures
+    FROM analytics_internal.refresh_all_materialized_views() AS v;
+    UPDATE analytics.job_runs AS r SET detail = failures WHERE r.step = 'refresh_views' AND r.outcome = 'running';
+    IF refreshed = 0 AND failures IS NOT NULL THEN
+        RAISE EXCEPTION 'no view could be refreshed' USING DETAIL = failures;
+    END IF;
+    RETURN refreshed;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.refresh_views() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.refresh_views() IS
+    'refreshes the materialized views and returns how many; failures of some go into detail of analytics.job_runs, of all are an error';
+
 CREATE FUNCTION analytics_internal.analyze_tables() RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -223,7 +246,7 @@ BEGIN
         WHEN 'repair_buckets' THEN SELECT * INTO rows, again, total FROM analytics_internal.repair_buckets();
         WHEN 'aggregate_open' THEN rows := analytics_internal.aggregate_open();
         WHEN 'index_partitions' THEN rows := analytics_internal.index_closed_partitions();
-        WHEN 'refresh_views' THEN rows := analytics_internal.run_optional('analytics.refresh_all_materialized_views()');
+        WHEN 'refresh_views' THEN rows := analytics_internal.refresh_views();
         WHEN 'cleanup' THEN SELECT sum(c.rows_deleted) INTO rows FROM analytics_internal.cleanup_old_data() AS c;
         WHEN 'evaluate_alerts' THEN rows := analytics_internal.run_optional('analytics.evaluate_alert_rules()');
         WHEN 'analyze' THEN rows := analytics_internal.analyze_tables();
