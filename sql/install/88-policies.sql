@@ -43,6 +43,11 @@ CREATE POLICY member_reads ON analytics.daily_user_revenue FOR SELECT
 COMMENT ON POLICY member_reads ON analytics.daily_user_revenue IS
     'members read their workspaces';
 
+CREATE POLICY member_reads ON analytics.user_cohorts FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.user_cohorts IS
+    'members read their workspaces';
+
 CREATE POLICY member_reads ON analytics.workspace_settings FOR SELECT
     USING (workspace_id = ANY (analytics.workspace_ids()));
 COMMENT ON POLICY member_reads ON analytics.workspace_settings IS

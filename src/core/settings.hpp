@@ -55,7 +55,19 @@ inline constexpr setting settings[] = {
     choice_setting("bounce_rule", "single_event", "single_event, engaged",
                    "what a bounced session is: one with at most one event (single_event), or one that is not "
                    "engaged as GA4 defines it (engaged)"),
+    integer_setting("cohort_grace_days", "30", 1, 3650,
+                    "days of silence after which a user of a daily cohort counts as churned"),
+    integer_setting("cohort_grace_months", "2", 1, 120,
+                    "months of silence after which a user of a monthly cohort counts as churned"),
+    integer_setting("cohort_grace_weeks", "4", 1, 520,
+                    "weeks of silence after which a user of a weekly cohort counts as churned"),
+    integer_setting("cohort_max_days", "90", 1, 3650, "periods that retention of daily cohorts is kept for"),
+    integer_setting("cohort_max_months", "24", 1, 120,
+                    "periods that retention of monthly cohorts is kept for"),
+    integer_setting("cohort_max_weeks", "52", 1, 520, "periods that retention of weekly cohorts is kept for"),
     plain_setting("currency", setting_type::currency, "USD", "currency of costs and prices, ISO 4217"),
+    real_setting("discount_rate_annual", "0.10", 0, 10,
+                 "annual rate at which ltv_estimate discounts revenue to come"),
     plain_setting(
         "email_domains_allowed", setting_type::text, "",
         "mail domains to which tenants may have notifications sent, separated by commas; * is every "
@@ -70,6 +82,7 @@ inline constexpr setting settings[] = {
         "nothing"),
     plain_setting("keep_query", setting_type::boolean, "false",
                   "whether page_path and referrer keep their query and fragment"),
+    integer_setting("ltv_horizon_periods", "36", 1, 1000, "periods that ltv_estimate looks ahead"),
     integer_setting("open_day_interval_minutes", "15", 1, 1440,
                     "how often maintain() computes the running day's provisional rollups, in minutes"),
     integer_setting("partitions_ahead_days", "7", 1, 366,

@@ -1,0 +1,109 @@
+-- Reading the daily sets: active users, lifecycle, feature usage, cohorts; the vectors of doc/metrics.md and brute force.
+\set QUIET on
+BEGIN;
+SET LOCAL timezone = 'UTC';
+SET LOCAL datestyle = 'ISO';
+TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
+         analytics.daily_event_counts, analytics.workspace_settings, analytics.credit_prices,
+         analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_cohorts;
+CREATE FUNCTION pg_temp.id(name text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(name)::uuid $$;
+CREATE FUNCTION pg_temp.put(workspace text, usr text, day date, metadata jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS $$
+    INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
+    VALUES (pg_temp.id(workspace), pg_temp.id(usr), 'page_view', metadata, day + time '12:00')
+$$;
+-- A on day 1, A and B on day 5, C on day 9.
+SELECT count(pg_temp.put('w', u, '2025-01-01'::date + d - 1)) FROM (VALUES ('A', 1), ('A', 5), ('B', 5), ('C', 9)) AS v (u, d);
+-- Three users on day 0; A returns on day 1, B on day 5, C never.
+SELECT count(pg_temp.put('c', u, '2025-01-01'::date + d, CASE u WHEN 'A' THEN '{"revenue": 3}' ELSE '{}' END::jsonb))
+FROM (VALUES ('A', 0), ('B', 0), ('C', 0), ('A', 1), ('B', 5)) AS v (u, d);
+-- 40 users, sparse, for brute force.
+SELECT count(pg_temp.put('b', 'u' || h % 40 * (h / 64 % 40) / 40, '2025-01-01'::date + (h / 4096) % 75))
+FROM generate_series(1, 400) AS i, LATERAL (SELECT ('x' || substr(md5(i::text), 1, 7))::bit(28)::integer) AS r (h);
+SELECT count(analytics.aggregate_daily_metrics(d::date)) FROM generate_series('2025-01-01'::timestamptz, '2025-03-17', '1 day') AS d;
+
+-- DAU(9)=1, WAU(9)=3, DAU(8)=0 with WAU(8)=2, MAU(9)=3, MAU(35)=1.
+SELECT activity_date - '2024-12-31'::date AS day, daily_active_users, weekly_active_users, monthly_active_users, stickiness, is_final
+FROM analytics.get_active_users(pg_temp.id('w'), '2024-01-01', '2025-02-04') WHERE activity_date - '2024-12-31'::date IN (1, 8, 9, 35);
+SELECT min(activity_date) AS from_first, count(*) FROM analytics.get_active_users(pg_temp.id('w'), '2024-01-01', '2025-02-04');
+SELECT count(*) AS last_30_days FROM analytics.get_active_users(pg_temp.id('w'));
+SELECT * FROM analytics.get_lifecycle(pg_temp.id('w'), 'weekly', '2025-01-01', '2025-01-20');
+SELECT period_number, retained_users, retention_rate, unbounded_rate
+FROM analytics.get_retention_matrix(pg_temp.id('c'), 'daily', '2025-01-01', '2025-01-01') WHERE period_number <= 6;
+SELECT * FROM analytics.get_feature_usage(pg_temp.id('c'), '2025-01-01', '2025-01-31');
+
+-- Brute force over the raw events: no row differs.
+SELECT (SELECT count(*) FROM analytics.get_active_users(pg_temp.id('b'), '2025-01-01', '2025-04-30')) AS days,
+       (SELECT count(*) > 100 FROM analytics.get_lifecycle(pg_temp.id('b'), 'daily', '2025-01-01', '2025-04-30')) AS has_lifecycle,
+       (SELECT count(*) > 100 FROM analytics.get_retention_matrix(pg_temp.id('b'), 'weekly', '2025-01-01', '2025-04-30')) AS has_retention;
+CREATE TEMP TABLE active AS
+SELECT DISTINCT user_id, (created_at AT TIME ZONE 'UTC')::date AS day FROM analytics.user_activity WHERE workspace_id = pg_temp.id('b');
+CREATE TEMP TABLE first AS SELECT user_id, min(day) AS day FROM active GROUP BY user_id;
+SELECT * FROM analytics.get_active_users(pg_temp.id('b'), '2025-01-01', '2025-04-30') AS g
+WHERE (daily_active_users, weekly_active_users, monthly_active_users) <> (
+    SELECT count(DISTINCT user_id) FILTER (WHERE day = g.activity_date),
+           count(DISTINCT user_id) FILTER (WHERE day BETWEEN g.activity_date - 6 AND g.activity_date),
+           count(DISTINCT user_id) FILTER (WHERE day BETWEEN g.activity_date - 29 AND g.activity_date) FROM active)
+   OR NOT (daily_active_users <= weekly_active_users AND weekly_active_users <= monthly_active_users);
+CREATE FUNCTION pg_temp.users(unit text, period date) RETURNS SETOF uuid LANGUAGE sql AS $$
+    SELECT DISTINCT user_id FROM active WHERE date_trunc(unit, day::timestamp)::date = period $$;
+SELECT p.period, g.* FROM (VALUES ('daily', 'day'), ('weekly', 'week'), ('monthly', 'month')) AS p (period, unit),
+     analytics.get_lifecycle(pg_temp.id('b'), p.period, '2025-01-01', '2025-04-30') AS g,
+     LATERAL (SELECT (g.period_start - ('1 ' || p.unit)::interval)::date AS before) AS e
+WHERE (new_users, returning_users, resurrecting_users, dormant_users) <> (
+    SELECT count(*) FILTER (WHERE n AND date_trunc(p.unit, f.day::timestamp) = g.period_start),
+           count(*) FILTER (WHERE n AND b), count(*) FILTER (WHERE n AND NOT b AND date_trunc(p.unit, f.day::timestamp) < g.period_start),
+           count(*) FILTER (WHERE b AND NOT n)
+    FROM first AS f, LATERAL (SELECT f.user_id IN (SELECT pg_temp.users(p.unit, g.period_start)) AS n,
+                                     f.user_id IN (SELECT pg_temp.users(p.unit, e.before)) AS b) AS a);
+SELECT p.period, g.* FROM (VALUES ('daily', 'day'), ('weekly', 'week'), ('monthly', 'month')) AS p (period, unit),
+     analytics.get_retention_matrix(pg_temp.id('b'), p.period, '2025-01-01', '2025-04-30') AS g,
+     LATERAL (SELECT (g.cohort_date + g.period_number * ('1 ' || p.unit)::interval)::date AS start) AS e
+WHERE g.period_number < 80 AND (initial_users, retained_users, unbounded_rate) <> (
+    SELECT count(DISTINCT f.user_id), count(DISTINCT f.user_id) FILTER (WHERE date_trunc(p.unit, a.day::timestamp) = e.start),
+           (100.0 * count(DISTINCT f.user_id) FILTER (WHERE a.day >= e.start) / count(DISTINCT f.user_id))::numeric(5, 2)
+    FROM first AS f JOIN active AS a USING (user_id) WHERE date_trunc(p.unit, f.day::timestamp) = g.cohort_date);
+
+-- Cohorts; the same after the raw events are gone.
+SELECT analytics.aggregate_user_cohorts('daily', '2025-01-01', pg_temp.id('c'));
+SELECT initial_users, retention_data -> 'day_1' AS day_1, retention_data -> 'day_5' AS day_5,
+       retention_unbounded -> 'day_1' AS from_1, retention_unbounded -> 'day_5' AS from_5, retention_unbounded -> 'day_6' AS from_6,
+       retention_data ? 'day_90' AS has_90, retention_data ? 'day_91' AS has_91, churn_rate, avg_revenue_per_user, ltv_estimate, ltv_reason, is_final
+FROM analytics.user_cohorts WHERE workspace_id = pg_temp.id('c');
+SELECT analytics.aggregate_user_cohorts('weekly', '2025-01-08'), analytics.aggregate_user_cohorts('monthly', '2025-01-31');
+SELECT cohort_period, cohort_date, sum(initial_users) FROM analytics.user_cohorts GROUP BY 1, 2 ORDER BY 1;
+CREATE TEMP TABLE before AS SELECT to_jsonb(c) - 'updated_at' AS cohort FROM analytics.user_cohorts AS c;
+TRUNCATE analytics.user_activity;
+SELECT sum(analytics.aggregate_user_cohorts(cohort_period, cohort_date)) > 0 AS again
+FROM (SELECT DISTINCT cohort_period, cohort_date FROM analytics.user_cohorts) AS c;
+SELECT count(*) AS differences FROM (SELECT to_jsonb(c) - 'updated_at' FROM analytics.user_cohorts AS c WHERE cohort_period <> 'daily' OR workspace_id = pg_temp.id('c')
+    EXCEPT TABLE before) AS d;
+
+-- 1,000 users active on 20 % of random days for 120 days, none leaving: churn_rate < 1. A cohort younger than the grace window has none.
+SELECT setseed(0.5);
+INSERT INTO analytics.daily_users (workspace_id, metric_date, users, new_users, is_final)
+SELECT pg_temp.id('churn'), current_date - 121 + d, analytics.user_set_agg(u) FILTER (WHERE d = 0 OR random() < 0.2),
+       CASE d WHEN 0 THEN '{0-999}' ELSE '{}' END::analytics.user_set, true
+FROM generate_series(0, 120) AS d, generate_series(0, 999) AS u GROUP BY d;
+INSERT INTO analytics.daily_users (workspace_id, metric_date, users, new_users, is_final)
+VALUES (pg_temp.id('young'), current_date - 10, '{1}', '{1}', true);
+SELECT analytics.aggregate_user_cohorts('daily', current_date - 121), analytics.aggregate_user_cohorts('daily', current_date - 10, pg_temp.id('young'));
+SELECT initial_users, churn_rate < 1 AS nearly_none FROM analytics.user_cohorts WHERE workspace_id = pg_temp.id('churn');
+SELECT churn_rate, retention_data ? 'day_9' AS mature, retention_data ? 'day_10' AS running, ltv_reason FROM analytics.user_cohorts WHERE workspace_id = pg_temp.id('young');
+
+-- Users that leave by the shifted-beta-geometric model: the estimate is that of the survivors (the published data "Regular").
+INSERT INTO analytics.daily_users (workspace_id, metric_date, users, new_users, is_final)
+SELECT pg_temp.id('sbg'), current_date - 39 + n::int, ('{0-' || s - 1 || '}')::analytics.user_set,
+       CASE n WHEN 1 THEN '{0-999}' ELSE '{}' END::analytics.user_set, true
+FROM unnest('{1000,631,468,382,326,289,262,241}'::int[]) WITH ORDINALITY AS r (s, n);
+INSERT INTO analytics.daily_user_revenue (workspace_id, metric_date, user_number, revenue)
+SELECT pg_temp.id('sbg'), current_date - 38, u, 3.599 FROM generate_series(0, 999) AS u;
+SELECT analytics.aggregate_user_cohorts('daily', current_date - 38, pg_temp.id('sbg'));
+SELECT churn_rate, avg_revenue_per_user, ltv_reason,
+       abs(ltv_estimate - analytics.sbg_lifetime(0.704077, 1.182043, power(1.1, 1 / 365.25) - 1, 36)::numeric) < 0.01 AS right_ltv
+FROM analytics.user_cohorts WHERE workspace_id = pg_temp.id('sbg');
+ROLLBACK;
+
+\set VERBOSITY default
+SELECT analytics.aggregate_user_cohorts('yearly', '2025-01-01');
+SELECT * FROM analytics.user_lifecycle(pg_catalog.gen_random_uuid(), 'yearly', '2025-01-01', '2025-01-02');
+SELECT * FROM analytics.trailing_users(pg_catalog.gen_random_uuid(), '-infinity', '2025-01-02');
