@@ -88,23 +88,25 @@ stop_cluster() {
     CLUSTER_DIR=$dir as_server_user "$dir/prefix$PG_LIBDIR/bin/pg_ctl" -D "$dir/data" -m fast -s stop
 }
 
-# The suites run as the server's user, in the source tree, and write to DIR/out. The cluster is in use.
+# suite ANSWERS COMMAND…: the suites run as the server's user, in the source tree, and write to DIR/out. The
+# cluster is in use.
 suite() {
-    local out=$CLUSTER_DIR/out
+    local out=$CLUSTER_DIR/out answers=$PWD/$1
+    shift
     mkdir -p "$out"
-    ln -sfn "$PWD/expected" "$out/expected" # pg_regress looks for answers in its output directory first
+    ln -sfn "$answers" "$out/expected" # pg_regress looks for answers in its output directory first
     own "$out"
     as_server_user env PATH="$PATH" "$@"
 }
 
 # regress_suite TEST…; isolation_suite SPEC…
 regress_suite() {
-    suite "$PG_TESTDIR/regress/pg_regress" --inputdir=test --outputdir="$CLUSTER_DIR/out" \
+    suite expected "$PG_TESTDIR/regress/pg_regress" --inputdir=test --outputdir="$CLUSTER_DIR/out" \
         --bindir="$CLUSTER_DIR/prefix$PG_LIBDIR/bin" --dbname=contrib_regression \
         --load-extension=shadow_analytics "$@"
 }
 isolation_suite() {
-    suite "$PG_TESTDIR/isolation/pg_isolation_regress" --inputdir=test/isolation --outputdir="$CLUSTER_DIR/out" \
+    suite test/isolation/expected "$PG_TESTDIR/isolation/pg_isolation_regress" --inputdir=test/isolation --outputdir="$CLUSTER_DIR/out" \
         --bindir="$CLUSTER_DIR/prefix$PG_LIBDIR/bin" --dbname=isolation_regression \
         --load-extension=shadow_analytics "$@"
 }
@@ -112,7 +114,7 @@ isolation_suite() {
 # tap_suite ARG…: arguments of prove.
 tap_suite() {
     rm -rf "$CLUSTER_DIR/out/tmp_check" # what a failed run left
-    suite env TESTDIR="$CLUSTER_DIR/out" TESTDATADIR="$CLUSTER_DIR/out/tap" TESTLOGDIR="$CLUSTER_DIR/out/log" \
+    suite expected env TESTDIR="$CLUSTER_DIR/out" TESTDATADIR="$CLUSTER_DIR/out/tap" TESTLOGDIR="$CLUSTER_DIR/out/log" \
         TMPDIR="$CLUSTER_DIR/out" \
         PG_REGRESS="$PG_TESTDIR/regress/pg_regress" prove -I "$PG_TESTDIR/perl" "$@"
 }
