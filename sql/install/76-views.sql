@@ -381,6 +381,7 @@ RETURNS TABLE (view text, rows bigint, milliseconds numeric, error text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
+SET jit = off -- compiling the views' expressions takes longer than computing them
 AS $$
 DECLARE
     started timestamptz;
