@@ -44,6 +44,11 @@ BEGIN
     UPDATE analytics.users AS u SET user_id = tombstone
     WHERE u.user_id = target_user_id AND (target_workspace_id IS NULL OR u.workspace_id = target_workspace_id);
 
+    UPDATE analytics.alert_history AS h SET acknowledged_by = tombstone
+    WHERE h.acknowledged_by = target_user_id AND (target_workspace_id IS NULL OR h.workspace_id = target_workspace_id);
+    UPDATE analytics.alert_rules AS r SET created_by = tombstone
+    WHERE r.created_by = target_user_id AND (target_workspace_id IS NULL OR r.workspace_id = target_workspace_id);
+
     -- The reasons of failures are free text that the rollup of a day keeps.
     PERFORM analytics_internal.aggregate_daily_metrics(m.metric_date, m.workspace_id)
     FROM jsonb_to_recordset(coalesce(days, '[]')) AS d (workspace_id uuid, day date)

@@ -358,6 +358,11 @@ void scan_events(const evaluation &e, bool to_hours)
     }
 }
 
+// The dictionary remembers users whose raw events are gone.
+#define KNOWN_BEFORE                                                                                         \
+    " AND NOT EXISTS (SELECT FROM analytics.users AS u"                                                      \
+    " WHERE u.user_id = f.user_id AND u.first_seen < r.first_at"
+
 // When users were first seen, where a rule asks for sign-ups.
 void scan_signups(evaluation &e)
 {
@@ -372,19 +377,20 @@ void scan_signups(evaluation &e)
         if (p.count == 0)
             continue;
         p.first = DT_NOBEGIN + 1;
-        run_scan(
-            platform
-                ? "SELECT r.scope, f.first_seen FROM unnest($1::integer[], $3::timestamptz[])"
-                  " AS r (scope, first_at), LATERAL (SELECT min(e.created_at) AS first_seen"
-                  " FROM analytics.user_activity AS e " BOUNDS " GROUP BY e.user_id) AS f"
-                  " WHERE f.first_seen >= r.first_at AND ($2, $4) IS NOT NULL"
-                : "SELECT r.scope, f.first_seen"
-                  " FROM unnest($1::integer[], $2::uuid[], $3::timestamptz[])"
-                  " AS r (scope, workspace_id, first_at), LATERAL (SELECT min(e.created_at) AS first_seen"
-                  " FROM analytics.user_activity AS e " BOUNDS
-                  " AND e.workspace_id = r.workspace_id GROUP BY e.user_id) AS f"
-                  " WHERE f.first_seen >= r.first_at AND $4 IS NOT NULL",
-            p, nullptr);
+        run_scan(platform
+                     ? "SELECT r.scope, f.first_seen FROM unnest($1::integer[], $3::timestamptz[])"
+                       " AS r (scope, first_at), LATERAL (SELECT e.user_id, min(e.created_at) AS first_seen"
+                       " FROM analytics.user_activity AS e " BOUNDS " GROUP BY e.user_id) AS f"
+                       " WHERE f.first_seen >= r.first_at AND ($2, $4) IS NOT NULL" KNOWN_BEFORE ")"
+                     : "SELECT r.scope, f.first_seen"
+                       " FROM unnest($1::integer[], $2::uuid[], $3::timestamptz[])"
+                       " AS r (scope, workspace_id, first_at),"
+                       " LATERAL (SELECT e.user_id, min(e.created_at) AS first_seen"
+                       " FROM analytics.user_activity AS e " BOUNDS
+                       " AND e.workspace_id = r.workspace_id GROUP BY e.user_id) AS f"
+                       " WHERE f.first_seen >= r.first_at AND $4 IS NOT NULL" KNOWN_BEFORE
+                       " AND u.workspace_id = r.workspace_id)",
+                 p, nullptr);
         for (uint64 i = 0; i < SPI_processed; ++i) {
             bool is_null;
             HeapTuple const tuple = SPI_tuptable->vals[i];

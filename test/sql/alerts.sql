@@ -85,6 +85,10 @@ SELECT r.name, max(t.metric_value) FILTER (WHERE r.workspace_id = pg_temp.w(1)),
 FROM analytics.alert_rules AS r, analytics.test_alert_rule(r.id, at) AS t GROUP BY r.name ORDER BY r.name
 $$;
 SELECT * FROM pg_temp.measure('2026-03-10 11:00');
+-- Somebody whose raw events are gone is not new.
+INSERT INTO analytics.users VALUES (pg_temp.w(1), pg_temp.u(2), 0, '2025-01-01', '2025-01-01', '2025-01-01', '2025-01-01');
+SELECT m.metric, m.one, m.platform FROM pg_temp.measure('2026-03-10 11:00') AS m WHERE m.metric = 'user_signups';
+DELETE FROM analytics.users;
 SELECT analytics.aggregate_hourly_metrics('2026-03-10 10:00');
 SELECT h.active_users, h.failed_runs, h.total_credits, h.avg_response_time_ms,
        round(100.0 * h.failed_runs / (h.failed_runs + h.successful_runs), 2) AS failure_rate
@@ -272,6 +276,15 @@ SELECT a.state FROM analytics.active_alerts AS a;
 SELECT analytics.snooze_alert(current_setting('shadow.test_alert')::uuid, '2100-01-01 00:00Z');
 UPDATE analytics.alert_history SET resolved_at = now();
 UPDATE analytics.alert_rules SET trigger_count = 0;
+-- Forgetting a person leaves the acknowledgment and its date.
+RESET ROLE;
+CREATE TEMP TABLE before AS SELECT h.acknowledged_by, h.acknowledged_at FROM analytics.alert_history AS h;
+BEGIN;
+SELECT count(*) FROM (SELECT analytics.forget_user(pg_temp.u(1), pg_temp.w(1))) AS f;
+SELECT h.acknowledged_by <> b.acknowledged_by AS forgotten, h.acknowledged_at = b.acknowledged_at AS same_date
+FROM analytics.alert_history AS h, before AS b;
+ROLLBACK;
+SET ROLE regress_alert_member;
 -- A manager changes the rule of somebody who left, and makes rules for his own workspaces only.
 UPDATE analytics.alert_rules SET severity = 'critical';
 INSERT INTO analytics.alert_rules (workspace_id, name, metric_type, condition, threshold_value) VALUES (pg_temp.w(1), 'mine', 'failed_runs', 'greater_than', 1)
