@@ -241,6 +241,7 @@ struct rollup {
     const char *source;     // FROM item over "summary AS s"
     const char *source_keys;
     const char *keys_source; // as source, but the keys alone
+    const char *row_count;   // rows of the source, over "summary AS s"
     bool has_final = true;
 };
 
@@ -258,7 +259,7 @@ constexpr rollup daily_rollups[] = {
      "credits_by_model,"
      " total_cost, cost_by_model, currency, unique_agents_run, top_agents, total_errors, error_rate,"
      " errors_by_type, ignored_values",
-     "LATERAL (SELECT (s.result).*) AS v", "", ""},
+     "LATERAL (SELECT (s.result).*) AS v", "", "", "count(*)"},
     {"analytics.agent_performance", "metric_date", ", agent_id",
      "total_runs, successful_runs, failed_runs, cancelled_runs, avg_runtime_seconds, min_runtime_seconds,"
      " max_runtime_seconds, p50_runtime_seconds, p75_runtime_seconds, p95_runtime_seconds, "
@@ -268,28 +269,31 @@ constexpr rollup daily_rollups[] = {
      " users, avg_user_rating, total_feedback_count, error_types, common_failure_reasons",
      "LATERAL (SELECT a.*, analytics_internal.number_users(a.user_positions, n.user_numbers) AS users"
      " FROM numbers AS n, unnest((s.result).agents) AS a WHERE n.workspace_id = s.workspace_id) AS v",
-     ", v.agent_id", "LATERAL unnest((s.result).agents) AS v"},
+     ", v.agent_id", "LATERAL unnest((s.result).agents) AS v", "sum(cardinality((s.result).agents))"},
     {"analytics.daily_event_counts", "metric_date", ", event_type, event_name", "events, unique_users, users",
      "LATERAL (SELECT e.event_type, e.event_name, e.events, e.unique_users,"
      " analytics_internal.number_users(e.user_positions, n.user_numbers) AS users"
      " FROM numbers AS n, unnest((s.result).event_counts) AS e WHERE n.workspace_id = s.workspace_id) AS v",
-     ", v.event_type, v.event_name", "LATERAL unnest((s.result).event_counts) AS v", false},
+     ", v.event_type, v.event_name", "LATERAL unnest((s.result).event_counts) AS v",
+     "sum(cardinality((s.result).event_counts))", false},
     {"analytics.daily_errors", "metric_date", ", error_type, event_name",
      "errors, message_hashes, sample_messages", "LATERAL unnest((s.result).errors) AS v",
-     ", v.error_type, v.event_name", "LATERAL unnest((s.result).errors) AS v", false},
+     ", v.error_type, v.event_name", "LATERAL unnest((s.result).errors) AS v",
+     "sum(cardinality((s.result).errors))", false},
     {"analytics.daily_users", "metric_date", "", "users, new_users",
      "LATERAL (SELECT analytics.user_set(n.user_numbers) AS users, n.new_users FROM numbers AS n"
      " WHERE n.workspace_id = s.workspace_id) AS v",
-     "", ""},
+     "", "", "count(*)"},
     {"analytics.daily_user_revenue", "metric_date", ", user_number", "revenue", revenue_source,
-     ", v.user_number", revenue_source, false},
+     ", v.user_number", revenue_source, "sum(cardinality((s.result).revenues))", false},
 };
 
 constexpr rollup hourly_rollups[] = {
     {"analytics.hourly_metrics", "metric_hour", "",
      "active_users, total_runs, successful_runs, failed_runs, total_credits, avg_response_time_ms,"
      " p95_response_time_ms",
-     "LATERAL (SELECT (s.result).*, (s.result).total_credits_consumed AS total_credits) AS v", "", ""},
+     "LATERAL (SELECT (s.result).*, (s.result).total_credits_consumed AS total_credits) AS v", "", "",
+     "count(*)"},
 };
 
 void append_columns(StringInfo sql, const char *prefix, const char *columns)
@@ -302,14 +306,15 @@ void append_columns(StringInfo sql, const char *prefix, const char *columns)
     }
 }
 
-// A bucket that is written for the first time has nothing to lose.
-bool has_rows(const rollup &r, const bucket &b)
+// After the upsert the table holds every row of the source: it holds others only if it holds more.
+bool has_vanished_rows(const rollup &r, const bucket &b)
 {
     StringInfoData sql;
     initStringInfo(&sql);
     appendStringInfo(&sql,
-                     "SELECT FROM %s AS t WHERE t.%s = $1 AND ($2 IS NULL OR t.workspace_id = $2) LIMIT 1",
-                     r.table, r.bucket_column);
+                     "SELECT WHERE (SELECT count(*) FROM %s AS t WHERE t.%s = $1"
+                     " AND ($2 IS NULL OR t.workspace_id = $2)) > (SELECT coalesce(%s, 0) FROM summary AS s)",
+                     r.table, r.bucket_column, r.row_count);
     return execute(sql.data, b) > 0;
 }
 
@@ -399,9 +404,9 @@ std::uint64_t aggregate(const rollup (&rollups)[n], const bucket &b)
     std::uint64_t const workspaces = scan_events(b, new_store(relations));
     std::uint64_t const departures = b.is_day ? update_users(relations, b) : 0;
     for (rollup const &r : rollups) {
-        if (has_rows(r, b))
-            delete_vanished(r, b);
         upsert(r, b);
+        if (has_vanished_rows(r, b))
+            delete_vanished(r, b);
     }
     if (b.is_day)
         count_users(relations, b, departures > 0);
