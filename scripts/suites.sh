@@ -83,7 +83,7 @@ hostile_regress() {
     [ "$PG_MAJOR" -lt 16 ] || parallel=debug_parallel_query
     export PGOPTIONS="-c $parallel=regress -c parallel_setup_cost=0 -c parallel_tuple_cost=0 \
 -c min_parallel_table_scan_size=0 -c plan_cache_mode=force_generic_plan -c work_mem=64kB \
--c enable_hashagg=off -c enable_hashjoin=off"
+-c enable_hashagg=off"
     pg_suite "regression, hostile settings" regress_suite "${tests[@]}"
     unset PGOPTIONS
 }
