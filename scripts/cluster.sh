@@ -67,9 +67,10 @@ use_cluster() {
 }
 
 # start_cluster DIR PORT: DIR/prefix must exist; makes DIR/data once, starts the server, waits for it.
-start_cluster() {
+start_cluster() (
     local dir=$1 port=$2 bin=$1/prefix$PG_LIBDIR/bin
     CLUSTER_DIR=$dir
+    cd "$dir" # the server's user may not be able to enter the checkout
     if [ ! -s "$dir/data/PG_VERSION" ]; then
         mkdir -p "$dir/data" "$dir/run"
         own "$dir" "$dir/data" "$dir/run"
@@ -80,13 +81,14 @@ start_cluster() {
     as_server_user "$bin/pg_ctl" -D "$dir/data" -l "$dir/data/server.log" -w -s \
         -o "-p $port -k $dir/run -c listen_addresses='' ${CLUSTER_OPTIONS:-}" start \
         || { tail -20 "$dir/data/server.log" >&2; die "the private server did not start"; }
-}
+)
 
-stop_cluster() {
+stop_cluster() (
     local dir=$1
     [ -s "$dir/data/postmaster.pid" ] || return 0
+    cd "$dir"
     CLUSTER_DIR=$dir as_server_user "$dir/prefix$PG_LIBDIR/bin/pg_ctl" -D "$dir/data" -m fast -s stop
-}
+)
 
 # suite ANSWERS COMMAND…: the suites run as the server's user, in the source tree, and write to DIR/out. The
 # cluster is in use.
