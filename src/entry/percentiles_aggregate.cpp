@@ -5,6 +5,7 @@
 #include "core/error.hpp"
 #include "core/percentiles.hpp"
 
+#include "pg/aggregate.hpp"
 #include "pg/boundary.hpp"
 #include "pg/float8_percentiles.hpp"
 #include "pg/numeric_percentiles.hpp"
@@ -86,14 +87,6 @@ bool same_fractions(const ArrayType *a, const ArrayType *b)
     return VARSIZE(a) == VARSIZE(b) && std::memcmp(a, b, VARSIZE(a)) == 0;
 }
 
-MemoryContext aggregate_context(FunctionCallInfo fcinfo)
-{
-    MemoryContext context;
-    if (!AggCheckCallContext(fcinfo, &context))
-        throw std::logic_error("aggregate function called in non-aggregate context");
-    return context;
-}
-
 percentiles_state *state_argument(FunctionCallInfo fcinfo, int i)
 {
     return PG_ARGISNULL(i) ? nullptr : reinterpret_cast<percentiles_state *>(PG_GETARG_POINTER(i));
@@ -111,7 +104,7 @@ std::int32_t method_argument(FunctionCallInfo fcinfo, bool is_named)
 // The group's state: made, and its fractions checked, at the first row; the same arguments in all others.
 percentiles_state *current_state(FunctionCallInfo fcinfo, bool is_named)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     bool const has_method = PG_NARGS() > 3;
     bool const is_null = PG_ARGISNULL(2) || (has_method && PG_ARGISNULL(3));
     std::int32_t const method = has_method && !is_null ? method_argument(fcinfo, is_named) : 7;
@@ -206,7 +199,7 @@ SHADOW_FUNCTION(shadow_percentiles_numeric_accum_named)
 
 SHADOW_FUNCTION(shadow_percentiles_combine)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     percentiles_state *into = state_argument(fcinfo, 0);
     const percentiles_state *const from = state_argument(fcinfo, 1);
     if (from == nullptr) {
@@ -228,7 +221,7 @@ SHADOW_FUNCTION(shadow_percentiles_combine)
 
 SHADOW_FUNCTION(shadow_percentiles_serialize)
 {
-    aggregate_context(fcinfo);
+    shadow::pg::aggregate_context(fcinfo);
     const percentiles_state *const state = state_argument(fcinfo, 0);
     std::size_t const fractions_size = state->fractions != nullptr ? VARSIZE(state->fractions) : 0;
     wire_header const header{state_version, state->method, fractions_size, state->count, state->size};
@@ -252,7 +245,7 @@ SHADOW_FUNCTION(shadow_percentiles_serialize)
 
 SHADOW_FUNCTION(shadow_percentiles_deserialize)
 {
-    aggregate_context(fcinfo);
+    shadow::pg::aggregate_context(fcinfo);
     const bytea *const bytes = PG_GETARG_BYTEA_PP(0);
     std::size_t const available = VARSIZE_ANY_EXHDR(bytes);
     wire_header header;
@@ -281,7 +274,7 @@ SHADOW_FUNCTION(shadow_percentiles_deserialize)
 
 SHADOW_FUNCTION(shadow_percentiles_float8_final)
 {
-    aggregate_context(fcinfo);
+    shadow::pg::aggregate_context(fcinfo);
     const percentiles_state *const state = state_argument(fcinfo, 0);
     if (state->fractions == nullptr)
         PG_RETURN_NULL();
@@ -292,7 +285,7 @@ SHADOW_FUNCTION(shadow_percentiles_float8_final)
 
 SHADOW_FUNCTION(shadow_percentiles_numeric_final)
 {
-    aggregate_context(fcinfo);
+    shadow::pg::aggregate_context(fcinfo);
     const percentiles_state *const state = state_argument(fcinfo, 0);
     if (state->fractions == nullptr)
         PG_RETURN_NULL();

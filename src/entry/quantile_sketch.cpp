@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "core/quantile_sketch.hpp"
+#include "pg/aggregate.hpp"
 #include "pg/memory.hpp"
 #include "pg/numeric.hpp"
 
@@ -79,15 +80,6 @@ struct aggregate_state {
     sketch_builder builder;
 };
 static_assert(alignof(aggregate_state) <= MAXIMUM_ALIGNOF, "palloc aligns it");
-
-MemoryContext aggregate_context(FunctionCallInfo fcinfo)
-{
-    MemoryContext context;
-    if (AggCheckCallContext(fcinfo, &context) == 0)
-        ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                errmsg("aggregate support function called outside an aggregate"));
-    return context;
-}
 
 aggregate_state *make_state(MemoryContext context, const sketch_options &options)
 {
@@ -203,7 +195,7 @@ SHADOW_FUNCTION(shadow_quantile_sketch_send)
 
 SHADOW_FUNCTION(shadow_quantile_sketch_accum)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     if (PG_ARGISNULL(1))
         return state_result(fcinfo, state_argument(fcinfo, 0));
     aggregate_state *const state = ready_state(fcinfo, context);
@@ -213,7 +205,7 @@ SHADOW_FUNCTION(shadow_quantile_sketch_accum)
 
 SHADOW_FUNCTION(shadow_quantile_sketch_accum_numeric)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     if (PG_ARGISNULL(1))
         return state_result(fcinfo, state_argument(fcinfo, 0));
     std::int64_t units = 0;
@@ -228,7 +220,7 @@ SHADOW_FUNCTION(shadow_quantile_sketch_accum_numeric)
 
 SHADOW_FUNCTION(shadow_quantile_sketch_merge_accum)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     aggregate_state *state = state_argument(fcinfo, 0);
     if (PG_ARGISNULL(1))
         return state_result(fcinfo, state);
@@ -242,7 +234,7 @@ SHADOW_FUNCTION(shadow_quantile_sketch_merge_accum)
 
 SHADOW_FUNCTION(shadow_quantile_sketch_combine)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     aggregate_state *state = state_argument(fcinfo, 0);
     const aggregate_state *const other = state_argument(fcinfo, 1);
     if (other == nullptr)
@@ -256,7 +248,7 @@ SHADOW_FUNCTION(shadow_quantile_sketch_combine)
 // Also the final function of both aggregates: a sketch is its serialized state.
 SHADOW_FUNCTION(shadow_quantile_sketch_serialize)
 {
-    aggregate_context(fcinfo);
+    shadow::pg::aggregate_context(fcinfo);
     const aggregate_state *const state = state_argument(fcinfo, 0);
     if (state == nullptr)
         PG_RETURN_NULL();
@@ -265,7 +257,7 @@ SHADOW_FUNCTION(shadow_quantile_sketch_serialize)
 
 SHADOW_FUNCTION(shadow_quantile_sketch_deserialize)
 {
-    aggregate_context(fcinfo);
+    shadow::pg::aggregate_context(fcinfo);
     stored_sketch const sketch(PG_GETARG_DATUM(0));
     sketch_view const view = sketch.view();
     aggregate_state *const state = make_state(CurrentMemoryContext, view.options());

@@ -1,6 +1,7 @@
 // analytics.user_set: input and output, casts, operators, aggregates.
 
 #include "pg/user_set.hpp"
+#include "pg/aggregate.hpp"
 
 extern "C" {
 #include "access/detoast.h"
@@ -432,15 +433,6 @@ struct intersection_state {
 
 } // namespace
 
-static MemoryContext aggregate_context(FunctionCallInfo fcinfo)
-{
-    MemoryContext context;
-    if (!AggCheckCallContext(fcinfo, &context))
-        ereport(ERROR,
-                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("function called outside an aggregate")));
-    return context;
-}
-
 template <typename State>
 static State *state_at(FunctionCallInfo fcinfo, int argument)
 {
@@ -464,7 +456,7 @@ static Datum state_datum(const State *state, FunctionCallInfo fcinfo)
 
 SHADOW_FUNCTION(shadow_user_set_accum)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     auto *state = state_at<union_state>(fcinfo, 0);
     if (PG_ARGISNULL(1))
         return state_datum(state, fcinfo);
@@ -477,7 +469,7 @@ SHADOW_FUNCTION(shadow_user_set_accum)
 
 SHADOW_FUNCTION(shadow_user_set_union_accum)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     auto *state = state_at<union_state>(fcinfo, 0);
     if (PG_ARGISNULL(1))
         return state_datum(state, fcinfo);
@@ -490,7 +482,7 @@ SHADOW_FUNCTION(shadow_user_set_union_accum)
 
 SHADOW_FUNCTION(shadow_user_set_union_combine)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     auto *state = state_at<union_state>(fcinfo, 0);
     auto *const other = state_at<union_state>(fcinfo, 1);
     if (other == nullptr)
@@ -503,7 +495,7 @@ SHADOW_FUNCTION(shadow_user_set_union_combine)
 
 static Datum union_value(FunctionCallInfo fcinfo)
 {
-    aggregate_context(fcinfo);
+    shadow::pg::aggregate_context(fcinfo);
     auto *const state = state_at<union_state>(fcinfo, 0);
     if (state == nullptr)
         PG_RETURN_NULL();
@@ -525,7 +517,7 @@ SHADOW_FUNCTION(shadow_user_set_union_final)
 
 SHADOW_FUNCTION(shadow_user_set_union_deserialize)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     user_set_view const set = open_user_set(fetch(fcinfo, 0));
     auto *const state = new_state<union_state>(context);
     state->builder.add(set, interrupted);
@@ -553,7 +545,7 @@ static intersection_state *narrow(intersection_state *state, const user_set_view
 
 SHADOW_FUNCTION(shadow_user_set_intersection_accum)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     auto *const state = state_at<intersection_state>(fcinfo, 0);
     if (PG_ARGISNULL(1))
         return state_datum(state, fcinfo);
@@ -562,7 +554,7 @@ SHADOW_FUNCTION(shadow_user_set_intersection_accum)
 
 SHADOW_FUNCTION(shadow_user_set_intersection_combine)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     auto *const state = state_at<intersection_state>(fcinfo, 0);
     auto *const other = state_at<intersection_state>(fcinfo, 1);
     if (other == nullptr)
@@ -572,7 +564,7 @@ SHADOW_FUNCTION(shadow_user_set_intersection_combine)
 
 static Datum intersection_value(FunctionCallInfo fcinfo)
 {
-    aggregate_context(fcinfo);
+    shadow::pg::aggregate_context(fcinfo);
     auto *const state = state_at<intersection_state>(fcinfo, 0);
     if (state == nullptr)
         PG_RETURN_NULL();
@@ -593,6 +585,6 @@ SHADOW_FUNCTION(shadow_user_set_intersection_final)
 
 SHADOW_FUNCTION(shadow_user_set_intersection_deserialize)
 {
-    MemoryContext const context = aggregate_context(fcinfo);
+    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     return PointerGetDatum(narrow(nullptr, open_user_set(fetch(fcinfo, 0)), context));
 }
