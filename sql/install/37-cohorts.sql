@@ -12,6 +12,8 @@ CREATE TABLE analytics.user_cohorts (
     ltv_estimate numeric,
     ltv_reason text,
     is_final boolean NOT NULL,
+    counted_until date NOT NULL,
+    source_state numeric NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (workspace_id, cohort_period, cohort_date),
@@ -40,7 +42,11 @@ COMMENT ON COLUMN analytics.user_cohorts.ltv_estimate IS
 COMMENT ON COLUMN analytics.user_cohorts.ltv_reason IS
     'why there is no ltv_estimate; NULL when there is';
 COMMENT ON COLUMN analytics.user_cohorts.is_final IS
-    'whether every period of retention_data up to its limit is over';
+    'whether every period of retention_data up to its limit is over; from then on maintenance computes the row again only when one of those periods has changed';
+COMMENT ON COLUMN analytics.user_cohorts.counted_until IS
+    'start of the period that was running when the row was written: those before it are counted';
+COMMENT ON COLUMN analytics.user_cohorts.source_state IS
+    'checksum of the state of the days and settings that the row was computed from: another one means that the row is due';
 COMMENT ON COLUMN analytics.user_cohorts.created_at IS
     'when the row was first written';
 COMMENT ON COLUMN analytics.user_cohorts.updated_at IS

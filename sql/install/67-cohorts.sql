@@ -9,6 +9,13 @@ REVOKE EXECUTE ON FUNCTION analytics.user_retention(uuid, text, date, date, date
 COMMENT ON FUNCTION analytics.user_retention(uuid, text, date, date, date) IS
     'of each cohort first seen in a period that start_date to end_date touches, for each period that is over today: users active in it (retained) and in it or later (remaining). One pass over the sets of analytics.daily_users that the caller may see. A NULL gives no row; an unknown period or an infinite date is an error (22023)';
 
+CREATE FUNCTION analytics.cohort_limit(period text) RETURNS integer
+LANGUAGE c STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_cohort_limit';
+REVOKE EXECUTE ON FUNCTION analytics.cohort_limit(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.cohort_limit(text) IS
+    'number of the last period for which retention of daily, weekly or monthly cohorts is reported: the setting cohort_max_days, cohort_max_weeks or cohort_max_months. NULL gives NULL; an unknown period is an error (22023)';
+
 CREATE FUNCTION analytics.get_retention_matrix(
     workspace_id uuid, period text DEFAULT 'weekly', start_date date DEFAULT NULL, end_date date DEFAULT NULL)
 RETURNS TABLE (cohort_date date, initial_users bigint, period_number integer, retained_users bigint,
@@ -28,56 +35,95 @@ BEGIN
            (100.0 * r.remaining_users / r.initial_users)::numeric(5, 2)
     FROM analytics.user_retention(get_retention_matrix.workspace_id, period,
              greatest(coalesce(start_date, today - 90), first_day), least(coalesce(end_date, today - 1), today), today) AS r
-    WHERE first_day IS NOT NULL;
+    WHERE first_day IS NOT NULL AND r.period_number <= analytics.cohort_limit(period);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_retention_matrix(uuid, text, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_retention_matrix(uuid, text, date, date) IS
-    'retention of the cohorts first seen in the daily, weekly or monthly periods that the dates touch (default: the last 90 days): per period that is over, users active in it, in percent, and the percentage active in it or later. NULL or a foreign workspace: no row; an unknown period is an error (22023)';
+    'retention of the cohorts first seen in the daily, weekly or monthly periods that the dates touch (default: the last 90 days): per period that is over, users active in it, in percent, and the percentage active in it or later, up to the settings cohort_max_days, _weeks, _months. NULL or a foreign workspace: no row; an unknown period is an error (22023)';
 
-CREATE FUNCTION analytics_internal.aggregate_user_cohorts(period text, cohort_date date, target_workspace_id uuid)
-RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION analytics_internal.cohort_unit(period text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE period WHEN 'daily' THEN 'day' WHEN 'weekly' THEN 'week' WHEN 'monthly' THEN 'month' END;
+REVOKE EXECUTE ON FUNCTION analytics_internal.cohort_unit(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cohort_unit(text) IS
+    'day, week or month for daily, weekly or monthly; NULL for anything else';
+
+-- What a cohort is computed from, as a checksum: the days from the cohort's first to its last reported period,
+-- as far as their periods are over, and the settings. Rows that are written, changed or removed change it.
+CREATE FUNCTION analytics_internal.cohort_sources(
+    period text, start_date date, end_date date, target_workspace_id uuid,
+    OUT workspace_id uuid, OUT cohort_date date, OUT has_users boolean, OUT counted_until date, OUT state numeric)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
-SET row_security = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    unit text := CASE period WHEN 'daily' THEN 'day' WHEN 'weekly' THEN 'week' WHEN 'monthly' THEN 'month' END;
-    first_day date;
-    next_day date;
-    grace integer;
-    longest integer;
-    discount_rate double precision;
+    unit text := analytics_internal.cohort_unit(period);
+    span interval := (analytics.cohort_limit(period) || ' ' || unit)::interval;
+    settings bigint := (SELECT hashtextextended(string_agg(analytics.setting(s.name), ' ' ORDER BY s.place), 0)
+                        FROM unnest(ARRAY['cohort_grace_' || unit || 's', 'cohort_max_' || unit || 's',
+                                          'discount_rate_annual', 'ltv_horizon_periods']) WITH ORDINALITY AS s (name, place));
+BEGIN
+    RETURN QUERY
+    WITH workspace AS MATERIALIZED (
+        SELECT w.workspace_id, date_trunc(unit, analytics.workspace_today(w.workspace_id)::timestamp)::date AS running
+        FROM (SELECT DISTINCT d.workspace_id FROM analytics.daily_users AS d
+              WHERE target_workspace_id IS NULL OR d.workspace_id = target_workspace_id) AS w
+    ), day AS (
+        SELECT d.workspace_id, date_trunc(unit, d.metric_date::timestamp)::date AS cohort_date, w.running,
+               coalesce(m.new_users > 0, NOT analytics.user_set_is_empty(d.new_users)) AS has_users,
+               timestamp_hash_extended(d.updated_at AT TIME ZONE 'UTC',
+                   timestamp_hash_extended(coalesce(m.updated_at, '-infinity') AT TIME ZONE 'UTC', d.metric_date - date '2000-01-01')) AS state
+        FROM workspace AS w
+        JOIN analytics.daily_users AS d ON d.workspace_id = w.workspace_id AND d.metric_date < w.running
+        LEFT JOIN analytics.daily_metrics AS m ON m.workspace_id = d.workspace_id AND m.metric_date = d.metric_date
+        WHERE d.metric_date >= start_date AND d.metric_date < end_date + span
+    ), summed AS (
+        SELECT d.workspace_id, d.cohort_date, d.running, bool_or(d.has_users) AS has_users, sum(d.state) AS state
+        FROM day AS d GROUP BY d.workspace_id, d.cohort_date, d.running
+    )
+    SELECT s.workspace_id, s.cohort_date, s.has_users, s.running,
+           settings + sum(s.state) OVER (PARTITION BY s.workspace_id ORDER BY s.cohort_date
+                                         RANGE BETWEEN CURRENT ROW AND span FOLLOWING)
+    FROM summed AS s;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.cohort_sources(text, date, date, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cohort_sources(text, date, date, uuid) IS
+    'the periods from start_date to before end_date, both the first days of periods, that are over and in which a workspace (NULL: each) was active: whether users were first seen in it, the start of the running period, and the state of what a cohort is computed from';
+
+-- Cohorts of several periods in one pass over a workspace's days.
+CREATE FUNCTION analytics_internal.aggregate_cohorts(period text, cohort_dates date[], target_workspace_id uuid) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    unit text := analytics_internal.cohort_unit(period);
+    step interval := ('1 ' || unit)::interval;
+    first_day date := (SELECT min(c.day) FROM unnest(cohort_dates) AS c (day));
+    next_day date := ((SELECT max(c.day) FROM unnest(cohort_dates) AS c (day)) + step)::date;
+    grace integer := analytics.setting('cohort_grace_' || unit || 's')::integer;
+    longest integer := analytics.cohort_limit(period);
+    horizon integer := analytics.setting('ltv_horizon_periods')::integer;
+    discount_rate double precision := power(1 + analytics.setting('discount_rate_annual')::double precision,
+                           CASE unit WHEN 'day' THEN 1 / 365.25 WHEN 'week' THEN 7 / 365.25 ELSE 1 / 12.0 END) - 1;
     written bigint;
 BEGIN
-    IF unit IS NULL OR aggregate_user_cohorts.cohort_date IS NULL OR NOT isfinite(aggregate_user_cohorts.cohort_date) THEN
-        RAISE EXCEPTION 'invalid cohort'
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('The period is %s, the date %s.', coalesce(quote_literal(period), 'null'),
-                                  coalesce(aggregate_user_cohorts.cohort_date::text, 'null')),
-                  HINT = 'Give daily, weekly or monthly, and a day of the cohort''s period.';
-    END IF;
-    first_day := date_trunc(unit, aggregate_user_cohorts.cohort_date::timestamp)::date;
-    next_day := (first_day + ('1 ' || unit)::interval)::date;
-    grace := analytics.setting('cohort_grace_' || unit || 's')::integer;
-    longest := analytics.setting('cohort_max_' || unit || 's')::integer;
-    discount_rate := power(1 + analytics.setting('discount_rate_annual')::double precision,
-                           CASE unit WHEN 'day' THEN 1 / 365.25 WHEN 'week' THEN 7 / 365.25 ELSE 1 / 12.0 END) - 1;
-    PERFORM pg_advisory_xact_lock(hashtextextended('analytics.user_cohorts ' || unit || first_day, 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('analytics.user_cohorts', 0));
 
-    WITH cohort AS MATERIALIZED (
-        SELECT d.workspace_id, analytics.user_set_union_agg(d.new_users) AS users
-        FROM analytics.daily_users AS d
-        WHERE d.metric_date >= first_day AND d.metric_date < next_day
-          AND (target_workspace_id IS NULL OR d.workspace_id = target_workspace_id)
-        GROUP BY d.workspace_id
+    WITH source AS MATERIALIZED (
+        SELECT s.* FROM analytics_internal.cohort_sources(period, first_day, next_day, target_workspace_id) AS s
+        WHERE s.has_users AND s.cohort_date = ANY (cohort_dates)
     ), periods AS MATERIALIZED (
-        SELECT c.workspace_id, r.*, max(r.period_number) OVER (PARTITION BY c.workspace_id) AS last_number
-        FROM cohort AS c, LATERAL analytics.user_retention(
-            c.workspace_id, period, first_day, first_day, analytics.workspace_today(c.workspace_id)) AS r
+        SELECT w.workspace_id, r.*, max(r.period_number) OVER (PARTITION BY w.workspace_id, r.cohort_date) AS last_number
+        FROM (SELECT DISTINCT s.workspace_id FROM source AS s) AS w,
+             LATERAL analytics.user_retention(w.workspace_id, period, first_day, next_day - 1, analytics.workspace_today(w.workspace_id)) AS r
+        WHERE r.cohort_date = ANY (cohort_dates)
     ), retention AS (
-        SELECT p.workspace_id, p.initial_users, p.last_number,
+        SELECT p.workspace_id, p.cohort_date, p.initial_users, p.last_number,
                jsonb_object_agg(unit || '_' || p.period_number, round(100.0 * p.retained_users / p.initial_users, 2))
                    FILTER (WHERE p.period_number <= longest) AS retention_data,
                jsonb_object_agg(unit || '_' || p.period_number, round(100.0 * p.remaining_users / p.initial_users, 2))
@@ -87,49 +133,137 @@ BEGIN
                array_agg(p.remaining_users ORDER BY p.period_number)
                    FILTER (WHERE p.period_number <= p.last_number - grace) AS survivors,
                sum(p.remaining_users) FILTER (WHERE p.period_number <= p.last_number - grace) AS user_periods
-        FROM periods AS p GROUP BY p.workspace_id, p.initial_users, p.last_number
+        FROM periods AS p GROUP BY p.workspace_id, p.cohort_date, p.initial_users, p.last_number
+    ), member AS (
+        SELECT s.workspace_id, s.cohort_date, e.user_number
+        FROM source AS s
+        JOIN analytics.daily_users AS d ON d.workspace_id = s.workspace_id AND d.metric_date >= s.cohort_date
+            AND d.metric_date < (s.cohort_date + step)::date
+        CROSS JOIN LATERAL analytics.user_set_elements(d.new_users) AS e (user_number)
+        WHERE EXISTS (SELECT FROM analytics.daily_user_revenue AS r WHERE r.workspace_id = s.workspace_id)
     ), money AS (
-        SELECT t.workspace_id, sum(r.revenue) AS total,
-               sum(r.revenue) FILTER (WHERE r.metric_date <
-                   (first_day + (t.last_number - grace + 1) * ('1 ' || unit)::interval)::date) AS settled
-        FROM retention AS t JOIN cohort AS c USING (workspace_id)
-        JOIN analytics.daily_user_revenue AS r ON r.workspace_id = t.workspace_id AND r.metric_date >= first_day
-             AND analytics.user_set_contains(c.users, r.user_number)
-        GROUP BY t.workspace_id
+        SELECT t.workspace_id, t.cohort_date, sum(r.revenue) AS total,
+               sum(r.revenue) FILTER (WHERE r.metric_date < (t.cohort_date + (t.last_number - grace + 1) * step)::date) AS settled
+        FROM retention AS t
+        JOIN member AS m USING (workspace_id, cohort_date)
+        JOIN analytics.daily_user_revenue AS r USING (workspace_id, user_number)
+        GROUP BY t.workspace_id, t.cohort_date
     ), estimate AS (
-        SELECT t.*, coalesce(m.total, 0) AS revenue, m.settled, f.alpha, f.beta,
+        SELECT t.*, s.counted_until, s.state, coalesce(m.total, 0) AS revenue, m.settled, f.alpha, f.beta,
                CASE WHEN t.last_number <= grace THEN 'the cohort is not older than the grace window'
                     WHEN f.reason IS NOT NULL THEN f.reason
                     WHEN m.settled IS NULL THEN 'no revenue' END AS reason
-        FROM retention AS t LEFT JOIN money AS m USING (workspace_id),
-             LATERAL analytics.fit_sbg(t.survivors) AS f
+        FROM retention AS t JOIN source AS s USING (workspace_id, cohort_date)
+        LEFT JOIN money AS m USING (workspace_id, cohort_date)
+        CROSS JOIN LATERAL analytics.fit_sbg(t.survivors) AS f
     ), upserted AS (
         INSERT INTO analytics.user_cohorts AS u (workspace_id, cohort_period, cohort_date, initial_users, retention_data,
-            retention_unbounded, churn_rate, avg_revenue_per_user, ltv_estimate, ltv_reason, is_final)
-        SELECT e.workspace_id, period, first_day, e.initial_users, e.retention_data, e.retention_unbounded, e.churn_rate,
+            retention_unbounded, churn_rate, avg_revenue_per_user, ltv_estimate, ltv_reason, is_final, counted_until, source_state)
+        SELECT e.workspace_id, period, e.cohort_date, e.initial_users, e.retention_data, e.retention_unbounded, e.churn_rate,
                round(e.revenue / e.initial_users, 2),
                CASE WHEN e.reason IS NULL THEN round(e.settled / e.user_periods
-                   * analytics.sbg_lifetime(e.alpha, e.beta, discount_rate, analytics.setting('ltv_horizon_periods')::integer)::numeric, 2) END,
-               e.reason, e.last_number >= longest
-        FROM estimate AS e ORDER BY e.workspace_id
+                   * analytics.sbg_lifetime(e.alpha, e.beta, discount_rate, horizon)::numeric, 2) END,
+               e.reason, e.last_number >= longest, e.counted_until, e.state
+        FROM estimate AS e ORDER BY e.workspace_id, e.cohort_date
         ON CONFLICT (workspace_id, cohort_period, cohort_date) DO UPDATE
-        SET (initial_users, retention_data, retention_unbounded, churn_rate, avg_revenue_per_user, ltv_estimate, ltv_reason, is_final, updated_at)
+        SET (initial_users, retention_data, retention_unbounded, churn_rate, avg_revenue_per_user, ltv_estimate, ltv_reason, is_final,
+             counted_until, source_state, updated_at)
           = ROW(EXCLUDED.initial_users, EXCLUDED.retention_data, EXCLUDED.retention_unbounded, EXCLUDED.churn_rate,
-                EXCLUDED.avg_revenue_per_user, EXCLUDED.ltv_estimate, EXCLUDED.ltv_reason, EXCLUDED.is_final, EXCLUDED.updated_at)
+                EXCLUDED.avg_revenue_per_user, EXCLUDED.ltv_estimate, EXCLUDED.ltv_reason, EXCLUDED.is_final,
+                EXCLUDED.counted_until, EXCLUDED.source_state, EXCLUDED.updated_at)
         RETURNING u.workspace_id
     ), vanished AS (
         DELETE FROM analytics.user_cohorts AS u
-        WHERE u.cohort_period = period AND u.cohort_date = first_day
+        WHERE u.cohort_period = period AND u.cohort_date = ANY (cohort_dates)
           AND (target_workspace_id IS NULL OR u.workspace_id = target_workspace_id)
-          AND NOT EXISTS (SELECT FROM periods AS p WHERE p.workspace_id = u.workspace_id)
+          AND NOT EXISTS (SELECT FROM retention AS t WHERE t.workspace_id = u.workspace_id AND t.cohort_date = u.cohort_date)
     )
     SELECT count(*) INTO written FROM upserted;
     RETURN written;
 END
 $$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_cohorts(text, date[], uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_cohorts(text, date[], uuid) IS
+    'computes user_cohorts of the periods with the given first days, for a workspace or, for NULL, for each; returns the rows written';
+
+CREATE FUNCTION analytics_internal.aggregate_user_cohorts(period text, cohort_date date, target_workspace_id uuid)
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $$
+BEGIN
+    IF analytics_internal.cohort_unit(period) IS NULL OR cohort_date IS NULL OR NOT isfinite(cohort_date) THEN
+        RAISE EXCEPTION 'invalid cohort'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('The period is %s, the date %s.', coalesce(quote_literal(period), 'null'),
+                                  coalesce(cohort_date::text, 'null')),
+                  HINT = 'Give daily, weekly or monthly, and a day of the cohort''s period.';
+    END IF;
+    RETURN analytics_internal.aggregate_cohorts(
+        period, ARRAY[date_trunc(analytics_internal.cohort_unit(period), cohort_date::timestamp)::date], target_workspace_id);
+END
+$$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_user_cohorts(text, date, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_user_cohorts(text, date, uuid) IS
     'does the work of analytics.aggregate_user_cohorts() as the owner, without row security';
+
+CREATE FUNCTION analytics_internal.due_cohorts(OUT workspace_id uuid, OUT period text, OUT cohort_dates date[])
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+WITH source AS (
+    SELECT p.period, s.*
+    FROM (VALUES ('daily'), ('weekly'), ('monthly')) AS p (period)
+    CROSS JOIN LATERAL analytics_internal.cohort_sources(p.period, '-infinity', 'infinity', NULL) AS s
+)
+SELECT workspace_id, period, array_agg(cohort_date ORDER BY cohort_date)
+FROM source AS s
+FULL JOIN (SELECT u.workspace_id, u.cohort_period AS period, u.cohort_date, u.source_state, u.is_final,
+                  u.counted_until AS counted_before
+           FROM analytics.user_cohorts AS u) AS c USING (workspace_id, period, cohort_date)
+WHERE CASE WHEN NOT coalesce(s.has_users, false) THEN c.counted_before IS NOT NULL
+           ELSE c.counted_before IS NULL OR c.source_state <> s.state OR (NOT c.is_final AND c.counted_before < s.counted_until) END
+GROUP BY workspace_id, period
+ORDER BY workspace_id, period
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.due_cohorts() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.due_cohorts() IS
+    'cohorts whose row is missing, lacks a period that is over by now, was computed from days or settings that have changed, or has lost its users';
+
+-- One workspace's failure does not stop the others; what failed stays due.
+CREATE FUNCTION analytics_internal.aggregate_due_cohorts(
+    budget interval DEFAULT '10 seconds', OUT rows bigint, OUT again boolean, OUT total bigint)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+SET jit = off
+AS $$
+DECLARE
+    deadline timestamptz := clock_timestamp() + budget;
+    due record;
+BEGIN
+    rows := 0;
+    total := 0;
+    FOR due IN SELECT d.* FROM analytics_internal.due_cohorts() AS d LOOP
+        IF clock_timestamp() >= deadline AND rows > 0 THEN
+            total := total + 1;
+            CONTINUE;
+        END IF;
+        BEGIN
+            PERFORM analytics_internal.aggregate_cohorts(due.period, due.cohort_dates, due.workspace_id);
+            rows := rows + cardinality(due.cohort_dates);
+        EXCEPTION WHEN data_exception OR program_limit_exceeded OR internal_error THEN
+            RAISE WARNING 'the % cohorts of workspace % could not be computed: %', due.period, due.workspace_id, SQLERRM;
+        END;
+    END LOOP;
+    again := total > 0;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_due_cohorts(interval) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_due_cohorts(interval) IS
+    'computes the rows of user_cohorts that are due, workspace by workspace, until none is left or the budget is used up; rows: how many, total: workspaces and periods left, again: whether there are any';
 
 CREATE FUNCTION analytics.aggregate_user_cohorts(period text, cohort_date date, target_workspace_id uuid DEFAULT NULL)
 RETURNS bigint

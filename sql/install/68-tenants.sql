@@ -106,6 +106,7 @@ VALUES
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_lifecycle(uuid, text, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_feature_usage(uuid, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.user_retention(uuid, text, date, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.cohort_limit(text)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_retention_matrix(uuid, text, date, date)'),
     ('member', 'SELECT', 'TABLE', 'analytics.credit_prices'),
     ('member', 'SELECT', 'TABLE', 'analytics.audit_log'),

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "pg/settings.hpp"
 #include "pg/user_set.hpp"
 
 extern "C" {
@@ -185,4 +186,17 @@ SHADOW_FUNCTION(shadow_user_retention)
     }
     SPI_finish();
     return Datum{0};
+}
+
+// (period)
+SHADOW_FUNCTION(shadow_cohort_limit)
+{
+    switch (period_argument(fcinfo, 0)) {
+    case period_kind::weekly:
+        return Int32GetDatum(static_cast<std::int32_t>(pg::setting_integer("cohort_max_weeks")));
+    case period_kind::monthly:
+        return Int32GetDatum(static_cast<std::int32_t>(pg::setting_integer("cohort_max_months")));
+    default:
+        return Int32GetDatum(static_cast<std::int32_t>(pg::setting_integer("cohort_max_days")));
+    }
 }

@@ -78,6 +78,38 @@ FROM (SELECT DISTINCT cohort_period, cohort_date FROM analytics.user_cohorts) AS
 SELECT count(*) AS differences FROM (SELECT to_jsonb(c) - 'updated_at' FROM analytics.user_cohorts AS c WHERE cohort_period <> 'daily' OR workspace_id = pg_temp.id('c')
     EXCEPT TABLE before) AS d;
 
+-- What is due is found by its state: nothing twice; a day that changed or vanished, a longer limit, a lost row.
+CREATE FUNCTION pg_temp.due() RETURNS TABLE (workspace text, period text, cohorts integer, first date, last date) LANGUAGE sql AS $$
+    SELECT CASE d.workspace_id WHEN pg_temp.id('w') THEN 'w' WHEN pg_temp.id('b') THEN 'b' WHEN pg_temp.id('c') THEN 'c' END,
+           d.period, cardinality(d.cohort_dates), d.cohort_dates[1], d.cohort_dates[cardinality(d.cohort_dates)]
+    FROM analytics_internal.due_cohorts() AS d ORDER BY 1, 2
+$$;
+SELECT * FROM pg_temp.due() WHERE workspace <> 'b';
+SELECT again, total FROM analytics_internal.aggregate_due_cohorts('0 seconds');
+SELECT rows > 0 AS found, again, total FROM analytics_internal.aggregate_due_cohorts();
+SELECT * FROM analytics_internal.aggregate_due_cohorts();
+SELECT count(*) AS differences FROM (TABLE before EXCEPT SELECT to_jsonb(c) - 'updated_at' FROM analytics.user_cohorts AS c) AS d;
+SELECT cohort_period, count(*) AS cohorts, sum(initial_users) = (SELECT count(*) FROM analytics.users AS u WHERE u.workspace_id = c.workspace_id) AS all_users
+FROM analytics.user_cohorts AS c WHERE workspace_id = pg_temp.id('b') GROUP BY cohort_period, workspace_id ORDER BY 1;
+UPDATE analytics.daily_metrics SET updated_at = updated_at + '1 s' WHERE workspace_id = pg_temp.id('w') AND metric_date = '2025-01-05';
+SELECT * FROM pg_temp.due();
+DELETE FROM analytics.daily_users WHERE workspace_id = pg_temp.id('w') AND metric_date = '2025-01-09';
+DELETE FROM analytics.user_cohorts WHERE workspace_id = pg_temp.id('c') AND cohort_period = 'weekly';
+SELECT * FROM pg_temp.due();
+SELECT rows, again FROM analytics_internal.aggregate_due_cohorts();
+SELECT cohort_period, cohort_date, initial_users FROM analytics.user_cohorts WHERE workspace_id = pg_temp.id('w') ORDER BY 1, 2;
+INSERT INTO analytics.settings (name, value) VALUES ('cohort_max_weeks', '3');
+SELECT period, count(*) AS workspaces FROM pg_temp.due() GROUP BY period;
+SELECT again FROM analytics_internal.aggregate_due_cohorts();
+SELECT retention_data ? 'week_3' AS has_3, retention_data ? 'week_4' AS has_4, is_final FROM analytics.user_cohorts
+WHERE workspace_id = pg_temp.id('c') AND cohort_period = 'weekly';
+SELECT max(period_number) AS limited FROM analytics.get_retention_matrix(pg_temp.id('c'), 'weekly', '2025-01-01', '2025-01-01');
+SELECT analytics.cohort_limit('daily') AS days, analytics.cohort_limit('weekly') AS weeks, analytics.cohort_limit('monthly') AS months, analytics.cohort_limit(NULL);
+-- A period that came to its end since.
+UPDATE analytics.user_cohorts SET is_final = false, counted_until = counted_until - 31 WHERE workspace_id = pg_temp.id('w') AND cohort_period = 'monthly';
+SELECT * FROM pg_temp.due();
+DELETE FROM analytics.settings WHERE name = 'cohort_max_weeks';
+
 -- 1,000 users active on 20 % of random days for 120 days, none leaving: churn_rate < 1. A cohort younger than the grace window has none.
 SELECT setseed(0.5);
 INSERT INTO analytics.daily_users (workspace_id, metric_date, users, new_users, is_final)
@@ -107,3 +139,4 @@ ROLLBACK;
 SELECT analytics.aggregate_user_cohorts('yearly', '2025-01-01');
 SELECT * FROM analytics.user_lifecycle(pg_catalog.gen_random_uuid(), 'yearly', '2025-01-01', '2025-01-02');
 SELECT * FROM analytics.trailing_users(pg_catalog.gen_random_uuid(), '-infinity', '2025-01-02');
+SELECT analytics.cohort_limit('yearly');
