@@ -276,7 +276,7 @@ COMMENT ON COLUMN analytics.agent_performance.total_feedback_count IS
 COMMENT ON COLUMN analytics.agent_performance.error_types IS
     '{error_type: errors} of the agents error events and of its failed runs without an error event of the same run_id';
 COMMENT ON COLUMN analytics.agent_performance.common_failure_reasons IS
-    'up to 5 of {reason, count} of failed runs, by count descending, reason';
+    'up to 5 of {reason, count} of failed runs, by count descending, reason; the reasons are redacted as error messages are and cut to 100 characters';
 COMMENT ON COLUMN analytics.agent_performance.is_final IS
     'false while the day is not over';
 COMMENT ON COLUMN analytics.agent_performance.created_at IS

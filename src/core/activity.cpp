@@ -452,7 +452,7 @@ void digest(const activity_rules &rules, dictionary &words, const activity_event
     out.agent = facts.has_agent ? words.agent_id(facts.agent) : npos;
     out.model = words.text_id(facts.model);
     out.error_type = words.text_id(facts.error_type);
-    out.reason = facts.failure_reason.empty() ? npos : words.text_id(facts.failure_reason);
+    out.reason = words.reason_id(facts.failure_reason, rules.clip);
     out.message = message_of(rules, words, event.type, facts);
     out.has_run = !facts.run_id.empty();
     if (out.has_run) {

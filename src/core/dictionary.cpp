@@ -47,21 +47,34 @@ std::uint32_t dictionary::message_id(const error_message &message)
         });
 }
 
-std::uint32_t dictionary::message_id(std::string_view raw, text_clipper clip)
+// keep(text): the number of a text that was redacted.
+template <typename Keep>
+std::uint32_t dictionary::redacted_id(recently_redacted &recent, std::string_view raw, Keep keep)
 {
     if (raw.empty())
         return npos;
     // Seeded, so that nobody can make a message that is taken for another.
     std::uint64_t const hash =
         XXH3_64bits_withSeed(raw.data(), raw.size(), reinterpret_cast<std::uintptr_t>(this));
-    redacted &known = recent_[hash % std::size(recent_)];
-    if (known.message == npos || known.raw_hash != hash) {
-        std::pmr::string const text = redact(raw, memory_);
-        std::size_t const size = clip(text.data(), text.size(), longest_message);
+    redacted &known = recent[hash % std::size(recent)];
+    if (known.id == npos || known.raw_hash != hash)
+        known = {hash, keep(redact(raw, memory_))};
+    return known.id;
+}
+
+std::uint32_t dictionary::message_id(std::string_view raw, text_clipper clip)
+{
+    return redacted_id(recent_messages_, raw, [&](std::string_view text) {
         auto const whole = static_cast<std::int64_t>(XXH3_64bits(text.data(), text.size()));
-        known = {hash, message_id({whole, std::string_view(text).substr(0, size)})};
-    }
-    return known.message;
+        return message_id({whole, text.substr(0, clip(text.data(), text.size(), longest_message))});
+    });
+}
+
+std::uint32_t dictionary::reason_id(std::string_view raw, text_clipper clip)
+{
+    return redacted_id(recent_reasons_, raw, [&](std::string_view text) {
+        return text_id(text.substr(0, clip(text.data(), text.size(), longest_text_key)));
+    });
 }
 
 } // namespace shadow

@@ -36,6 +36,8 @@ public:
     std::uint32_t name_id(event_type type, std::uint32_t text);
     std::uint32_t message_id(const error_message &message);
     std::uint32_t message_id(std::string_view raw, text_clipper clip); // npos if empty
+    // The text of a reason for failure, redacted too, at most 100 characters; npos if empty.
+    std::uint32_t reason_id(std::string_view raw, text_clipper clip);
 
     std::string_view text(std::uint32_t id) const noexcept { return texts_[id]; }
     const uuid &agent(std::uint32_t id) const noexcept { return agents_[id]; }
@@ -61,9 +63,14 @@ private:
     // Few messages make up most errors, and redacting one takes microseconds.
     struct redacted {
         std::uint64_t raw_hash;
-        std::uint32_t message = npos;
+        std::uint32_t id = npos;
     };
-    redacted recent_[64] = {};
+    using recently_redacted = redacted[64];
+    template <typename Keep>
+    std::uint32_t redacted_id(recently_redacted &recent, std::string_view raw, Keep keep);
+
+    recently_redacted recent_messages_ = {};
+    recently_redacted recent_reasons_ = {};
     std::pmr::memory_resource *memory_;
 };
 

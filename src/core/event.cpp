@@ -169,7 +169,7 @@ public:
         if (message != key::none && values_[message].type == json_type::string)
             out_.error_message = values_[message].text;
         if (type == event_type::agent_run)
-            out_.failure_reason = text({key::failure_reason}, reason_buffer, {});
+            out_.failure_reason = whole_text({key::failure_reason}, reason_buffer);
     }
 
     void feedback() noexcept
@@ -265,29 +265,33 @@ private:
     std::string_view text(std::initializer_list<key> aliases, text_buffer buffer,
                           std::string_view missing) noexcept
     {
-        key const k = first_present(values_, aliases);
-        if (k == key::none)
-            return missing;
-        json_value const &value = values_[k];
-        std::string_view result;
-        switch (value.type) {
-        case json_type::string:
-            result = value.text;
-            break;
-        case json_type::number:
-            result = number_text(value, buffer);
-            if (result.empty())
-                ignore(k);
-            break;
-        case json_type::boolean:
-            result = value.boolean ? "true" : "false";
-            break;
-        default:
-            ignore(k);
-        }
+        std::string_view result = whole_text(aliases, buffer);
         if (result.size() > longest_text_key)
             result = result.substr(0, clip_(result.data(), result.size(), longest_text_key));
         return result.empty() ? missing : result;
+    }
+
+    std::string_view whole_text(std::initializer_list<key> aliases, text_buffer buffer) noexcept
+    {
+        key const k = first_present(values_, aliases);
+        if (k == key::none)
+            return {};
+        json_value const &value = values_[k];
+        switch (value.type) {
+        case json_type::string:
+            return value.text;
+        case json_type::number: {
+            std::string_view const result = number_text(value, buffer);
+            if (result.empty())
+                ignore(k);
+            return result;
+        }
+        case json_type::boolean:
+            return value.boolean ? "true" : "false";
+        default:
+            ignore(k);
+            return {};
+        }
     }
 
     const metadata &values_;

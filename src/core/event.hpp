@@ -40,7 +40,7 @@ struct event_facts {
     std::string_view model;          // "unknown" if missing
     std::string_view error_type;     // "unknown" if missing
     std::string_view error_message;  // empty: none
-    std::string_view failure_reason; // empty: none
+    std::string_view failure_reason; // empty: none; whole, as it is clipped after redaction
     std::uint64_t ignored;           // malformed values: bit i for the key with number i
     // Numbers read as text: the longest, and what the host may need beyond it.
     char text_buffers[4][longest_number_text + 8];

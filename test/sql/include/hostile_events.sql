@@ -224,6 +224,17 @@ SELECT count(hostile.put('w:errors', '2024-07-04 12:00+00'::timestamptz + n * in
                          jsonb_build_object('error_type', CASE WHEN n % 151 = 3 THEN 'other' ELSE 'E' || n % 151 END, 'status', 'failed',
                                             'agent_id', md5('a' || n % 2)::uuid, 'failure_reason', repeat(E'\u7406', n % 120))))
 FROM generate_series(1, 400) AS n;
+-- Reasons that tell what should not be kept, also across the place where a text is cut.
+SELECT count(hostile.put('w:reasons', '2024-07-04 12:00+00'::timestamptz + n * interval '1 second', 'agent_run',
+                         jsonb_build_object('status', 'failed', 'agent_id', md5('a' || no % 4)::uuid,
+                                            'failure_reason', repeat('x', n * 7 % 90 + 1) || ' ' || reason)))
+FROM generate_series(1, 20) AS n,
+     unnest(ARRAY['no user ann.b+x@example.co.uk', 'run 3f2b8c1e-90ab-4cde-8f01-23456789abcd', 'card 4111 1111 1111 1111, again',
+                  '12345', '123456', 1234.5678::text, 'from 203.0.113.77:443', '1.2.3.4567', 'GET /a?token=abc&x=1 failed', 'why?',
+                  'Authorization: Bearer abc.def', 'password="hunter2", retry', 'pwd hunter2', 'basic  x', 'bearer: Basic "y"',
+                  'postgres://app:s3cr3t@db.local/x', 'https://example.org/a', 'key sk_live_51Habcdefghijklmnop', 'at 0x7ffdeadbeef0',
+                  'commit deadbeef12345678', 'facade-facade facadeff', 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig', E'j\u00f6rg@b\u00fccher.example',
+                  'a_very_long_function_name_indeed', '+49-151-2345678', '--', 'secret: [x]', 'id=1234567x', '2024-07-04T12:00', '?', '']) WITH ORDINALITY AS r (reason, no);
 SELECT count(hostile.put('w:names', '2024-07-04 12:00+00'::timestamptz + n * interval '10 milliseconds', (ARRAY['click', 'page_view', 'custom'])[1 + n % 3], '{}',
                          'u' || n % 17,
                          CASE WHEN n % 1237 = 5 THEN '(other)' WHEN n % 1237 = 6 THEN '' WHEN n % 1237 = 7 THEN NULL

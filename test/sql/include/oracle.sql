@@ -95,6 +95,94 @@ LANGUAGE sql IMMUTABLE AS $$
                   OR jsonb_typeof(value) = 'number' AND length(value #>> '{}') <= 64 THEN left(value #>> '{}', 100) END
 $$;
 
+-- Rule 21: src/core/redact.hpp once more, by regular expressions at the start of every word.
+CREATE FUNCTION oracle.redact_word(rest text, OUT size integer, OUT replacement text)
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    word CONSTANT text := '[A-Za-z0-9_\u0080-\U0010ffff]';
+    part text;
+BEGIN
+    part := substring(rest FROM '^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}');
+    replacement := '[uuid]';
+    IF part IS NULL THEN
+        part := substring(rest FROM format('^(?:%s|[.+%%-])+@(?:%s|[.+%%-])+', word, word));
+        replacement := '[email]';
+    END IF;
+    IF part IS NULL THEN
+        part := substring(rest FROM '^[0-9]{1,3}(?:[.][0-9]{1,3}){3}(?![0-9])');
+        replacement := '[ip]';
+    END IF;
+    IF part IS NULL THEN
+        part := substring(rest FROM '^[0-9]+(?:[ ./-][0-9]+)*');
+        replacement := '[number]';
+        IF length(translate(part, ' ./-', '')) < 6 OR substr(rest, length(part) + 1, 1) ~ word THEN
+            part := NULL;
+        END IF;
+    END IF;
+    IF part IS NULL THEN
+        part := substring(rest FROM '^(?:0x)?[0-9A-Fa-f]+');
+        replacement := '[hex]';
+        IF length(regexp_replace(part, '^0x', '')) < 8 OR regexp_replace(part, '^0x', '') !~ '[0-9]'
+           OR substr(rest, length(part) + 1, 1) ~ word THEN
+            part := NULL;
+        END IF;
+    END IF;
+    IF part IS NULL AND rest ~ '^[A-Za-z0-9_-]{20}' THEN
+        part := substring(rest FROM '^[A-Za-z0-9_./+=-]+');
+        replacement := '[token]';
+        IF length(regexp_replace(part, '[^0-9]', '', 'g')) < 2 THEN
+            part := NULL;
+        END IF;
+    END IF;
+    size := length(part);
+    IF size IS NULL THEN
+        size := greatest(length(substring(rest FROM format('^%s+', word))), 1);
+        replacement := left(rest, size);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION oracle.redact(message text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+DECLARE
+    ends CONSTANT text := '[^ \t\n\r"''<>)},;]';
+    result text := '';
+    rest text := message;
+    found text[];
+    word record;
+BEGIN
+    WHILE rest <> '' LOOP
+        IF rest ~ '^[A-Za-z0-9_\u0080-\U0010ffff+-]' THEN
+            word := oracle.redact_word(rest);
+            result := result || word.replacement;
+            rest := substr(rest, word.size + 1);
+            CONTINUE WHEN lower(word.replacement) !~ '^(bearer|basic|token|password|passwd|pwd|secret|api_?key|authorization|access_token|refresh_token|client_secret)$';
+            found := regexp_match(rest, format('^([ "'']*[=:][ "'']*)(%s+)', ends));
+            IF found IS NULL AND lower(word.replacement) IN ('bearer', 'basic') THEN
+                found := regexp_match(rest, format('^([ "'']+)(%s+)', ends));
+            END IF;
+            CONTINUE WHEN found IS NULL OR found[2] ~ '^\[' OR lower(found[2]) IN ('bearer', 'basic');
+            result := result || found[1] || '[secret]';
+            rest := substr(rest, length(found[1] || found[2]) + 1);
+        ELSIF rest ~ format('^\?[A-Za-z0-9_\u0080-\U0010ffff%%&]') THEN
+            result := result || '?[query]';
+            rest := regexp_replace(rest, format('^%s+', ends), '');
+        ELSIF rest ~ '^://' THEN
+            result := result || '://';
+            rest := substr(rest, 4);
+            found := regexp_match(rest, '^([^ \t\n\r"''<>)},;/]*)@');
+            CONTINUE WHEN found IS NULL OR found[1] = '[secret]';
+            result := result || '[secret]';
+            rest := substr(rest, length(found[1]) + 1);
+        ELSE
+            result := result || left(rest, 1);
+            rest := substr(rest, 2);
+        END IF;
+    END LOOP;
+    RETURN result;
+END
+$$;
+
 -- Rule 3.
 CREATE FUNCTION oracle.tokens(metadata jsonb, nested boolean, OUT tokens numeric, OUT ignored text[])
 LANGUAGE plpgsql IMMUTABLE AS $$
@@ -240,7 +328,7 @@ BEGIN
 
     IF is_run THEN
         key := oracle.pick(metadata, 'failure_reason');
-        fact.reason := nullif(oracle.name(metadata -> key), '');
+        fact.reason := left(oracle.redact(nullif(CASE WHEN oracle.name(metadata -> key) IS NOT NULL THEN metadata ->> key END, '')), 100);
         IF key IS NOT NULL AND oracle.name(metadata -> key) IS NULL THEN
             fact.ignored := fact.ignored || key;
         END IF;
