@@ -24,6 +24,25 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.mask_secrets(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.mask_secrets(jsonb) IS
     'the value with *** in place of what stands under keys like secret, password, token, api_key and of everything behind the host of a URL';
 
+CREATE FUNCTION analytics_internal.invoking_role() RETURNS name
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT CASE WHEN current_setting('role') = 'none' THEN session_user ELSE current_setting('role')::name END $$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.invoking_role() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.invoking_role() IS
+    'the role of SET ROLE, else that of the session: whose statement it is, also within functions of the owner';
+
+CREATE FUNCTION analytics_internal.is_restore(table_id oid) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT NOT current_setting('row_security')::boolean
+       AND pg_has_role(analytics_internal.invoking_role(), (SELECT c.relowner FROM pg_class AS c WHERE c.oid = table_id), 'USAGE')
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.is_restore(oid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.is_restore(oid) IS
+    'whether a dump is being restored: its scripts switch row_security off. So may others, but only the owner of the table is believed';
+
 CREATE FUNCTION analytics_internal.write_audit(
     target_workspace_id uuid, action text, object text, old_values jsonb, new_values jsonb) RETURNS void
 LANGUAGE sql SECURITY DEFINER
@@ -31,8 +50,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 INSERT INTO analytics.audit_log (workspace_id, database_role, user_id, action, object, old_values, new_values)
 VALUES (coalesce(target_workspace_id, '00000000-0000-0000-0000-000000000000'),
-        CASE WHEN current_setting('role') = 'none' THEN session_user ELSE current_setting('role') END,
-        analytics.current_user_id(), action, object,
+        analytics_internal.invoking_role(), analytics.current_user_id(), action, object,
         analytics_internal.mask_secrets(old_values), analytics_internal.mask_secrets(new_values))
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.write_audit(uuid, text, text, jsonb, jsonb) FROM PUBLIC;
@@ -47,8 +65,8 @@ DECLARE
     old_values jsonb;
     new_values jsonb;
 BEGIN
-    -- A restore, whose scripts switch row_security off, brings its own log.
-    IF NOT current_setting('row_security')::boolean THEN
+    -- A restore brings its own log.
+    IF analytics_internal.is_restore(TG_RELID) THEN
         RETURN NULL;
     END IF;
     IF TG_OP IN ('UPDATE', 'DELETE') THEN
@@ -66,14 +84,14 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.audit_change() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.audit_change() IS
-    'AFTER trigger (row: insert, update, delete; statement: truncate) that logs changes of a table, but not a restore (row_security off)';
+    'AFTER trigger (row: insert, update, delete; statement: truncate) that logs changes of a table, but not a restore';
 
 -- A table is audited by two triggers; add a line here.
 DO $$
 DECLARE
     table_name text;
 BEGIN
-    FOREACH table_name IN ARRAY '{settings,membership,access_roles,ip_secret,workspace_settings,credit_prices}'::text[] LOOP
+    FOREACH table_name IN ARRAY '{settings,membership,access_roles,ip_secret,workspace_settings,credit_prices,retention_policies,workspace_retention}'::text[] LOOP
         EXECUTE format('CREATE TRIGGER audit_change AFTER INSERT OR UPDATE OR DELETE ON analytics.%I FOR EACH ROW EXECUTE FUNCTION analytics_internal.audit_change()', table_name);
         EXECUTE format('COMMENT ON TRIGGER audit_change ON analytics.%I IS %L', table_name, 'writes changes to analytics.audit_log');
         EXECUTE format('CREATE TRIGGER audit_truncate AFTER TRUNCATE ON analytics.%I FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.audit_change()', table_name);

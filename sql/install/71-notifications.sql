@@ -156,6 +156,32 @@ CREATE TRIGGER audit_truncate AFTER TRUNCATE ON analytics.alert_rules
 COMMENT ON TRIGGER audit_truncate ON analytics.alert_rules IS
     'writes truncation to analytics.audit_log';
 
+-- Whose an acknowledgment or snooze is, and what it replaced; what was found stands in the episode itself.
+CREATE FUNCTION analytics_internal.audit_acknowledgment() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM analytics_internal.write_audit(
+        NEW.workspace_id,
+        CASE WHEN NEW.acknowledged_at IS NOT DISTINCT FROM OLD.acknowledged_at THEN 'snooze'
+             WHEN NEW.acknowledged_at IS NULL THEN 'unacknowledge' ELSE 'acknowledge' END,
+        'analytics.alert_history',
+        jsonb_build_object('id', OLD.id, 'acknowledged_by', OLD.acknowledged_by, 'acknowledged_at', OLD.acknowledged_at, 'snoozed_until', OLD.snoozed_until),
+        jsonb_build_object('id', NEW.id, 'acknowledged_by', NEW.acknowledged_by, 'acknowledged_at', NEW.acknowledged_at, 'snoozed_until', NEW.snoozed_until));
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.audit_acknowledgment() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.audit_acknowledgment() IS
+    'row trigger: notes in analytics.audit_log who acknowledged or snoozed an episode, or took that back';
+CREATE TRIGGER audit_acknowledgment AFTER UPDATE OF acknowledged_at, snoozed_until ON analytics.alert_history
+    FOR EACH ROW
+    WHEN (OLD.acknowledged_at IS DISTINCT FROM NEW.acknowledged_at OR OLD.snoozed_until IS DISTINCT FROM NEW.snoozed_until)
+    EXECUTE FUNCTION analytics_internal.audit_acknowledgment();
+COMMENT ON TRIGGER audit_acknowledgment ON analytics.alert_history IS
+    'notes acknowledgments and snoozes in analytics.audit_log';
+
 CREATE FUNCTION analytics_internal.audited_destination(destination analytics.notification_destinations) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -172,7 +198,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF current_setting('row_security')::boolean THEN
+    IF NOT analytics_internal.is_restore(TG_RELID) THEN
         PERFORM analytics_internal.write_audit(
             CASE WHEN TG_OP = 'DELETE' THEN OLD.workspace_id ELSE NEW.workspace_id END, lower(TG_OP),
             'analytics.notification_destinations', analytics_internal.audited_destination(OLD),
@@ -183,7 +209,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.audit_destination() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.audit_destination() IS
-    'row trigger: notes in analytics.audit_log that a destination has changed, but neither address nor secret; not a restore (row_security off)';
+    'row trigger: notes in analytics.audit_log that a destination has changed, but neither address nor secret; not a restore';
 CREATE TRIGGER audit_change AFTER INSERT OR UPDATE OR DELETE ON analytics.notification_destinations
     FOR EACH ROW EXECUTE FUNCTION analytics_internal.audit_destination();
 COMMENT ON TRIGGER audit_change ON analytics.notification_destinations IS

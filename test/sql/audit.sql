@@ -48,7 +48,7 @@ RESET ROLE;
 TRUNCATE analytics.audit_log;
 CREATE VIEW pg_temp.entry AS
 SELECT right(workspace_id::text, 1) AS workspace, database_role = session_user AS is_session, right(user_id::text, 1) AS user, action, object,
-       old_values - '{created_at,updated_at}'::text[] AS old_values, new_values - '{created_at,updated_at}'::text[] AS new_values
+       old_values - '{created_at,updated_at,acknowledged_at,snoozed_until}'::text[] AS old_values, new_values - '{created_at,updated_at,acknowledged_at,snoozed_until}'::text[] AS new_values
 FROM analytics.audit_log ORDER BY happened_at;
 INSERT INTO analytics.settings VALUES ('currency', 'EUR');
 UPDATE analytics.settings SET value = 'EUR';
@@ -60,10 +60,26 @@ BEGIN;
 SET LOCAL ROLE regress_service;
 SET LOCAL request.jwt.claim.sub = 'b0000000-0000-0000-0000-000000000001';
 INSERT INTO analytics.credit_prices (workspace_id, price, currency) VALUES ('a0000000-0000-0000-0000-000000000001', 0.5, 'USD');
+-- Only an owner restores: others who say so are not believed.
+SET LOCAL row_security = off;
+UPDATE analytics.credit_prices SET price = 0.6;
+INSERT INTO analytics.workspace_retention VALUES ('a0000000-0000-0000-0000-000000000001', 'hourly_metrics', 7);
 COMMIT;
 SET row_security = off;
 INSERT INTO analytics.settings VALUES ('currency', 'EUR');
+INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('hourly_metrics', 40);
 RESET row_security;
+UPDATE analytics.retention_policies SET keep_days = 50;
+-- Alerts: who acknowledged, snoozed and took it back.
+INSERT INTO analytics.alert_history (workspace_id, id, alert_rule_id, rule_name, severity, triggered_at, metric_type, condition, reason)
+VALUES ('a0000000-0000-0000-0000-000000000001', 'c0000000-0000-0000-0000-000000000001', 'c0000000-0000-0000-0000-000000000002', 'r', 'warning', '2025-01-01', 'error_rate', 'greater_than', 'x');
+BEGIN;
+SET LOCAL ROLE regress_member;
+SET LOCAL request.jwt.claim.sub = 'b0000000-0000-0000-0000-000000000002';
+SELECT analytics.acknowledge_alert('c0000000-0000-0000-0000-000000000001');
+SELECT analytics.snooze_alert('c0000000-0000-0000-0000-000000000001', now() + interval '1 hour');
+SELECT analytics.unacknowledge_alert('c0000000-0000-0000-0000-000000000001');
+COMMIT;
 SELECT * FROM pg_temp.entry;
 SELECT analytics_internal.mask_secrets('{"token": "x", "a": [{"Password": 1, "webhook": "https://u:p@hooks.example.org/T0/B1?x=y", "b": "c"}], "api_key": null, "n": 1}');
 
@@ -81,7 +97,7 @@ TRUNCATE analytics.audit_log;
 INSERT INTO analytics.audit_log (database_role, action, object) VALUES ('x', 'x', 'x');
 RESET ROLE;
 
-TRUNCATE analytics.settings, analytics.membership, analytics.credit_prices, analytics.ip_secret, analytics.access_roles;
+TRUNCATE analytics.settings, analytics.membership, analytics.credit_prices, analytics.retention_policies, analytics.workspace_retention, analytics.alert_history, analytics.ip_secret, analytics.access_roles;
 TRUNCATE analytics.audit_log;
 RESET request.jwt.claim.sub;
 DROP TABLE public.workspace_members;
