@@ -111,6 +111,8 @@ VALUES
     ('member', 'SELECT', 'TABLE', 'analytics.credit_prices'),
     ('member', 'SELECT', 'TABLE', 'analytics.audit_log'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.export_user(uuid)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.export_self()'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.export_self()'), -- no use without the schema
     ('member', 'SELECT', 'TABLE', 'analytics.workspace_retention'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.credit_price(uuid, text, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.track(text, jsonb, uuid, uuid, text, text, uuid, inet, text, text, timestamptz, uuid)'),
@@ -138,6 +140,7 @@ VALUES
     -- The service role (BYPASSRLS), beside what members may: changes every tenant table, configures nothing.
     ('service', 'EXECUTE', 'FUNCTION', 'analytics.forget_user(uuid, uuid)'),
     ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.forget_user(uuid, uuid)'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.export_user(uuid)'),
     ('service', 'EXECUTE', 'FUNCTION', 'analytics.setting(text)'),
     ('service', 'SELECT', 'TABLE', 'analytics.setting_values'),
     ('service', 'SELECT', 'TABLE', 'analytics.settings'),

@@ -7,6 +7,48 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.metadata_without_person(jsonb) FRO
 COMMENT ON FUNCTION analytics_internal.metadata_without_person(jsonb) IS
     'the keys of an event''s metadata that are counted, with (erased) in place of free text, so that every count stays; NULL for anything but an object';
 
+-- Where others' rows name him: alerts, the audit log, and events of others ("invited_user": ...), which stay
+-- theirs. A text that names him in another way than by his id is not found.
+CREATE FUNCTION analytics_internal.forget_mentions(target_user_id uuid, target_workspace_id uuid, tombstone uuid) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    named CONSTANT text := target_user_id::text;
+BEGIN
+    UPDATE analytics.user_activity AS e
+    SET page_path = replace(e.page_path, named, tombstone::text),
+        referrer = replace(e.referrer, named, tombstone::text),
+        metadata = replace(e.metadata::text, named, tombstone::text)::jsonb
+    WHERE (target_workspace_id IS NULL OR e.workspace_id = target_workspace_id)
+      AND strpos(concat_ws(' ', e.page_path, e.referrer, e.metadata::text), named) > 0;
+
+    -- His notes are his; in those of others only his id is.
+    UPDATE analytics.alert_history AS h
+    SET notes = CASE WHEN h.acknowledged_by = target_user_id THEN NULL ELSE replace(h.notes, named, tombstone::text) END,
+        acknowledged_by = CASE WHEN h.acknowledged_by = target_user_id THEN tombstone ELSE h.acknowledged_by END,
+        evaluation_context = replace(h.evaluation_context::text, named, tombstone::text)::jsonb
+    WHERE (target_workspace_id IS NULL OR h.workspace_id = target_workspace_id)
+      AND (h.acknowledged_by = target_user_id OR strpos(concat_ws(' ', h.notes, h.evaluation_context::text), named) > 0);
+    UPDATE analytics.alert_rules AS r SET created_by = tombstone
+    WHERE r.created_by = target_user_id AND (target_workspace_id IS NULL OR r.workspace_id = target_workspace_id);
+    UPDATE analytics.notification_outbox AS o
+    SET message = replace(o.message::text, named, tombstone::text)::jsonb, last_error = replace(o.last_error, named, tombstone::text)
+    WHERE (target_workspace_id IS NULL OR o.workspace_id = target_workspace_id)
+      AND strpos(concat_ws(' ', o.message::text, o.last_error), named) > 0;
+
+    UPDATE analytics.audit_log AS a
+    SET user_id = nullif(a.user_id, target_user_id),
+        old_values = replace(a.old_values::text, named, tombstone::text)::jsonb,
+        new_values = replace(a.new_values::text, named, tombstone::text)::jsonb
+    WHERE (target_workspace_id IS NULL OR a.workspace_id = target_workspace_id)
+      AND (a.user_id = target_user_id OR strpos(concat_ws(' ', a.old_values::text, a.new_values::text), named) > 0);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.forget_mentions(uuid, uuid, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.forget_mentions(uuid, uuid, uuid) IS
+    'a step of analytics_internal.forget_user(): puts the tombstone in place of the user''s id in alerts, notifications, the audit log and other users'' events';
+
 -- A table that comes to hold something about a person is cleared here.
 CREATE FUNCTION analytics_internal.forget_user(target_user_id uuid, target_workspace_id uuid) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -44,24 +86,16 @@ BEGIN
     UPDATE analytics.users AS u SET user_id = tombstone
     WHERE u.user_id = target_user_id AND (target_workspace_id IS NULL OR u.workspace_id = target_workspace_id);
 
-    UPDATE analytics.alert_history AS h SET acknowledged_by = tombstone
-    WHERE h.acknowledged_by = target_user_id AND (target_workspace_id IS NULL OR h.workspace_id = target_workspace_id);
-    UPDATE analytics.alert_rules AS r SET created_by = tombstone
-    WHERE r.created_by = target_user_id AND (target_workspace_id IS NULL OR r.workspace_id = target_workspace_id);
+    PERFORM analytics_internal.forget_mentions(target_user_id, target_workspace_id, tombstone);
 
-    -- The reasons of failures are free text that the rollup of a day keeps.
-    PERFORM analytics_internal.aggregate_daily_metrics(m.metric_date, m.workspace_id)
+    -- The reasons of failures and the messages of errors are free text that the rollup of a day keeps; a day
+    -- whose events retention has removed keeps redacted texts of nobody in particular.
+    PERFORM analytics_internal.aggregate_unsealed_day(m.metric_date, m.workspace_id)
     FROM jsonb_to_recordset(coalesce(days, '[]')) AS d (workspace_id uuid, day date)
     JOIN analytics.daily_metrics AS m ON m.workspace_id = d.workspace_id AND m.metric_date = d.day;
-
-    UPDATE analytics.audit_log AS a
-    SET user_id = nullif(a.user_id, target_user_id),
-        old_values = replace(a.old_values::text, target_user_id::text, tombstone::text)::jsonb,
-        new_values = replace(a.new_values::text, target_user_id::text, tombstone::text)::jsonb
-    WHERE (target_workspace_id IS NULL OR a.workspace_id = target_workspace_id)
-      AND (a.user_id = target_user_id
-           OR strpos(a.old_values::text, target_user_id::text) > 0
-           OR strpos(a.new_values::text, target_user_id::text) > 0);
+    IF events > 0 AND (SELECT c.relispopulated FROM pg_class AS c WHERE c.oid = 'analytics.mv_error_trends'::regclass) THEN
+        REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_error_trends;
+    END IF;
 
     PERFORM analytics_internal.write_audit(target_workspace_id, 'forget_user', 'analytics.user_activity', NULL,
                                            jsonb_build_object('events', events));
@@ -80,23 +114,78 @@ REVOKE EXECUTE ON FUNCTION analytics.forget_user(uuid, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.forget_user(uuid, uuid) IS
     'makes a user unknowable, in one workspace or in all, and changes no count: his events get a random user and sessions, and lose addresses, user agent, paths, referrer, free text and unknown metadata; the audit log is cleared of him. Returns the number of events. For the service role and the owner; NULL user: error (22004)';
 
+-- A table that comes to hold something about a person is listed here.
+CREATE FUNCTION analytics_internal.export_user(target_user_id uuid) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $$
+WITH person AS (
+    SELECT u.* FROM analytics.users AS u WHERE u.user_id = target_user_id
+)
+SELECT jsonb_build_object(
+    'user_id', target_user_id,
+    'events', (SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY e.created_at, e.id), '[]')
+               FROM analytics.user_activity AS e WHERE e.user_id = target_user_id),
+    'users', (SELECT coalesce(jsonb_agg(to_jsonb(p) ORDER BY p.workspace_id), '[]') FROM person AS p),
+    'daily_users', (SELECT coalesce(jsonb_agg(jsonb_build_object('workspace_id', d.workspace_id, 'metric_date', d.metric_date)
+                                              ORDER BY d.workspace_id, d.metric_date), '[]')
+                    FROM person AS p JOIN analytics.daily_users AS d ON d.workspace_id = p.workspace_id
+                    WHERE d.users OPERATOR(analytics.@>) p.user_number),
+    'agents_used', (SELECT coalesce(jsonb_agg(jsonb_build_object('workspace_id', a.workspace_id, 'agent_id', a.agent_id, 'metric_date', a.metric_date)
+                                              ORDER BY a.workspace_id, a.agent_id, a.metric_date), '[]')
+                    FROM person AS p JOIN analytics.agent_performance AS a ON a.workspace_id = p.workspace_id
+                    WHERE a.users OPERATOR(analytics.@>) p.user_number),
+    'events_by_day', (SELECT coalesce(jsonb_agg(jsonb_build_object('workspace_id', c.workspace_id, 'metric_date', c.metric_date,
+                                                                   'event_type', c.event_type, 'event_name', c.event_name)
+                                                ORDER BY c.workspace_id, c.metric_date, c.event_type, c.event_name), '[]')
+                      FROM person AS p JOIN analytics.daily_event_counts AS c ON c.workspace_id = p.workspace_id
+                      WHERE c.users OPERATOR(analytics.@>) p.user_number),
+    'revenue', (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.workspace_id, r.metric_date), '[]')
+                FROM person AS p JOIN analytics.daily_user_revenue AS r USING (workspace_id, user_number)),
+    'alert_rules', (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.created_at, r.id), '[]')
+                    FROM analytics.alert_rules AS r WHERE r.created_by = target_user_id),
+    'acknowledged_alerts', (SELECT coalesce(jsonb_agg(to_jsonb(h) ORDER BY h.triggered_at, h.id), '[]')
+                            FROM analytics.alert_history AS h WHERE h.acknowledged_by = target_user_id),
+    'audit_log', (SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY a.happened_at, a.id), '[]')
+                  FROM analytics.audit_log AS a WHERE a.user_id = target_user_id))
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.export_user(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.export_user(uuid) IS
+    'analytics.export_user() with the rights of the owner, for anybody';
+
+CREATE FUNCTION analytics_internal.export_self() RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT analytics_internal.export_user(analytics.current_user_id()) WHERE analytics.current_user_id() IS NOT NULL';
+REVOKE EXECUTE ON FUNCTION analytics_internal.export_self() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.export_self() IS
+    'analytics.export_self() with the rights of the owner: also of workspaces that the user has left';
+
+-- Bound when it is created, so that members need no right on the schema analytics_internal.
+CREATE FUNCTION analytics.export_self() RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT analytics_internal.export_self();
+END;
+REVOKE EXECUTE ON FUNCTION analytics.export_self() FROM PUBLIC;
+COMMENT ON FUNCTION analytics.export_self() IS
+    'analytics.export_user() of the current user; NULL for nobody';
+
 CREATE FUNCTION analytics.export_user(user_id uuid) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF row_security_active('analytics.user_activity')
-       AND export_user.user_id IS DISTINCT FROM analytics.current_user_id() THEN
+    IF user_id = analytics.current_user_id() THEN
+        RETURN analytics.export_self();
+    ELSIF row_security_active('analytics.user_activity') THEN
         RETURN NULL;
     END IF;
-    RETURN jsonb_build_object(
-        'user_id', export_user.user_id,
-        'events', (SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY e.created_at, e.id), '[]')
-                   FROM analytics.user_activity AS e WHERE e.user_id = export_user.user_id),
-        'audit_log', (SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY a.happened_at, a.id), '[]')
-                      FROM analytics.audit_log AS a WHERE a.user_id = export_user.user_id));
+    RETURN analytics_internal.export_user(user_id);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.export_user(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.export_user(uuid) IS
-    'everything stored about a user as one JSON object: user_id, events, audit_log. The user himself gets it, the service role and the owner; anybody else NULL';
+    'everything stored about a user as one JSON object: user_id, events (raw), users (his number, first and last seen per workspace), daily_users (days active), agents_used and events_by_day (rollups that count him), revenue, alert_rules (made by him), acknowledged_alerts, audit_log (what he changed). The user himself gets it, of every workspace, the service role and the owner; anybody else NULL';
