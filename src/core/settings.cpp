@@ -112,7 +112,8 @@ std::string_view type_name(setting_type type) noexcept
 static std::string plain(double number)
 {
     char text[32];
-    auto const [end, failure] = std::to_chars(std::begin(text), std::end(text), number);
+    auto const [end, failure] =
+        std::to_chars(std::begin(text), std::end(text), number, std::chars_format::fixed);
     return failure == std::errc{} ? std::string(text, end) : std::string{};
 }
 

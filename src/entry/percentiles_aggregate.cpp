@@ -87,11 +87,6 @@ bool same_fractions(const ArrayType *a, const ArrayType *b)
     return VARSIZE(a) == VARSIZE(b) && std::memcmp(a, b, VARSIZE(a)) == 0;
 }
 
-percentiles_state *state_argument(FunctionCallInfo fcinfo, int i)
-{
-    return PG_ARGISNULL(i) ? nullptr : reinterpret_cast<percentiles_state *>(PG_GETARG_POINTER(i));
-}
-
 std::int32_t method_argument(FunctionCallInfo fcinfo, bool is_named)
 {
     if (!is_named)
@@ -104,12 +99,12 @@ std::int32_t method_argument(FunctionCallInfo fcinfo, bool is_named)
 // The group's state: made, and its fractions checked, at the first row; the same arguments in all others.
 percentiles_state *current_state(FunctionCallInfo fcinfo, bool is_named)
 {
-    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
+    MemoryContext const context = pg::aggregate_context(fcinfo);
     bool const has_method = PG_NARGS() > 3;
     bool const is_null = PG_ARGISNULL(2) || (has_method && PG_ARGISNULL(3));
     std::int32_t const method = has_method && !is_null ? method_argument(fcinfo, is_named) : 7;
     ArrayType *const fractions = is_null ? nullptr : PG_GETARG_ARRAYTYPE_P(2);
-    if (percentiles_state *const state = state_argument(fcinfo, 0)) {
+    if (percentiles_state *const state = pg::state_argument<percentiles_state>(fcinfo, 0)) {
         if (!same_fractions(state->fractions, fractions))
             refuse_change("fractions");
         if (state->method != method)
@@ -199,9 +194,9 @@ SHADOW_FUNCTION(shadow_percentiles_numeric_accum_named)
 
 SHADOW_FUNCTION(shadow_percentiles_combine)
 {
-    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
-    percentiles_state *into = state_argument(fcinfo, 0);
-    const percentiles_state *const from = state_argument(fcinfo, 1);
+    MemoryContext const context = pg::aggregate_context(fcinfo);
+    percentiles_state *into = pg::state_argument<percentiles_state>(fcinfo, 0);
+    const percentiles_state *const from = pg::state_argument<percentiles_state>(fcinfo, 1);
     if (from == nullptr) {
         if (into == nullptr)
             PG_RETURN_NULL();
@@ -221,8 +216,8 @@ SHADOW_FUNCTION(shadow_percentiles_combine)
 
 SHADOW_FUNCTION(shadow_percentiles_serialize)
 {
-    shadow::pg::aggregate_context(fcinfo);
-    const percentiles_state *const state = state_argument(fcinfo, 0);
+    pg::aggregate_context(fcinfo);
+    const percentiles_state *const state = pg::state_argument<percentiles_state>(fcinfo, 0);
     std::size_t const fractions_size = state->fractions != nullptr ? VARSIZE(state->fractions) : 0;
     wire_header const header{state_version, state->method, fractions_size, state->count, state->size};
     std::size_t const size = VARHDRSZ + sizeof header + MAXALIGN(fractions_size) + state->size;
@@ -245,7 +240,7 @@ SHADOW_FUNCTION(shadow_percentiles_serialize)
 
 SHADOW_FUNCTION(shadow_percentiles_deserialize)
 {
-    shadow::pg::aggregate_context(fcinfo);
+    pg::aggregate_context(fcinfo);
     const bytea *const bytes = PG_GETARG_BYTEA_PP(0);
     std::size_t const available = VARSIZE_ANY_EXHDR(bytes);
     wire_header header;
@@ -274,8 +269,8 @@ SHADOW_FUNCTION(shadow_percentiles_deserialize)
 
 SHADOW_FUNCTION(shadow_percentiles_float8_final)
 {
-    shadow::pg::aggregate_context(fcinfo);
-    const percentiles_state *const state = state_argument(fcinfo, 0);
+    pg::aggregate_context(fcinfo);
+    const percentiles_state *const state = pg::state_argument<percentiles_state>(fcinfo, 0);
     if (state->fractions == nullptr)
         PG_RETURN_NULL();
     pg::float8_span const values{reinterpret_cast<const double *>(state->values), state->count};
@@ -285,8 +280,8 @@ SHADOW_FUNCTION(shadow_percentiles_float8_final)
 
 SHADOW_FUNCTION(shadow_percentiles_numeric_final)
 {
-    shadow::pg::aggregate_context(fcinfo);
-    const percentiles_state *const state = state_argument(fcinfo, 0);
+    pg::aggregate_context(fcinfo);
+    const percentiles_state *const state = pg::state_argument<percentiles_state>(fcinfo, 0);
     if (state->fractions == nullptr)
         PG_RETURN_NULL();
     pg::number_source const values{state->values, nullptr, state->count, false};

@@ -13,10 +13,14 @@ extern "C" {
 
 using shadow::user_set_builder;
 using shadow::user_set_view;
+using shadow::pg::aggregate_context;
 using shadow::pg::interrupted;
 using shadow::pg::make_user_set;
+using shadow::pg::new_state;
 using shadow::pg::open_user_set;
 using shadow::pg::palloc_resource;
+using shadow::pg::return_state;
+using shadow::pg::state_argument;
 using shadow::roaring::writer;
 
 static varlena *fetch(FunctionCallInfo fcinfo, int argument)
@@ -433,33 +437,12 @@ struct intersection_state {
 
 } // namespace
 
-template <typename State>
-static State *state_at(FunctionCallInfo fcinfo, int argument)
-{
-    return PG_ARGISNULL(argument) ? nullptr : reinterpret_cast<State *>(PG_GETARG_POINTER(argument));
-}
-
-template <typename State>
-static State *new_state(MemoryContext context)
-{
-    return new (palloc_resource(context).allocate(sizeof(State), alignof(State))) State(context);
-}
-
-// A NULL state stands for "no input yet" and remains NULL until the first value.
-template <typename State>
-static Datum state_datum(const State *state, FunctionCallInfo fcinfo)
-{
-    if (state == nullptr)
-        PG_RETURN_NULL();
-    return PointerGetDatum(state);
-}
-
 SHADOW_FUNCTION(shadow_user_set_accum)
 {
-    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
-    auto *state = state_at<union_state>(fcinfo, 0);
+    MemoryContext const context = aggregate_context(fcinfo);
+    auto *state = state_argument<union_state>(fcinfo, 0);
     if (PG_ARGISNULL(1))
-        return state_datum(state, fcinfo);
+        return return_state(fcinfo, state);
     std::uint32_t const element = shadow::user_set_element(PG_GETARG_INT64(1));
     if (state == nullptr)
         state = new_state<union_state>(context);
@@ -469,10 +452,10 @@ SHADOW_FUNCTION(shadow_user_set_accum)
 
 SHADOW_FUNCTION(shadow_user_set_union_accum)
 {
-    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
-    auto *state = state_at<union_state>(fcinfo, 0);
+    MemoryContext const context = aggregate_context(fcinfo);
+    auto *state = state_argument<union_state>(fcinfo, 0);
     if (PG_ARGISNULL(1))
-        return state_datum(state, fcinfo);
+        return return_state(fcinfo, state);
     user_set_view const set = open_user_set(fetch(fcinfo, 1));
     if (state == nullptr)
         state = new_state<union_state>(context);
@@ -482,11 +465,11 @@ SHADOW_FUNCTION(shadow_user_set_union_accum)
 
 SHADOW_FUNCTION(shadow_user_set_union_combine)
 {
-    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
-    auto *state = state_at<union_state>(fcinfo, 0);
-    auto *const other = state_at<union_state>(fcinfo, 1);
+    MemoryContext const context = aggregate_context(fcinfo);
+    auto *state = state_argument<union_state>(fcinfo, 0);
+    auto *const other = state_argument<union_state>(fcinfo, 1);
     if (other == nullptr)
-        return state_datum(state, fcinfo);
+        return return_state(fcinfo, state);
     if (state == nullptr)
         state = new_state<union_state>(context);
     state->builder.add(other->builder, interrupted);
@@ -495,8 +478,8 @@ SHADOW_FUNCTION(shadow_user_set_union_combine)
 
 static Datum union_value(FunctionCallInfo fcinfo)
 {
-    shadow::pg::aggregate_context(fcinfo);
-    auto *const state = state_at<union_state>(fcinfo, 0);
+    aggregate_context(fcinfo);
+    auto *const state = state_argument<union_state>(fcinfo, 0);
     if (state == nullptr)
         PG_RETURN_NULL();
     palloc_resource memory(CurrentMemoryContext);
@@ -517,7 +500,7 @@ SHADOW_FUNCTION(shadow_user_set_union_final)
 
 SHADOW_FUNCTION(shadow_user_set_union_deserialize)
 {
-    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
+    MemoryContext const context = aggregate_context(fcinfo);
     user_set_view const set = open_user_set(fetch(fcinfo, 0));
     auto *const state = new_state<union_state>(context);
     state->builder.add(set, interrupted);
@@ -545,27 +528,27 @@ static intersection_state *narrow(intersection_state *state, const user_set_view
 
 SHADOW_FUNCTION(shadow_user_set_intersection_accum)
 {
-    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
-    auto *const state = state_at<intersection_state>(fcinfo, 0);
+    MemoryContext const context = aggregate_context(fcinfo);
+    auto *const state = state_argument<intersection_state>(fcinfo, 0);
     if (PG_ARGISNULL(1))
-        return state_datum(state, fcinfo);
+        return return_state(fcinfo, state);
     return PointerGetDatum(narrow(state, open_user_set(fetch(fcinfo, 1)), context));
 }
 
 SHADOW_FUNCTION(shadow_user_set_intersection_combine)
 {
-    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
-    auto *const state = state_at<intersection_state>(fcinfo, 0);
-    auto *const other = state_at<intersection_state>(fcinfo, 1);
+    MemoryContext const context = aggregate_context(fcinfo);
+    auto *const state = state_argument<intersection_state>(fcinfo, 0);
+    auto *const other = state_argument<intersection_state>(fcinfo, 1);
     if (other == nullptr)
-        return state_datum(state, fcinfo);
+        return return_state(fcinfo, state);
     return PointerGetDatum(narrow(state, other->view(), context));
 }
 
 static Datum intersection_value(FunctionCallInfo fcinfo)
 {
-    shadow::pg::aggregate_context(fcinfo);
-    auto *const state = state_at<intersection_state>(fcinfo, 0);
+    aggregate_context(fcinfo);
+    auto *const state = state_argument<intersection_state>(fcinfo, 0);
     if (state == nullptr)
         PG_RETURN_NULL();
     varlena *const value = shadow::pg::allocate_varlena(state->bytes.size());
@@ -585,6 +568,6 @@ SHADOW_FUNCTION(shadow_user_set_intersection_final)
 
 SHADOW_FUNCTION(shadow_user_set_intersection_deserialize)
 {
-    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
+    MemoryContext const context = aggregate_context(fcinfo);
     return PointerGetDatum(narrow(nullptr, open_user_set(fetch(fcinfo, 0)), context));
 }

@@ -11,6 +11,24 @@ SELECT '00000000-0000-0000-0000-0000000000aa', t
 FROM unnest(ARRAY['page_view', 'agent_run', 'login', 'logout', 'workspace_switch', 'feature_use', 'error', 'api_call',
                   'export', 'report_view', 'custom', 'click', 'form_submit', 'session_start', 'session_end']) AS t;
 EXECUTE add ('Login', '{}', now());
+-- The column's comment and the hint name exactly the types that are accepted.
+DO $$
+DECLARE
+    hint text;
+    unlike text;
+BEGIN
+    INSERT INTO analytics.user_activity (user_id, event_type) VALUES ('00000000-0000-0000-0000-0000000000aa', 'Login');
+EXCEPTION WHEN invalid_parameter_value THEN
+    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+    WITH accepted AS (SELECT DISTINCT event_type AS t FROM analytics.user_activity),
+    hinted AS (SELECT regexp_split_to_table(substring(hint FROM 'are: ([^.]*)'), ', ') AS t),
+    described AS (SELECT regexp_split_to_table(split_part(col_description('analytics.user_activity'::regclass, 4), ';', 1), ', | or ') AS t)
+    SELECT string_agg(t, ', ') INTO unlike FROM (
+        SELECT t FROM accepted FULL JOIN hinted USING (t) FULL JOIN described USING (t)
+        WHERE accepted IS NULL OR hinted IS NULL OR described IS NULL) AS odd;
+    RAISE NOTICE 'types named in only some places: %', coalesce(unlike, 'none');
+END
+$$;
 EXECUTE add (repeat('é', 300), '{}', now());
 \set VERBOSITY terse
 EXECUTE add (NULL, '{}', '2020-01-01');
