@@ -105,6 +105,18 @@ static std::uint64_t mix(std::uint64_t a, std::uint64_t b = 0) noexcept
     return (h ^ b) * 0x9E3779B97F4A7C15u;
 }
 
+static hash128 hash_of(const void *bytes, std::size_t size) noexcept
+{
+    XXH128_hash_t const h = XXH3_128bits(bytes, size);
+    return {h.low64, h.high64};
+}
+
+// Of the user's uuid, not of his position: so the place can be asked for before the user is found.
+static std::uint64_t name_user_hash(std::uint32_t name, const uuid &user) noexcept
+{
+    return mix(user.hash(), name);
+}
+
 std::uint32_t activity::user_of(const uuid &id)
 {
     return user_index_.find_or_add(
@@ -114,17 +126,13 @@ std::uint32_t activity::user_of(const uuid &id)
         });
 }
 
-activity::keyed_run &activity::run_of(const std::uint64_t (&hash)[2])
+activity::keyed_run &activity::run_of(const hash128 &key)
 {
     return keyed_runs_[keyed_run_index_.find_or_add(
-        hash[1],
-        [&](std::uint32_t i) {
-            return keyed_runs_[i].hash[0] == hash[0] && keyed_runs_[i].hash[1] == hash[1];
-        },
+        key.high, [&](std::uint32_t i) { return keyed_runs_[i].key == key; },
         [&] {
             keyed_run none{};
-            none.hash[0] = hash[0];
-            none.hash[1] = hash[1];
+            none.key = key;
             none.run.trail = npos;
             return keyed_runs_.push(none);
         })];
@@ -224,7 +232,7 @@ static bool is_key_event(event_type type) noexcept
            type == event_type::feature_use;
 }
 
-std::uint32_t activity::add_to_session(const activity_rules &rules, const digested_event &event)
+std::uint32_t activity::add_to_session(const activity_rules &rules, const digested_head &event)
 {
     session_entry added{};
     bool const is_mark = event.type == event_type::session_start || event.type == event_type::session_end;
@@ -234,27 +242,21 @@ std::uint32_t activity::add_to_session(const activity_rules &rules, const digest
     added.other_events = !is_mark && event.type != event_type::page_view;
     added.has_key_event = is_key_event(event.type);
     if (event.has_session) {
-        added.id = event.session;
+        added.key = event.session;
         added.has_id = 1;
-        return add_identified(added, event.user, event.place);
+        return add_identified(added, event.user);
     }
     added.user = user_of(event.user);
     add_interval(rules.session_gap, added);
     return added.user;
 }
 
-static std::uint64_t session_hash(const uuid &session, const uuid &user) noexcept
-{
-    return mix(session.hash(), user.hash());
-}
-
 // The session knows its user: for an event of a known session the table of users is not searched.
-std::uint32_t activity::add_identified(const session_entry &added, const uuid &user, std::uint64_t hash)
+std::uint32_t activity::add_identified(const session_entry &added, const uuid &user)
 {
     bool is_new = false;
     std::uint32_t const i = session_index_.find_or_add(
-        hash,
-        [&](std::uint32_t s) { return sessions_[s].id == added.id && users_[sessions_[s].user].id == user; },
+        added.key.high, [&](std::uint32_t s) { return sessions_[s].key == added.key; },
         [&] {
             is_new = true;
             session_entry entry = added;
@@ -348,58 +350,60 @@ void activity::decide(keyed_run &keyed, const run_entry &run, std::int64_t at, c
     keyed.id = id;
 }
 
-activity::run_entry activity::make_run(const digested_event &event, std::uint32_t user)
+activity::run_entry activity::make_run(const digested_head &event, const digested_facts &facts,
+                                       std::uint32_t user)
 {
     run_entry run{};
-    run.runtime = event.runtime;
-    run.tokens = event.tokens;
-    run.credits = pack(event.credits);
-    run.cost = event.has_cost ? pack(event.cost) : no_amount;
-    run.currency = event.currency;
-    run.agent = event.agent;
+    run.runtime = facts.runtime;
+    run.tokens = facts.tokens;
+    run.credits = pack(facts.credits);
+    run.cost = facts.has_cost ? pack(facts.cost) : no_amount;
+    run.currency = facts.currency;
+    run.agent = facts.agent;
     run.user = user;
-    run.model = event.model;
+    run.model = facts.model;
     run.failure = npos;
     run.trail = npos;
-    run.status = event.status;
+    run.status = facts.status;
     run.is_counted = true;
-    if (event.status == run_status::failed)
-        run.failure = failures_.push({event.error_type, event.reason, event.text, event.message});
+    if (facts.status == run_status::failed)
+        run.failure =
+            failures_.push({facts.error_type, facts.reason, words_->name(event.name).text, facts.message});
     return run;
 }
 
-void activity::add_run(const digested_event &event, std::uint32_t user)
+void activity::add_run(const digested_head &event, const digested_facts &facts, std::uint32_t user)
 {
-    bool const decides = event.status != run_status::unfinished;
-    if (!event.has_run) {
+    bool const decides = facts.status != run_status::unfinished;
+    if (!facts.has_run) {
         if (decides)
-            runs_.push(make_run(event, user));
+            runs_.push(make_run(event, facts, user));
         return;
     }
-    keyed_run &keyed = run_of(event.run);
+    keyed_run &keyed = run_of(facts.run);
     if (decides)
-        decide(keyed, make_run(event, user), event.at, event.id);
+        decide(keyed, make_run(event, facts, user), event.at, facts.id);
     else
-        leave_trail(keyed, event.agent, event.at, event.id);
+        leave_trail(keyed, facts.agent, event.at, facts.id);
 }
 
 // Everything but agent_run: its credits and cost count as they stand.
-void activity::add_other(const digested_event &event)
+void activity::add_other(const digested_head &event, const digested_facts &facts)
 {
-    if (event.type == event_type::api_call && event.runtime >= 0)
-        call_runtimes_.push(event.runtime);
-    if (event.credits != 0 || event.has_cost) {
-        model_entry &model = model_of(event.model);
-        model.credits += event.credits;
-        model.cost += event.cost;
-        model.has_cost = model.has_cost || event.has_cost;
-        note_currency(event.currency);
+    if (event.type == event_type::api_call && facts.runtime >= 0)
+        call_runtimes_.push(facts.runtime);
+    if (facts.credits != 0 || facts.has_cost) {
+        model_entry &model = model_of(facts.model);
+        model.credits += facts.credits;
+        model.cost += facts.cost;
+        model.has_cost = model.has_cost || facts.has_cost;
+        note_currency(facts.currency);
     }
     if (event.type != event_type::error)
         return;
-    count_error({event.error_type, event.agent, event.text, event.message, 1});
-    if (event.has_run)
-        run_of(event.run).has_error_event = true;
+    count_error({facts.error_type, facts.agent, words_->name(event.name).text, facts.message, 1});
+    if (facts.has_run)
+        run_of(facts.run).has_error_event = true;
 }
 
 void activity::add_feedback(std::uint32_t agent, std::int64_t rating)
@@ -410,34 +414,11 @@ void activity::add_feedback(std::uint32_t agent, std::int64_t rating)
     entry.rating_sum += std::max<std::int64_t>(rating, 0);
 }
 
-// Of the user's uuid, not of his position: so the place can be asked for before the user is found.
-static std::uint64_t name_user_hash(std::uint32_t name, const uuid &user) noexcept
+static void digest_facts(const activity_rules &rules, dictionary &words, const activity_event &event,
+                         const event_facts &facts, digested_facts &out)
 {
-    return mix(user.hash(), name);
-}
-
-void digest(const activity_rules &rules, dictionary &words, const activity_event &event,
-            const metadata &values, digested_event &out)
-{
-    out.user = event.user;
-    out.session = event.session;
-    out.id = event.id;
-    out.at = event.at;
-    out.place = event.has_session ? session_hash(event.session, event.user) : event.user.hash();
-    out.text = words.text_id(event.name);
-    out.name = words.name_id(event.type, out.text);
-    out.name_user = name_user_hash(out.name, event.user);
-    out.type = event.type;
-    out.has_session = event.has_session;
-    out.has_facts =
-        !values.is_empty() || event.type == event_type::agent_run || event.type == event_type::error;
-    out.has_run = false;
-    if (!out.has_facts)
-        return;
-
-    event_facts facts;
-    interpret(event.type, values, rules.clip, facts);
     event_cost const cost = cost_of(rules, event, facts);
+    out.id = event.id;
     out.credits = facts.credits;
     out.cost = cost.value;
     out.has_cost = cost.is_known;
@@ -455,68 +436,130 @@ void digest(const activity_rules &rules, dictionary &words, const activity_event
     out.reason = words.reason_id(facts.failure_reason, rules.clip);
     out.message = message_of(rules, words, event.type, facts);
     out.has_run = !facts.run_id.empty();
-    if (out.has_run) {
-        XXH128_hash_t const h = XXH3_128bits(facts.run_id.data(), facts.run_id.size());
-        out.run[0] = h.low64;
-        out.run[1] = h.high64;
-    }
+    if (out.has_run)
+        out.run = hash_of(facts.run_id.data(), facts.run_id.size());
 }
 
-void activity::add(const activity_rules &rules, const digested_event &event)
+void digest(const activity_rules &rules, dictionary &words, const activity_event &event,
+            const metadata &values, digested_event &out)
+{
+    out.user = event.user;
+    if (event.has_session) {
+        uuid const session_of_user[] = {event.session, event.user};
+        out.session = hash_of(session_of_user, sizeof session_of_user);
+    }
+    out.at = event.at;
+    out.name = words.name_id(event.type, words.text_id(event.name));
+    out.type = event.type;
+    out.has_session = event.has_session;
+    out.has_facts =
+        !values.is_empty() || event.type == event_type::agent_run || event.type == event_type::error;
+    if (!out.has_facts)
+        return;
+    event_facts facts;
+    interpret(event.type, values, rules.clip, facts);
+    digest_facts(rules, words, event, facts, out.facts);
+}
+
+void activity::add(const activity_rules &rules, const digested_head &event, const digested_facts *facts)
 {
     std::uint32_t const user = add_to_session(rules, event);
-    name_users_.add(event.name_user, event.name, user);
-    if (!event.has_facts)
+    name_users_.add(name_user_hash(event.name, event.user), event.name, user);
+    if (facts == nullptr)
         return;
-    for (std::uint64_t rest = event.ignored; rest != 0; rest &= rest - 1)
+    for (std::uint64_t rest = facts->ignored; rest != 0; rest &= rest - 1)
         ++ignored_[__builtin_ctzll(rest)];
-    if (event.revenue != 0)
-        add_revenue(user, event.revenue);
-    if (event.is_feedback && event.agent != npos)
-        add_feedback(event.agent, event.rating);
+    if (facts->revenue != 0)
+        add_revenue(user, facts->revenue);
+    if (facts->is_feedback && facts->agent != npos)
+        add_feedback(facts->agent, facts->rating);
     if (event.type == event_type::agent_run)
-        add_run(event, user);
+        add_run(event, *facts, user);
     else
-        add_other(event);
+        add_other(event, *facts);
 }
 
-void activity::prefetch_header() const noexcept
+void activity::prefetch_tables(const digested_head &event, const digested_facts *facts) const noexcept
 {
-    auto const *const first = reinterpret_cast<const char *>(this);
-    for (int line = 0; line < 6; ++line)
-        __builtin_prefetch(first + 64 * line, 1);
-}
-
-void activity::prefetch_tables(const digested_event &event) const noexcept
-{
-    name_users_.prefetch(event.name_user);
+    name_users_.prefetch(name_user_hash(event.name, event.user));
     if (event.has_session)
-        session_index_.prefetch(event.place);
+        session_index_.prefetch(event.session.high);
     else
-        user_index_.prefetch(event.place);
-    if (event.has_run) {
-        keyed_run_index_.prefetch(event.run[1]);
-        keyed_runs_.prefetch(keyed_runs_.size()); // most often a new run follows the others
-    }
-}
-
-void activity::prefetch_session(const digested_event &event) const noexcept
-{
-    std::uint32_t const i = event.has_session ? session_index_.guess(event.place) : npos;
-    if (i != npos)
-        sessions_.prefetch(i);
-    else
-        sessions_.prefetch(sessions_.size());
-}
-
-void activity::prefetch_user(const digested_event &event) const noexcept
-{
-    std::uint32_t const i = event.has_session ? session_index_.guess(event.place) : npos;
-    if (i == npos) {
         user_index_.prefetch(event.user.hash());
-        return;
+    if (facts != nullptr && facts->has_run)
+        keyed_run_index_.prefetch(facts->run.high);
+}
+
+void activity::prefetch_entries(const digested_head &event) const noexcept
+{
+    std::uint32_t const session = event.has_session ? session_index_.guess(event.session.high) : npos;
+    if (session != npos)
+        sessions_.prefetch(session);
+    else
+        user_index_.prefetch(event.user.hash());
+}
+
+constexpr std::uint32_t largest_batch = 1u << 17; // 8 MB, and 19 MB if each event has facts
+
+void activity_batch::add(const activity_rules &rules, activity *target, const digested_event &event)
+{
+    if (events_.size() == largest_batch)
+        flush(rules);
+    std::uint32_t const facts = event.has_facts ? facts_.push(event.facts) : npos;
+    if (target->waiting_ == npos)
+        target->place_ = targets_.push(target);
+    next_.push(target->waiting_);
+    target->waiting_ = events_.push({target, event, facts});
+}
+
+void activity_batch::order_by_target()
+{
+    for (std::uint32_t t = 0; t < targets_.size(); ++t) {
+        activity *const target = targets_[t];
+        if (target == nullptr)
+            continue;
+        for (std::uint32_t i = target->waiting_; i != npos; i = next_[i])
+            order_.push(i);
+        target->waiting_ = npos;
     }
-    users_.prefetch(sessions_[i].user);
+}
+
+void activity_batch::prefetch_ahead(std::uint32_t position) const noexcept
+{
+    constexpr std::uint32_t to_event = 16, to_tables = 8, to_entries = 4;
+    if (position + to_event < order_.size())
+        events_.prefetch(order_[position + to_event]);
+    if (position + to_tables < order_.size()) {
+        waiting_event const &event = events_[order_[position + to_tables]];
+        event.target->prefetch_tables(event.head, facts_of(event));
+    }
+    if (position + to_entries < order_.size()) {
+        waiting_event const &event = events_[order_[position + to_entries]];
+        event.target->prefetch_entries(event.head);
+    }
+}
+
+void activity_batch::flush(const activity_rules &rules)
+{
+    order_by_target();
+    for (std::uint32_t i = 0; i < order_.size(); ++i) {
+        prefetch_ahead(i);
+        waiting_event const &event = events_[order_[i]];
+        event.target->add(rules, event.head, facts_of(event));
+    }
+    events_.clear();
+    facts_.clear();
+    next_.clear();
+    order_.clear();
+    targets_.clear();
+}
+
+void activity_batch::drop(activity *target) noexcept
+{
+    if (target->waiting_ == npos)
+        return;
+    targets_[target->place_] = nullptr;
+    target->waiting_ = npos;
 }
 
 // Ids and positions of another activity in ours. Words are translated when they are first met: a shared
@@ -579,7 +622,7 @@ void activity::merge_sessions(std::int64_t gap, const activity &other, translati
         uuid const &user = other.users_[added.user].id;
         added.user = to.users[added.user];
         if (added.has_id)
-            add_identified(added, user, session_hash(added.id, user));
+            add_identified(added, user);
         else
             add_interval(gap, added);
     }
@@ -606,7 +649,7 @@ void activity::merge_runs(const activity &other, translation &to)
 {
     for (std::uint32_t i = 0; i < other.keyed_runs_.size(); ++i) {
         keyed_run const &from = other.keyed_runs_[i];
-        keyed_run &keyed = run_of(from.hash);
+        keyed_run &keyed = run_of(from.key);
         keyed.has_error_event = keyed.has_error_event || from.has_error_event;
         if (from.run.is_counted)
             decide(keyed, translate(other, from.run, to), from.at, from.id);

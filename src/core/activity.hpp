@@ -44,27 +44,42 @@ struct activity_event {
     bool has_session;
 };
 
+// Stands for what it was computed from (XXH3, 128 bits).
+struct hash128 {
+    std::uint64_t low, high;
+    friend bool operator==(const hash128 &a, const hash128 &b) noexcept
+    {
+        return a.low == b.low && a.high == b.high;
+    }
+};
+
 // An event after its interpretation: numbers and ids only, nothing points into the event any more.
-struct digested_event {
+struct digested_head {
     uuid user;
-    uuid session; // if has_session
-    uuid id;
+    hash128 session; // of session_id and user_id, if has_session
     std::int64_t at;
-    std::uint64_t place;     // hash of the session, or of the user where there is none
-    std::uint64_t name_user; // hash of the event's name and user
-    std::uint64_t run[2];    // hash of the run_id, if has_run
+    std::uint32_t name; // in the dictionary
+    event_type type;
+    bool has_session, has_facts;
+};
+
+// What only some events have.
+struct digested_facts {
+    uuid id;
+    hash128 run; // of the run_id, if has_run
     int128 credits;
     int128 cost; // if has_cost
     int128 revenue;
     std::int64_t runtime, tokens, rating; // -1: none
     std::uint64_t ignored;
-    std::uint32_t name; // in the dictionary, as the following; npos: none
-    std::uint32_t text; // of the name
-    std::uint32_t agent, model, error_type, reason, message;
-    currency_code currency; // of the cost
-    event_type type;
+    std::uint32_t agent, model, error_type, reason, message; // in the dictionary, npos: none
+    currency_code currency;                                  // of the cost
     run_status status;
-    bool has_session, has_facts, has_run, has_cost, is_feedback;
+    bool has_run, has_cost, is_feedback;
+};
+
+struct digested_event : digested_head {
+    digested_facts facts; // if has_facts
 };
 
 // Everything of an event that needs no activity: interprets the metadata, looks words up, prices credits.
@@ -79,13 +94,12 @@ public:
     // Both outlive the activity.
     activity(std::pmr::memory_resource *memory, dictionary *words) noexcept;
 
-    void add(const activity_rules &rules, const digested_event &event);
-    // The places that add() will touch are far apart in memory: asked for in four steps some events ahead,
-    // each knowing what the one before has brought in, they are there when add() runs.
-    void prefetch_header() const noexcept;
-    void prefetch_tables(const digested_event &event) const noexcept;
-    void prefetch_session(const digested_event &event) const noexcept;
-    void prefetch_user(const digested_event &event) const noexcept;
+    // `facts`: nullptr for an event without.
+    void add(const activity_rules &rules, const digested_head &event, const digested_facts *facts);
+    // The places that add() will touch are asked for in two steps some events ahead, the second knowing what
+    // the first has brought in.
+    void prefetch_tables(const digested_head &event, const digested_facts *facts) const noexcept;
+    void prefetch_entries(const digested_head &event) const noexcept;
     // Adds what the other activity of the same workspace holds.
     void merge(const activity_rules &rules, const activity &other);
 
@@ -98,6 +112,7 @@ public:
 private:
     friend class activity_report;
     friend class activity_reader; // core/activity_totals.hpp
+    friend class activity_batch;
 
     // Amounts that fit are kept in place, others in big_amounts_ (4.6e9 and more).
     using amount = std::int64_t;
@@ -109,7 +124,7 @@ private:
         std::uint32_t revenue;   // npos: none
     };
     struct session_entry {
-        uuid id; // of session_id; unused for sessions by inactivity
+        hash128 key; // of session_id and user_id; unused for sessions by inactivity
         std::int64_t first, last;
         std::uint32_t user;
         std::uint32_t next; // sessions by inactivity: the user's next, or the next free entry
@@ -134,7 +149,7 @@ private:
         bool is_counted; // false: a keyed run without a deciding event yet
     };
     struct keyed_run { // a run with a run_id: the deciding event so far
-        std::uint64_t hash[2];
+        hash128 key;
         std::int64_t at;
         uuid id;
         run_entry run;
@@ -164,7 +179,7 @@ private:
     };
 
     std::uint32_t user_of(const uuid &id);
-    keyed_run &run_of(const std::uint64_t (&hash)[2]);
+    keyed_run &run_of(const hash128 &key);
     model_entry &model_of(std::uint32_t name);
     feedback_entry &feedback_of(std::uint32_t agent);
     void count_error(const error_entry &errors);
@@ -175,15 +190,15 @@ private:
     int128 unpack(amount value) const noexcept;
 
     // Both return the position of the event's user.
-    std::uint32_t add_to_session(const activity_rules &rules, const digested_event &event);
-    std::uint32_t add_identified(const session_entry &added, const uuid &user, std::uint64_t hash);
+    std::uint32_t add_to_session(const activity_rules &rules, const digested_head &event);
+    std::uint32_t add_identified(const session_entry &added, const uuid &user);
     void add_interval(std::int64_t gap, const session_entry &added);
     std::uint32_t take_session(const session_entry &value);
     static void join(session_entry &into, const session_entry &from) noexcept;
 
-    void add_run(const digested_event &event, std::uint32_t user);
-    run_entry make_run(const digested_event &event, std::uint32_t user);
-    void add_other(const digested_event &event);
+    void add_run(const digested_head &event, const digested_facts &facts, std::uint32_t user);
+    run_entry make_run(const digested_head &event, const digested_facts &facts, std::uint32_t user);
+    void add_other(const digested_head &event, const digested_facts &facts);
     void decide(keyed_run &keyed, const run_entry &run, std::int64_t at, const uuid &id);
     void leave_trail(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id);
     std::uint32_t agent_from_trail(const keyed_run &keyed) const noexcept;
@@ -221,64 +236,44 @@ private:
     currency_code currency_ = 0;
     bool has_currencies_ = false; // more than one
     std::uint64_t ignored_[metadata_key_count] = {};
+    std::uint32_t waiting_ = npos; // the newest of its events in an activity_batch
+    std::uint32_t place_ = 0;      // among the batch's activities, while events are waiting
 };
 
-// Delays the events of many activities by a few places, so that memory is asked for ahead of its use.
-class activity_pipeline
+// Events wait here until there are many, and are then added one activity after the other: events of many
+// workspaces come mixed, and so the tables of one stay in the processor's cache for all of its events.
+class activity_batch
 {
 public:
-    void add(const activity_rules &rules, activity *target, const digested_event &event)
+    explicit activity_batch(std::pmr::memory_resource *memory) noexcept
+        : events_(memory), facts_(memory), next_(memory), order_(memory), targets_(memory)
     {
-        if (next_ - done_ == depth)
-            finish_one(rules);
-        step &added = at(next_);
-        added.target = target;
-        added.event = event;
-        target->prefetch_header();
-        prefetch(next_ - tables_distance, &activity::prefetch_tables);
-        prefetch(next_ - session_distance, &activity::prefetch_session);
-        prefetch(next_ - user_distance, &activity::prefetch_user);
-        ++next_;
     }
+
+    void add(const activity_rules &rules, activity *target, const digested_event &event);
     // Before anything is read from the activities.
-    void flush(const activity_rules &rules)
-    {
-        while (done_ != next_)
-            finish_one(rules);
-    }
+    void flush(const activity_rules &rules);
     // The activity is going away: its events are forgotten.
-    void drop(const activity *target) noexcept
-    {
-        for (std::uint64_t i = done_; i != next_; ++i)
-            if (at(i).target == target)
-                at(i).target = nullptr;
-    }
+    void drop(activity *target) noexcept;
 
 private:
-    static constexpr std::uint64_t depth = 16; // a power of two
-    static constexpr std::uint64_t tables_distance = 3;
-    static constexpr std::uint64_t session_distance = 7;
-    static constexpr std::uint64_t user_distance = 11;
-
-    struct step {
+    struct waiting_event {
         activity *target;
-        digested_event event;
+        digested_head head;
+        std::uint32_t facts; // npos: none
     };
-    step &at(std::uint64_t i) noexcept { return steps_[i % depth]; }
-    void prefetch(std::uint64_t i, void (activity::*what)(const digested_event &) const noexcept) noexcept
+    const digested_facts *facts_of(const waiting_event &event) const noexcept
     {
-        if (i - done_ < next_ - done_ && at(i).target != nullptr)
-            (at(i).target->*what)(at(i).event);
+        return event.facts == npos ? nullptr : &facts_[event.facts];
     }
-    void finish_one(const activity_rules &rules)
-    {
-        step &oldest = at(done_++);
-        if (oldest.target != nullptr)
-            oldest.target->add(rules, oldest.event);
-    }
+    void order_by_target();
+    void prefetch_ahead(std::uint32_t position) const noexcept;
 
-    step steps_[depth];
-    std::uint64_t done_ = 0, next_ = 0;
+    pool<waiting_event> events_;
+    pool<digested_facts> facts_;
+    pool<std::uint32_t> next_;  // of the same activity
+    pool<std::uint32_t> order_; // in which they are added
+    pool<activity *> targets_;  // nullptr: gone
 };
 
 } // namespace shadow

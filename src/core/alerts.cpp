@@ -326,8 +326,7 @@ class alert_scope
 {
 public:
     alert_scope(span<alert_rule> rules, const activity_rules &options, dictionary &words,
-                activity_pipeline &pipeline, std::int64_t now, arena &memory,
-                std::pmr::memory_resource *resource);
+                activity_batch &batch, std::int64_t now, arena &memory, std::pmr::memory_resource *resource);
 
     const alert_rule &first_rule() const noexcept { return rules_[0]; }
     std::size_t rule_count() const noexcept { return rules_.size; }
@@ -366,7 +365,7 @@ private:
     span<alert_rule> rules_;
     const activity_rules &options_;
     dictionary &words_;
-    activity_pipeline &pipeline_;
+    activity_batch &batch_;
     std::int64_t now_;
     arena &arena_;
     std::pmr::memory_resource *resource_;
@@ -380,9 +379,9 @@ private:
 };
 
 alert_scope::alert_scope(span<alert_rule> rules, const activity_rules &options, dictionary &words,
-                         activity_pipeline &pipeline, std::int64_t now, arena &memory,
+                         activity_batch &batch, std::int64_t now, arena &memory,
                          std::pmr::memory_resource *resource)
-    : rules_(rules), options_(options), words_(words), pipeline_(pipeline), now_(now), arena_(memory),
+    : rules_(rules), options_(options), words_(words), batch_(batch), now_(now), arena_(memory),
       resource_(resource), parts_(resource), part_index_(resource), signups_(resource)
 {
     windows_ = memory.make<int>(rules.size);
@@ -452,7 +451,7 @@ void alert_scope::feed(activity *&target, const digested_event &event)
 {
     if (target == nullptr)
         target = make_activity();
-    pipeline_.add(options_, target, event);
+    batch_.add(options_, target, event);
 }
 
 // Only who and when matters.
@@ -460,7 +459,6 @@ void alert_scope::feed_session(activity *&target, const digested_event &event)
 {
     digested_event bare = event;
     bare.has_facts = false;
-    bare.has_run = false;
     feed(target, bare);
 }
 
@@ -726,7 +724,7 @@ static span<T> keep(const list<T> &values, arena &memory)
 
 alert_board::alert_board(span<alert_rule> rules, const activity_rules &options, std::int64_t now,
                          std::pmr::memory_resource *memory)
-    : arena_(memory), options_(options), words_(memory)
+    : arena_(memory), options_(options), words_(memory), batch_(memory)
 {
     scopes_ = arena_.make<alert_scope *>(rules.size);
     scopes_.size = 0;
@@ -736,7 +734,7 @@ alert_board::alert_board(span<alert_rule> rules, const activity_rules &options, 
                            (rules[first].is_platform || rules[last].workspace == rules[first].workspace);)
             ++last;
         auto *const scope = new (arena_.allocate(sizeof(alert_scope), alignof(alert_scope)))
-            alert_scope({rules.data + first, last - first}, options_, words_, pipeline_, now, arena_, memory);
+            alert_scope({rules.data + first, last - first}, options_, words_, batch_, now, arena_, memory);
         scope->list_ranges(static_cast<std::uint32_t>(scopes_.size), windows, hours);
         scopes_[scopes_.size++] = scope;
     }
@@ -775,7 +773,7 @@ void alert_board::add_signup(std::uint32_t scope, std::int64_t first_seen)
 span<alert_verdict> alert_board::judge(interrupt_check interrupted)
 {
     interrupt_poll poll(interrupted);
-    pipeline_.flush(options_);
+    batch_.flush(options_);
     std::size_t count = 0;
     for (alert_scope *const scope : scopes_)
         count += scope->rule_count();

@@ -155,7 +155,7 @@ private:
     arena arena_;
     const activity_rules &options_;
     dictionary words_;
-    activity_pipeline pipeline_;
+    activity_batch batch_;
     span<alert_scope *> scopes_;
     span<alert_range> window_ranges_, hour_ranges_;
 };

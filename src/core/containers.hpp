@@ -108,6 +108,7 @@ public:
         data_[size_] = value;
         return size_++;
     }
+    void clear() noexcept { size_ = 0; }
     void prefetch(std::uint32_t i) const noexcept { prefetch_lines(data_ + i, sizeof(T)); }
 
 private:

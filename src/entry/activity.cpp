@@ -37,11 +37,11 @@ struct summary_options {
 
 // What the activities of one query share: in fn_extra of the accumulating or combining call.
 struct query_cache {
-    explicit query_cache(MemoryContext context) : memory(context), words(&memory) {}
+    explicit query_cache(MemoryContext context) : memory(context), words(&memory), batch(&memory) {}
 
     pg::palloc_resource memory;
     dictionary words;
-    activity_pipeline pipeline;
+    activity_batch batch;
     activity_rules rules{};
     bool details = true;
 };
@@ -68,7 +68,7 @@ activity_rules rules_of(const summary_options &options)
 void forget_state(void *state)
 {
     auto *const gone = static_cast<summary_state *>(state);
-    gone->cache->pipeline.drop(&gone->data);
+    gone->cache->batch.drop(&gone->data);
 }
 
 summary_state *new_state(MemoryContext context, query_cache *cache, const summary_options &options)
@@ -85,7 +85,7 @@ summary_state *new_state(MemoryContext context, query_cache *cache, const summar
 summary_state *complete_state(Datum datum)
 {
     auto *const state = reinterpret_cast<summary_state *>(DatumGetPointer(datum));
-    state->cache->pipeline.flush(state->cache->rules);
+    state->cache->batch.flush(state->cache->rules);
     return state;
 }
 
@@ -270,7 +270,7 @@ SHADOW_FUNCTION(shadow_activity_accum)
         pg::read_metadata(json, values);
     digested_event digested;
     digest(cache->rules, cache->words, event, values, digested);
-    cache->pipeline.add(cache->rules, &state->data, digested);
+    cache->batch.add(cache->rules, &state->data, digested);
     PG_RETURN_POINTER(state);
 }
 

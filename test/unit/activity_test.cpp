@@ -71,7 +71,7 @@ struct workspace {
     std::pmr::monotonic_buffer_resource memory;
     dictionary words{&memory};
     activity state{&memory, &words};
-    activity_pipeline pipeline;
+    activity_batch batch{&memory};
 
     void add(const test_event &e)
     {
@@ -82,9 +82,9 @@ struct workspace {
         event.name = e.name;
         digested_event digested;
         digest(rules(), words, event, values, digested);
-        pipeline.add(rules(), &state, digested);
+        batch.add(rules(), &state, digested);
     }
-    void flush() { pipeline.flush(rules()); }
+    void flush() { batch.flush(rules()); }
 };
 
 template <typename T>
@@ -309,10 +309,10 @@ TEST(Activity, ReportCanBeInterrupted)
     EXPECT_THROW(make_report(w.state, rules(), true, &memory, [] { return true; }), cancelled);
 }
 
-TEST(Pipeline, ForgetsAnActivityThatIsGone)
+TEST(Batch, ForgetsAnActivityThatIsGone)
 {
     workspace kept;
-    activity_pipeline shared;
+    activity_batch shared(&kept.memory);
     auto const events = random_events(5, 8);
     auto gone = std::make_unique<workspace>();
     for (auto const &e : events) {
