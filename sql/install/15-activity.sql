@@ -49,15 +49,14 @@ CREATE TYPE analytics.agent_summary AS (
 COMMENT ON TYPE analytics.agent_summary IS
     'one agent in the result of activity_summary(); columns as in analytics.agent_performance; user_positions: the users of its runs as positions, from 0, in user_ids';
 
-CREATE TYPE analytics.event_count AS (
+CREATE TYPE analytics.event_usage AS (
     event_type text,
-    event_name text,
-    events bigint,
-    unique_users bigint,
-    user_positions analytics.user_set
+    event_names text[],
+    events bigint[],
+    user_positions analytics.user_set[]
 );
-COMMENT ON TYPE analytics.event_count IS
-    'one event type and name in the result of activity_summary(); columns as in analytics.daily_event_counts; user_positions: its users as positions, from 0, in user_ids';
+COMMENT ON TYPE analytics.event_usage IS
+    'one event type in the result of activity_summary(); columns as in analytics.daily_event_usage; user_positions: the users of each name as positions, from 0, in user_ids';
 
 CREATE TYPE analytics.error_count AS (
     error_type text,
@@ -99,7 +98,7 @@ CREATE TYPE analytics.activity_result AS (
     avg_response_time_ms bigint,
     p95_response_time_ms bigint,
     agents analytics.agent_summary[],
-    event_counts analytics.event_count[],
+    event_usage analytics.event_usage[],
     errors analytics.error_count[],
     runtime_sketch analytics.quantile_sketch,
     user_ids uuid[],
@@ -109,7 +108,7 @@ CREATE TYPE analytics.activity_result AS (
     revenues numeric[]
 );
 COMMENT ON TYPE analytics.activity_result IS
-    'result of activity_summary(); columns as in analytics.daily_metrics and hourly_metrics, agents, event_counts and errors beside them. user_ids: the users in ascending order, first_events and last_events: their first and last event; revenues: the users'' revenue where it is not zero, revenue_positions: whose, as positions from 1 in user_ids';
+    'result of activity_summary(); columns as in analytics.daily_metrics and hourly_metrics, agents, event_usage and errors beside them. user_ids: the users in ascending order, first_events and last_events: their first and last event; revenues: the users'' revenue where it is not zero, revenue_positions: whose, as positions from 1 in user_ids';
 
 CREATE FUNCTION analytics.activity_summary_accum(
     internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid, analytics.activity_rules)

@@ -25,7 +25,7 @@ CREATE TABLE analytics.workspace_retention (
     PRIMARY KEY (workspace_id, table_name),
     CONSTRAINT workspace_retention_keep_days CHECK (keep_days BETWEEN 1 AND 36500),
     CONSTRAINT workspace_retention_table CHECK
-        (table_name IN ('hourly_metrics', 'daily_metrics', 'agent_performance', 'daily_event_counts'))
+        (table_name IN ('hourly_metrics', 'daily_metrics', 'agent_performance', 'daily_event_usage'))
 );
 ALTER TABLE analytics.workspace_retention ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.workspace_retention', '');
@@ -33,7 +33,7 @@ COMMENT ON TABLE analytics.workspace_retention IS
     'retention of a workspace''s rollups where it differs from analytics.retention_policy_values';
 COMMENT ON COLUMN analytics.workspace_retention.workspace_id IS 'workspace';
 COMMENT ON COLUMN analytics.workspace_retention.table_name IS
-    'hourly_metrics, daily_metrics, agent_performance or daily_event_counts';
+    'hourly_metrics, daily_metrics, agent_performance or daily_event_usage';
 COMMENT ON COLUMN analytics.workspace_retention.keep_days IS 'days, 1 to 36500; NULL: for ever';
 COMMENT ON CONSTRAINT workspace_retention_keep_days ON analytics.workspace_retention IS 'a number of days';
 COMMENT ON CONSTRAINT workspace_retention_table ON analytics.workspace_retention IS 'rollups only';

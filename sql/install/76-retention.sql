@@ -4,7 +4,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 VALUES ('user_activity', 90), ('hourly_metrics', 30), ('daily_metrics', NULL), ('agent_performance', NULL),
-       ('daily_event_counts', NULL), ('alert_history', 180), ('notification_outbox', 30), ('audit_log', 400),
+       ('daily_event_usage', NULL), ('alert_history', 180), ('notification_outbox', 30), ('audit_log', 400),
        ('job_runs', 30)
 $$;
 COMMENT ON FUNCTION analytics.retention_defaults() IS
@@ -278,7 +278,7 @@ BEGIN
             ('hourly_metrics', 'metric_hour', NULL),
             ('daily_metrics', 'metric_date', NULL),
             ('agent_performance', 'metric_date', NULL),
-            ('daily_event_counts', 'metric_date', NULL),
+            ('daily_event_usage', 'metric_date', NULL),
             ('alert_history', 'resolved_at', '(severity <> ''critical'' OR acknowledged_at IS NOT NULL)'),
             ('notification_outbox', 'created_at', 'status NOT IN (''waiting'', ''sending'')'),
             ('audit_log', 'happened_at', 'true'),

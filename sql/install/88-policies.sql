@@ -21,9 +21,9 @@ CREATE POLICY member_reads ON analytics.agent_performance FOR SELECT
     USING (workspace_id = ANY (analytics.workspace_ids()));
 COMMENT ON POLICY member_reads ON analytics.agent_performance IS
     'members read their workspaces';
-CREATE POLICY member_reads ON analytics.daily_event_counts FOR SELECT
+CREATE POLICY member_reads ON analytics.daily_event_usage FOR SELECT
     USING (workspace_id = ANY (analytics.workspace_ids()));
-COMMENT ON POLICY member_reads ON analytics.daily_event_counts IS
+COMMENT ON POLICY member_reads ON analytics.daily_event_usage IS
     'members read their workspaces';
 CREATE POLICY member_reads ON analytics.daily_errors FOR SELECT
     USING (workspace_id = ANY (analytics.workspace_ids()));

@@ -341,8 +341,8 @@ namespace
 
 // The row types of the result, looked up once per query.
 struct result_types {
-    TupleDesc summary, agent, count, error;
-    Oid agent_type, count_type, error_type;
+    TupleDesc summary, agent, usage, error;
+    Oid agent_type, usage_type, error_type, user_set;
 };
 
 TupleDesc row_type_of(TupleDesc outer, const char *column, Oid *type, MemoryContext context)
@@ -375,7 +375,8 @@ result_types *find_result_types(FunctionCallInfo fcinfo)
     MemoryContextSwitchTo(old);
     ReleaseTupleDesc(shared);
     types->agent = row_type_of(types->summary, "agents", &types->agent_type, context);
-    types->count = row_type_of(types->summary, "event_counts", &types->count_type, context);
+    types->usage = row_type_of(types->summary, "event_usage", &types->usage_type, context);
+    types->user_set = get_element_type(TupleDescAttr(types->usage, types->usage->natts - 1)->atttypid);
     types->error = row_type_of(types->summary, "errors", &types->error_type, context);
     fcinfo->flinfo->fn_extra = types;
     return types;
@@ -424,20 +425,36 @@ Datum agents_datum(const result_types &types, span<agent_numbers> agents)
     return pg::composite_array_datum(elements, agents.size, types.agent_type);
 }
 
-Datum event_counts_datum(const result_types &types, span<event_count> counts)
+// The names of one event type as parallel arrays.
+Datum usage_datum(const result_types &types, const event_count *first, std::size_t n)
 {
-    auto *const elements =
-        static_cast<Datum *>(palloc_extended((counts.size + 1) * sizeof(Datum), MCXT_ALLOC_HUGE));
-    for (std::size_t i = 0; i < counts.size; ++i) {
-        pg::tuple_builder row;
-        row.add_text(name_of(counts[i].type));
-        row.add_text(counts[i].name);
-        row.add_bigint(counts[i].events);
-        row.add_bigint(counts[i].users);
-        row.add_bytes_or_null(counts[i].user_positions);
-        elements[i] = row.form(types.count);
+    auto *const names = static_cast<Datum *>(palloc(n * sizeof(Datum)));
+    auto *const events = static_cast<Datum *>(palloc(n * sizeof(Datum)));
+    auto *const users = static_cast<Datum *>(palloc(n * sizeof(Datum)));
+    for (std::size_t i = 0; i < n; ++i) {
+        names[i] = pg::text_datum(first[i].name);
+        events[i] = Int64GetDatum(first[i].events);
+        users[i] = pg::bytes_datum(first[i].user_positions);
     }
-    return pg::composite_array_datum(elements, counts.size, types.count_type);
+    auto const count = static_cast<int>(n);
+    pg::tuple_builder row;
+    row.add_text(name_of(first->type));
+    row.add(PointerGetDatum(construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT)));
+    row.add(PointerGetDatum(construct_array(events, count, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
+    row.add(PointerGetDatum(construct_array(users, count, types.user_set, -1, false, TYPALIGN_INT)));
+    return row.form(types.usage);
+}
+
+Datum event_usage_datum(const result_types &types, span<event_count> counts)
+{
+    Datum elements[event_type_count];
+    std::size_t n = 0;
+    for (std::size_t first = 0, last = 0; first < counts.size; first = last) {
+        while (last < counts.size && counts[last].type == counts[first].type)
+            ++last;
+        elements[n++] = usage_datum(types, &counts[first], last - first);
+    }
+    return pg::composite_array_datum(elements, n, types.usage_type);
 }
 
 Datum errors_datum(const result_types &types, span<error_count> errors)
@@ -537,7 +554,7 @@ Datum summary_datum(const result_types &types, const activity_numbers &n)
     row.add_bigint(n.average_response);
     row.add_bigint(n.p95_response);
     row.add(agents_datum(types, n.agents));
-    row.add(event_counts_datum(types, n.event_counts));
+    row.add(event_usage_datum(types, n.event_counts));
     row.add(errors_datum(types, n.error_counts));
     row.add_bytes_or_null(n.runtime_sketch);
     add_users(row, n.user_list);

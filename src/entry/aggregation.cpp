@@ -270,12 +270,12 @@ constexpr rollup daily_rollups[] = {
      "LATERAL (SELECT a.*, analytics_internal.number_users(a.user_positions, n.user_numbers) AS users"
      " FROM numbers AS n, unnest((s.result).agents) AS a WHERE n.workspace_id = s.workspace_id) AS v",
      ", v.agent_id", "LATERAL unnest((s.result).agents) AS v", "sum(cardinality((s.result).agents))"},
-    {"analytics.daily_event_counts", "metric_date", ", event_type, event_name", "events, unique_users, users",
-     "LATERAL (SELECT e.event_type, e.event_name, e.events, e.unique_users,"
+    {"analytics.daily_event_usage", "metric_date", ", event_type", "event_names, events, users",
+     "LATERAL (SELECT e.event_type, e.event_names, e.events,"
      " analytics_internal.number_users(e.user_positions, n.user_numbers) AS users"
-     " FROM numbers AS n, unnest((s.result).event_counts) AS e WHERE n.workspace_id = s.workspace_id) AS v",
-     ", v.event_type, v.event_name", "LATERAL unnest((s.result).event_counts) AS v",
-     "sum(cardinality((s.result).event_counts))", false},
+     " FROM numbers AS n, unnest((s.result).event_usage) AS e WHERE n.workspace_id = s.workspace_id) AS v",
+     ", v.event_type", "LATERAL unnest((s.result).event_usage) AS v",
+     "sum(cardinality((s.result).event_usage))", false},
     {"analytics.daily_errors", "metric_date", ", error_type, event_name",
      "errors, message_hashes, sample_messages", "LATERAL unnest((s.result).errors) AS v",
      ", v.error_type, v.event_name", "LATERAL unnest((s.result).errors) AS v",
@@ -304,6 +304,16 @@ void append_columns(StringInfo sql, const char *prefix, const char *columns)
         at += length;
         at += strspn(at, ", ");
     }
+}
+
+bool has_rows(const rollup &r, const bucket &b)
+{
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfo(&sql,
+                     "SELECT FROM %s AS t WHERE t.%s = $1 AND ($2 IS NULL OR t.workspace_id = $2) LIMIT 1",
+                     r.table, r.bucket_column);
+    return execute(sql.data, b) > 0;
 }
 
 // After the upsert the table holds every row of the source: it holds others only if it holds more.
@@ -336,9 +346,23 @@ void delete_vanished(const rollup &r, const bucket &b)
     execute(sql.data, b);
 }
 
-// Inserts in key order (the arrays are in the order of theirs); a row is touched only when a value differs,
-// so updated_at tells of changes. Compared as stored: the operators of some types are not in the search path.
-void upsert(const rollup &r, const bucket &b)
+// A row is touched only when a value differs, so updated_at tells of changes. Compared as stored: the
+// operators of some types are not in the search path.
+void append_on_conflict(StringInfo sql, const rollup &r, const char *columns)
+{
+    appendStringInfo(sql, " ON CONFLICT (workspace_id, %s%s) DO UPDATE SET (%s, updated_at) = ROW(",
+                     r.bucket_column, r.other_keys, columns);
+    append_columns(sql, "EXCLUDED.", columns);
+    appendStringInfoString(sql, ", EXCLUDED.updated_at) WHERE ROW(");
+    append_columns(sql, "t.", columns);
+    appendStringInfoString(sql, ")::record *<> ROW(");
+    append_columns(sql, "EXCLUDED.", columns);
+    appendStringInfoString(sql, ")::record");
+}
+
+// Inserts in key order (the arrays are in the order of theirs). A bucket without rows is filled by a plain
+// INSERT, which costs half: the locks keep others from filling it meanwhile.
+void write_rows(const rollup &r, const bucket &b, bool is_empty)
 {
     StringInfoData columns, sql;
     initStringInfo(&columns);
@@ -349,19 +373,19 @@ void upsert(const rollup &r, const bucket &b)
         "INSERT INTO %s AS t (workspace_id, %s%s, %s, created_at, updated_at) SELECT s.workspace_id, $1%s, ",
         r.table, r.bucket_column, r.other_keys, columns.data, r.source_keys);
     append_columns(&sql, "v.", r.values);
-    appendStringInfo(&sql,
-                     "%s, $3, $3 FROM (SELECT * FROM summary ORDER BY workspace_id) AS s, %s"
-                     " ON CONFLICT (workspace_id, %s%s) DO UPDATE SET (%s, updated_at) = ROW(",
-                     r.has_final ? ", s.is_final" : "", r.source, r.bucket_column, r.other_keys,
-                     columns.data);
-    append_columns(&sql, "EXCLUDED.", columns.data);
-    // By image: the equality of user_set is outside the search path.
-    appendStringInfoString(&sql, ", EXCLUDED.updated_at) WHERE ROW(");
-    append_columns(&sql, "t.", columns.data);
-    appendStringInfoString(&sql, ")::record *<> ROW(");
-    append_columns(&sql, "EXCLUDED.", columns.data);
-    appendStringInfoString(&sql, ")::record");
+    appendStringInfo(&sql, "%s, $3, $3 FROM (SELECT * FROM summary ORDER BY workspace_id) AS s, %s",
+                     r.has_final ? ", s.is_final" : "", r.source);
+    if (!is_empty)
+        append_on_conflict(&sql, r, columns.data);
     execute(sql.data, b);
+}
+
+void replace_rows(const rollup &r, const bucket &b)
+{
+    bool const is_empty = !has_rows(r, b);
+    write_rows(r, b, is_empty);
+    if (!is_empty && has_vanished_rows(r, b))
+        delete_vanished(r, b);
 }
 
 // A bucket from which retention has removed events would come out too small: refused.
@@ -403,11 +427,8 @@ std::uint64_t aggregate(const rollup (&rollups)[n], const bucket &b)
     relations.count = 0;
     std::uint64_t const workspaces = scan_events(b, new_store(relations));
     std::uint64_t const departures = b.is_day ? update_users(relations, b) : 0;
-    for (rollup const &r : rollups) {
-        upsert(r, b);
-        if (has_vanished_rows(r, b))
-            delete_vanished(r, b);
-    }
+    for (rollup const &r : rollups)
+        replace_rows(r, b);
     if (b.is_day)
         count_users(relations, b, departures > 0);
     for (int i = 0; i < relations.count; ++i)

@@ -46,3 +46,18 @@ SHADOW_FUNCTION(shadow_number_users)
                         reinterpret_cast<const std::int64_t *>(ARR_DATA_PTR(numbers)),
                         pg::array_size(numbers));
 }
+
+SHADOW_FUNCTION(shadow_number_users_array)
+{
+    ArrayType *const sets = PG_GETARG_ARRAYTYPE_P(0);
+    ArrayType *const numbers = PG_GETARG_ARRAYTYPE_P(1);
+    if (ARR_HASNULL(sets) || ARR_HASNULL(numbers))
+        ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                errmsg("positions and user numbers must not be null"));
+    pg::datum_span const elements = pg::deconstruct(sets);
+    for (int i = 0; i < elements.count; ++i)
+        elements.values[i] = number_users(pg::open_user_set(PG_DETOAST_DATUM_PACKED(elements.values[i])),
+                                          reinterpret_cast<const std::int64_t *>(ARR_DATA_PTR(numbers)),
+                                          pg::array_size(numbers));
+    return pg::make_array(elements, ARR_ELEMTYPE(sets));
+}

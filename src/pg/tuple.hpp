@@ -28,6 +28,12 @@ inline Datum text_datum(std::string_view text)
     return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size())));
 }
 
+// A varlena of any type from its content.
+inline Datum bytes_datum(std::string_view bytes)
+{
+    return text_datum(bytes);
+}
+
 inline Datum jsonb_datum(std::string_view json)
 {
     char *const copy = pnstrdup(json.data(), json.size());
@@ -63,7 +69,7 @@ public:
     void add_text(std::string_view text) { add(text_datum(text)); }
     void add_jsonb(std::string_view json) { add(jsonb_datum(json)); }
     // As a varlena of any type; empty: NULL.
-    void add_bytes_or_null(std::string_view bytes) { bytes.empty() ? add_null() : add(text_datum(bytes)); }
+    void add_bytes_or_null(std::string_view bytes) { bytes.empty() ? add_null() : add(bytes_datum(bytes)); }
     void add_uuid(const uuid &id) { add(uuid_datum(id)); }
     // A sum in units of 10^-9.
     void add_amount(int128 value) { add(trimmed_numeric_datum(value, 9)); }

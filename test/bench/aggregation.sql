@@ -84,7 +84,10 @@ BEGIN
     FOR round IN 1..rounds LOOP
         DELETE FROM analytics.daily_metrics;
         DELETE FROM analytics.agent_performance;
-        DELETE FROM analytics.daily_event_counts;
+        DELETE FROM analytics.daily_event_usage;
+        DELETE FROM analytics.daily_errors;
+        DELETE FROM analytics.daily_users;
+        DELETE FROM analytics.users;
         COMMIT;
         FOR s IN SELECT * FROM statement ORDER BY place LOOP
             start := clock_timestamp();

@@ -26,7 +26,7 @@ SELECT s.total_events, s.active_users, s.bounce_rate, s.events_by_type, s.agents
 FROM (SELECT (analytics.activity_summary(workspace_id, NULL, session_id, event_type, event_name, metadata, created_at, id)).*
       FROM event) AS s;
 SELECT s.total_events, s.active_users, s.total_sessions, s.avg_session_duration_seconds, s.bounce_rate,
-       s.total_runs, s.avg_runtime_seconds, s.error_rate, s.event_counts
+       s.total_runs, s.avg_runtime_seconds, s.error_rate, s.event_usage
 FROM (SELECT (analytics.activity_summary(workspace_id, user_id, session_id, event_type, NULL, NULL, created_at, id)).*
       FROM event WHERE event_type = 'page_view' AND created_at < '2025-11-08 00:01') AS s;
 
@@ -109,7 +109,7 @@ SELECT analytics.aggregate_hourly_metrics('2025-11-08 03:59:59.999') AS workspac
 SELECT DISTINCT metric_hour, is_final FROM analytics.hourly_metrics;
 UPDATE analytics.daily_metrics SET updated_at = '2000-01-01';
 UPDATE analytics.agent_performance SET updated_at = '2000-01-01';
-UPDATE analytics.daily_event_counts SET updated_at = '2000-01-01';
+UPDATE analytics.daily_event_usage SET updated_at = '2000-01-01';
 UPDATE analytics.hourly_metrics SET updated_at = '2000-01-01';
 SELECT analytics.aggregate_daily_metrics('2025-11-08') AS workspaces;
 SELECT analytics.aggregate_hourly_metrics('2025-11-08 03:00') AS workspaces;

@@ -4,7 +4,7 @@ BEGIN;
 SET LOCAL timezone = 'UTC';
 SET LOCAL datestyle = 'ISO';
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
-         analytics.daily_event_counts, analytics.workspace_settings, analytics.credit_prices,
+         analytics.daily_event_usage, analytics.workspace_settings, analytics.credit_prices,
          analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_cohorts;
 CREATE FUNCTION pg_temp.id(name text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(name)::uuid $$;
 CREATE FUNCTION pg_temp.put(workspace text, usr text, day date, metadata jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS $$

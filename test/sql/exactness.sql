@@ -16,7 +16,7 @@ SET jit = off;
 
 BEGIN;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
-         analytics.daily_event_counts, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings, analytics.credit_prices;
+         analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings, analytics.credit_prices;
 \set ECHO none
 \i :oracle
 \set ECHO all
@@ -48,7 +48,7 @@ DELETE FROM analytics.settings WHERE name IN ('bounce_rule', 'session_gap_minute
 
 -- Hostile events.
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
-         analytics.daily_event_counts, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings;
+         analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings;
 \set ECHO none
 \o /dev/null
 \i :hostile_events
@@ -61,7 +61,7 @@ SELECT * FROM oracle.size;
 
 -- Random ones.
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
-         analytics.daily_event_counts, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings;
+         analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings;
 SELECT setseed(0.4711);
 SELECT hostile.put_random(6000, '2024-08-01');
 SELECT * FROM oracle.aggregate();
@@ -72,16 +72,16 @@ SELECT events, days > 10 AS days, hours > 200 AS hours, agents > 100 AS agents, 
 -- Aggregating again rewrites nothing.
 CREATE VIEW oracle.place AS
 SELECT 'daily_metrics' AS relation, ctid AS at FROM analytics.daily_metrics UNION ALL SELECT 'hourly_metrics', ctid FROM analytics.hourly_metrics
-UNION ALL SELECT 'agent_performance', ctid FROM analytics.agent_performance UNION ALL SELECT 'daily_event_counts', ctid FROM analytics.daily_event_counts;
+UNION ALL SELECT 'agent_performance', ctid FROM analytics.agent_performance UNION ALL SELECT 'daily_event_usage', ctid FROM analytics.daily_event_usage;
 CREATE TABLE oracle.old_place AS TABLE oracle.place;
 SELECT * FROM oracle.aggregate();
-SELECT count(*) > 1000 AS rows, count(*) - (SELECT count(*) FROM oracle.old_place) AS more, count(*) FILTER (WHERE o.at IS NULL) AS moved
+SELECT count(*) > 500 AS rows, count(*) - (SELECT count(*) FROM oracle.old_place) AS more, count(*) FILTER (WHERE o.at IS NULL) AS moved
 FROM oracle.place LEFT JOIN oracle.old_place AS o USING (relation, at);
 
 -- The order of arrival does not matter.
 SELECT oracle.digest() AS digest \gset
 CREATE TABLE oracle.shuffled AS SELECT * FROM analytics.user_activity ORDER BY md5(id::text);
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_counts, analytics.users, analytics.daily_users, analytics.daily_user_revenue;
+TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue;
 INSERT INTO analytics.user_activity SELECT * FROM oracle.shuffled;
 ANALYZE analytics.user_activity;
 SELECT * FROM oracle.aggregate();
@@ -103,7 +103,7 @@ BEGIN
     RETURN false;
 END
 $$;
-TRUNCATE analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_counts, analytics.users, analytics.daily_users, analytics.daily_user_revenue;
+TRUNCATE analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue;
 SET LOCAL parallel_leader_participation = off;
 SET LOCAL parallel_setup_cost = 0;
 SET LOCAL parallel_tuple_cost = 1;
@@ -116,7 +116,7 @@ RESET parallel_tuple_cost;
 RESET min_parallel_table_scan_size;
 SELECT oracle.digest() = :'digest' AS same;
 
-TRUNCATE analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_counts, analytics.users, analytics.daily_users, analytics.daily_user_revenue;
+TRUNCATE analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue;
 SET LOCAL TimeZone = 'Pacific/Marquesas';
 SET LOCAL DateStyle = 'SQL, DMY';
 SET LOCAL IntervalStyle = 'iso_8601';

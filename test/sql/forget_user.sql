@@ -97,7 +97,7 @@ SELECT metadata FROM analytics.user_activity WHERE metadata ? 'status' ORDER BY 
 SELECT (SELECT count(*) FROM (TABLE before EXCEPT SELECT * FROM pg_temp.counts()) AS x) AS differences;
 SELECT action, user_id, new_values FROM analytics.audit_log WHERE action = 'forget_user' ORDER BY happened_at;
 
-TRUNCATE analytics.settings, analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_counts, analytics.users, analytics.daily_users, analytics.daily_user_revenue,
+TRUNCATE analytics.settings, analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue,
     analytics.credit_prices, analytics.access_roles;
 TRUNCATE analytics.alert_rules, analytics.alert_history, analytics.notification_outbox;
 TRUNCATE analytics.audit_log, analytics.daily_errors;

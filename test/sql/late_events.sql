@@ -158,4 +158,4 @@ DELETE FROM analytics.job_runs;
 DELETE FROM analytics.retention_policies;
 DELETE FROM analytics.workspace_retention;
 DELETE FROM analytics.workspace_settings WHERE workspace_id = pg_temp.w(4);
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_counts;
+TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage;

@@ -4,7 +4,7 @@
 \o /dev/null
 BEGIN;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
-         analytics.daily_event_counts, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings, analytics.credit_prices;
+         analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings, analytics.credit_prices;
 
 CREATE FUNCTION pg_temp.id(name text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(name)::uuid $$;
 -- Events of a workspace, all of one day: [time, type, metadata, user, session, name].

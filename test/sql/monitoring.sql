@@ -36,4 +36,4 @@ DELETE FROM analytics.job_runs;
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
 DELETE FROM analytics.sealed_days;
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_counts;
+TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage;

@@ -100,7 +100,7 @@ SELECT pg_temp.as_client('{"status": "success", "credits": 6}');
 SELECT analytics.aggregate_daily_metrics((now() AT TIME ZONE 'UTC')::date);
 SELECT total_runs, total_credits_consumed, ignored_values FROM analytics.daily_metrics;
 
-TRUNCATE analytics.settings, analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_counts, analytics.users, analytics.daily_users, analytics.daily_user_revenue,
+TRUNCATE analytics.settings, analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue,
     analytics.access_roles, analytics.ip_secret;
 DROP OWNED BY regress_anon, regress_member, regress_service;
 DROP ROLE regress_anon, regress_member, regress_service;

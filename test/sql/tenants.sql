@@ -162,8 +162,8 @@ INSERT INTO analytics.hourly_metrics (workspace_id, metric_hour, is_final)
 SELECT pg_temp.w(n), '2025-01-01 00:00Z', true FROM generate_series(1, 4) AS n;
 INSERT INTO analytics.agent_performance (workspace_id, agent_id, metric_date, is_final)
 SELECT pg_temp.w(n), pg_temp.w(9), DATE '2025-01-01', true FROM generate_series(1, 4) AS n;
-INSERT INTO analytics.daily_event_counts (workspace_id, metric_date, event_type, event_name, events, unique_users)
-SELECT pg_temp.w(n), DATE '2025-01-01', 'click', '', 1, 1 FROM generate_series(1, 4) AS n;
+INSERT INTO analytics.daily_event_usage (workspace_id, metric_date, event_type, event_names, events, users)
+SELECT pg_temp.w(n), DATE '2025-01-01', 'click', '{""}', '{1}', '{"{1}"}' FROM generate_series(1, 4) AS n;
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type)
 SELECT coalesce(pg_temp.w(w), '00000000-0000-0000-0000-000000000000'), pg_temp.u(u), 'click'
 FROM generate_series(1, 3) AS u, unnest('{1,2,3,NULL}'::int[]) AS w;
@@ -361,7 +361,7 @@ DROP SCHEMA regress_attack CASCADE;
 RESET client_min_messages;
 
 RESET request.jwt.claims;
-TRUNCATE analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_counts, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_activity, analytics.access_roles;
+TRUNCATE analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_activity, analytics.access_roles;
 DROP TABLE public.workspace_members;
 DROP FUNCTION public.whoami();
 DROP OWNED BY regress_anon, regress_member, regress_service, regress_operator, regress_tenants_app;

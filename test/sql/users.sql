@@ -3,7 +3,7 @@
 BEGIN;
 SET LOCAL timezone = 'UTC';
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
-         analytics.daily_event_counts, analytics.workspace_settings, analytics.credit_prices,
+         analytics.daily_event_usage, analytics.workspace_settings, analytics.credit_prices,
          analytics.users, analytics.daily_users, analytics.daily_user_revenue;
 CREATE FUNCTION pg_temp.id(name text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(name)::uuid $$;
 CREATE FUNCTION pg_temp.put(workspace text, usr text, at timestamptz, metadata jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS $$
@@ -76,7 +76,7 @@ CREATE TABLE pg_temp.before AS
 SELECT 'users' AS relation, ctid AS place, t::text AS content FROM analytics.users AS t
 UNION ALL SELECT 'daily_users', ctid, t::text FROM analytics.daily_users AS t
 UNION ALL SELECT 'daily_metrics', ctid, t::text FROM analytics.daily_metrics AS t
-UNION ALL SELECT 'daily_event_counts', ctid, t::text FROM analytics.daily_event_counts AS t
+UNION ALL SELECT 'daily_event_usage', ctid, t::text FROM analytics.daily_event_usage AS t
 UNION ALL SELECT 'daily_user_revenue', ctid, t::text FROM analytics.daily_user_revenue AS t;
 SELECT relation, count(*) > 0 AS has_rows FROM pg_temp.before GROUP BY relation ORDER BY relation;
 SELECT count(analytics.aggregate_daily_metrics(d::date)) FROM generate_series('2025-02-19'::timestamptz, '2025-03-17', '1 day') AS d;
@@ -85,7 +85,7 @@ SELECT relation, count(*) FROM (
     SELECT 'users' AS relation, ctid AS place, t::text AS content FROM analytics.users AS t
     UNION ALL SELECT 'daily_users', ctid, t::text FROM analytics.daily_users AS t
     UNION ALL SELECT 'daily_metrics', ctid, t::text FROM analytics.daily_metrics AS t
-    UNION ALL SELECT 'daily_event_counts', ctid, t::text FROM analytics.daily_event_counts AS t
+    UNION ALL SELECT 'daily_event_usage', ctid, t::text FROM analytics.daily_event_usage AS t
     UNION ALL SELECT 'daily_user_revenue', ctid, t::text FROM analytics.daily_user_revenue AS t)) AS changed GROUP BY relation;
 
 -- A late event makes a user new on an earlier day; without it he is new on the next day that holds him.

@@ -36,8 +36,8 @@ FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
 INSERT INTO analytics.agent_performance (workspace_id, agent_id, metric_date, total_runs, error_types, is_final)
 SELECT w(k), w(k), DATE '2025-01-01' + i, 700000 * 1000 + k * 1000 + i, jsonb_build_object('TENANT' || k, i), true
 FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
-INSERT INTO analytics.daily_event_counts (workspace_id, metric_date, event_type, event_name, events, unique_users)
-SELECT w(k), DATE '2025-01-01' + i, 'click', 'TENANT' || k, 700000 * 1000 + k * 1000 + i, 1
+INSERT INTO analytics.daily_event_usage (workspace_id, metric_date, event_type, event_names, events, users)
+SELECT w(k), DATE '2025-01-01' + i, 'click', ARRAY['TENANT' || k], ARRAY[700000 * 1000 + k * 1000 + i], '{"{1}"}'
 FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, event_name, metadata)
 SELECT w(k), w(k), 'click', 'TENANT' || k, jsonb_build_object('TENANT' || k, i)
@@ -68,6 +68,7 @@ my %columns = (
 	hourly_metrics     => [qw(workspace_id metric_hour total_runs)],
 	agent_performance  => [qw(workspace_id agent_id metric_date total_runs error_types)],
 	daily_event_counts => [qw(workspace_id metric_date event_name events)],
+	daily_event_usage  => [qw(workspace_id metric_date event_names events)],
 	user_activity      => [qw(workspace_id user_id event_name metadata)],
 	credit_prices      => [qw(workspace_id model price)],
 	workspace_settings => [qw(workspace_id time_zone)],
