@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # bash scripts/suites.sh WORK all|quick|asan: builds the current directory and runs its tests, for ./run-tests. Runs as
 # the server's user; everything is written below WORK. Each suite adds "passed failed skipped" to WORK/tally.
 set -euo pipefail
@@ -7,6 +8,9 @@ suites=$2
 jobs=$(nproc)
 export PG_CONFIG=$PG_LIBDIR/bin/pg_config LC_ALL=C.UTF-8
 unset MAKEFLAGS MAKELEVEL
+
+# What runs in the background ends with us.
+trap 'kill $(jobs -p) 2> /dev/null; exit 130' INT TERM
 
 # tally NAME PASSED FAILED [SKIPPED]
 tally() {
@@ -47,13 +51,13 @@ unit_tests() {
 # pg_suite NAME COMMAND…: pg_regress or pg_isolation_regress; both say ok or FAILED per test (PostgreSQL 15) or
 # speak TAP (16 and later).
 pg_suite() {
-    local name=$1 log=$work/suite.log status=0 failed
+    local name=$1 log=$CLUSTER_DIR/suite.log status=0 failed
     shift
-    rm -f "$work/out/regression.diffs"
+    rm -f "$CLUSTER_DIR/out/regression.diffs"
     "$@" > "$log" 2>&1 || status=$?
     failed=$(count '\.\.\. FAILED|^not ok ' "$log")
     if [ "$status" -ne 0 ]; then
-        head -n 400 "$work/out/regression.diffs" 2> /dev/null || tail -n 40 "$log"
+        head -n 400 "$CLUSTER_DIR/out/regression.diffs" 2> /dev/null || tail -n 40 "$log"
         [ "$failed" -gt 0 ] || failed=1
     fi
     tally "$name" "$(count '\.\.\. ok|^ok ' "$log")" "$failed"
@@ -88,16 +92,16 @@ hostile_regress() {
     unset PGOPTIONS
 }
 
-no_crash() { ! grep -E 'terminated by signal|TRAP:|PANIC:' "$work/data/server.log"; }
+no_crash() { ! grep -E 'terminated by signal|TRAP:|PANIC:' "$work"/*/data/server.log; }
 
-# For --quick the tests are compiled faster and linked with the objects of the first build.
+# Nothing that CMake builds here is measured. For --quick the tests are linked with the objects of the first build.
 configure() {
     if [ "$suites" = quick ]; then
-        set -- -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O1 -DREUSE_OBJECTS=ON
+        set -- -DREUSE_OBJECTS=ON
     else
         set -- -DCMAKE_CXX_COMPILER="$(command -v clang++-14 || command -v clang++)"
     fi
-    cmake -S . -B build -DWERROR=ON -DPG_CONFIG="$PG_CONFIG" "$@"
+    cmake -S . -B build -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O1 -DWERROR=ON -DPG_CONFIG="$PG_CONFIG" "$@"
 }
 cmake_build() { cmake --build build -j"$jobs" "$@"; }
 
@@ -114,40 +118,77 @@ preload_sanitizers() {
     export UBSAN_OPTIONS=print_stacktrace=1
     export LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so) $work/swift_demangle.so"
 }
-no_sanitizer_report() { ! grep -E -A 30 'ERROR: AddressSanitizer|runtime error:' "$work/data/server.log"; }
+no_sanitizer_report() { ! grep -E -A 30 'ERROR: AddressSanitizer|runtime error:' "$work"/*/data/server.log; }
+
+build() {
+    case $suites in
+    asan) check "build with sanitizers" build_with_sanitizers ;;
+    # What is loaded is what users load, but for --quick, where compiling takes longer than testing.
+    quick) check "build with g++, no warning" make -s -j"$jobs" WERROR=1 CXXFLAGS="-O1 -fno-strict-aliasing -fwrapv" all test-module ;;
+    all) check "build with g++, no warning" make -s -j"$jobs" WERROR=1 all test-module ;;
+    esac
+}
+
+# The core has no PostgreSQL on its include path there. The server's suites are run whatever happens here.
+unit() {
+    check "CMake configures" configure || true
+    case $suites in
+    quick) check "unit tests build" cmake_build --target unit_tests || true ;;
+    all) check "build with clang++ and CMake, no warning" cmake_build || true ;;
+    esac
+    unit_tests
+}
+
+# start_own_cluster NAME: a cluster in WORK/NAME, in use from now on. Suites that run side by side need one each,
+# because roles belong to a cluster.
+start_own_cluster() {
+    local dir=$work/$1
+    mkdir -p "$dir"
+    ln -s ../prefix "$dir/prefix"
+    (
+        [ "$suites" != asan ] || preload_sanitizers
+        CLUSTER_OPTIONS="-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+        start_cluster "$dir" "$(private_port "$dir")"
+    )
+    use_cluster "$dir" "$(private_port "$dir")"
+}
+
+regression() {
+    start_own_cluster main
+    pg_suite "regression" regress_suite $(make -s --no-print-directory list-regress)
+}
+isolation() {
+    pg_suite "isolation" isolation_suite $(make -s --no-print-directory list-isolation)
+}
+hostile() {
+    start_own_cluster hostile
+    hostile_regress
+}
 
 echo "building and testing in $work"
-if [ "$suites" = asan ]; then
-    check "build with sanitizers" build_with_sanitizers || exit 1
-else
-    check "build with g++, no warning" make -s -j"$jobs" WERROR=1 all test-module || exit 1
-    # The core has no PostgreSQL on its include path there. The server's suites are run all the same.
-    check "CMake configures" configure || true
-    if [ "$suites" = quick ]; then
-        check "unit tests build" cmake_build --target unit_tests || true
-    else
-        check "build with clang++ and CMake, no warning" cmake_build || true
-    fi
-    unit_tests
-fi
-
+build || exit 1
 make_prefix "$work/prefix"
 make -s install DESTDIR="$work/prefix" > "$work/install.log"
-port=$(private_port "$work")
-CLUSTER_OPTIONS="-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
-(
-    [ "$suites" != asan ] || preload_sanitizers
-    start_cluster "$work" "$port"
-)
-use_cluster "$work" "$port"
-pg_suite "regression" regress_suite $(make -s --no-print-directory list-regress)
-if [ "$suites" != quick ]; then
-    specs=$(make -s --no-print-directory list-isolation)
-    [ -z "$specs" ] || pg_suite "isolation" isolation_suite $specs
-fi
-if [ "$suites" = all ]; then
-    hostile_regress
+
+# What runs side by side shares nothing but the built files.
+case $suites in
+quick)
+    (regression) &
+    unit
+    wait $!
+    ;;
+asan)
+    regression
+    isolation
+    check "no sanitizer complained" no_sanitizer_report
+    ;;
+all)
+    unit
+    (hostile) &
+    regression
+    isolation
     tap_files
-fi
-[ "$suites" != asan ] || check "no sanitizer complained" no_sanitizer_report
+    wait $!
+    ;;
+esac
 check "no backend crashed" no_crash
