@@ -733,7 +733,12 @@ LANGUAGE sql IMMUTABLE AS $$ SELECT extract(epoch FROM hour) / 3600 % every_hour
 CREATE FUNCTION oracle.load(from_time timestamptz DEFAULT '-infinity', to_time timestamptz DEFAULT 'infinity',
                             every_hours integer DEFAULT 1) RETURNS bigint
 LANGUAGE plpgsql
-SET enable_nestloop = off AS $$
+SET enable_nestloop = off
+-- What is tried under hostile settings is the extension, not this.
+SET max_parallel_workers_per_gather = 0
+SET enable_hashagg = on
+SET work_mem = '64MB'
+SET plan_cache_mode = auto AS $$
 DECLARE
     loaded bigint;
 BEGIN
@@ -843,13 +848,16 @@ FULL JOIN (SELECT * FROM d WHERE only_in = 'stored') AS s USING (relation, key)
 CROSS JOIN LATERAL jsonb_object_keys(coalesce(o.row, s.row)) AS field
 WHERE o.row -> field IS DISTINCT FROM s.row -> field;
 
--- Aggregates every day and (every n-th) hour of a range of days that holds an event.
+-- Aggregates every day and (every n-th) hour of a range of days that holds an event. Where parallel plans cost nothing
+-- every call starts workers several times: days have them, and every fifth hour.
 CREATE FUNCTION oracle.aggregate(from_day date DEFAULT '-infinity', to_day date DEFAULT 'infinity',
                                  every_hours integer DEFAULT 1, OUT days bigint, OUT hours bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
     day date;
     hour timestamptz;
+    workers CONSTANT text := current_setting('max_parallel_workers_per_gather');
+    is_forced CONSTANT boolean := current_setting('parallel_setup_cost')::float8 = 0;
 BEGIN
     days := 0;
     hours := 0;
@@ -861,9 +869,12 @@ BEGIN
     FOR hour IN SELECT DISTINCT date_trunc('hour', created_at, 'UTC') FROM analytics.user_activity
                 WHERE (created_at AT TIME ZONE 'UTC')::date BETWEEN from_day AND to_day ORDER BY 1 LOOP
         CONTINUE WHEN NOT oracle.is_chosen(hour, every_hours);
+        PERFORM set_config('max_parallel_workers_per_gather',
+                           CASE WHEN is_forced AND NOT oracle.is_chosen(hour, 5 * every_hours) THEN '0' ELSE workers END, true);
         PERFORM analytics.aggregate_hourly_metrics(hour);
         hours := hours + 1;
     END LOOP;
+    PERFORM set_config('max_parallel_workers_per_gather', workers, true);
 END
 $$;
 
