@@ -6,9 +6,7 @@
 namespace shadow
 {
 
-static constexpr std::uint64_t units_per_one = 1000000000;
-
-void exact_sum::add(double finite) noexcept
+void exact_sum::add_any(double finite) noexcept
 {
     std::uint64_t bits;
     std::memcpy(&bits, &finite, sizeof bits);

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -31,7 +32,21 @@ public:
         std::array<unsigned char, limb_count * 8> bytes; // little-endian
     };
 
-    void add(double finite) noexcept;
+    void add(double finite) noexcept
+    {
+        std::uint64_t bits;
+        std::memcpy(&bits, &finite, sizeof bits);
+        // From 2^-31 to 2^33, |finite| is a significand of 53 bits times 2^-shift, and units fit in 64 bits.
+        int const shift = 1075 - static_cast<int>(bits >> 52 & 0x7FF);
+        if (shift < 20 || shift > 84) {
+            add_any(finite);
+            return;
+        }
+        std::uint64_t const significand = (bits & 0xFFFFFFFFFFFFF) | std::uint64_t{1} << 52;
+        uint128 const product = static_cast<uint128>(significand) * units_per_one;
+        auto const units = static_cast<std::int64_t>((product + (uint128{1} << (shift - 1))) >> shift);
+        add_units(bits >> 63 != 0 ? -units : units);
+    }
     void add_units(std::int64_t units) noexcept
     {
         std::int64_t sum;
@@ -54,8 +69,10 @@ public:
     bool is_bounded_by(std::uint64_t count, int exponent) const noexcept;
 
 private:
+    static constexpr std::uint64_t units_per_one = 1000000000;
     using limbs = std::array<std::uint64_t, limb_count>; // two's complement, least significant first
 
+    void add_any(double finite) noexcept;
     void add_far(int128 units) noexcept;
     void add_shifted(bool negative, uint128 units, int shift) noexcept;
     void add_limbs(bool negative, const limbs &other) noexcept;

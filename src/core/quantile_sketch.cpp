@@ -95,7 +95,8 @@ bucket_mapping::bucket_mapping(std::uint32_t accuracy_ppm) noexcept
 {
 }
 
-std::int32_t bucket_mapping::index(double positive) const noexcept
+// Inlined into the loop over many values.
+[[gnu::always_inline]] static inline std::int32_t index_of(double positive, std::uint64_t multiplier) noexcept
 {
     std::uint64_t bits;
     std::memcpy(&bits, &positive, sizeof bits);
@@ -107,8 +108,13 @@ std::int32_t bucket_mapping::index(double positive) const noexcept
         fraction = fraction << shift & fraction_mask;
     }
     std::int64_t const log = exponent * (std::int64_t{1} << 52) + static_cast<std::int64_t>(cubic(fraction));
-    return static_cast<std::int32_t>(static_cast<int128>(log) * static_cast<int128>(multiplier_) >>
+    return static_cast<std::int32_t>(static_cast<int128>(log) * static_cast<int128>(multiplier) >>
                                      index_shift);
+}
+
+std::int32_t bucket_mapping::index(double positive) const noexcept
+{
+    return index_of(positive, multiplier_);
 }
 
 // The inverse, exactly: the smallest number (of unlimited exponent) whose index is not below.
@@ -245,14 +251,19 @@ void sketch_builder::include(const sketch_options &options, std::uint64_t count,
                 "Leave such values out, for example with FILTER (WHERE ...).");
 }
 
-void sketch_builder::add_to_bucket(double value)
+[[gnu::always_inline]] inline void sketch_builder::count_in_bucket(double value)
 {
     if (value > 0)
-        positive_.add(mapping_.index(value), 1);
+        positive_.add(index_of(value, mapping_.multiplier()), 1);
     else if (value < 0)
-        negative_.add(mapping_.index(-value), 1);
+        negative_.add(index_of(-value, mapping_.multiplier()), 1);
     else
         ++zeros_;
+}
+
+void sketch_builder::add_to_bucket(double value)
+{
+    count_in_bucket(value);
     value += 0.0; // -0 is 0
     min_ = count_ == 0 || value < min_ ? value : min_;
     max_ = count_ == 0 || value > max_ ? value : max_;
@@ -261,10 +272,25 @@ void sketch_builder::add_to_bucket(double value)
 
 void sketch_builder::add(double value)
 {
-    if (!std::isfinite(value))
-        reject(value);
-    add_to_bucket(value);
-    sum_.add(value);
+    add(&value, 1);
+}
+
+void sketch_builder::add(const double *values, std::size_t n)
+{
+    double min = HUGE_VAL;
+    double max = -HUGE_VAL;
+    for (std::size_t i = 0; i < n; ++i) {
+        if (!std::isfinite(values[i]))
+            reject(values[i]);
+        min = std::min(min, values[i]);
+        max = std::max(max, values[i]);
+    }
+    if (n > 0)
+        include(options_, n, min + 0.0, max + 0.0); // -0 is 0
+    for (std::size_t i = 0; i < n; ++i)
+        sum_.add(values[i]);
+    for (std::size_t i = 0; i < n; ++i)
+        count_in_bucket(values[i]);
 }
 
 void sketch_builder::add_units(std::int64_t units)

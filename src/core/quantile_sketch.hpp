@@ -53,6 +53,7 @@ public:
     double representative(std::int32_t index) const noexcept;
     std::int32_t lowest() const noexcept;  // bucket of the smallest subnormal
     std::int32_t highest() const noexcept; // bucket of the largest finite double
+    std::uint64_t multiplier() const noexcept { return multiplier_; }
 
 private:
     struct edge {
@@ -136,6 +137,8 @@ public:
     std::uint64_t count() const noexcept { return count_; }
 
     void add(double value); // NaN and infinities are errors
+    // Several at a time are quicker: what one waits for overlaps with the next.
+    void add(const double *values, std::size_t n);
     // The value units * 1e-9, with exactly that in the sum; for a runtime these are nanoseconds.
     void add_units(std::int64_t units);
     void add_units(const std::int64_t *units, std::size_t n, interrupt_check interrupted = nullptr);
@@ -148,6 +151,7 @@ public:
     std::pmr::vector<unsigned char> serialize() const;
 
 private:
+    void count_in_bucket(double value);
     void add_to_bucket(double value);
     void include(const sketch_options &options, std::uint64_t count, double min, double max);
 

@@ -71,13 +71,31 @@ char *make_cstring(const std::string &text)
 // ---------------------------------------------------------------------------------------
 
 // Lives in the aggregate's context and dies with it; nothing in it needs its destructor.
+// Doubles wait until there are enough of them to be added quickly.
 struct aggregate_state {
     aggregate_state(MemoryContext context, const sketch_options &options)
         : memory(context), builder(options, &memory)
     {
     }
+    void add(double value)
+    {
+        waiting[waiting_count++] = value;
+        if (waiting_count == waiting_limit || !std::isfinite(value)) // which the builder reports
+            settle();
+    }
+    sketch_builder &settle()
+    {
+        std::size_t const n = waiting_count;
+        waiting_count = 0;
+        builder.add(waiting, n);
+        return builder;
+    }
+
+    static constexpr std::size_t waiting_limit = 32;
     palloc_resource memory;
     sketch_builder builder;
+    std::size_t waiting_count = 0;
+    double waiting[waiting_limit];
 };
 static_assert(alignof(aggregate_state) <= MAXIMUM_ALIGNOF, "palloc aligns it");
 
@@ -195,11 +213,15 @@ SHADOW_FUNCTION(shadow_quantile_sketch_send)
 
 SHADOW_FUNCTION(shadow_quantile_sketch_accum)
 {
-    MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
-    if (PG_ARGISNULL(1))
-        return state_result(fcinfo, state_argument(fcinfo, 0));
-    aggregate_state *const state = ready_state(fcinfo, context);
-    state->builder.add(PG_GETARG_FLOAT8(1));
+    aggregate_state *state = state_argument(fcinfo, 0);
+    if (state == nullptr || PG_NARGS() > 2) {
+        MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
+        if (PG_ARGISNULL(1))
+            return state_result(fcinfo, state);
+        state = ready_state(fcinfo, context);
+    }
+    if (!PG_ARGISNULL(1))
+        state->add(PG_GETARG_FLOAT8(1));
     PG_RETURN_POINTER(state);
 }
 
@@ -236,12 +258,12 @@ SHADOW_FUNCTION(shadow_quantile_sketch_combine)
 {
     MemoryContext const context = shadow::pg::aggregate_context(fcinfo);
     aggregate_state *state = state_argument(fcinfo, 0);
-    const aggregate_state *const other = state_argument(fcinfo, 1);
+    aggregate_state *const other = state_argument(fcinfo, 1);
     if (other == nullptr)
         return state_result(fcinfo, state);
     if (state == nullptr) // the other's memory may be a worker's message: always copy
         state = make_state(context, other->builder.options());
-    state->builder.merge(other->builder);
+    state->settle().merge(other->settle());
     PG_RETURN_POINTER(state);
 }
 
@@ -249,10 +271,10 @@ SHADOW_FUNCTION(shadow_quantile_sketch_combine)
 SHADOW_FUNCTION(shadow_quantile_sketch_serialize)
 {
     shadow::pg::aggregate_context(fcinfo);
-    const aggregate_state *const state = state_argument(fcinfo, 0);
+    aggregate_state *const state = state_argument(fcinfo, 0);
     if (state == nullptr)
         PG_RETURN_NULL();
-    return make_varlena(state->builder.serialize());
+    return make_varlena(state->settle().serialize());
 }
 
 SHADOW_FUNCTION(shadow_quantile_sketch_deserialize)

@@ -380,6 +380,29 @@ TEST(QuantileSketchSum, DoesNotDependOnOrder)
     }
 }
 
+TEST(QuantileSketch, ManyAtATimeAreTheSame)
+{
+    std::mt19937_64 random(9);
+    values v = {0.0,     -0.0,    smallest, -smallest, largest, -largest,
+                0x1p-31, 0x1p-32, 0x1p33,   -0x1p34,   5e-10,   4.9e-10};
+    for (int i = 0; i < 1000; ++i)
+        v.push_back(
+            std::ldexp(static_cast<double>(random()) - 0x1p63, static_cast<int>(random() % 1000) - 600));
+    std::shuffle(v.begin(), v.end(), random);
+    for (std::size_t batch : {1U, 2U, 31U, 1012U}) {
+        sketch_builder builder;
+        for (std::size_t i = 0; i < v.size(); i += batch)
+            builder.add(v.data() + i, std::min(batch, v.size() - i));
+        builder.add(v.data(), 0);
+        EXPECT_EQ(builder.serialize(), sketch_of(v)) << batch;
+    }
+    values const zeros = {-0.0, -0.0};
+    EXPECT_FALSE(std::signbit(view_of(sketch_of(zeros)).min()));
+    v.push_back(largest * 2);
+    sketch_builder builder;
+    EXPECT_THROW(builder.add(v.data(), v.size()), error);
+}
+
 TEST(QuantileSketch, UnitsAreNanoseconds)
 {
     std::vector<std::int64_t> const ns = {1500000000, 1, 0, 86400000000000, INT64_MAX, -2500000000};
