@@ -32,16 +32,9 @@ RETURN round(100 * (current_value - previous_value) / nullif(previous_value, 0),
 COMMENT ON FUNCTION analytics.growth_rate(numeric, numeric) IS
     'growth from the previous to the current value in percent, 2 decimals; NULL where the previous one is 0 or either is NULL';
 
--- Ranks are asked for in their middle, where no rounding of the fraction can miss them.
 CREATE FUNCTION analytics.interpolated_quantile(sketch analytics.quantile_sketch, fraction double precision) RETURNS double precision
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE WHEN fraction BETWEEN 0 AND 1 THEN
-    (SELECT v.below + (p.place - p.rank) * (v.above - v.below)
-     FROM (SELECT fraction * (n.count - 1) AS place, floor(fraction * (n.count - 1)) AS rank, greatest(n.count - 1, 1) AS last_rank
-           FROM (SELECT analytics.quantile_sketch_count(sketch) AS count) AS n) AS p
-     CROSS JOIN LATERAL (SELECT analytics.quantile(sketch, least((p.rank + 0.5) / p.last_rank, 1)) AS below,
-                                analytics.quantile(sketch, least((p.rank + 1.5) / p.last_rank, 1)) AS above) AS v)
-ELSE analytics.quantile(sketch, fraction) END;
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_interpolated_quantile';
 COMMENT ON FUNCTION analytics.interpolated_quantile(analytics.quantile_sketch, double precision) IS
     'as percentile_cont (Hyndman-Fan type 7): interpolates between neighbouring ranks, each within the relative accuracy of the sketch; NULL for a NULL argument; error: a fraction outside [0, 1]';
 

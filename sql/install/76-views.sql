@@ -1,15 +1,26 @@
 -- Materialized views over the rollups, never over raw events. They know no row security, so they are granted to
 -- nobody; tenants read the security-barrier views below. A window is the workspace's own last 30 complete local
 -- days. Each has a unique index on plain columns: REFRESH MATERIALIZED VIEW CONCURRENTLY works on all of them.
+-- The bound by now(), wide enough for every time zone, lets the planner and the index by date leave out history.
 
+-- From workspace to workspace in the index, whatever the length of their history.
 CREATE FUNCTION analytics_internal.last_complete_days() RETURNS TABLE (workspace_id uuid, first_date date, last_date date)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT w.workspace_id, w.first_date, analytics.workspace_today(w.workspace_id) - 1
-    FROM (SELECT d.workspace_id, min(d.metric_date) AS first_date FROM analytics.daily_metrics AS d GROUP BY d.workspace_id) AS w;
+    WITH RECURSIVE first_day AS (
+        (SELECT d.workspace_id, d.metric_date FROM analytics.daily_metrics AS d
+         ORDER BY d.workspace_id, d.metric_date LIMIT 1)
+        UNION ALL
+        SELECT n.workspace_id, n.metric_date
+        FROM first_day AS f
+        CROSS JOIN LATERAL (SELECT d.workspace_id, d.metric_date FROM analytics.daily_metrics AS d
+                            WHERE d.workspace_id > f.workspace_id
+                            ORDER BY d.workspace_id, d.metric_date LIMIT 1) AS n
+    )
+    SELECT f.workspace_id, f.metric_date, analytics.workspace_today(f.workspace_id) - 1 FROM first_day AS f;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.last_complete_days() FROM PUBLIC;
@@ -21,7 +32,8 @@ SELECT e.metric_date AS error_date, e.workspace_id, e.error_type, e.event_name, 
        cardinality(e.message_hashes)::bigint AS unique_error_messages, e.sample_messages
 FROM analytics_internal.last_complete_days() AS w
 JOIN analytics.daily_errors AS e ON e.workspace_id = w.workspace_id
-WHERE e.metric_date BETWEEN w.last_date - 29 AND w.last_date;
+WHERE e.metric_date BETWEEN w.last_date - 29 AND w.last_date
+  AND e.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32;
 COMMENT ON MATERIALIZED VIEW analytics.mv_error_trends IS
     'errors by day, type and event name over the last 30 complete days: error events and failed runs without one. Granted to nobody: read analytics.error_trends';
 COMMENT ON COLUMN analytics.mv_error_trends.error_date IS
@@ -42,38 +54,22 @@ CREATE UNIQUE INDEX mv_error_trends_key ON analytics.mv_error_trends (workspace_
 COMMENT ON INDEX analytics.mv_error_trends_key IS
     'serves: the errors of a workspace, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
 
--- Every calendar day from the agent's first one on, 13 more than are shown, so that 7 rows are 7 days.
+CREATE FUNCTION analytics_internal.agent_usage()
+RETURNS TABLE (metric_date date, agent_id uuid, workspace_id uuid, total_runs bigint, successful_runs bigint, failed_runs bigint,
+               success_rate numeric, avg_runtime_seconds numeric, total_credits numeric, unique_users bigint,
+               week_ago bigint, this_week bigint, week_before bigint)
+LANGUAGE c STABLE ROWS 100000
+AS 'MODULE_PATHNAME', 'shadow_agent_usage';
+REVOKE EXECUTE ON FUNCTION analytics_internal.agent_usage() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.agent_usage() IS
+    'agent_performance of the last 30 complete days, days without a row filled in from an agent''s first day on, with the runs of the day a week ago, of the 7 days up to the row''s and of the 7 before; agents without a row in 43 days are left out. One pass over 43 days of rollups';
+
 CREATE MATERIALIZED VIEW analytics.mv_agent_usage_trends AS
-WITH agent AS (
-    SELECT p.workspace_id, p.agent_id, min(p.metric_date) AS first_date, max(p.metric_date) AS latest_date
-    FROM analytics.agent_performance AS p GROUP BY p.workspace_id, p.agent_id
-), day AS (
-    SELECT a.workspace_id, a.agent_id, d.metric_date::date AS metric_date, w.last_date
-    FROM agent AS a
-    JOIN analytics_internal.last_complete_days() AS w ON w.workspace_id = a.workspace_id,
-         LATERAL generate_series(greatest(a.first_date, w.last_date - 42)::timestamp, w.last_date::timestamp, interval '1 day') AS d (metric_date)
-    WHERE a.latest_date >= w.last_date - 42
-), usage AS (
-    SELECT d.metric_date, d.agent_id, d.workspace_id, d.last_date, coalesce(p.total_runs, 0) AS total_runs,
-           coalesce(p.successful_runs, 0) AS successful_runs, coalesce(p.failed_runs, 0) AS failed_runs,
-           p.success_rate, p.avg_runtime_seconds, coalesce(p.total_credits, 0) AS total_credits,
-           coalesce(p.unique_users, 0) AS unique_users
-    FROM day AS d
-    LEFT JOIN analytics.agent_performance AS p
-        ON p.workspace_id = d.workspace_id AND p.agent_id = d.agent_id AND p.metric_date = d.metric_date
-), trend AS (
-    SELECT u.*, lag(u.total_runs, 7) OVER agent_days AS week_ago,
-           (sum(u.total_runs) OVER (agent_days ROWS 6 PRECEDING))::bigint AS this_week,
-           coalesce(sum(u.total_runs) OVER (agent_days ROWS BETWEEN 13 PRECEDING AND 7 PRECEDING), 0)::bigint AS week_before
-    FROM usage AS u
-    WINDOW agent_days AS (PARTITION BY u.workspace_id, u.agent_id ORDER BY u.metric_date)
-)
-SELECT t.metric_date, t.agent_id, t.workspace_id, t.total_runs, t.successful_runs, t.failed_runs, t.success_rate,
-       t.avg_runtime_seconds, t.total_credits, t.unique_users,
-       analytics.growth_rate(t.total_runs, t.week_ago) AS wow_growth_rate,
-       analytics.trend_direction(t.this_week, t.week_before) AS trend_direction
-FROM trend AS t
-WHERE t.metric_date > t.last_date - 30;
+SELECT u.metric_date, u.agent_id, u.workspace_id, u.total_runs, u.successful_runs, u.failed_runs, u.success_rate,
+       u.avg_runtime_seconds, u.total_credits, u.unique_users,
+       analytics.growth_rate(u.total_runs, u.week_ago) AS wow_growth_rate,
+       analytics.trend_direction(u.this_week, u.week_before) AS trend_direction
+FROM analytics_internal.agent_usage() AS u;
 COMMENT ON MATERIALIZED VIEW analytics.mv_agent_usage_trends IS
     'every agent on every one of the last 30 complete days from its first day on, also days without a run (agents without activity for 6 weeks are left out). Granted to nobody: read analytics.agent_usage_trends';
 COMMENT ON COLUMN analytics.mv_agent_usage_trends.metric_date IS
@@ -104,23 +100,11 @@ CREATE UNIQUE INDEX mv_agent_usage_trends_key ON analytics.mv_agent_usage_trends
 COMMENT ON INDEX analytics.mv_agent_usage_trends_key IS
     'serves: the days of an agent, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
 
--- Every calendar day, so that 7 rows are 7 days.
 CREATE MATERIALIZED VIEW analytics.mv_active_users AS
-WITH day AS (
-    SELECT w.workspace_id, d.activity_date::date AS activity_date, u.users
-    FROM analytics_internal.last_complete_days() AS w
-    CROSS JOIN LATERAL generate_series(w.first_date::timestamp, w.last_date::timestamp, interval '1 day') AS d (activity_date)
-    LEFT JOIN analytics.daily_users AS u ON u.workspace_id = w.workspace_id AND u.metric_date = d.activity_date::date
-), active AS (
-    SELECT y.activity_date, y.workspace_id, coalesce(analytics.user_set_cardinality(y.users), 0) AS daily_active_users,
-           coalesce(analytics.user_set_cardinality(analytics.user_set_union_agg(y.users) OVER (days ROWS 6 PRECEDING)), 0) AS weekly_active_users,
-           coalesce(analytics.user_set_cardinality(analytics.user_set_union_agg(y.users) OVER (days ROWS 29 PRECEDING)), 0) AS monthly_active_users
-    FROM day AS y
-    WINDOW days AS (PARTITION BY y.workspace_id ORDER BY y.activity_date)
-)
-SELECT a.activity_date, a.workspace_id, a.daily_active_users, a.weekly_active_users, a.monthly_active_users,
-       round(100.0 * a.daily_active_users / nullif(a.monthly_active_users, 0), 2) AS stickiness
-FROM active AS a;
+SELECT u.activity_date, w.workspace_id, u.daily_active_users, u.weekly_active_users, u.monthly_active_users,
+       round(100.0 * u.daily_active_users / nullif(u.monthly_active_users, 0), 2) AS stickiness
+FROM analytics_internal.last_complete_days() AS w
+CROSS JOIN LATERAL analytics.trailing_users(w.workspace_id, w.first_date, w.last_date) AS u;
 COMMENT ON MATERIALIZED VIEW analytics.mv_active_users IS
     'active users of every date from the workspace''s first event to its last complete day, also dates without any. Granted to nobody: read analytics.active_users';
 COMMENT ON COLUMN analytics.mv_active_users.activity_date IS
@@ -149,6 +133,7 @@ WITH agent AS (
     FROM analytics_internal.last_complete_days() AS w
     JOIN analytics.agent_performance AS p ON p.workspace_id = w.workspace_id
     WHERE p.metric_date BETWEEN w.last_date - 29 AND w.last_date
+      AND p.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
     GROUP BY p.agent_id, p.workspace_id
     HAVING sum(p.total_runs) > 0
 ), bound AS (
@@ -205,6 +190,7 @@ WITH recent AS (
     FROM analytics_internal.last_complete_days() AS w
     JOIN analytics.daily_metrics AS d ON d.workspace_id = w.workspace_id
     WHERE d.metric_date BETWEEN w.last_date - 29 AND w.last_date
+      AND d.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
 ), metrics AS (
     SELECT d.workspace_id, count(*) AS days_active, sum(d.active_users) AS user_days, sum(d.total_events) AS events,
            sum(d.total_errors) AS errors, sum(d.total_runs)::bigint AS runs, sum(d.successful_runs)::bigint AS successful,
@@ -217,12 +203,14 @@ WITH recent AS (
     FROM analytics_internal.last_complete_days() AS w
     JOIN analytics.agent_performance AS p ON p.workspace_id = w.workspace_id
     WHERE p.metric_date BETWEEN w.last_date - 29 AND w.last_date AND p.total_runs > 0
+      AND p.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
     GROUP BY p.workspace_id
 ), people AS (
     SELECT u.workspace_id, analytics.user_set_cardinality(analytics.user_set_union_agg(u.users)) AS users
     FROM analytics_internal.last_complete_days() AS w
     JOIN analytics.daily_users AS u ON u.workspace_id = w.workspace_id
     WHERE u.metric_date BETWEEN w.last_date - 29 AND w.last_date
+      AND u.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
     GROUP BY u.workspace_id
 )
 SELECT w.workspace_id, coalesce(m.days_active, 0) AS days_active,
@@ -382,6 +370,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
 SET jit = off -- compiling the views' expressions takes longer than computing them
+SET work_mem = '256MB'
 AS $$
 DECLARE
     started timestamptz;

@@ -197,10 +197,13 @@ public:
     // within the accuracy; rank 0 is the exact minimum, the last rank the exact maximum. Errors: a fraction
     // outside [0, 1].
     double quantile(double fraction) const;
+    // Between the neighbouring ranks by the fraction's place (Hyndman-Fan type 7).
+    double interpolated_quantile(double fraction) const;
     // Share of values <= value, where values in the same bucket as `value` count as equal to it. Errors: NaN.
     double rank(double value) const;
 
 private:
+    double place_of(double fraction) const;
     double at_rank(std::uint64_t rank) const;
 
     sketch_options options_;

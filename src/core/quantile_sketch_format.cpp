@@ -279,14 +279,27 @@ double sketch_view::at_rank(std::uint64_t rank) const
     return std::min(std::max(value, min_), max_);
 }
 
-double sketch_view::quantile(double fraction) const
+// Past 2^53 values the product is rounded, by less than the count's last bits matter.
+double sketch_view::place_of(double fraction) const
 {
     if (!(fraction >= 0 && fraction <= 1))
         throw error(errc::invalid_argument, "fraction must be between 0 and 1",
                     "The fraction is " + number_text(fraction) + ".", "Write 0.95 for the 95th percentile.");
-    // Past 2^53 values the product is rounded, by less than the count's last bits matter.
-    double const rank = std::floor(fraction * static_cast<double>(count_ - 1));
-    return at_rank(static_cast<std::uint64_t>(rank));
+    return fraction * static_cast<double>(count_ - 1);
+}
+
+double sketch_view::quantile(double fraction) const
+{
+    return at_rank(static_cast<std::uint64_t>(place_of(fraction)));
+}
+
+double sketch_view::interpolated_quantile(double fraction) const
+{
+    double const place = place_of(fraction);
+    auto const rank = static_cast<std::uint64_t>(place);
+    double const below = at_rank(rank);
+    double const weight = place - static_cast<double>(rank);
+    return weight == 0 ? below : (1 - weight) * below + weight * at_rank(rank + 1);
 }
 
 static std::uint64_t count_up_to(const bucket_span &span, std::int32_t last)

@@ -331,6 +331,12 @@ SHADOW_FUNCTION(shadow_quantile)
     PG_RETURN_FLOAT8(sketch.view().quantile(PG_GETARG_FLOAT8(1)));
 }
 
+SHADOW_FUNCTION(shadow_interpolated_quantile)
+{
+    stored_sketch const sketch(PG_GETARG_DATUM(0));
+    PG_RETURN_FLOAT8(sketch.view().interpolated_quantile(PG_GETARG_FLOAT8(1)));
+}
+
 SHADOW_FUNCTION(shadow_quantile_array)
 {
     stored_sketch const sketch(PG_GETARG_DATUM(0));

@@ -33,10 +33,10 @@ CREATE FUNCTION pg_temp.runs(workspace text, agent text, ago integer, n integer,
     FROM generate_series(1, n) AS i
 $$;
 -- a: every day 2 runs, the last 7 days 3, but none 7 days before yesterday; b: in two workspaces, first 5 days ago, once more yesterday;
--- c: last run 20 days ago; d: last run 60 days ago; e: only today, which is not complete.
+-- c: last run 20 days ago; d: last run 60 days ago; e: only today, which is not complete; f: 60 days ago and back 5 days ago.
 SELECT count(pg_temp.runs('w1', 'a', ago, CASE WHEN ago <= 7 THEN 3 ELSE 2 END)) FROM generate_series(1, 50) AS ago WHERE ago <> 8;
 SELECT count(pg_temp.runs(w, 'b', ago, 4)) FROM unnest('{w1,w2}'::text[]) AS w, unnest('{1,5}'::int[]) AS ago;
-SELECT pg_temp.runs('w1', 'c', 20, 2), pg_temp.runs('w1', 'd', 60, 2), pg_temp.runs('w1', 'e', 0, 2);
+SELECT pg_temp.runs('w1', 'c', 20, 2), pg_temp.runs('w1', 'd', 60, 2), pg_temp.runs('w1', 'e', 0, 2), pg_temp.runs('w4', 'f', 60, 1), pg_temp.runs('w4', 'f', 5, 2);
 -- The vector of active users: A on day 1, A and B on day 5, C on day 9; day 40 is yesterday.
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
 SELECT pg_temp.id('w3'), pg_temp.id(u), 'page_view', (pg_temp.today() - 41 + day)::timestamp AT TIME ZONE 'UTC'
@@ -134,6 +134,8 @@ FROM analytics.mv_agent_usage_trends WHERE agent_id = pg_temp.id('a') AND pg_tem
 SELECT pg_temp.today() - metric_date AS ago, workspace_id = pg_temp.id('w1') AS w1, total_runs, success_rate, wow_growth_rate, trend_direction
 FROM analytics.mv_agent_usage_trends WHERE agent_id = pg_temp.id('b') ORDER BY 2, 1;
 SELECT count(*) FROM analytics.mv_agent_usage_trends WHERE agent_id IN (pg_temp.id('d'), pg_temp.id('e'));
+SELECT min(pg_temp.today() - metric_date), max(pg_temp.today() - metric_date), sum(total_runs), string_agg(DISTINCT trend_direction, ' ') AS trends
+FROM analytics.mv_agent_usage_trends WHERE agent_id = pg_temp.id('f');
 \echo brute force: rows of the view that a self-join by date does not give
 SELECT count(*) FROM (
     SELECT t.workspace_id, t.agent_id, t.metric_date, t.total_runs, t.wow_growth_rate FROM analytics.mv_agent_usage_trends AS t

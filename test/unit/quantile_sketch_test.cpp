@@ -403,6 +403,19 @@ TEST(QuantileSketch, ManyAtATimeAreTheSame)
     EXPECT_THROW(builder.add(v.data(), v.size()), error);
 }
 
+TEST(QuantileSketch, InterpolatesBetweenRanks)
+{
+    bytes const four = sketch_of({1, 2, 3, 4}, with(0.0001, 2048));
+    EXPECT_EQ(view_of(four).interpolated_quantile(0), 1);
+    EXPECT_EQ(view_of(four).interpolated_quantile(1), 4);
+    EXPECT_NEAR(view_of(four).interpolated_quantile(0.5), 2.5, 2.5e-4);
+    EXPECT_NEAR(view_of(four).interpolated_quantile(0.9), 3.7, 3.7e-4);
+    EXPECT_EQ(view_of(sketch_of({7.5})).interpolated_quantile(0.3), 7.5);
+    EXPECT_EQ(view_of(sketch_of({-largest, largest})).interpolated_quantile(0.5), 0);
+    EXPECT_THROW(view_of(four).interpolated_quantile(1.01), error);
+    EXPECT_THROW(view_of(four).interpolated_quantile(std::nan("")), error);
+}
+
 TEST(QuantileSketch, UnitsAreNanoseconds)
 {
     std::vector<std::int64_t> const ns = {1500000000, 1, 0, 86400000000000, INT64_MAX, -2500000000};
