@@ -143,7 +143,7 @@ COMMENT ON COLUMN analytics.alert_history.metric_value IS 'value that made it fi
 COMMENT ON COLUMN analytics.alert_history.threshold_value IS 'threshold of the rule then';
 COMMENT ON COLUMN analytics.alert_history.reason IS 'why it fired, for people';
 COMMENT ON COLUMN analytics.alert_history.evaluation_context IS
-    'what the window held: window_start, window_end, counts of events, users, runs and errors, the agents and error types with most failures; for scores the baseline';
+    'what the window held: window_start, window_end, counts of events, users, runs and errors, the agents and error types with most failures, samples of errors (the latest different messages, redacted); for scores the baseline';
 COMMENT ON COLUMN analytics.alert_history.resolved_reason IS 'why it resolved; NULL while firing';
 COMMENT ON COLUMN analytics.alert_history.acknowledged_by IS
     'who has taken it up, always the one who writes; NULL: nobody. Setting it to NULL takes the acknowledgment back';

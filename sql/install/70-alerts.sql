@@ -208,19 +208,30 @@ DECLARE
     zone_name text := analytics.workspace_time_zone(workspace_id, at);
     scored timestamptz := date_trunc('hour', at, 'UTC') - interval '1 hour';
     scored_local timestamp := scored AT TIME ZONE zone_name;
-    first_event timestamptz;
+    hours timestamptz[];
+    oldest timestamptz;
+    first_event timestamptz := '-infinity';
 BEGIN
-    SELECT min(e.created_at) INTO first_event
-    FROM analytics.user_activity AS e
-    WHERE all_workspaces OR e.workspace_id = scored_hours.workspace_id;
-    RETURN scored || ARRAY(
-        SELECT b.start
-        FROM (SELECT (scored_local - make_interval(days => i)) AT TIME ZONE zone_name AS start
-              FROM generate_series(1, 28) AS i
-              WHERE (extract(isodow FROM scored_local - make_interval(days => i)) >= 6)
-                  = (extract(isodow FROM scored_local) >= 6)) AS b
-        WHERE b.start >= first_event
-        ORDER BY b.start DESC);
+    SELECT array_agg(b.start ORDER BY b.start DESC), min(b.start) INTO hours, oldest
+    FROM (SELECT (scored_local - make_interval(days => i)) AT TIME ZONE zone_name AS start
+          FROM generate_series(1, 28) AS i
+          WHERE (extract(isodow FROM scored_local - make_interval(days => i)) >= 6)
+              = (extract(isodow FROM scored_local) >= 6)) AS b;
+    -- The events have no index by time alone: rather a look for each hour, which ends at the first event found.
+    IF all_workspaces THEN
+        RETURN scored || ARRAY(SELECT h.start FROM unnest(hours) AS h (start)
+                               WHERE EXISTS (SELECT FROM analytics.user_activity AS e WHERE e.created_at <= h.start)
+                               ORDER BY h.start DESC);
+    END IF;
+    IF NOT EXISTS (SELECT FROM analytics.daily_metrics AS d
+                   WHERE d.workspace_id = scored_hours.workspace_id AND d.metric_date < (oldest AT TIME ZONE zone_name)::date)
+       AND NOT EXISTS (SELECT FROM analytics.user_activity AS e
+                       WHERE e.workspace_id = scored_hours.workspace_id AND e.created_at <= oldest) THEN
+        SELECT min(e.created_at) INTO first_event
+        FROM analytics.user_activity AS e
+        WHERE e.workspace_id = scored_hours.workspace_id AND e.created_at > oldest AND e.created_at < at;
+    END IF;
+    RETURN scored || ARRAY(SELECT h.start FROM unnest(hours) AS h (start) WHERE h.start >= first_event ORDER BY h.start DESC);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.scored_hours(uuid, boolean, timestamptz) FROM PUBLIC;
@@ -411,7 +422,7 @@ SET row_security = off
 AS $$
 BEGIN
     -- One evaluation at a time; whoever waited sees what the other has written.
-    PERFORM pg_advisory_xact_lock(1523621891, 1); -- beside those of the rollups (0x5AD0A003)
+    PERFORM pg_advisory_xact_lock(1523621891, 3); -- 1 and 2: closing and maintenance
     RETURN QUERY SELECT v.* FROM analytics_internal.apply_alert_verdicts(at) AS v;
     PERFORM analytics_internal.queue_notifications(at);
 END

@@ -2,6 +2,7 @@
 
 #include "core/decimal.hpp"
 #include "core/error.hpp"
+#include "core/run_order.hpp"
 
 #include <vector>
 
@@ -303,16 +304,6 @@ std::uint32_t activity::take_session(const session_entry &value)
     return position;
 }
 
-static int rank(run_status status) noexcept
-{
-    return status == run_status::unknown ? 1 : 2; // a terminal event beats one that says nothing
-}
-
-static bool later(std::int64_t at, const uuid &id, std::int64_t other_at, const uuid &other_id) noexcept
-{
-    return at != other_at ? at > other_at : other_id < id;
-}
-
 void activity::leave_trail(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id)
 {
     if (agent != npos)
@@ -325,8 +316,8 @@ std::uint32_t activity::agent_from_trail(const keyed_run &keyed) const noexcept
     const trail_entry *best = nullptr;
     for (std::uint32_t i = keyed.run.trail; i != npos; i = trails_[i].next) {
         trail_entry const &t = trails_[i];
-        if (later(keyed.at, keyed.id, t.at, t.id) &&
-            (best == nullptr || later(t.at, t.id, best->at, best->id)))
+        if (is_later(keyed.at, keyed.id, t.at, t.id) &&
+            (best == nullptr || is_later(t.at, t.id, best->at, best->id)))
             best = &t;
     }
     return best == nullptr ? npos : best->agent;
@@ -335,8 +326,9 @@ std::uint32_t activity::agent_from_trail(const keyed_run &keyed) const noexcept
 void activity::decide(keyed_run &keyed, const run_entry &run, std::int64_t at, const uuid &id)
 {
     run_entry &current = keyed.run;
-    bool const wins = !current.is_counted || rank(run.status) > rank(current.status) ||
-                      (rank(run.status) == rank(current.status) && later(at, id, keyed.at, keyed.id));
+    bool const wins =
+        !current.is_counted || decision_rank(run.status) > decision_rank(current.status) ||
+        (decision_rank(run.status) == decision_rank(current.status) && is_later(at, id, keyed.at, keyed.id));
     if (!wins) {
         leave_trail(keyed, run.agent, at, id);
         return;
@@ -459,6 +451,11 @@ void digest(const activity_rules &rules, dictionary &words, const activity_event
     event_facts facts;
     interpret(event.type, values, rules.clip, facts);
     digest_facts(rules, words, event, facts, out.facts);
+}
+
+void activity::add_visit(const activity_rules &rules, const digested_head &event)
+{
+    add_to_session(rules, event);
 }
 
 void activity::add(const activity_rules &rules, const digested_head &event, const digested_facts *facts)

@@ -96,6 +96,16 @@ public:
 
     // `facts`: nullptr for an event without.
     void add(const activity_rules &rules, const digested_head &event, const digested_facts *facts);
+    // For an activity of which nothing but the sessions is asked.
+    void add_visit(const activity_rules &rules, const digested_head &event);
+    // visit(first, last)
+    template <typename Visit>
+    void for_each_session(Visit visit) const
+    {
+        for (std::uint32_t i = 0; i < sessions_.size(); ++i)
+            if (!sessions_[i].is_free)
+                visit(sessions_[i].first, sessions_[i].last);
+    }
     // The places that add() will touch are asked for in two steps some events ahead, the second knowing what
     // the first has brought in.
     void prefetch_tables(const digested_head &event, const digested_facts *facts) const noexcept;
@@ -111,7 +121,6 @@ public:
 
 private:
     friend class activity_report;
-    friend class activity_reader; // core/activity_totals.hpp
     friend class activity_batch;
 
     // Amounts that fit are kept in place, others in big_amounts_ (4.6e9 and more).

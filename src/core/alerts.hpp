@@ -126,36 +126,45 @@ struct alert_range {
 };
 
 class alert_scope; // the rules of one workspace, or of the platform
+class alert_pipeline;
 
-// Collects the events of all rules' windows, each once per workspace, and judges the rules. An event goes to
-// one ring: the events of a longer window that a shorter one does not have. Needs no destructor.
+// A user whose first event at hand may be the first ever.
+struct alert_newcomer {
+    std::uint32_t scope;
+    uuid user;
+};
+
+// Collects the events of all rules' windows, each once per scope, and judges the rules. Needs no destructor.
 class alert_board
 {
 public:
-    // `rules` are sorted by sort_alert_rules() and outlive the board, as `options` does.
+    // `rules` are sorted by sort_alert_rules() and outlive the board, as `options` does. Users first seen
+    // before `known_until` are known to whoever asks for newcomers().
     alert_board(span<alert_rule> rules, const activity_rules &options, std::int64_t now,
-                std::pmr::memory_resource *memory);
+                std::int64_t known_until, std::pmr::memory_resource *memory);
 
     std::uint32_t scope_count() const noexcept { return static_cast<std::uint32_t>(scopes_.size); }
     bool is_platform(std::uint32_t scope) const noexcept;
     uuid workspace(std::uint32_t scope) const noexcept;
-    // Start of the first interval within which users first seen count as signed up; empty: nobody asks.
-    std::optional<std::int64_t> signups_since(std::uint32_t scope) const noexcept;
     // What to feed: the windows' events to add(…, false), those of the scored hours to add(…, true).
     span<alert_range> window_ranges() const noexcept { return window_ranges_; }
     span<alert_range> hour_ranges() const noexcept { return hour_ranges_; }
 
     void add(std::uint32_t scope, bool to_hours, const activity_event &event, const metadata &values);
-    void add_signup(std::uint32_t scope, std::int64_t first_seen);
+
+    // After the last event: who would be a sign-up, and what is known of his earlier events.
+    span<alert_newcomer> newcomers(bool platform);
+    void add_known(std::uint32_t scope, const uuid &user, std::int64_t first_seen);
 
     // One verdict per rule, in their order.
     span<alert_verdict> judge(interrupt_check interrupted);
 
 private:
     arena arena_;
+    std::pmr::memory_resource *memory_;
     const activity_rules &options_;
     dictionary words_;
-    activity_batch batch_;
+    alert_pipeline *pipeline_;
     span<alert_scope *> scopes_;
     span<alert_range> window_ranges_, hour_ranges_;
 };

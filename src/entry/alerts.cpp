@@ -45,6 +45,7 @@ struct evaluation {
     pg_uuid_t *workspaces = nullptr; // by rule
     pg_uuid_t *ids = nullptr;
     Numeric *thresholds = nullptr;
+    TimestampTz known_until = DT_NOBEGIN;
     alert_board *board = nullptr;
 };
 
@@ -358,47 +359,58 @@ void scan_events(const evaluation &e, bool to_hours)
     }
 }
 
-// The dictionary remembers users whose raw events are gone.
-#define KNOWN_BEFORE                                                                                         \
-    " AND NOT EXISTS (SELECT FROM analytics.users AS u"                                                      \
-    " WHERE u.user_id = f.user_id AND u.first_seen < r.first_at"
-
-// When users were first seen, where a rule asks for sign-ups.
-void scan_signups(evaluation &e)
+// Events before this instant are in the dictionary of users: closed days are, and no local day is longer. The
+// window's scan goes back so far where a rule asks for sign-ups; without maintenance, to the first event.
+TimestampTz known_until()
 {
-    auto *const ranges =
-        static_cast<alert_range *>(palloc((e.board->scope_count() + 1) * sizeof(alert_range)));
-    std::size_t n = 0;
-    for (std::uint32_t i = 0; i < e.board->scope_count(); ++i)
-        if (auto const since = e.board->signups_since(i))
-            ranges[n++] = {i, *since, e.now};
-    for (bool const platform : {false, true}) {
-        scan_parameters p = make_parameters(e, {ranges, n}, platform);
-        if (p.count == 0)
-            continue;
-        p.first = DT_NOBEGIN + 1;
-        run_scan(platform
-                     ? "SELECT r.scope, f.first_seen FROM unnest($1::integer[], $3::timestamptz[])"
-                       " AS r (scope, first_at), LATERAL (SELECT e.user_id, min(e.created_at) AS first_seen"
-                       " FROM analytics.user_activity AS e " BOUNDS " GROUP BY e.user_id) AS f"
-                       " WHERE f.first_seen >= r.first_at AND ($2, $4) IS NOT NULL" KNOWN_BEFORE ")"
-                     : "SELECT r.scope, f.first_seen"
-                       " FROM unnest($1::integer[], $2::uuid[], $3::timestamptz[])"
-                       " AS r (scope, workspace_id, first_at),"
-                       " LATERAL (SELECT e.user_id, min(e.created_at) AS first_seen"
-                       " FROM analytics.user_activity AS e " BOUNDS
-                       " AND e.workspace_id = r.workspace_id GROUP BY e.user_id) AS f"
-                       " WHERE f.first_seen >= r.first_at AND $4 IS NOT NULL" KNOWN_BEFORE
-                       " AND u.workspace_id = r.workspace_id)",
-                 p, nullptr);
-        for (uint64 i = 0; i < SPI_processed; ++i) {
-            bool is_null;
-            HeapTuple const tuple = SPI_tuptable->vals[i];
-            TupleDesc const description = SPI_tuptable->tupdesc;
-            auto const scope = DatumGetInt32(SPI_getbinval(tuple, description, 1, &is_null));
-            e.board->add_signup(static_cast<std::uint32_t>(scope),
-                                DatumGetTimestampTz(SPI_getbinval(tuple, description, 2, &is_null)));
-        }
+    if (SPI_execute("SELECT w.closed_until - interval '26 hours' FROM analytics.watermark AS w", true, 1) !=
+        SPI_OK_SELECT)
+        elog(ERROR, "SPI could not read the watermark: %s", SPI_result_code_string(SPI_result));
+    if (SPI_processed == 0)
+        return DT_NOBEGIN;
+    bool is_null;
+    return DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+}
+
+#define NEWCOMERS "unnest($1::integer[], $2::uuid[], $3::uuid[]) AS n (scope, workspace_id, user_id)"
+// What the dictionary knows, and the events of closed hours that it does not know yet. OFFSET 0 keeps the
+// planner from reading the whole history instead of some hours.
+#define KNOWN(same_user)                                                                                     \
+    "SELECT n.scope, n.user_id, x.first_seen FROM " NEWCOMERS " JOIN analytics.users AS x ON " same_user     \
+    " UNION ALL SELECT n.scope, n.user_id, x.created_at"                                                     \
+    " FROM (SELECT DISTINCT d.workspace_id, d.metric_hour FROM analytics.dirty_hours AS d"                   \
+    "  WHERE d.metric_hour < $4) AS h,"                                                                      \
+    " LATERAL (SELECT e.workspace_id, e.user_id, e.created_at FROM analytics.user_activity AS e"             \
+    "  WHERE e.workspace_id = h.workspace_id AND e.created_at >= h.metric_hour"                              \
+    "  AND e.created_at < h.metric_hour + interval '1 hour' OFFSET 0) AS x, " NEWCOMERS " WHERE " same_user
+
+// Reads what is known of the users who would be sign-ups by the events at hand.
+void scan_newcomers(const evaluation &e, bool platform, span<alert_newcomer> newcomers)
+{
+    Datum *columns[3];
+    for (Datum *&column : columns)
+        column =
+            static_cast<Datum *>(MemoryContextAllocHuge(e.memory_context, newcomers.size * sizeof(Datum)));
+    for (std::size_t i = 0; i < newcomers.size; ++i) {
+        columns[0][i] = Int32GetDatum(static_cast<int32>(newcomers[i].scope));
+        columns[1][i] = pg::uuid_datum(e.board->workspace(newcomers[i].scope));
+        columns[2][i] = pg::uuid_datum(newcomers[i].user);
+    }
+    Oid types[] = {INT4ARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID};
+    Datum values[] = {array_of(columns[0], newcomers.size, INT4OID),
+                      array_of(columns[1], newcomers.size, UUIDOID),
+                      array_of(columns[2], newcomers.size, UUIDOID), TimestampTzGetDatum(e.known_until)};
+    const char *const sql = platform ? KNOWN("x.user_id = n.user_id")
+                                     : KNOWN("x.workspace_id = n.workspace_id AND x.user_id = n.user_id");
+    if (SPI_execute_with_args(sql, 4, types, values, nullptr, true, 0) != SPI_OK_SELECT)
+        elog(ERROR, "SPI could not read the known users: %s", SPI_result_code_string(SPI_result));
+    for (uint64 i = 0; i < SPI_processed; ++i) {
+        bool is_null;
+        auto const value = [&](int column) {
+            return SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column, &is_null);
+        };
+        e.board->add_known(static_cast<std::uint32_t>(DatumGetInt32(value(1))),
+                           uuid::from_bytes(DatumGetUUIDP(value(2))->data), DatumGetTimestampTz(value(3)));
     }
 }
 
@@ -426,6 +438,19 @@ void put_verdict(ReturnSetInfo *result, const evaluation &e, std::size_t i, cons
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+// Feeds the board with everything that its rules ask for.
+void scan(evaluation &e)
+{
+    e.known_until = known_until();
+    e.board = new (e.memory.allocate(sizeof(alert_board), alignof(alert_board)))
+        alert_board(e.rules, e.options, e.now, e.known_until, &e.memory);
+    scan_events(e, false);
+    scan_events(e, true);
+    for (bool const platform : {false, true})
+        if (span<alert_newcomer> const newcomers = e.board->newcomers(platform); newcomers.size != 0)
+            scan_newcomers(e, platform, newcomers);
+}
+
 } // namespace
 
 // (at timestamptz, rule_id uuid): every active rule, or one
@@ -444,11 +469,7 @@ SHADOW_FUNCTION(shadow_measure_alert_rules)
 
     SPI_connect();
     fetch_rules(*e, fcinfo);
-    e->board = new (e->memory.allocate(sizeof(alert_board), alignof(alert_board)))
-        alert_board(e->rules, e->options, e->now, &e->memory);
-    scan_events(*e, false);
-    scan_events(*e, true);
-    scan_signups(*e);
+    scan(*e);
     span<alert_verdict> const verdicts = e->board->judge(pg::interrupted);
     for (std::size_t i = 0; i < verdicts.size; ++i)
         put_verdict(result, *e, i, verdicts[i]);

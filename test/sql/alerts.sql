@@ -89,37 +89,60 @@ SELECT * FROM pg_temp.measure('2026-03-10 11:00');
 INSERT INTO analytics.users VALUES (pg_temp.w(1), pg_temp.u(2), 0, '2025-01-01', '2025-01-01', '2025-01-01', '2025-01-01');
 SELECT m.metric, m.one, m.platform FROM pg_temp.measure('2026-03-10 11:00') AS m WHERE m.metric = 'user_signups';
 DELETE FROM analytics.users;
+-- Nor is one with an older event. Where days are closed, the dictionary knows, and for hours that changed since the
+-- events do: the history itself is not read.
+SELECT analytics.create_partitions('2026-02-01', '2026-02-01');
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
+VALUES (pg_temp.w(1), pg_temp.u(3), 'login', '2026-02-01 05:30'), (pg_temp.w(1), pg_temp.u(2), 'login', '2026-02-01 07:30');
+CREATE FUNCTION pg_temp.signups() RETURNS TABLE (one numeric, platform numeric, old_scans bigint) LANGUAGE sql AS $$
+SELECT m.one, m.platform, (SELECT coalesce(p.seq_scan, 0) + coalesce(p.idx_scan, 0) FROM pg_stat_xact_user_tables AS p WHERE p.relname = 'user_activity_20260201')
+FROM pg_temp.measure('2026-03-10 11:00') AS m WHERE m.metric = 'user_signups'
+$$;
+SELECT s.one, s.platform FROM pg_temp.signups() AS s;
+INSERT INTO analytics.watermark (marked_until, closed_until) VALUES ('2026-03-10', '2026-03-10');
+SELECT pg_stat_force_next_flush();
+SELECT * FROM pg_temp.signups();
+INSERT INTO analytics.users VALUES (pg_temp.w(1), pg_temp.u(2), 0, '2026-02-01', '2026-02-01', '2026-02-01 07:30', '2026-02-01 07:30');
+INSERT INTO analytics.dirty_hours VALUES (pg_temp.w(1), '2026-02-01 05:00');
+SELECT s.one, s.platform FROM pg_temp.signups() AS s;
+TRUNCATE analytics.watermark, analytics.dirty_hours, analytics.users, analytics.user_activity_20260201;
 SELECT analytics.aggregate_hourly_metrics('2026-03-10 10:00');
 SELECT h.active_users, h.failed_runs, h.total_credits, h.avg_response_time_ms,
        round(100.0 * h.failed_runs / (h.failed_runs + h.successful_runs), 2) AS failure_rate
 FROM analytics.hourly_metrics AS h WHERE h.workspace_id = pg_temp.w(1);
 
--- Any window, by any path: the same as activity_summary() over the same events; many windows of one workspace
--- share what they have in common.
+-- Any window, by any path: the same as activity_summary() over the same events, for a workspace and for all; many
+-- windows share what they have in common.
 DELETE FROM analytics.alert_rules;
-INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
-SELECT pg_temp.w(4 + i % 2), pg_temp.u(i * 7 % 23), (ARRAY['agent_run', 'agent_run', 'error', 'api_call', 'click'])[1 + i % 5],
+INSERT INTO analytics.user_activity (workspace_id, user_id, session_id, event_type, metadata, created_at)
+SELECT pg_temp.w(4 + i % 2), pg_temp.u(i * 7 % 23), CASE WHEN i % 5 = 0 THEN pg_temp.u(i % 17) END,
+       (ARRAY['agent_run', 'agent_run', 'error', 'api_call', 'click'])[1 + i % 5],
        jsonb_build_object('run_id', 'r' || i * 31 % 97, 'status', (ARRAY['running', 'failed', 'ok', 'what'])[1 + i * 5 % 4],
-                          'agent_id', CASE WHEN i % 3 = 0 THEN pg_temp.agent(i % 10) END, 'duration_ms', i, 'credits', i / 8.0),
+                          'agent_id', CASE WHEN i % 3 = 0 THEN pg_temp.agent(i % 10) END, 'duration_ms', i, 'credits', i / 8.0,
+                          'error_type', (ARRAY['quota', 'timeout', NULL])[1 + i % 3], 'error_message', 'no ' || i % 4)
+           - CASE WHEN i % 11 = 0 THEN 'run_id' ELSE '' END,
        '2026-03-11 12:00'::timestamptz - i * interval '45 seconds'
 FROM generate_series(1, 600) AS i;
-INSERT INTO analytics.alert_rules (workspace_id, name, metric_type, condition, threshold_value, evaluation_window_minutes)
-SELECT pg_temp.w(w), m, m, 'less_than', 0, minutes
-FROM generate_series(4, 5) AS w, unnest('{1,2,7,60,61,200,450,1440}'::integer[]) AS minutes,
-     unnest('{error_rate,failure_rate,response_time,active_users,failed_runs,credits_consumed}'::text[]) AS m;
-WITH measured AS (
-    SELECT r.workspace_id, r.metric_type, r.evaluation_window_minutes AS minutes, e.metric_value
-    FROM analytics_internal.evaluate_alert_rules('2026-03-11 12:00') AS e
-    JOIN analytics.alert_rules AS r ON r.id = e.alert_rule_id
-), expected AS (
-    SELECT w.workspace_id, w.minutes, s.*
-    FROM (SELECT DISTINCT m.workspace_id, m.minutes FROM measured AS m) AS w,
-         LATERAL (SELECT (analytics.activity_summary(e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name,
-                                                     e.metadata, e.created_at, e.id)).*
-                  FROM analytics.user_activity AS e
-                  WHERE e.workspace_id = w.workspace_id AND e.created_at < '2026-03-11 12:00'
-                    AND e.created_at >= '2026-03-11 12:00'::timestamptz - make_interval(mins => w.minutes)) AS s
-)
+INSERT INTO analytics.alert_rules (workspace_id, scope, name, metric_type, condition, threshold_value, evaluation_window_minutes)
+SELECT s.workspace, s.scope, m, m, 'not_equals', 99, minutes
+FROM (VALUES (pg_temp.w(4), 'workspace'), (pg_temp.w(5), 'workspace'), ('00000000-0000-0000-0000-000000000000', 'platform')) AS s (workspace, scope),
+     unnest('{1,2,7,45,46,47,60,61,99,200,333,450,451,1440}'::integer[]) AS minutes,
+     unnest('{error_rate,failure_rate,response_time,active_users,failed_runs,credits_consumed,agent_failures}'::text[]) AS m;
+CREATE TEMP TABLE measured AS
+SELECT r.workspace_id, r.metric_type, r.evaluation_window_minutes AS minutes, e.metric_value, e.evaluation_context AS context
+FROM analytics_internal.measure_alert_rules('2026-03-11 12:00', NULL) AS e
+JOIN analytics.alert_rules AS r ON r.id = e.alert_rule_id;
+CREATE TEMP TABLE expected AS
+SELECT w.workspace_id, w.minutes, s.*,
+       (SELECT count(DISTINCT a.agent_id) FROM unnest(s.agents) AS a WHERE a.failed_runs > 0) AS failing_agents
+FROM (SELECT DISTINCT m.workspace_id, m.minutes FROM measured AS m) AS w,
+     LATERAL (SELECT (analytics.activity_summary(e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name,
+                  -- of all workspaces together a run is one of its workspace
+                  CASE WHEN e.metadata ? 'run_id' THEN e.metadata || jsonb_build_object('run_id', e.metadata ->> 'run_id' || e.workspace_id) ELSE e.metadata END,
+                  e.created_at, e.id)).*
+              FROM analytics.user_activity AS e
+              WHERE w.workspace_id IN (e.workspace_id, '00000000-0000-0000-0000-000000000000') AND e.created_at < '2026-03-11 12:00'
+                AND e.created_at >= '2026-03-11 12:00'::timestamptz - make_interval(mins => w.minutes)) AS s;
 SELECT count(*) AS values, count(m.metric_value) AS known,
        count(*) FILTER (WHERE m.metric_value IS DISTINCT FROM CASE m.metric_type
            WHEN 'error_rate' THEN e.error_rate
@@ -127,8 +150,17 @@ SELECT count(*) AS values, count(m.metric_value) AS known,
            WHEN 'response_time' THEN e.avg_response_time_ms
            WHEN 'active_users' THEN coalesce(e.active_users, 0) -- an empty window's counts are 0
            WHEN 'failed_runs' THEN coalesce(e.failed_runs, 0)
+           WHEN 'agent_failures' THEN e.failing_agents
            ELSE coalesce(e.total_credits_consumed, 0) END) AS different
 FROM measured AS m JOIN expected AS e USING (workspace_id, minutes);
+-- So are the counts of what the window held.
+SELECT count(*) AS windows, count(*) FILTER (WHERE (m.context ->> 'events')::bigint <> coalesce(e.total_events, 0)
+           OR (m.context ->> 'total_runs')::bigint <> coalesce(e.total_runs, 0) OR (m.context ->> 'errors')::bigint <> coalesce(e.total_errors, 0)
+           OR (SELECT coalesce(jsonb_object_agg(t ->> 'type', t -> 'count'), '{}') FROM jsonb_array_elements(m.context -> 'error_types') AS t)
+              <> coalesce(e.errors_by_type, '{}')) AS different,
+       max(jsonb_array_length(m.context -> 'failing_agents')) AS agents, max(jsonb_array_length(m.context -> 'samples')) AS samples
+FROM measured AS m JOIN expected AS e USING (workspace_id, minutes) WHERE m.metric_type = 'active_users';
+DROP TABLE measured, expected;
 DELETE FROM analytics.alert_rules;
 
 -- 3. Conditions. Value: 2 failed runs in the hour; failure rate 66.67.
@@ -158,12 +190,18 @@ SELECT analytics.test_alert_rule('00000000-0000-0000-0000-000000000000');
 SELECT analytics.test_alert_rule(NULL);
 SELECT analytics_internal.evaluate_alert_rules('infinity');
 
--- What the window held.
+-- What the window held: the latest different messages, without what may identify somebody.
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
+SELECT pg_temp.w(1), pg_temp.u(1), 'error', jsonb_build_object('error_type', 'mail', 'error_message', m.text), '2026-03-10 10:20'::timestamptz + m.place * interval '1 second'
+FROM unnest(ARRAY['the first', 'cannot reach jane@example.org', 'card 4111111111111111 refused', repeat('x y ', 200), 'cannot reach joe@example.org']) WITH ORDINALITY AS m (text, place);
 INSERT INTO analytics.alert_rules (workspace_id, name, metric_type, condition, threshold_value, evaluation_window_minutes)
 VALUES (pg_temp.w(1), 'c', 'agent_failures', 'greater_than', 1, 60);
-SELECT t.triggered, jsonb_pretty(t.evaluation_context)
+SELECT t.triggered, jsonb_pretty(t.evaluation_context - 'samples')
 FROM analytics.alert_rules AS r, analytics.test_alert_rule(r.id, '2026-03-10 11:00') AS t;
+SELECT s ->> 'at' AS at, s ->> 'type' AS type, left(s ->> 'message', 40) AS message, length(s ->> 'message')
+FROM analytics.alert_rules AS r, analytics.test_alert_rule(r.id, '2026-03-10 11:00') AS t, jsonb_array_elements(t.evaluation_context -> 'samples') AS s;
 DELETE FROM analytics.alert_rules;
+DELETE FROM analytics.user_activity WHERE metadata ->> 'error_type' = 'mail';
 
 -- 4. A day with failures from 02:00, missing data at 03:00, flapping at 05:00 and recovery, looked at every 5 minutes.
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
