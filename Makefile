@@ -67,9 +67,13 @@ test-module: $(TEST_MODULE)
 installcheck: test-module
 
 # What is too slow for every change.
-.PHONY: check-asan tidy
+.PHONY: check-asan check-faults check-versions tidy
 check-asan:
 	./run-tests --asan
+check-faults:
+	FAULT_ROUNDS=50 scripts/dev tap -v test/t/faults.pl
+check-versions:
+	scripts/check-versions
 tidy:
 	cmake -S . -B build > /dev/null
 	clang-tidy-14 -p build --quiet $(patsubst %.o,%.cpp,$(OBJS))

@@ -1,6 +1,7 @@
 #pragma once
 // A claimed notification, and what it looks like on the wire.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 

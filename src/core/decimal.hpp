@@ -4,6 +4,7 @@
 #include "core/int128.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 namespace shadow

@@ -75,9 +75,10 @@ CREATE TEMPORARY TABLE alone AS SELECT * FROM pg_temp.summary('');
 SET LOCAL parallel_setup_cost = 0;
 SET LOCAL parallel_tuple_cost = 0;
 SET LOCAL min_parallel_table_scan_size = 0;
-SET LOCAL force_parallel_mode = on;
+-- The name changed in version 16.
+SELECT set_config(name, 'on', true) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \g /dev/null
 SELECT count(*) FROM (SELECT * FROM pg_temp.summary('') INTERSECT SELECT * FROM alone) AS s;
-RESET force_parallel_mode;
+SELECT set_config(name, 'off', true) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \g /dev/null
 SELECT count(*) FROM (SELECT * FROM pg_temp.summary('ORDER BY md5(id::text) LIMIT 1000000') INTERSECT SELECT * FROM alone) AS s;
 
 \echo a workspace without runs or errors; one whose messages name people; more messages and names than are kept
