@@ -89,9 +89,9 @@ sub test_memory
 	$node->safe_psql('postgres', sprintf($events, 30000));
 
 	my %hungry = (
-		percentiles => 'SELECT analytics.percentiles(x.i::float8, ARRAY[0.5]) FROM n AS x, generate_series(1, 10)',
-		'percentiles of numeric' => 'SELECT analytics.percentiles(x.i::numeric, ARRAY[0.5]) FROM n AS x, generate_series(1, 5)',
-		session_summary => q{SELECT analytics.session_summary(TIMESTAMPTZ '2026-01-01' + x.i * interval '1 s') FROM n AS x, generate_series(1, 10)},
+		percentiles => 'SELECT analytics.percentiles(x.i::float8, ARRAY[0.5]) FROM n AS x, generate_series(1, 25)',
+		'percentiles of numeric' => 'SELECT analytics.percentiles(x.i::numeric, ARRAY[0.5]) FROM n AS x, generate_series(1, 20)',
+		session_summary => q{SELECT analytics.session_summary(TIMESTAMPTZ '2026-01-01' + x.i * interval '1 s') FROM n AS x, generate_series(1, 5)},
 		user_set => 'SELECT analytics.user_set_agg(x.i::bigint * 65537 % 4294967296) FROM n AS x',
 		'a day' => q{SELECT analytics.aggregate_daily_metrics('2026-01-02')});
 	for my $what (sort keys %hungry)
