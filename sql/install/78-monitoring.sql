@@ -217,6 +217,32 @@ REVOKE EXECUTE ON FUNCTION analytics.health() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.health() IS
     'one row per check: check_name, status (ok, warn, fail), detail, hint (NULL when ok). For a probe: SELECT count(*) FROM analytics.health() WHERE status = ''fail''';
 
+CREATE FUNCTION analytics.prepare_restore() RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    partition regclass;
+    dropped integer := 0;
+BEGIN
+    LOCK TABLE analytics.user_activity IN ACCESS EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM analytics.user_activity) THEN
+        RAISE EXCEPTION 'analytics.user_activity is not empty'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'Its partitions make room for those of a dump, so they must hold no event.',
+                  HINT = 'Restore into a database in which the extension was just created.';
+    END IF;
+    FOR partition IN SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'analytics.user_activity'::regclass LOOP
+        EXECUTE format('DROP TABLE %s', partition);
+        dropped := dropped + 1;
+    END LOOP;
+    RETURN dropped;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.prepare_restore() FROM PUBLIC;
+COMMENT ON FUNCTION analytics.prepare_restore() IS
+    'to be called by the owner in a fresh extension before a dump made with --schema=analytics alone is restored: drops the empty partitions, which the dump brings along, and returns how many. An error (55000) when there are events. Dumps that contain the extension do not need it';
+
 CREATE FUNCTION analytics.post_restore() RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -230,10 +256,16 @@ BEGIN
     -- Transaction ids of another server mean nothing here.
     UPDATE analytics.watermark SET closing_xid = NULL, marked_by = '3' WHERE closed_until < marked_until;
     UPDATE analytics.job_runs SET outcome = 'interrupted', finished_at = clock_timestamp() WHERE outcome = 'running';
+    -- A dump without the extension carries no privileges on its objects.
+    PERFORM analytics_internal.grant_audience(g.audience, r.rolname)
+    FROM analytics.access_roles AS a
+    JOIN pg_roles AS r ON r.rolname = a.role_name
+    CROSS JOIN LATERAL unnest(CASE a.audience WHEN 'service' THEN '{member,service,operator}'::text[]
+                                              WHEN 'anonymous' THEN '{}' ELSE ARRAY[a.audience] END) AS g (audience);
     PERFORM analytics_internal.run_optional('analytics.refresh_all_materialized_views()');
     RETURN made;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.post_restore() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.post_restore() IS
-    'to be called once by the owner after a restore: makes missing partitions (returns how many), forgets transaction ids of the old server, refreshes the materialized views';
+    'to be called once by the owner after a restore: makes missing partitions (returns how many), forgets transaction ids of the old server, grants the roles of analytics.access_roles what they had, refreshes the materialized views';

@@ -143,7 +143,8 @@ SELECT count(*) > 3000 AS compared FROM privilege_before;
 CREATE TEMP TABLE for_owner (name regproc);
 INSERT INTO for_owner VALUES
     ('analytics.setup_roles'), ('analytics.grant_operator'), ('analytics.revoke_operator'), ('analytics.rotate_ip_secret'),
-    ('analytics.schedule_jobs'), ('analytics.unschedule_jobs'), ('analytics.post_restore');
+    ('analytics.schedule_jobs'), ('analytics.unschedule_jobs'), ('analytics.post_restore'),
+    ('analytics.prepare_restore');
 SELECT p.oid::regprocedure AS granted_to_no_audience
 FROM pg_proc AS p
 WHERE p.pronamespace = 'analytics'::regnamespace
