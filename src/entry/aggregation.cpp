@@ -1,8 +1,10 @@
-// aggregate_daily_metrics() and aggregate_hourly_metrics(): one scan of the bucket's events through the
-// aggregate activity_summary (a bare SELECT, so it may run in parallel) into a tuplestore, from which
-// set-based statements replace the rollups' rows. PostgreSQL calls and plain data only.
+// aggregate_daily_metrics() and aggregate_hourly_metrics(): one scan of the bucket's events, collected
+// workspace by workspace into a tuplestore, from which set-based statements replace the rollups' rows.
+// PostgreSQL calls and plain data only.
 
 #include "entry/aggregation.hpp"
+
+#include "entry/activity_collector.hpp"
 
 extern "C" {
 #include "access/parallel.h"
@@ -127,22 +129,17 @@ constexpr const char *day_bounds =
     " WHERE $2 IS NULL OR z.workspace_id = $2) AS p "
     "WHERE p.part_start < p.part_end GROUP BY p.workspace_id";
 
-constexpr const char *summary_columns =
-    "analytics.activity_summary(e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name,"
-    " e.metadata, e.created_at, e.id, (SELECT analytics.activity_rules(%s))) AS result ";
-
 // The scan of the bucket. %s: what one-workspace runs and passes add to the condition.
-char *scan_statement(const bucket &b, bool has_zones, const char *condition)
+char *scan_statement(bool has_zones, const char *condition)
 {
     StringInfoData sql;
     initStringInfo(&sql);
     if (has_zones)
         appendStringInfo(&sql, "WITH bounds AS MATERIALIZED (%s) ", day_bounds);
-    appendStringInfoString(&sql, "SELECT e.workspace_id, ");
-    appendStringInfoString(&sql, has_zones ? "coalesce(z.day_end, $5) <= $3 AS is_final, "
-                                           : "$5 <= $3 AS is_final, ");
-    appendStringInfo(&sql, summary_columns, b.is_day ? "true" : "false");
-    appendStringInfoString(&sql, "FROM analytics.user_activity AS e ");
+    appendStringInfo(&sql,
+                     "SELECT e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name, e.metadata,"
+                     " e.created_at, e.id, %s <= $3 AS is_final FROM analytics.user_activity AS e ",
+                     has_zones ? "coalesce(z.day_end, $5)" : "$5");
     if (has_zones)
         appendStringInfoString(
             &sql, "LEFT JOIN (SELECT c.workspace_id, b.day_start, b.day_end"
@@ -155,11 +152,11 @@ char *scan_statement(const bucket &b, bool has_zones, const char *condition)
                   " ELSE e.created_at >= z.day_start AND e.created_at < z.day_end END");
     else
         appendStringInfoString(&sql, "WHERE e.created_at >= $4 AND e.created_at < $5");
-    appendStringInfo(&sql, "%s GROUP BY e.workspace_id%s", condition, has_zones ? ", z.day_end" : "");
+    appendStringInfoString(&sql, condition);
     return sql.data;
 }
 
-// Aggregation states do not spill, so a bucket that may need more memory than allowed is done in several
+// Activities do not spill, so a bucket that may need more memory than allowed is done in several
 // passes over hash ranges of workspaces. A state is smaller than its events on disk; a power of two keeps
 // hashing cheap.
 int passes_needed(const bucket &b)
@@ -205,6 +202,13 @@ void allow_memory()
                             false);
 }
 
+HeapTupleHeader read_rules(const bucket &b)
+{
+    execute(b.is_day ? "SELECT analytics.activity_rules(true)" : "SELECT analytics.activity_rules(false)", b);
+    bool is_null;
+    return DatumGetHeapTupleHeader(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+}
+
 constexpr column summary_relation_columns[] = {
     {"workspace_id", "uuid"}, {"is_final", "boolean"}, {"result", "analytics.activity_result"}};
 constexpr temporary_relation summary = {"summary", summary_relation_columns,
@@ -223,10 +227,9 @@ std::uint64_t scan_events(const bucket &b, Tuplestorestate *store)
         else if (passes > 1)
             snprintf(condition, sizeof condition, " AND pg_catalog.uuid_hash(e.workspace_id) & %d = %d",
                      passes - 1, pass);
-        DestReceiver *const receiver = CreateDestReceiver(DestTuplestore);
-        SetTuplestoreDestReceiverParams(receiver, store, CurrentMemoryContext, true, nullptr, nullptr);
-        workspaces += execute(scan_statement(b, has_zones, condition), b, receiver);
-        receiver->rDestroy(receiver);
+        DestReceiver *const collector = create_activity_collector(read_rules(b));
+        execute(scan_statement(has_zones, condition), b, collector);
+        workspaces += store_collected(collector, store, describe(summary));
     }
     register_relation(summary, store, workspaces);
     return workspaces;

@@ -57,6 +57,21 @@ Datum enter(FunctionCallInfo fcinfo, Body body)
     raise(failure); // every C++ frame and the exception itself are gone by now
 }
 
+// The same for a function that PostgreSQL calls back.
+template <typename Body>
+void enter_callback(Body body)
+{
+    static_assert(std::is_trivially_destructible_v<Body>, "the body holds no state");
+    report failure;
+    try {
+        body();
+        return;
+    } catch (...) {
+        describe_current_exception(failure);
+    }
+    raise(failure);
+}
+
 namespace detail
 {
 // Runs body(argument); throws server_error if PostgreSQL raised.

@@ -1,0 +1,141 @@
+#include "entry/activity.hpp"
+
+#include "pg/tuple.hpp"
+
+#include "entry/activity_collector.hpp"
+
+extern "C" {
+#include "executor/tuptable.h"
+}
+
+using namespace shadow;
+using namespace shadow::entry;
+
+namespace
+{
+
+constexpr int final_column = event_argument_count;
+
+class activity_collector
+{
+public:
+    activity_collector(MemoryContext context, HeapTupleHeader rules)
+        : query_(context), index_(&query_.memory), workspaces_(&query_.memory)
+    {
+        query_.read_rules(rules, context);
+    }
+
+    void add(const Datum *values, const bool *nulls)
+    {
+        digested_event event;
+        if (!read_event(query_, values, nulls, event))
+            return;
+        uuid const id = uuid::from_bytes(DatumGetUUIDP(values[event_workspace])->data);
+        query_.batch.add(query_.rules, activity_of(id, DatumGetBool(values[final_column])), event);
+    }
+
+    std::uint64_t store(Tuplestorestate *store, TupleDesc description);
+
+private:
+    struct workspace {
+        uuid id;
+        activity *data;
+        bool is_final;
+    };
+
+    activity *activity_of(const uuid &id, bool is_final)
+    {
+        return workspaces_[index_.find_or_add(
+                               id.hash(), [&](std::uint32_t i) { return workspaces_[i].id == id; },
+                               [&] {
+                                   return workspaces_.push({id, make_activity(), is_final});
+                               })]
+            .data;
+    }
+    activity *make_activity()
+    {
+        return new (query_.memory.allocate(sizeof(activity), alignof(activity)))
+            activity(&query_.memory, &query_.words);
+    }
+
+    activity_query query_;
+    pool_index index_;
+    pool<workspace> workspaces_;
+};
+
+std::uint64_t activity_collector::store(Tuplestorestate *store, TupleDesc description)
+{
+    std::uint32_t const n = workspaces_.size();
+    query_.batch.flush(query_.rules);
+    if (n == 0)
+        return 0;
+    std::sort(&workspaces_[0], &workspaces_[0] + n,
+              [](const workspace &a, const workspace &b) { return a.id < b.id; });
+    result_types const *const types =
+        find_result_types(TupleDescAttr(description, 2)->atttypid, CurrentMemoryContext);
+    MemoryContext const row_context =
+        AllocSetContextCreate(CurrentMemoryContext, "collected activity", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext const old = MemoryContextSwitchTo(row_context);
+    for (std::uint32_t i = 0; i < n; ++i) {
+        CHECK_FOR_INTERRUPTS();
+        workspace const &w = workspaces_[i];
+        Datum const values[] = {pg::uuid_datum(w.id), BoolGetDatum(w.is_final),
+                                activity_datum(*types, *w.data, query_.rules, query_.details)};
+        bool const nulls[lengthof(values)] = {};
+        tuplestore_putvalues(store, description, const_cast<Datum *>(values), const_cast<bool *>(nulls));
+        MemoryContextReset(row_context);
+    }
+    MemoryContextSwitchTo(old);
+    MemoryContextDelete(row_context);
+    return n;
+}
+
+struct collecting_receiver {
+    DestReceiver base;
+    MemoryContext context; // everything
+    MemoryContext row_context;
+    activity_collector *collector;
+    std::uint32_t rows;
+};
+
+// Detoasted copies are few: it is enough to let them go now and then.
+constexpr std::uint32_t rows_between_resets = 1024;
+
+bool receive(TupleTableSlot *slot, DestReceiver *self)
+{
+    auto *const receiver = reinterpret_cast<collecting_receiver *>(self);
+    slot_getallattrs(slot);
+    MemoryContext const old = MemoryContextSwitchTo(receiver->row_context);
+    pg::enter_callback([=] { receiver->collector->add(slot->tts_values, slot->tts_isnull); });
+    MemoryContextSwitchTo(old);
+    if (++receiver->rows % rows_between_resets == 0)
+        MemoryContextReset(receiver->row_context);
+    return true;
+}
+
+void start(DestReceiver *, int, TupleDesc) {}
+void ignore(DestReceiver *) {}
+
+} // namespace
+
+DestReceiver *shadow::entry::create_activity_collector(HeapTupleHeader rules)
+{
+    MemoryContext const context =
+        AllocSetContextCreate(CurrentMemoryContext, "activity collector", ALLOCSET_DEFAULT_SIZES);
+    auto *const receiver =
+        static_cast<collecting_receiver *>(MemoryContextAllocZero(context, sizeof(collecting_receiver)));
+    receiver->base = {receive, start, ignore, ignore, DestNone};
+    receiver->context = context;
+    receiver->row_context = AllocSetContextCreate(context, "collected row", ALLOCSET_DEFAULT_SIZES);
+    receiver->collector = pg::new_state<activity_collector>(context, rules);
+    return &receiver->base;
+}
+
+std::uint64_t shadow::entry::store_collected(DestReceiver *collector, Tuplestorestate *store,
+                                             TupleDesc description)
+{
+    auto *const receiver = reinterpret_cast<collecting_receiver *>(collector);
+    std::uint64_t const workspaces = receiver->collector->store(store, description);
+    MemoryContextDelete(receiver->context);
+    return workspaces;
+}

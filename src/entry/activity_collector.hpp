@@ -1,0 +1,23 @@
+#pragma once
+// Collects the events of a SELECT into one activity per workspace, as GROUP BY workspace_id with the
+// aggregate activity_summary() would, without what the executor spends on a group and a transition per row.
+
+#include "pg/prelude.hpp"
+
+extern "C" {
+#include "tcop/dest.h"
+#include "utils/tuplestore.h"
+}
+
+namespace shadow::entry
+{
+
+// For rows of the event arguments (entry/activity.hpp) and a last column: whether the workspace's bucket is
+// over. `rules`: a value of analytics.activity_rules. Lives in the current memory context.
+DestReceiver *create_activity_collector(HeapTupleHeader rules);
+
+// Appends (workspace_id, is_final, result) for each workspace, by workspace_id; their number. Frees what was
+// collected.
+std::uint64_t store_collected(DestReceiver *collector, Tuplestorestate *store, TupleDesc description);
+
+} // namespace shadow::entry
