@@ -131,7 +131,7 @@ BEGIN
     IF problem.field IS NOT NULL THEN
         RAISE EXCEPTION 'invalid % of an alert rule', problem.field
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('The value is %s.', coalesce(quote_literal(problem.value), 'NULL')),
+                  DETAIL = format('%s is %s.', problem.field, coalesce(quote_literal(left(problem.value, 200)), 'NULL')),
                   HINT = format('Allowed is: %s.', problem.allowed);
     END IF;
     -- A dump's destinations come after its rules; dumps are restored with row_security off.
@@ -352,7 +352,12 @@ BEGIN
           JOIN analytics.alert_rules AS r ON r.workspace_id = h.workspace_id AND r.id = h.alert_rule_id
           JOIN analytics.notification_destinations AS d
             ON d.workspace_id = r.workspace_id AND r.notification_recipients ? d.name
-               AND r.notification_channels ? d.channel AND d.is_verified) AS m
+               AND r.notification_channels ? d.channel AND d.is_verified
+          -- Who was not told of the start is not told of the end.
+          WHERE kind <> 'resolved'
+             OR NOT EXISTS (SELECT FROM analytics.notification_outbox AS f
+                            WHERE f.workspace_id = h.workspace_id AND f.alert_id = h.id AND f.kind = 'firing'
+                              AND f.destination_name = d.name AND f.status = 'suppressed')) AS m
     ON CONFLICT ON CONSTRAINT notification_outbox_once DO NOTHING;
     GET DIAGNOSTICS written = ROW_COUNT;
     IF written > 0 THEN
@@ -566,7 +571,7 @@ SELECT s.workspace_id, s.alert_rule_id, s.alert_id, r.name AS rule_name, r.sever
             WHEN h.snoozed_until > now() THEN 'snoozed'
             WHEN h.acknowledged_at IS NOT NULL THEN 'acknowledged'
             ELSE 'firing' END AS state,
-       s.since, h.metric_type, h.metric_value, h.threshold_value, h.reason, h.evaluation_context,
+       s.since, r.metric_type, h.metric_value, h.threshold_value, h.reason, h.evaluation_context,
        h.acknowledged_by, h.acknowledged_at, h.snoozed_until, h.notes, h.notified_at
 FROM analytics.alert_rule_states AS s
 JOIN analytics.alert_rules AS r ON r.workspace_id = s.workspace_id AND r.id = s.alert_rule_id
@@ -581,7 +586,7 @@ COMMENT ON COLUMN analytics.active_alerts.rule_name IS 'name of the rule';
 COMMENT ON COLUMN analytics.active_alerts.severity IS 'info, warning or critical';
 COMMENT ON COLUMN analytics.active_alerts.state IS 'pending, firing, acknowledged or snoozed';
 COMMENT ON COLUMN analytics.active_alerts.since IS 'when it became pending or fired';
-COMMENT ON COLUMN analytics.active_alerts.metric_type IS 'metric of the rule; NULL while pending';
+COMMENT ON COLUMN analytics.active_alerts.metric_type IS 'metric of the rule';
 COMMENT ON COLUMN analytics.active_alerts.metric_value IS 'value that made it fire';
 COMMENT ON COLUMN analytics.active_alerts.threshold_value IS 'threshold of the rule then';
 COMMENT ON COLUMN analytics.active_alerts.reason IS 'why it fired';

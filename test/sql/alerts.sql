@@ -49,6 +49,10 @@ FROM (VALUES ('{}'), ('{"name": "  "}'), ('{"is_active": null}'), ('{"scope": "p
     ('{"notification_channels": ["pigeon", {"x": 1}]}'), ('{"notification_channels": ["email", "email"]}'),
     ('{"notification_channels": "email"}'), ('{"notification_recipients": [1]}'),
     ('{"notification_channels": ["email"], "notification_recipients": ["nobody"]}')) AS c (settings);
+SELECT f.field, left(f.refusal, 62) AS refusal, length(f.refusal)
+FROM (SELECT c.field, pg_temp.refusal(jsonb_build_object(c.field, c.value)) AS refusal
+      FROM (VALUES ('name', to_jsonb(repeat('n', 201))), ('description', to_jsonb(repeat('d', 10001))),
+                   ('notification_recipients', (SELECT jsonb_agg('d' || i) FROM generate_series(1, 21) AS i))) AS c (field, value)) AS f;
 
 -- The defaults.
 INSERT INTO analytics.alert_rules (name, metric_type, condition, threshold_value) VALUES ('defaults', 'failed_runs', 'equals', 0)
@@ -258,6 +262,9 @@ INSERT INTO analytics.alert_rules (workspace_id, name, metric_type, condition, t
 SELECT pg_temp.w(6), s, 'failure_rate', 'greater_than', 50, s, '["webhook"]', '["oncall"]' FROM unnest('{info,warning,critical}'::text[]) AS s;
 SELECT count(*) FROM analytics_internal.evaluate_alert_rules('2026-03-12 02:30');
 SELECT o.message ->> 'severity' AS severity, o.status, o.last_error FROM analytics.notification_outbox AS o ORDER BY 1;
+-- Two hours later the rules resolve: who was not told of the start is not told of the end.
+SELECT count(*) FROM analytics_internal.evaluate_alert_rules('2026-03-12 04:30') AS e WHERE e.state = 'resolved';
+SELECT o.message ->> 'severity' AS severity, o.kind, o.status FROM analytics.notification_outbox AS o ORDER BY 1, 2;
 DELETE FROM analytics.settings;
 
 -- 6. A broken rule, which only the loss of its trigger lets in, is reported and stops nobody.

@@ -35,7 +35,7 @@ my $https = "https://localhost:$ports->{https}";
 
 my $node = PostgreSQL::Test::Cluster->new('outbox');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\nlog_statement = all\n");
+$node->append_conf('postgresql.conf', "fsync = off\nlog_statement = all\nlog_line_prefix = '%a '\n");
 $node->start;
 my $w = 'a0000000-0000-0000-0000-000000000001';
 $node->safe_psql('postgres', <<SQL);
@@ -177,6 +177,15 @@ like(state_of($unauthorised), qr/^waiting\|1\|535\|Login denied/, 'a wrong login
 make_due();
 once();
 
+# Slower than the timeout: tried again.
+my $late = queue('late', 'webhook', "$https/slow/late");
+once('--timeout', '1');
+is(state_of($late), 'waiting|1|Timeout was reached', 'a delivery that takes too long is tried again');
+make_due();
+once();
+is_deeply([ state_of($late), map { $_->{headers}{'idempotency-key'} } requests_at('/slow/late') ], [ 'delivered|2|200', $late, $late ],
+	'and arrives, with the same idempotency key');
+
 # A slow endpoint does not hold up the others, and only some of its messages are under way at a time.
 my @slow = map { queue('slow', 'webhook', "$https/slow") } 1 .. 6;
 my @quick = map { queue("quick-$_", 'webhook', "$https/ok/quick") } 1 .. 10;
@@ -203,12 +212,23 @@ wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_acti
 my $after = queue('after', 'webhook', "$https/ok/after");
 $node->safe_psql('postgres', 'NOTIFY shadow_analytics');
 wait_until(sub { state_of($after) eq 'delivered|1|200' }, 'delivery after the restart');
+# What ended while the server was away is noted when it is back; SIGTERM waits for what is under way.
+my $over = queue('over', 'webhook', "$https/slow/over");
+$node->safe_psql('postgres', 'NOTIFY shadow_analytics');
+wait_until(sub { count_at('/slow/over') == 1 }, 'a slow delivery');
+$node->restart;
+wait_until(sub { state_of($over) eq 'delivered|1|200' }, 'its outcome');
+is(count_at('/slow/over'), 1, 'a restart of the server in the middle repeats nothing');
+my $last = queue('last', 'webhook', "$https/slow/last");
+$node->safe_psql('postgres', 'NOTIFY shadow_analytics');
+wait_until(sub { count_at('/slow/last') == 1 }, 'the last delivery');
 $rescue->signal('USR1');
-wait_until(sub { $rescue->pump_nb; $daemon_err =~ /claimed=\d+ delivered=\d+ .*in_flight=0/ }, 'counters');
+wait_until(sub { $rescue->pump_nb; $daemon_err =~ /claimed=\d+ delivered=\d+ .*in_flight=1/ }, 'counters');
 pass('counters');
 $rescue->signal('TERM');
 $rescue->finish;
 is($rescue->result(0), 0, 'SIGTERM ends it cleanly');
+is(state_of($last), 'delivered|1|200', 'after the delivery under way');
 
 # Two at once share the work: nothing is sent twice.
 queue("both-$_", 'webhook', "$https/ok/both") for 1 .. 40;
@@ -222,6 +242,8 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM analytics.notification_out
 my $secrets = qr/a signing secret of mine|a password of mail|oncall\@example|\/ok\/hook/;
 unlike($printed . $daemon_out . $daemon_err, $secrets, 'the notifier prints no address and no secret');
 unlike($node->safe_psql('postgres', 'SELECT o::text FROM analytics.notification_outbox AS o'), $secrets, 'the outbox holds none');
+
+unlike(join('', grep { /^shadow-analytics-notifier/ } split /^/, slurp_file($node->logfile)), $secrets, 'nor does its part of the server log');
 
 $servers->kill_kill(grace => 0);
 $node->stop;
