@@ -10,6 +10,9 @@
 #if PG_VERSION_NUM >= 160000
 #define pg_class_ownercheck(relation, role) object_ownercheck(RelationRelationId, relation, role)
 #endif
+// 16 finds settings by a hash table; before that they stand in an array, sorted by name.
+#define SHADOW_OPTIONS_ARE_SORTED (PG_VERSION_NUM < 160000)
+
 extern "C" {
 #include "catalog/pg_namespace.h"
 #include "storage/proc.h"

@@ -1,6 +1,7 @@
 #include "pg/membership.hpp"
 
 #include "core/claims.hpp"
+#include "pg/session_text.hpp"
 #include "pg/settings.hpp"
 
 #include <algorithm>
@@ -31,11 +32,9 @@ struct claim_texts {
 
 static claim_texts current_claims()
 {
-    auto const text = [](const char *name) {
-        const char *const value = GetConfigOption(name, true, false);
-        return value != nullptr ? value : "";
-    };
-    return {text("request.jwt.claim.sub"), text("request.jwt.claims")};
+    static session_text subject("request.jwt.claim.sub");
+    static session_text claims("request.jwt.claims");
+    return {subject.value(), claims.value()};
 }
 
 // A copy of the claims that an answer was computed from. Their addresses say nothing: a new value may stand

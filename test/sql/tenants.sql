@@ -367,3 +367,21 @@ DROP TABLE public.workspace_members;
 DROP FUNCTION public.whoami();
 DROP OWNED BY regress_anon, regress_member, regress_service, regress_operator, regress_tenants_app;
 DROP ROLE regress_anon, regress_member, regress_service, regress_operator, regress_tenants_app;
+
+-- 6. The claims are found whatever settings come and stand around them, also written in another case (the first
+-- name that a session uses stays).
+\c -
+CREATE FUNCTION pg_temp.who(name text, value text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config(name, value, false);
+    RETURN coalesce(right(analytics.current_user_id()::text, 1), 'nobody') || CASE WHEN current_setting(name) <> value THEN ' ?' ELSE '' END;
+END $$;
+SELECT no, pg_temp.who(name, value) AS "user" FROM (VALUES
+    (1, 'a.first', ''), (2, 'zz.last', ''), (3, 'request.jwt.claim', 'x'), (4, 'request.jwt.claims_', 'x'),
+    (5, 'Request.JWT.Claims', '{"sub":"b0000000-0000-0000-0000-000000000001"}'),
+    (6, 'request.jwt.claim.role', 'x'), (7, 'request.jwt.claim.sub_', 'x'), (8, E'request.jwt.claims\u00e9', 'x'), (9, E'request.jwt.claim.sub\u00e9', 'x'),
+    (10, 'b.second', ''), (11, 'request.jwt.claims', '{"sub":"b0000000-0000-0000-0000-000000000002"}'),
+    (12, 'REQUEST.jwt.claim.SUB', 'b0000000-0000-0000-0000-000000000002'), (13, 'c.third', ''), (14, 'zzz.last', ''),
+    (15, 'request.jwt.claim.sub', 'b0000000-0000-0000-0000-000000000003'),
+    (16, 'request.jwt.claims', '{"sub":"b0000000-0000-0000-0000-000000000003"}'), (17, 'request.jwt.claims', ''),
+    (18, 'request.jwt.claim.sub', '')) AS v (no, name, value);
