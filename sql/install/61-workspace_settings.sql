@@ -106,7 +106,7 @@ COMMENT ON FUNCTION analytics_internal.next_change(uuid, text) IS
     'when a workspace may next change to a time zone without any date going back; none for a zone more than 24 hours behind (22023)';
 
 CREATE FUNCTION analytics_internal.workspace_settings_check() RETURNS trigger
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

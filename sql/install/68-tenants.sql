@@ -297,10 +297,10 @@ BEGIN
     PERFORM analytics_internal.ensure_role(member_role, false);
     PERFORM analytics_internal.ensure_role(service_role, true);
 
-    -- Default privileges may have granted something to the anonymous role.
-    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA analytics, analytics_internal FROM %I', anonymous_role);
-    EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA analytics, analytics_internal FROM %I', anonymous_role);
-    EXECUTE format('REVOKE ALL ON SCHEMA analytics, analytics_internal FROM %I', anonymous_role);
+    -- Default privileges may have granted something to the roles of the API.
+    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA analytics, analytics_internal FROM %I, %I', anonymous_role, member_role);
+    EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA analytics, analytics_internal FROM %I, %I', anonymous_role, member_role);
+    EXECUTE format('REVOKE ALL ON SCHEMA analytics, analytics_internal FROM %I, %I', anonymous_role, member_role);
 
     PERFORM analytics_internal.grant_audience('member', member_role);
     PERFORM analytics_internal.grant_audience('member', service_role);

@@ -85,8 +85,8 @@ COMMENT ON COLUMN analytics.slow_queries.rows IS 'rows returned or changed';
 CREATE VIEW analytics.freshness WITH (security_invoker = true) AS
 SELECT r.rollup,
        r.newest_bucket,
-       (SELECT w.closed_until FROM analytics.watermark AS w) AS closed_until,
-       now() - (SELECT w.closed_until FROM analytics.watermark AS w) AS lag,
+       (SELECT nullif(w.closed_until, '-infinity') FROM analytics.watermark AS w) AS closed_until,
+       now() - (SELECT nullif(w.closed_until, '-infinity') FROM analytics.watermark AS w) AS lag,
        (SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) FROM analytics.dirty_hours AS d) AS dirty_hours
 FROM (SELECT 'hourly_metrics' AS rollup, max(h.metric_hour) AS newest_bucket FROM analytics.hourly_metrics AS h
       UNION ALL
