@@ -28,22 +28,39 @@ VALUES (w(1), u(1)), (w(2), u(1)), (w(2), u(2)), (w(3), u(2)), (w(3), u(3)), (w(
 INSERT INTO analytics.settings VALUES ('raw_events_visible_to', 'members');
 
 INSERT INTO analytics.daily_metrics (workspace_id, metric_date, total_runs, total_credits_consumed, credits_by_model, currency, is_final)
-SELECT w(k), DATE '2025-01-01' + i, 700000 * 1000 + k * 1000 + i, 700000 * 1000 + k * 1000 + i, jsonb_build_object('TENANT' || k, i), 'TENANT' || k, true
+SELECT w(k), CURRENT_DATE - i, 700000 * 1000 + k * 1000 + i, 700000 * 1000 + k * 1000 + i, jsonb_build_object('TENANT' || k, i), 'TENANT' || k, true
 FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
 INSERT INTO analytics.hourly_metrics (workspace_id, metric_hour, total_runs, is_final)
 SELECT w(k), TIMESTAMPTZ '2025-01-01 00:00Z' + i * interval '1 hour', 700000 * 1000 + k * 1000 + i, true
 FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
 INSERT INTO analytics.agent_performance (workspace_id, agent_id, metric_date, total_runs, error_types, is_final)
-SELECT w(k), w(k), DATE '2025-01-01' + i, 700000 * 1000 + k * 1000 + i, jsonb_build_object('TENANT' || k, i), true
+SELECT w(k), w(k), CURRENT_DATE - i, 700000 * 1000 + k * 1000 + i, jsonb_build_object('TENANT' || k, i), true
 FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
 INSERT INTO analytics.daily_event_usage (workspace_id, metric_date, event_type, event_names, events, users)
-SELECT w(k), DATE '2025-01-01' + i, 'click', ARRAY['TENANT' || k], ARRAY[700000 * 1000 + k * 1000 + i], '{"{1}"}'
+SELECT w(k), CURRENT_DATE - i, 'click', ARRAY['TENANT' || k], ARRAY[700000 * 1000 + k * 1000 + i], '{"{1}"}'
 FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, event_name, metadata)
 SELECT w(k), w(k), 'click', 'TENANT' || k, jsonb_build_object('TENANT' || k, i)
 FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
 INSERT INTO analytics.credit_prices (workspace_id, model, price, currency)
 SELECT w(k), 'TENANT' || k, 700000 * 1000 + k * 1000, 'USD' FROM generate_series(1, 4) AS k;
+INSERT INTO analytics.daily_errors (workspace_id, metric_date, error_type, event_name, errors, message_hashes, sample_messages)
+SELECT w(k), CURRENT_DATE - i, 'TENANT' || k, 'TENANT' || k, 700000 * 1000 + k * 1000 + i, '{}', ARRAY['TENANT' || k] FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
+INSERT INTO analytics.users (workspace_id, user_id, user_number, first_date, last_date, first_seen, last_seen)
+SELECT w(k), w(k), 700000 * 1000 + k * 1000, CURRENT_DATE, CURRENT_DATE, now(), now() FROM generate_series(1, 4) AS k;
+INSERT INTO analytics.daily_users (workspace_id, metric_date, users, new_users, is_final)
+SELECT w(k), CURRENT_DATE - i, format('{%s}', 700000 * 1000 + k * 1000)::analytics.user_set, '{}', true FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
+INSERT INTO analytics.daily_user_revenue (workspace_id, metric_date, user_number, revenue)
+SELECT w(k), CURRENT_DATE - i, 700000 * 1000 + k * 1000, 700000 * 1000 + k * 1000 FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
+INSERT INTO analytics.user_cohorts (workspace_id, cohort_period, cohort_date, initial_users, retention_data, retention_unbounded, avg_revenue_per_user, is_final, counted_until, source_state)
+SELECT w(k), 'daily', CURRENT_DATE - i, 700000 * 1000 + k * 1000, '{}', '{}', 0, true, CURRENT_DATE, 0 FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
+INSERT INTO analytics.alert_rules (workspace_id, id, name, metric_type, condition, threshold_value)
+SELECT w(k), w(k), 'TENANT' || k, 'failed_runs', 'greater_than', 1 FROM generate_series(1, 4) AS k;
+INSERT INTO analytics.alert_history (workspace_id, alert_rule_id, rule_name, severity, triggered_at, metric_type, condition, reason)
+SELECT workspace_id, id, name, severity, now(), metric_type, condition, name FROM analytics.alert_rules;
+INSERT INTO analytics.alert_rule_states (workspace_id, alert_rule_id, state, since, alert_id) SELECT workspace_id, alert_rule_id, 'firing', now(), id FROM analytics.alert_history;
+INSERT INTO analytics.notification_destinations (workspace_id, name, channel, address) SELECT w(k), 'TENANT' || k, 'webhook', 'https://TENANT' || k || '.example.org' FROM generate_series(1, 4) AS k;
+SELECT analytics.refresh_all_materialized_views();
 INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from)
 SELECT w(k), 'UTC', '-infinity' FROM generate_series(1, 4) AS k;
 TRUNCATE analytics.audit_log;
@@ -72,6 +89,20 @@ my %columns = (
 	user_activity      => [qw(workspace_id user_id event_name metadata)],
 	credit_prices      => [qw(workspace_id model price)],
 	workspace_settings => [qw(workspace_id time_zone)],
+	daily_errors       => [qw(workspace_id error_type sample_messages)],
+	users              => [qw(workspace_id user_id user_number)],
+	daily_users        => [qw(workspace_id metric_date users)],
+	daily_user_revenue => [qw(workspace_id user_number revenue)],
+	user_cohorts       => [qw(workspace_id cohort_date initial_users)],
+	alert_rules        => [qw(workspace_id id name)],
+	alert_history      => [qw(workspace_id rule_name reason)],
+	active_alerts      => [qw(workspace_id rule_name reason)],
+	notification_destination_list => [qw(workspace_id name masked_address)],
+	active_users       => [qw(workspace_id activity_date daily_active_users)],
+	top_agents         => [qw(workspace_id agent_id total_runs_30d)],
+	workspace_summary  => [qw(workspace_id total_runs_30d total_credits_30d)],
+	error_trends       => [qw(workspace_id error_type sample_messages)],
+	agent_usage_trends => [qw(workspace_id agent_id total_runs)],
 	audit_log          => [qw(workspace_id object)]);
 my @tables = sort keys %columns;
 
@@ -112,6 +143,11 @@ sub query
 		"SELECT row_to_json($t) FROM $from WHERE $where LIMIT 20",
 		"SELECT workspace_id FROM $from WHERE $where UNION SELECT workspace_id FROM analytics.$other",
 		"TABLE $from",
+		"SELECT * FROM analytics." . one_of(map { sprintf $_, 1 + int rand 4 }
+			'get_workspace_metrics(public.w(%d), CURRENT_DATE - 20, CURRENT_DATE - 1)', 'get_workspace_summary(public.w(%d))', 'get_agent_insights(public.w(%d))',
+			'get_active_users(public.w(%d), CURRENT_DATE - 20, CURRENT_DATE - 1)', 'get_lifecycle(public.w(%d), \'daily\', CURRENT_DATE - 20, CURRENT_DATE - 1)',
+			'get_feature_usage(public.w(%d), CURRENT_DATE - 20, CURRENT_DATE - 1)', 'get_retention_matrix(public.w(%d), \'daily\', CURRENT_DATE - 20, CURRENT_DATE - 1)',
+			'export_user(public.w(%d))') . " AS f WHERE attack.leak(f\::text)",
 		"SELECT * FROM analytics.get_user_workspaces() AS g, $from WHERE g <> $t.workspace_id AND $where LIMIT 20");
 }
 
@@ -121,7 +157,7 @@ my $prepared = 0;
 sub statement
 {
 	my $q = query();
-	return one_of(
+	my $s = one_of(
 		"$q;", "$q;", "$q;",
 		"EXPLAIN (ANALYZE, VERBOSE, COSTS OFF, TIMING OFF, SUMMARY OFF) $q;",
 		"COPY ($q) TO STDOUT;",
@@ -129,13 +165,14 @@ sub statement
 		"$q FOR UPDATE;", "$q FOR KEY SHARE;",
 		"BEGIN; DECLARE c CURSOR FOR $q; FETCH 3 FROM c; MOVE 1 IN c; FETCH ALL FROM c; COMMIT;",
 		"BEGIN; DECLARE c SCROLL CURSOR WITH HOLD FOR $q; COMMIT; FETCH ALL FROM c; CLOSE c;",
-		do { ++$prepared; "PREPARE p$prepared AS $q; EXECUTE p$prepared; EXECUTE p$prepared;" },
+		sub { ++$prepared; "PREPARE p$prepared AS $q; EXECUTE p$prepared; EXECUTE p$prepared;" },
 		"UPDATE analytics." . one_of(@tables) . " SET workspace_id = workspace_id WHERE attack.leak(workspace_id::text) RETURNING *;",
 		"DELETE FROM analytics." . one_of(@tables) . " WHERE attack.leak(workspace_id::text) RETURNING *;",
 		"DO \$do\$ DECLARE r record; BEGIN FOR r IN $q LOOP RAISE NOTICE 'row %', r; END LOOP; END \$do\$;",
 		"CREATE TEMP TABLE copied AS $q; TABLE copied; DROP TABLE copied;",
 		"SET enable_indexscan = off; SET enable_bitmapscan = off; $q; RESET enable_indexscan; RESET enable_bitmapscan;",
 		"SET plan_cache_mode = force_generic_plan; SET search_path = attack, pg_catalog; $q; RESET search_path;");
+	return ref $s ? $s->() : $s;
 }
 
 sub header
