@@ -74,7 +74,7 @@ $holder->quit;
 # One real tick, and the seed's four statements.
 SKIP:
 {
-	skip 'pg_cron is not installed', 4 unless $has_cron;
+	skip 'pg_cron is not installed', 6 unless $has_cron;
 	$node->safe_psql('app', 'CREATE EXTENSION pg_cron');
 	$node->safe_psql('app', q{
 		SELECT cron.schedule('aggregate-daily-metrics', '0 1 * * *', 'SELECT analytics.aggregate_daily_metrics(CURRENT_DATE - 1)');
@@ -84,10 +84,24 @@ SKIP:
 			'SELECT analytics.aggregate_hourly_metrics(DATE_TRUNC(''hour'', NOW() - INTERVAL ''1 hour''))')});
 	is($node->safe_psql('app', q{SELECT analytics.schedule_jobs(); SELECT job_name FROM analytics.schedule_jobs(); SELECT count(*) FROM cron.job}),
 		"(shadow-analytics-maintain,\"* * * * *\",\"CALL analytics.maintain()\")\nshadow-analytics-maintain\n5", 'scheduled once');
+	# The same four, due at once, by an operator who is no superuser and owns nothing.
+	$node->safe_psql('app', q{
+		CREATE ROLE operator LOGIN;
+		SELECT analytics.grant_operator('operator');
+		GRANT USAGE ON SCHEMA cron TO operator;
+		SET SESSION AUTHORIZATION operator;
+		SELECT cron.schedule('daily', '* * * * *', 'SELECT analytics.aggregate_daily_metrics(CURRENT_DATE - 1)');
+		SELECT cron.schedule('views', '* * * * *', 'SELECT analytics.refresh_all_materialized_views()');
+		SELECT cron.schedule('cleanup', '* * * * *', 'SELECT analytics.cleanup_old_data()');
+		SELECT cron.schedule('hourly', '* * * * *',
+			'SELECT analytics.aggregate_hourly_metrics(DATE_TRUNC(''hour'', NOW() - INTERVAL ''1 hour''))')});
 	$node->safe_psql('app', q{DELETE FROM analytics.job_runs});
 	ok($node->poll_query_until('app', q{SELECT EXISTS (SELECT FROM cron.job_run_details AS d JOIN cron.job AS j USING (jobid)
 		WHERE j.jobname = 'shadow-analytics-maintain' AND d.status = 'succeeded')}), 'a tick of pg_cron succeeded');
 	is($node->safe_psql('app', q{SELECT DISTINCT outcome FROM analytics.job_runs WHERE step = 'maintain'}), 'done', 'and is recorded');
+	ok($node->poll_query_until('app', q{SELECT count(DISTINCT d.command) = 4 FROM cron.job_run_details AS d
+		WHERE d.username = 'operator' AND d.status IN ('succeeded', 'failed')}), 'the four jobs of the operator ran');
+	is($node->safe_psql('app', q{SELECT status, return_message FROM cron.job_run_details WHERE username = 'operator' AND status = 'failed'}), '', 'without an error');
 	is($node->safe_psql('app', q{SELECT analytics.unschedule_jobs(); SELECT analytics.unschedule_jobs()}), "1\n0", 'unscheduled');
 }
 
