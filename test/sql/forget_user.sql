@@ -64,9 +64,9 @@ SELECT e #> '{revenue,0,revenue}' AS revenue, e #> '{daily_users,0,metric_date}'
 SELECT c.oid::regclass AS relation, a.attname AS not_exported
 FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
 WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-  AND (a.attname IN ('user_id', 'user_number') OR a.attname LIKE '%\_by' OR a.atttypid = 'analytics.user_set'::regtype)
+  AND (a.attname IN ('user_id', 'user_number') OR a.attname LIKE '%\_by' OR a.atttypid IN ('analytics.user_set'::regtype, 'analytics.user_set[]'::regtype))
   AND (c.relname, a.attname) NOT IN (('user_activity', 'user_id'), ('users', 'user_id'), ('users', 'user_number'), ('daily_users', 'users'), ('daily_users', 'new_users'),
-      ('agent_performance', 'users'), ('daily_event_counts', 'users'), ('daily_user_revenue', 'user_number'), ('alert_rules', 'created_by'),
+      ('agent_performance', 'users'), ('daily_event_usage', 'users'), ('daily_user_revenue', 'user_number'), ('alert_rules', 'created_by'),
       ('alert_history', 'acknowledged_by'), ('audit_log', 'user_id'),
       ('watermark', 'marked_by'), ('notification_outbox', 'leased_by')) -- a transaction, a process
 ORDER BY 1, 2;
