@@ -2,7 +2,9 @@
 
 extern "C" {
 #include "utils/guc.h"
+#if SHADOW_OPTIONS_ARE_SORTED
 #include "utils/guc_tables.h"
+#endif
 }
 
 namespace shadow::pg

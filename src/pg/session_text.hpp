@@ -20,7 +20,7 @@ private:
     const char *look_up() const;
 
     const char *name_;
-    int place_ = 0; // of the first setting whose name is not less, when it was last read
+    [[maybe_unused]] int place_ = 0; // of the first setting whose name is not less, when it was last read
 };
 
 } // namespace shadow::pg
