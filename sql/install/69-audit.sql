@@ -131,6 +131,14 @@ CROSS JOIN LATERAL aclexplode(c.relacl) AS a
 LEFT JOIN analytics.access_roles AS r ON r.role_name = pg_get_userbyid(a.grantee) AND r.audience = 'anonymous'
 WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
   AND (a.grantee = 0 OR r.role_name IS NOT NULL)
+UNION ALL
+SELECT 'API role may do what row security does not restrict', 'error', c.oid::regclass::text,
+       format('REVOKE TRUNCATE, TRIGGER, REFERENCES ON %s FROM PUBLIC, %I', c.oid::regclass, r.role_name)
+FROM pg_class AS c
+CROSS JOIN analytics.access_roles AS r
+JOIN pg_roles AS g ON g.rolname = r.role_name
+WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p') AND r.audience IN ('anonymous', 'member')
+  AND has_table_privilege(g.oid, c.oid, 'TRUNCATE, TRIGGER, REFERENCES')
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.audit_tables() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.audit_tables() IS
@@ -260,4 +268,4 @@ SET search_path = pg_catalog, pg_temp
 AS 'SELECT * FROM analytics_internal.security_audit()';
 REVOKE EXECUTE ON FUNCTION analytics.security_audit() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.security_audit() IS
-    'what is wrong with the installation''s security: finding, severity (error, warning), object, remedy; no row when nothing is. Looks for tables without row security or policies, materialized views and internal functions that API roles may use, functions without pinned search_path, a membership relation that is missing or that API roles may write, API roles that bypass row security or are connected without encryption';
+    'what is wrong with the installation''s security: finding, severity (error, warning), object, remedy; no row when nothing is. Looks for tables without row security or policies, materialized views and internal functions that API roles may use, tables that they may truncate, functions without pinned search_path, a membership relation that is missing or that API roles may write, API roles that bypass row security or are connected without encryption';
