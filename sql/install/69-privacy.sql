@@ -7,6 +7,18 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.metadata_without_person(jsonb) FRO
 COMMENT ON FUNCTION analytics_internal.metadata_without_person(jsonb) IS
     'the keys of an event''s metadata that are counted, with (erased) in place of free text, so that every count stays; NULL for anything but an object';
 
+CREATE FUNCTION analytics_internal.has_event(target_workspace_id uuid, target_user_id uuid, at timestamptz) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT EXISTS (SELECT FROM analytics.user_activity AS e
+               WHERE e.user_id = target_user_id AND e.created_at >= date_trunc('second', at) AND e.created_at < date_trunc('second', at) + interval '1 second'
+                 AND (e.workspace_id = target_workspace_id OR target_workspace_id = '00000000-0000-0000-0000-000000000000'))
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.has_event(uuid, uuid, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.has_event(uuid, uuid, timestamptz) IS
+    'whether the user has an event in that second in the workspace, for the nil uuid in any';
+
 -- Where others' rows name him: alerts, the audit log, and events of others ("invited_user": ...), which stay
 -- theirs. A text that names him in another way than by his id is not found.
 CREATE FUNCTION analytics_internal.forget_mentions(target_user_id uuid, target_workspace_id uuid, tombstone uuid) RETURNS void
@@ -30,6 +42,15 @@ BEGIN
         evaluation_context = replace(h.evaluation_context::text, named, tombstone::text)::jsonb
     WHERE (target_workspace_id IS NULL OR h.workspace_id = target_workspace_id)
       AND (h.acknowledged_by = target_user_id OR strpos(concat_ws(' ', h.notes, h.evaluation_context::text), named) > 0);
+    -- Samples of errors are those of a moment: whose they were is found by his events, which have the tombstone by now.
+    UPDATE analytics.alert_history AS h
+    SET evaluation_context = jsonb_set(h.evaluation_context, '{samples}', coalesce(
+            (SELECT jsonb_agg(s.value ORDER BY s.ordinality)
+             FROM jsonb_array_elements(h.evaluation_context -> 'samples') WITH ORDINALITY AS s
+             WHERE NOT analytics_internal.has_event(h.workspace_id, tombstone, (s.value ->> 'at')::timestamptz)), '[]'))
+    WHERE (target_workspace_id IS NULL OR h.workspace_id IN (target_workspace_id, '00000000-0000-0000-0000-000000000000'))
+      AND EXISTS (SELECT FROM jsonb_path_query(h.evaluation_context, '$.samples[*].at') AS s (at)
+                  WHERE analytics_internal.has_event(h.workspace_id, tombstone, (s.at #>> '{}')::timestamptz));
     UPDATE analytics.alert_rules AS r SET created_by = tombstone
     WHERE r.created_by = target_user_id AND (target_workspace_id IS NULL OR r.workspace_id = target_workspace_id);
     UPDATE analytics.notification_outbox AS o

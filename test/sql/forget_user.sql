@@ -22,7 +22,8 @@ WHERE user_id = '00000000-0000-4000-8000-0000000000b1' AND created_at = '2025-01
 INSERT INTO analytics.alert_rules (workspace_id, name, metric_type, condition, threshold_value, created_by)
 VALUES (md5('w0')::uuid, 'runs', 'failed_runs', 'greater_than', 1, '00000000-0000-4000-8000-0000000000a1');
 INSERT INTO analytics.alert_history (workspace_id, alert_rule_id, rule_name, severity, triggered_at, metric_type, condition, reason, evaluation_context, acknowledged_by, acknowledged_at, notes)
-SELECT workspace_id, id, name, severity, '2025-01-01', metric_type, condition, 'high', '{"user": "00000000-0000-4000-8000-0000000000a1"}',
+SELECT workspace_id, id, name, severity, '2025-01-01', metric_type, condition, 'high',
+       '{"user": "00000000-0000-4000-8000-0000000000a1", "samples": [{"at": "2025-01-01T10:40:00Z", "message": "MARKER"}, {"at": "2025-01-01T10:41:00Z", "message": "of another"}]}',
        '00000000-0000-4000-8000-0000000000a1', '2025-01-01', 'MARKER' FROM analytics.alert_rules;
 INSERT INTO analytics.alert_history (workspace_id, alert_rule_id, rule_name, severity, triggered_at, resolved_at, metric_type, condition, reason, acknowledged_by, acknowledged_at, notes)
 SELECT workspace_id, id, name, severity, '2025-01-01', '2025-01-02', metric_type, condition, 'high',
@@ -90,7 +91,7 @@ WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'm')
                    false, false, '')::text LIKE '%<row%';
 SELECT regexp_replace(metadata ->> 'invited', '[0-9a-f]', 'x', 'g') AS invited, (metadata ->> 'invited')::uuid = split_part(page_path, '/', 3)::uuid AS same
 FROM analytics.user_activity WHERE metadata ? 'invited';
-SELECT h.acknowledged_by = r.created_by AS by_tombstone, h.acknowledged_at IS NOT NULL AS acknowledged, h.notes IS NULL AS no_notes, left(h.notes, 4) AS notes
+SELECT h.acknowledged_by = r.created_by AS by_tombstone, h.acknowledged_at IS NOT NULL AS acknowledged, h.notes IS NULL AS no_notes, left(h.notes, 4) AS notes, h.evaluation_context -> 'samples' AS samples
 FROM analytics.alert_history AS h, analytics.alert_rules AS r ORDER BY h.notes NULLS FIRST;
 SELECT count(DISTINCT user_id) AS users, count(DISTINCT session_id) AS sessions FROM analytics.user_activity;
 SELECT metadata FROM analytics.user_activity WHERE metadata ? 'status' ORDER BY created_at, event_type LIMIT 1;
