@@ -4,6 +4,7 @@
 \set QUIET on
 SET client_min_messages = warning;
 SET timezone = 'UTC';
+CREATE TEMP TABLE partition_before AS SELECT inhrelid AS oid FROM pg_inherits WHERE inhparent = 'analytics.user_activity'::regclass;
 CREATE TABLE public.workspace_members (workspace_id uuid, user_id uuid);
 INSERT INTO public.workspace_members SELECT ('a0000000-0000-0000-0000-00000000000' || n)::uuid, ('b0000000-0000-0000-0000-00000000000' || n)::uuid FROM generate_series(1, 2) AS n;
 SELECT analytics.setup_roles('regress_anon', 'regress_member', 'regress_service') \g /dev/null
@@ -134,6 +135,14 @@ TRUNCATE analytics.user_activity, analytics.hourly_metrics, analytics.daily_metr
     analytics.dirty_hours, analytics.sealed_days, analytics.access_roles;
 TRUNCATE analytics.audit_log;
 SELECT analytics.refresh_all_materialized_views() \g /dev/null
+DO $$
+DECLARE
+    partition regclass;
+BEGIN
+    FOR partition IN SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'analytics.user_activity'::regclass AND i.inhrelid NOT IN (SELECT oid FROM pg_temp.partition_before) LOOP
+        EXECUTE 'DROP TABLE ' || partition;
+    END LOOP;
+END $$;
 DROP TABLE public.workspace_members;
 DROP OWNED BY regress_anon, regress_member, regress_service, regress_operator, regress_authenticator;
 DROP ROLE regress_anon, regress_member, regress_service, regress_operator, regress_authenticator;

@@ -6,6 +6,7 @@ SET timezone = 'UTC';
 SET client_min_messages = warning;
 \set own '''a0000000-0000-0000-0000-000000000001'''
 \set foreign '''a0000000-0000-0000-0000-000000000002'''
+CREATE TEMP TABLE partition_before AS SELECT inhrelid AS oid FROM pg_inherits WHERE inhparent = 'analytics.user_activity'::regclass;
 CREATE TABLE public.workspace_members (workspace_id uuid, user_id uuid);
 INSERT INTO public.workspace_members VALUES (:own, 'b0000000-0000-0000-0000-000000000001'), (:foreign, 'b0000000-0000-0000-0000-000000000002');
 CREATE ROLE regress_member;
@@ -221,6 +222,14 @@ BEGIN
 END $$;
 TRUNCATE analytics.audit_log;
 SELECT analytics.refresh_all_materialized_views() \g /dev/null
+DO $$
+DECLARE
+    partition regclass;
+BEGIN
+    FOR partition IN SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'analytics.user_activity'::regclass AND i.inhrelid NOT IN (SELECT oid FROM pg_temp.partition_before) LOOP
+        EXECUTE 'DROP TABLE ' || partition;
+    END LOOP;
+END $$;
 DROP TABLE public.workspace_members;
 DROP OWNED BY regress_anon, regress_member, regress_service, regress_operator, regress_other;
 DROP ROLE regress_anon, regress_member, regress_service, regress_operator, regress_other;

@@ -44,6 +44,7 @@ BEGIN
     END LOOP;
 END $$;
 SELECT (SELECT count(*) FROM pg_proc WHERE pronamespace = 'regress_attack'::regnamespace) > 1000 AS functions, (SELECT count(*) FROM pg_operator WHERE oprnamespace = 'regress_attack'::regnamespace) > 300 AS operators;
+CREATE TABLE regress_tools.partition_before AS SELECT inhrelid AS oid FROM pg_inherits WHERE inhparent = 'analytics.user_activity'::regclass;
 -- And tables that might be taken for the extension's, or for its catalogs.
 CREATE TABLE regress_attack.daily_metrics (workspace_id uuid);
 CREATE TABLE regress_attack.workspace_members (workspace_id uuid, user_id uuid);
@@ -141,6 +142,14 @@ BEGIN
 END $$;
 TRUNCATE analytics.audit_log;
 SELECT analytics.refresh_all_materialized_views() \g /dev/null
+DO $$
+DECLARE
+    partition regclass;
+BEGIN
+    FOR partition IN SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'analytics.user_activity'::regclass AND i.inhrelid NOT IN (SELECT oid FROM regress_tools.partition_before) LOOP
+        EXECUTE 'DROP TABLE ' || partition;
+    END LOOP;
+END $$;
 DROP SCHEMA regress_attack, regress_tools CASCADE;
 DROP TABLE public.workspace_members;
 DROP OWNED BY regress_anon, regress_member, regress_service, regress_operator;
