@@ -390,8 +390,11 @@ BEGIN
         BEGIN
             EXECUTE format('REFRESH MATERIALIZED VIEW %s analytics.%I', CASE WHEN populated THEN 'CONCURRENTLY' ELSE '' END, view);
             EXECUTE format('SELECT count(*) FROM analytics.%I', view) INTO rows;
-        EXCEPTION WHEN OTHERS THEN
-            error := SQLERRM || ' (' || SQLSTATE || ')';
+        EXCEPTION
+            WHEN read_only_sql_transaction THEN
+                RAISE; -- on a standby none can be refreshed
+            WHEN OTHERS THEN
+                error := SQLERRM || ' (' || SQLSTATE || ')';
         END;
         milliseconds := round(extract(epoch FROM clock_timestamp() - started) * 1000, 1);
         RETURN NEXT;
