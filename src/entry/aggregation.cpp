@@ -167,10 +167,9 @@ int passes_needed(const bucket &b)
             " FROM pg_catalog.pg_inherits AS i"
             " JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid"
             " WHERE i.inhparent = 'analytics.user_activity'::regclass"
-            " AND c.relname BETWEEN"
+            " AND (c.relname = 'user_activity_default' OR c.relname BETWEEN"
             " 'user_activity_' || to_char($4 AT TIME ZONE 'UTC' - interval '1 day', 'YYYYMMDD') AND"
-            " 'user_activity_' || to_char($5 AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD')"
-            " AND c.relname >= 'user_activity_0' AND c.relname < 'user_activity_a'",
+            " 'user_activity_' || to_char($5 AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD'))",
             b);
     bool is_null;
     double const bytes = static_cast<double>(
@@ -181,6 +180,7 @@ int passes_needed(const bucket &b)
     int passes = 1;
     while (passes < 1024 && needed / passes > allowed)
         passes *= 2;
+    ereport(DEBUG1, errmsg_internal("the events are aggregated in passes: %d", passes));
     return passes;
 }
 

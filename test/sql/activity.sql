@@ -136,6 +136,13 @@ INSERT INTO analytics.settings VALUES ('rollup_memory_mb', '1');
 SELECT pg_relation_size('analytics.user_activity_20251108') / 6 > 1024 * 1024 AS several_passes;
 SELECT analytics.aggregate_daily_metrics('2025-11-08') AS workspaces;
 SELECT count(*) AS differences FROM (TABLE before EXCEPT SELECT * FROM analytics.daily_metrics) AS d;
+-- Events that wait in the default partition need memory, too.
+INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, event_name, metadata, created_at)
+SELECT id, workspace_id, user_id, event_type, event_name, metadata, created_at - interval '10 years' FROM analytics.user_activity;
+SELECT pg_relation_size('analytics.user_activity_default') / 6 > 1024 * 1024 AS several_passes;
+SET LOCAL client_min_messages = debug1;
+SELECT analytics.aggregate_daily_metrics('2015-11-08') AS workspaces;
+RESET client_min_messages;
 ROLLBACK;
 
 -- A caller under row security gets the full answer or an error, never an empty day.
