@@ -255,7 +255,8 @@ SET ROLE regress_operator;
 SELECT analytics.create_partitions(current_date, current_date);
 RESET ROLE;
 
--- 4. The cache: one read of the membership relation per statement, planning and a generic plan included.
+-- 4. The cache: one read of the membership relation per statement, planning and a generic plan included; two if
+-- somebody, like autovacuum, commits between planning and execution.
 CREATE FUNCTION pg_temp.reads() RETURNS bigint LANGUAGE sql
 AS $$ SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0) FROM pg_stat_xact_user_tables WHERE relid = 'public.workspace_members'::regclass $$;
 PREPARE days AS SELECT count(*) FROM analytics.daily_metrics JOIN analytics.hourly_metrics USING (workspace_id) JOIN analytics.agent_performance USING (workspace_id);
@@ -264,14 +265,14 @@ BEGIN;
 SET LOCAL ROLE regress_member;
 SELECT pg_temp.reads() AS reads \gset
 SELECT count(*) FROM analytics.daily_metrics JOIN analytics.hourly_metrics USING (workspace_id) JOIN analytics.agent_performance USING (workspace_id);
-SELECT pg_temp.reads() - :reads AS reads_of_one_statement;
+SELECT pg_temp.reads() - :reads BETWEEN 1 AND 2 AS reads_of_one_statement;
 COMMIT;
 BEGIN;
 SET LOCAL plan_cache_mode = force_generic_plan;
 SET LOCAL ROLE regress_member;
 SELECT pg_temp.reads() AS reads \gset
 EXECUTE days;
-SELECT pg_temp.reads() - :reads AS reads_of_prepared_statement;
+SELECT pg_temp.reads() - :reads BETWEEN 1 AND 2 AS reads_of_prepared_statement;
 COMMIT;
 
 -- One session that changes its user: loops, simple expressions, cached plans, cursors, savepoints.
