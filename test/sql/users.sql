@@ -1,6 +1,7 @@
 -- Users for ever: the dictionary, the daily sets, new/returning/total users against brute force over the raw events.
 \set QUIET on
 BEGIN;
+SET LOCAL jit = off; -- compiling the brute force takes longer than running it
 SET LOCAL timezone = 'UTC';
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
          analytics.daily_event_usage, analytics.workspace_settings, analytics.credit_prices,
