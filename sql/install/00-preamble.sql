@@ -15,7 +15,9 @@ DECLARE
 BEGIN
     SELECT pg_catalog.pg_get_userbyid(n.nspowner) INTO owner_name
     FROM pg_catalog.pg_namespace AS n
-    WHERE n.nspname OPERATOR(pg_catalog.=) 'analytics';
+    JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) n.nspowner
+    WHERE n.nspname OPERATOR(pg_catalog.=) 'analytics'
+      AND NOT r.rolsuper; -- who may do anything anyway; a dump may be restored by another superuser than it belongs to
 
     IF owner_name OPERATOR(pg_catalog.<>) CURRENT_USER THEN
         RAISE EXCEPTION 'schema "analytics" is owned by another role'
