@@ -67,13 +67,27 @@ test-module: $(TEST_MODULE)
 installcheck: test-module
 
 # What is too slow for every change.
-.PHONY: check-asan check-faults check-versions tidy
+.PHONY: check-asan check-faults check-versions check-valgrind fuzz bench tidy
 check-asan:
 	./run-tests --asan
 check-faults:
 	FAULT_ROUNDS=50 scripts/dev tap -v test/t/faults.pl
 check-versions:
 	scripts/check-versions
+check-valgrind:
+	./run-tests --valgrind
+# Each target of test/fuzz for FUZZ_SECONDS, from its corpus; what it finds stays in build-fuzz.
+FUZZ_SECONDS = 60
+fuzz:
+	cmake -S . -B build-fuzz -DFUZZ=ON -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS='-O1 -g' > /dev/null
+	cmake --build build-fuzz -j2 --target fuzz
+	set -e; for target in $(patsubst test/fuzz/%.cpp,%,$(wildcard test/fuzz/*_fuzz.cpp)); do \
+		mkdir -p build-fuzz/corpus/$$target test/fuzz/corpus/$${target%_fuzz}; \
+		build-fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build-fuzz/$$target- \
+			build-fuzz/corpus/$$target test/fuzz/corpus/$${target%_fuzz}; \
+	done
+bench:
+	scripts/bench
 tidy:
 	cmake -S . -B build > /dev/null
 	clang-tidy-14 -p build --quiet $(patsubst %.o,%.cpp,$(OBJS))

@@ -81,7 +81,7 @@ start_cluster() (
     # Nor may it keep open, and so locked, what its starter has open.
     for fd in 3 4 5 6 7 8 9; do eval "exec $fd>&-"; done
     as_server_user "$bin/pg_ctl" -D "$dir/data" -l "$dir/data/server.log" -w -s \
-        -o "-p $port -k $dir/run -c listen_addresses='' ${CLUSTER_OPTIONS:-}" start \
+        ${POSTGRES_PROGRAM:+-p "$POSTGRES_PROGRAM"} -o "-p $port -k $dir/run -c listen_addresses='' ${CLUSTER_OPTIONS:-}" start \
         || { tail -20 "$dir/data/server.log" >&2; die "the private server did not start"; }
 )
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# bash scripts/suites.sh WORK all|quick|asan: builds the current directory and runs its tests, for ./run-tests. Runs as
+# bash scripts/suites.sh WORK all|quick|asan|valgrind: builds the current directory and runs its tests, for ./run-tests. Runs as
 # the server's user; everything is written below WORK. Each suite adds "passed failed skipped" to WORK/tally.
 set -euo pipefail
 . scripts/cluster.sh
@@ -120,12 +120,26 @@ preload_sanitizers() {
 }
 no_sanitizer_report() { ! grep -E -A 30 'ERROR: AddressSanitizer|runtime error:' "$work"/*/data/server.log; }
 
+# The postmaster under memcheck, which follows its forks. palloc's chunks are not memory of its own to valgrind, so what
+# it finds are uses of uninitialised and unmapped memory.
+VALGRIND_TESTS="version percentiles quantile_sketch user_set sessions sbg numeric activity user_activity settings"
+use_valgrind() {
+    cat > "$work/valgrind_postgres" << END
+#!/bin/sh
+exec valgrind --quiet --leak-check=no --error-markers=VALGRIND-BEGIN,VALGRIND-END \\
+    --suppressions=$PWD/test/valgrind.supp --log-file=$work/valgrind.%p.log $work/prefix$PG_LIBDIR/bin/postgres "\$@"
+END
+    chmod +x "$work/valgrind_postgres"
+    export POSTGRES_PROGRAM=$work/valgrind_postgres PGCTLTIMEOUT=600
+}
+no_valgrind_report() { ! grep -h -A 40 VALGRIND-BEGIN "$work"/valgrind.*.log; }
+
 build() {
     case $suites in
     asan) check "build with sanitizers" build_with_sanitizers ;;
     # What is loaded is what users load, but for --quick, where compiling takes longer than testing.
     quick) check "build with g++, no warning" make -s -j"$jobs" WERROR=1 CXXFLAGS="-O1 -fno-strict-aliasing -fwrapv" all test-module ;;
-    all) check "build with g++, no warning" make -s -j"$jobs" WERROR=1 all test-module ;;
+    *) check "build with g++, no warning" make -s -j"$jobs" WERROR=1 all test-module ;;
     esac
 }
 
@@ -147,6 +161,7 @@ start_own_cluster() {
     ln -s ../prefix "$dir/prefix"
     (
         [ "$suites" != asan ] || preload_sanitizers
+        [ "$suites" != valgrind ] || use_valgrind
         CLUSTER_OPTIONS="-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
         start_cluster "$dir" "$(private_port "$dir")"
     )
@@ -181,6 +196,11 @@ asan)
     regression
     isolation
     check "no sanitizer complained" no_sanitizer_report
+    ;;
+valgrind)
+    start_own_cluster main
+    pg_suite "regression under valgrind" regress_suite $VALGRIND_TESTS
+    check "valgrind found nothing" no_valgrind_report
     ;;
 all)
     unit

@@ -1,49 +1,45 @@
--- What an insert costs: the same rows into a bare table, into tables with one of the parts that a partition of
--- user_activity has, and into user_activity itself. In a scratch database with the extension:
---   psql -v events=500000 -f test/bench/insert.sql
--- The aim is a ratio of 1.5 for the whole; the key, which begins with the workspace, costs most. Everything is
--- rolled back.
-\set ON_ERROR_STOP on
-\if :{?events} \else \set events 300000 \endif
-SET timezone = 'UTC';
-SET client_min_messages = warning;
+-- What storing events costs: INSERT and COPY into the table a user would have without us (a uuid key), into tables with
+-- one of the parts of an open partition, and into user_activity itself; then what closing a day adds in bulk.
+\ir stage.sql
 SET synchronous_commit = off;
-BEGIN;
-CREATE TEMPORARY TABLE stage AS
-SELECT gen_random_uuid() AS id, md5('w' || i % 2000)::uuid AS workspace_id, md5('u' || i % 30011)::uuid AS user_id,
-       (ARRAY['page_view', 'agent_run', 'api_call', 'feature_use'])[1 + i % 4] AS event_type, 'ev' || i % 17 AS event_name,
-       '/p/' || i % 301 AS page_path, md5('s' || i % 60013)::uuid AS session_id, '10.0.0.1'::inet AS ip_address,
-       NULL::bytea AS ip_hash, 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/126.0' AS user_agent,
-       'https://example.com/' AS referrer,
-       CASE i % 4 WHEN 1 THEN jsonb_build_object('agent_id', md5('a' || i % 97), 'run_id', 'r' || i, 'status', 'completed',
-                                                 'runtime_seconds', i % 1000 / 7.0, 'credits', i % 50 / 10.0)
-                  ELSE '{}'::jsonb END AS metadata,
-       TIMESTAMPTZ '2001-02-03' + i * (interval '1 day' / :events) AS created_at
-FROM generate_series(0, :events - 1) AS i;
-
-CREATE TABLE pg_temp.results (step text, ms numeric);
-CREATE TABLE analytics.bench_bare (LIKE analytics.user_activity INCLUDING DEFAULTS);
+CREATE TABLE bench.copy_bare (LIKE analytics.user_activity INCLUDING DEFAULTS);
+CREATE TABLE bench.copy_key (LIKE analytics.user_activity INCLUDING DEFAULTS, PRIMARY KEY (id));
+CREATE TABLE bench.copy_our_key (LIKE analytics.user_activity INCLUDING DEFAULTS, PRIMARY KEY (workspace_id, created_at, id));
+CREATE TABLE bench.copy_brin (LIKE analytics.user_activity INCLUDING DEFAULTS);
+CREATE INDEX ON bench.copy_brin USING brin (created_at);
 CREATE TABLE analytics.bench_trigger (LIKE analytics.user_activity INCLUDING DEFAULTS);
 CREATE TRIGGER check_event BEFORE INSERT ON analytics.bench_trigger
     FOR EACH ROW EXECUTE FUNCTION analytics_internal.user_activity_check();
-CREATE TABLE analytics.bench_brin (LIKE analytics.user_activity INCLUDING DEFAULTS);
-CREATE INDEX ON analytics.bench_brin USING brin (created_at);
-CREATE TABLE analytics.bench_key (LIKE analytics.user_activity INCLUDING DEFAULTS, PRIMARY KEY (workspace_id, created_at, id));
-SELECT analytics.create_partitions('2001-02-03', '2001-02-03') AS made \gset
+ALTER TABLE analytics.bench_trigger SET SCHEMA bench;
+ALTER TABLE bench.bench_trigger RENAME TO copy_trigger;
 
-DO $$
-DECLARE
-    step text;
-    start timestamptz;
-BEGIN
-    FOREACH step IN ARRAY ARRAY['bench_bare', 'bench_bare', 'bench_trigger', 'bench_brin', 'bench_key', 'user_activity'] LOOP
-        EXECUTE format('TRUNCATE analytics.%I', CASE step WHEN 'user_activity' THEN 'user_activity_20010203' ELSE step END);
-        start := clock_timestamp();
-        EXECUTE format('INSERT INTO analytics.%I SELECT * FROM stage', step);
-        INSERT INTO pg_temp.results VALUES (step, extract(epoch FROM clock_timestamp() - start) * 1000);
-    END LOOP;
-END
-$$;
-SELECT step, round(min(ms)) AS ms, round(min(ms) / (SELECT min(ms) FROM pg_temp.results WHERE step = 'bench_bare'), 2) AS ratio
-FROM pg_temp.results GROUP BY step ORDER BY min(ms);
-ROLLBACK;
+SELECT current_setting('data_directory') || '/bench.copy' AS file \gset
+\set columns '(id, workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent, referrer, metadata, created_at)'
+COPY bench.stage TO :'file';
+INSERT INTO bench.statement
+SELECT 'COPY, ' || t.name, format('TRUNCATE %s; CHECKPOINT', t.emptied), format('COPY %s %s FROM %L', t.target, :'columns', :'file')
+FROM (VALUES ('no key', 'bench.copy_bare', 'bench.copy_bare'),
+             ('a uuid key', 'bench.copy_key', 'bench.copy_key'),
+             ('trigger only', 'bench.copy_trigger', 'bench.copy_trigger'),
+             ('BRIN only', 'bench.copy_brin', 'bench.copy_brin'),
+             ('our key only', 'bench.copy_our_key', 'bench.copy_our_key'),
+             ('user_activity', 'analytics.user_activity', 'analytics.user_activity_20251108')) AS t (name, target, emptied);
+INSERT INTO bench.statement
+SELECT 'INSERT, ' || t.name, format('TRUNCATE %s; CHECKPOINT', t.emptied), format('INSERT INTO %s %s SELECT * FROM bench.stage', t.target, :'columns')
+FROM (VALUES ('a uuid key', 'bench.copy_key', 'bench.copy_key'),
+             ('user_activity', 'analytics.user_activity', 'analytics.user_activity_20251108')) AS t (name, target, emptied);
+CALL bench.run(:rounds);
+INSERT INTO bench.statement VALUES
+('closing a day''s indexes', $$DO 'DECLARE i text; BEGIN FOR i IN SELECT format(''analytics.%I'', relname) FROM pg_class WHERE relname ~ ''^user_activity_20251108_(metadata_gin|failures|users)$'' LOOP EXECUTE ''DROP INDEX '' || i; END LOOP; END'$$,
+ $$SELECT analytics_internal.index_partition('user_activity_20251108')$$);
+CALL bench.run(:rounds);
+ANALYZE analytics.user_activity;
+
+CALL bench.compare('COPY into user_activity', 'COPY, user_activity', 'COPY, a uuid key', 1.5);
+CALL bench.compare('INSERT ... SELECT into user_activity', 'INSERT, user_activity', 'INSERT, a uuid key', 1.5);
+CALL bench.compare('of which the trigger', 'COPY, trigger only', 'COPY, no key');
+CALL bench.compare('of which BRIN', 'COPY, BRIN only', 'COPY, no key');
+CALL bench.compare('of which the key', 'COPY, our key only', 'COPY, no key');
+CALL bench.compare('(the rival''s own key)', 'COPY, a uuid key', 'COPY, no key');
+CALL bench.compare('bulk build of the closed day''s indexes', 'closing a day''s indexes', 'COPY, a uuid key');
+DROP TABLE bench.copy_bare, bench.copy_key, bench.copy_our_key, bench.copy_brin, bench.copy_trigger;

@@ -1,0 +1,27 @@
+-- Dropping an expired day against deleting its rows.
+\ir stage.sql
+CREATE TABLE bench.expired (LIKE bench.stage, PRIMARY KEY (id));
+INSERT INTO bench.expired SELECT * FROM bench.stage;
+-- The day is closed and its indexes are built, as they would be; only then it expires.
+TRUNCATE analytics.user_activity;
+SELECT analytics.create_partitions(current_date - 20, current_date - 20) \g /dev/null
+INSERT INTO analytics.user_activity (id, user_id, workspace_id, event_type, event_name, page_path, session_id,
+                                     ip_address, user_agent, referrer, metadata, created_at)
+SELECT id, user_id, workspace_id, event_type, event_name, page_path, session_id, ip_address, user_agent, referrer, metadata,
+       created_at - timestamp '2025-11-08' + (current_date - 20)
+FROM bench.stage;
+DELETE FROM analytics.watermark;
+CALL analytics.maintain('01:00:00');
+INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('user_activity', 10);
+INSERT INTO bench.statement VALUES
+('cleanup_old_data', '', 'SELECT analytics.cleanup_old_data()'),
+('DELETE of the day', '', 'DELETE FROM bench.expired WHERE created_at >= ''2025-11-08'' AND created_at < ''2025-11-09''');
+CALL bench.run(1);
+SELECT to_regclass('analytics.user_activity_' || to_char(current_date - 20, 'YYYYMMDD')) IS NULL AS gone \gset
+\if :gone
+CALL bench.compare('cleanup of one expired day', 'cleanup_old_data', 'DELETE of the day', 0.01);
+\else
+CALL bench.record('cleanup of one expired day', 'still there', NULL, NULL, NULL, '<= 1/100', false);
+\endif
+DELETE FROM analytics.retention_policies;
+DROP TABLE bench.expired;
