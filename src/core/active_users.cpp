@@ -76,7 +76,7 @@ std::int32_t period_start(period_kind kind, std::int32_t period) noexcept
 
 trailing_users::trailing_users(std::int32_t first, std::int32_t last, std::pmr::memory_resource *memory)
     : origin_(first - longest + 1), last_(last), next_(first),
-      by_last_day_(static_cast<std::size_t>(last - origin_ + 1), 0, memory), last_day_(memory),
+      by_last_day_(static_cast<std::size_t>(last - origin_ + 2), 0, memory), last_day_(memory),
       result_(memory)
 {
 }
@@ -87,15 +87,16 @@ void trailing_users::add(std::int32_t day, const user_set_view &users, interrupt
         return;
     report_until(day - 1);
     std::int32_t const today = day - origin_ + 1;
+    std::int64_t *const by_last_day = by_last_day_.data();
     users.for_each(
-        [&](std::uint32_t number) {
-            std::int32_t &last = last_day_[number];
-            if (last != 0)
-                --by_last_day_[static_cast<std::size_t>(last - 1)];
-            ++by_last_day_[static_cast<std::size_t>(today - 1)];
+        [by_last_day, today,
+         last_day = user_map<std::int32_t>::cursor(last_day_)](std::uint32_t number) mutable {
+            std::int32_t &last = last_day[number];
+            --by_last_day[last];
             last = today;
         },
         interrupted);
+    by_last_day[today] += static_cast<std::int64_t>(users.cardinality());
 }
 
 void trailing_users::report_until(std::int32_t day)
@@ -103,7 +104,7 @@ void trailing_users::report_until(std::int32_t day)
     for (; next_ <= day; ++next_) {
         active_counts counts{next_, 0, 0, 0};
         for (std::int32_t age = 0; age < longest; ++age) {
-            std::int64_t const users = by_last_day_[static_cast<std::size_t>(next_ - origin_ - age)];
+            std::int64_t const users = by_last_day_[static_cast<std::size_t>(next_ - origin_ - age + 1)];
             counts.daily += age < 1 ? users : 0;
             counts.weekly += age < 7 ? users : 0;
             counts.monthly += users;
@@ -132,9 +133,10 @@ void user_lifecycle::add(std::int32_t period, const user_set_view &users, const 
         return;
     sums &s = sums_[static_cast<std::size_t>(now - 1)];
     s.fresh += static_cast<std::int64_t>(new_users.cardinality());
+    user_map<std::int32_t>::cursor last_period(last_period_);
     users.for_each(
         [&](std::uint32_t number) {
-            std::int32_t &last = last_period_[number];
+            std::int32_t &last = last_period[number];
             s.active += last != now;
             s.stayed += last != 0 && last == now - 1;
             last = now;
@@ -173,9 +175,10 @@ void user_retention::add(std::int32_t period, const user_set_view &users, const 
     }
     // The last column holds whatever comes after the periods that are told apart.
     std::int32_t const beyond = static_cast<std::int32_t>(width_) - 1;
+    user_map<user>::cursor known(users_);
     users.for_each(
         [&](std::uint32_t number) {
-            user &u = users_[number];
+            user &u = known[number];
             if (u.cohort == 0)
                 return;
             std::int32_t const since = std::min(period - first_ - (u.cohort - 1), beyond);

@@ -31,6 +31,25 @@ public:
             pages_[page] = new (allocate()) T[page_size]();
         return pages_[page][number % page_size];
     }
+    // For numbers in ascending order, most of which lie on the page of the one before.
+    class cursor
+    {
+    public:
+        explicit cursor(user_map &map) : map_(map) {}
+        T &operator[](std::uint32_t number)
+        {
+            if (number / page_size != page_) {
+                page_ = number / page_size;
+                values_ = &map_[static_cast<std::uint32_t>(page_ * page_size)];
+            }
+            return values_[number % page_size];
+        }
+
+    private:
+        user_map &map_;
+        std::size_t page_ = SIZE_MAX;
+        T *values_ = nullptr;
+    };
     template <typename Visit>
     void for_each(Visit visit) const
     {
@@ -68,8 +87,9 @@ private:
     void report_until(std::int32_t day);
 
     std::int32_t origin_, last_, next_;
-    std::pmr::vector<std::int64_t> by_last_day_; // users whose last active day so far it is
-    user_map<std::int32_t> last_day_;            // counted from 1 at origin_; 0: none
+    // Users whose last active day so far it is; days are counted from 1 at origin_, and 0 stands for none.
+    std::pmr::vector<std::int64_t> by_last_day_;
+    user_map<std::int32_t> last_day_;
     std::pmr::vector<active_counts> result_;
 };
 
