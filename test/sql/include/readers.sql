@@ -58,6 +58,7 @@ SELECT s.period, s.workspace_id, s.cohort AS cohort_date, a.start, count(*) AS r
 FROM span AS s JOIN active_period AS a USING (period, workspace_id, user_id) GROUP BY 1, 2, 3, 4;
 CREATE TEMP TABLE true_cohort AS
 SELECT period, workspace_id, cohort AS cohort_date, last_start, count(*) AS users FROM span GROUP BY 1, 2, 3, 4;
+CREATE INDEX ON true_cohort (workspace_id, cohort_date, period);
 ANALYZE read_retention, true_retention, true_cohort;
 SELECT count(*) > 0 AS compared FROM read_retention;
 SELECT r.period, r.workspace_id, r.cohort_date, r.period_number, r.initial_users, r.retained_users, r.unbounded_rate, t.retained, c.users
