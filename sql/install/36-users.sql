@@ -9,6 +9,7 @@ CREATE TABLE analytics.users (
     last_date date NOT NULL,
     first_seen timestamptz NOT NULL,
     last_seen timestamptz NOT NULL,
+    is_forgotten boolean NOT NULL DEFAULT false,
     PRIMARY KEY (workspace_id, user_id),
     CONSTRAINT users_user_number_key UNIQUE (workspace_id, user_number),
     CONSTRAINT users_user_number_check CHECK (user_number BETWEEN 0 AND 4294967295)
@@ -29,6 +30,8 @@ COMMENT ON COLUMN analytics.users.first_seen IS
     'first event; the start of first_date where that moved to a day whose raw events are gone';
 COMMENT ON COLUMN analytics.users.last_seen IS
     'last event; the start of last_date where that moved to a day whose raw events are gone';
+COMMENT ON COLUMN analytics.users.is_forgotten IS
+    'whether user_id was replaced by a random one, by analytics.forget_user() or the retention of identities: the number and all counts stay';
 COMMENT ON INDEX analytics.users_pkey IS
     'serves: the numbers of a day''s users while it is aggregated';
 COMMENT ON INDEX analytics.users_user_number_key IS

@@ -32,6 +32,9 @@ CREATE TABLE analytics.dirty_hours (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     PRIMARY KEY (workspace_id, metric_hour, id)
 );
+CREATE INDEX dirty_hours_metric_hour ON analytics.dirty_hours (metric_hour);
+COMMENT ON INDEX analytics.dirty_hours_metric_hour IS
+    'serves: the newest dirty hour, ORDER BY metric_hour DESC LIMIT 1, and those of one day';
 ALTER TABLE analytics.dirty_hours ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.dirty_hours', '');
 COMMENT ON TABLE analytics.dirty_hours IS
@@ -39,6 +42,23 @@ COMMENT ON TABLE analytics.dirty_hours IS
 COMMENT ON COLUMN analytics.dirty_hours.workspace_id IS 'workspace of the changed event';
 COMMENT ON COLUMN analytics.dirty_hours.metric_hour IS 'start of the UTC hour of the changed event';
 COMMENT ON COLUMN analytics.dirty_hours.id IS 'makes the entry unique without a sequence';
+
+CREATE TABLE analytics.closed_days (
+    workspace_id uuid NOT NULL,
+    event_day date NOT NULL,
+    events bigint NOT NULL,
+    PRIMARY KEY (workspace_id, event_day)
+);
+ALTER TABLE analytics.closed_days ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.closed_days', '');
+CREATE INDEX closed_days_event_day ON analytics.closed_days (event_day);
+COMMENT ON INDEX analytics.closed_days_event_day IS
+    'serves: the events of an expired day, WHERE event_day = ...';
+COMMENT ON TABLE analytics.closed_days IS
+    'events of each workspace and UTC day, counted when the day was closed and again when it was repaired, so that cleanup need not count what it drops';
+COMMENT ON COLUMN analytics.closed_days.workspace_id IS 'workspace';
+COMMENT ON COLUMN analytics.closed_days.event_day IS 'UTC day';
+COMMENT ON COLUMN analytics.closed_days.events IS 'its events in analytics.user_activity';
 
 CREATE TABLE analytics.sealed_days (
     workspace_id uuid NOT NULL,

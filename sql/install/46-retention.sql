@@ -14,7 +14,7 @@ COMMENT ON COLUMN analytics.retention_policies.table_name IS
 COMMENT ON COLUMN analytics.retention_policies.keep_days IS
     'days, 1 to 36500, that rows are kept; NULL: for ever. Delete the row to return to the default';
 COMMENT ON COLUMN analytics.retention_policies.archive_function IS
-    'user_activity only: schema-qualified name of a function (partition regclass) that cleanup calls, as the extension''s owner, before it drops a partition; if the function detaches the partition, it is kept. NULL: none';
+    'user_activity only: schema-qualified name of a function (partition regclass) that cleanup calls, as the extension''s owner, before it drops a partition; if the function detaches the partition, it is kept; if it fails, so is the partition, and the next cleanup calls it again. NULL: none';
 COMMENT ON CONSTRAINT retention_policies_keep_days ON analytics.retention_policies IS 'a number of days';
 COMMENT ON CONSTRAINT retention_policies_archive ON analytics.retention_policies IS 'only partitions are archived';
 
@@ -25,7 +25,8 @@ CREATE TABLE analytics.workspace_retention (
     PRIMARY KEY (workspace_id, table_name),
     CONSTRAINT workspace_retention_keep_days CHECK (keep_days BETWEEN 1 AND 36500),
     CONSTRAINT workspace_retention_table CHECK
-        (table_name IN ('hourly_metrics', 'daily_metrics', 'agent_performance', 'daily_event_usage'))
+        (table_name IN ('hourly_metrics', 'daily_metrics', 'agent_performance', 'daily_event_usage', 'daily_errors',
+                        'daily_users', 'daily_user_revenue', 'user_cohorts'))
 );
 ALTER TABLE analytics.workspace_retention ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.workspace_retention', '');
@@ -33,7 +34,7 @@ COMMENT ON TABLE analytics.workspace_retention IS
     'retention of a workspace''s rollups where it differs from analytics.retention_policy_values';
 COMMENT ON COLUMN analytics.workspace_retention.workspace_id IS 'workspace';
 COMMENT ON COLUMN analytics.workspace_retention.table_name IS
-    'hourly_metrics, daily_metrics, agent_performance or daily_event_usage';
+    'hourly_metrics, daily_metrics, agent_performance, daily_event_usage, daily_errors, daily_users, daily_user_revenue or user_cohorts';
 COMMENT ON COLUMN analytics.workspace_retention.keep_days IS 'days, 1 to 36500; NULL: for ever';
 COMMENT ON CONSTRAINT workspace_retention_keep_days ON analytics.workspace_retention IS 'a number of days';
 COMMENT ON CONSTRAINT workspace_retention_table ON analytics.workspace_retention IS 'rollups only';

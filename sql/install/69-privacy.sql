@@ -104,7 +104,7 @@ BEGIN
     FROM changed AS c;
 
     -- The number stays, and with it all counts, but nobody knows whose it was.
-    UPDATE analytics.users AS u SET user_id = tombstone
+    UPDATE analytics.users AS u SET user_id = tombstone, is_forgotten = true
     WHERE u.user_id = target_user_id AND (target_workspace_id IS NULL OR u.workspace_id = target_workspace_id);
 
     PERFORM analytics_internal.forget_mentions(target_user_id, target_workspace_id, tombstone);

@@ -48,7 +48,7 @@ BEGIN
     SELECT * INTO w FROM analytics.watermark FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         INSERT INTO analytics.watermark (marked_until) VALUES (mark) ON CONFLICT DO NOTHING;
-        RETURN 'marked';
+        RETURN CASE WHEN FOUND THEN 'marked' ELSE 'waiting' END;
     ELSIF w.closed_until = w.marked_until THEN
         IF mark <= w.marked_until THEN
             RETURN 'idle';
@@ -70,6 +70,14 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.advance_watermark(timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.advance_watermark(timestamptz) IS
     'one phase of closing what ended by mark, each in a transaction of its own: idle (nothing to close), marked, taken (the transaction id), waiting (for older transactions), ready (buckets up to marked_until may be aggregated for good)';
+
+-- The mark stays a minute behind, so that events on their way are not taken for late ones.
+CREATE FUNCTION analytics_internal.next_mark() RETURNS timestamptz
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT date_trunc('hour', now() - interval '1 minute', 'UTC') $$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.next_mark() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.next_mark() IS 'up to where buckets may be closed now';
 
 CREATE FUNCTION analytics_internal.is_sealed(workspace_id uuid, from_time timestamptz, to_time timestamptz)
 RETURNS boolean
@@ -152,14 +160,51 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_unsealed_hour(timestampt
 COMMENT ON FUNCTION analytics_internal.aggregate_unsealed_hour(timestamptz, uuid) IS
     'analytics.aggregate_hourly_metrics() for the workspaces whose hour is not sealed and not past its retention; the number of workspaces written';
 
--- Locks out other closers and repairers to the end of the transaction.
+-- Locks out other closers and repairers to the end of the transaction. Whoever aggregates several buckets in one
+-- transaction takes it first, or, holding locks of the aggregation already, only tries: so nobody deadlocks.
 CREATE FUNCTION analytics_internal.lock_closing() RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS 'SELECT pg_advisory_xact_lock(1523621891, 1)';
+AS 'SELECT pg_advisory_xact_lock(1523621891, 3)';
 REVOKE EXECUTE ON FUNCTION analytics_internal.lock_closing() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.lock_closing() IS
     'lets one transaction at a time close or repair buckets';
+
+CREATE FUNCTION analytics_internal.try_lock_closing() RETURNS boolean
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT pg_try_advisory_xact_lock(1523621891, 3)';
+REVOKE EXECUTE ON FUNCTION analytics_internal.try_lock_closing() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.try_lock_closing() IS
+    'lock_closing() without waiting: false while another transaction closes or repairs buckets';
+
+CREATE FUNCTION analytics_internal.report_progress(work text, at timestamptz) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+AS $$ SELECT set_config('application_name', format('shadow_analytics: %s %s', work, to_char(at, 'YYYY-MM-DD HH24:MI')), true) $$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.report_progress(text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.report_progress(text, timestamptz) IS
+    'shows in application_name, until the transaction ends, what a long transaction is at';
+
+CREATE FUNCTION analytics_internal.count_day(day date, target_workspace_id uuid) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan -- one partition, and one workspace or all
+AS $$
+BEGIN
+    DELETE FROM analytics.closed_days AS c
+    WHERE c.event_day = day AND (target_workspace_id IS NULL OR c.workspace_id = target_workspace_id);
+    INSERT INTO analytics.closed_days (workspace_id, event_day, events)
+    SELECT e.workspace_id, day, count(*) FROM analytics.user_activity AS e
+    WHERE e.created_at >= day::timestamp AT TIME ZONE 'UTC' AND e.created_at < (day + 1)::timestamp AT TIME ZONE 'UTC'
+      AND (target_workspace_id IS NULL OR e.workspace_id = target_workspace_id)
+    GROUP BY e.workspace_id;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.count_day(date, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.count_day(date, uuid) IS
+    'counts the events of a UTC day, of one workspace or of all, into analytics.closed_days';
 
 -- Entries are taken before the events are read, so an entry that comes meanwhile stays for the next repair.
 CREATE FUNCTION analytics_internal.repair_day(target_workspace_id uuid, day date) RETURNS bigint
@@ -195,6 +240,9 @@ BEGIN
     LOOP
         PERFORM analytics_internal.aggregate_unsealed_day(other_day, target_workspace_id);
     END LOOP;
+    PERFORM analytics_internal.count_day(d.day, target_workspace_id)
+    FROM (SELECT DISTINCT (h.hour AT TIME ZONE 'UTC')::date AS day FROM unnest(hours) AS h (hour)) AS d, analytics.watermark AS w
+    WHERE (d.day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
     RETURN COALESCE(cardinality(hours), 0);
 END
 $$;
@@ -202,19 +250,76 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.repair_day(uuid, date) FROM PUBLIC
 COMMENT ON FUNCTION analytics_internal.repair_day(uuid, date) IS
     'computes the dirty hours of a workspace''s local day and that day again, and returns the number of hours; what is sealed stays as it is';
 
+-- When events of many workspaces have changed, as after an import, a scan of the whole day does it at once.
+CREATE FUNCTION analytics_internal.repair_utc_day(utc_day date) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    hours timestamptz[];
+    days date[];
+    repaired bigint;
+    hour timestamptz;
+    day date;
+BEGIN
+    WITH taken AS (
+        DELETE FROM analytics.dirty_hours AS d
+        WHERE d.metric_hour >= utc_day::timestamp AT TIME ZONE 'UTC'
+          AND d.metric_hour < (utc_day + 1)::timestamp AT TIME ZONE 'UTC'
+        RETURNING d.workspace_id, d.metric_hour
+    ), dirty AS MATERIALIZED (
+        SELECT DISTINCT t.workspace_id, t.metric_hour FROM taken AS t
+    ), local AS (
+        SELECT analytics.workspace_today(d.workspace_id, d.metric_hour + o.since) AS day
+        FROM dirty AS d, (VALUES (interval '0'), (interval '1 hour' - interval '1 microsecond')) AS o (since)
+        WHERE d.workspace_id IN (SELECT s.workspace_id FROM analytics.workspace_settings AS s)
+          AND d.metric_hour + o.since <= now()
+        UNION SELECT utc_day
+    )
+    SELECT count(*), array_agg(DISTINCT d.metric_hour), ARRAY(SELECT l.day FROM local AS l ORDER BY 1)
+    INTO repaired, hours, days FROM dirty AS d;
+
+    IF repaired = 0 THEN
+        RETURN 0;
+    END IF;
+    FOREACH hour IN ARRAY hours LOOP
+        PERFORM analytics_internal.report_progress('repairing', hour);
+        PERFORM analytics_internal.aggregate_unsealed_hour(hour, NULL);
+    END LOOP;
+    FOREACH day IN ARRAY days LOOP
+        PERFORM analytics_internal.aggregate_unsealed_day(day, NULL);
+    END LOOP;
+    PERFORM analytics_internal.count_day(utc_day, NULL) FROM analytics.watermark AS w
+    WHERE (utc_day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
+    RETURN repaired;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.repair_utc_day(date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.repair_utc_day(date) IS
+    'computes the dirty hours of a UTC day and the local days that they belong to again, for all workspaces, and returns how many hours were dirty; what is sealed stays as it is';
+
 CREATE FUNCTION analytics_internal.repair_newest(before timestamptz DEFAULT 'infinity') RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    few CONSTANT integer := 8;
     dirty record;
+    utc_day timestamptz;
+    workspaces bigint;
 BEGIN
     PERFORM analytics_internal.lock_closing();
     SELECT d.workspace_id, d.metric_hour INTO dirty
     FROM analytics.dirty_hours AS d WHERE d.metric_hour < before
-    ORDER BY d.metric_hour DESC, d.workspace_id LIMIT 1;
+    ORDER BY d.metric_hour DESC LIMIT 1;
     IF NOT FOUND THEN
         RETURN 0;
+    END IF;
+    utc_day := date_trunc('day', dirty.metric_hour, 'UTC');
+    SELECT count(DISTINCT d.workspace_id) INTO workspaces FROM analytics.dirty_hours AS d
+    WHERE d.metric_hour >= utc_day AND d.metric_hour < utc_day + interval '1 day';
+    IF workspaces > few THEN
+        RETURN analytics_internal.repair_utc_day((utc_day AT TIME ZONE 'UTC')::date);
     END IF;
     RETURN analytics_internal.repair_day(dirty.workspace_id,
                                          analytics.workspace_today(dirty.workspace_id, dirty.metric_hour));
@@ -222,7 +327,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.repair_newest(timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.repair_newest(timestamptz) IS
-    'repairs the workspace and local day of the newest dirty hour before an instant; the number of hours, 0 when none is dirty';
+    'repairs the workspace and local day of the newest dirty hour before an instant, or that UTC day of all workspaces when many are dirty; the number of hours, 0 when none is dirty';
 
 CREATE FUNCTION analytics_internal.first_unclosed_time() RETURNS timestamptz
 LANGUAGE plpgsql
@@ -291,9 +396,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     written bigint := 0;
+    few CONSTANT integer := 8; -- workspaces that are aggregated one by one
     utc_day date;
     hour timestamptz;
     ended record;
+    id uuid;
 BEGIN
     FOR hour IN
         SELECT date_trunc('hour', e.created_at, 'UTC') FROM analytics.user_activity AS e
@@ -304,17 +411,23 @@ BEGIN
         WHERE h.metric_hour >= from_time AND h.metric_hour < to_time
         ORDER BY 1
     LOOP
+        PERFORM analytics_internal.report_progress('closing', hour);
         written := written + analytics_internal.aggregate_unsealed_hour(hour, NULL);
     END LOOP;
     IF to_time = date_trunc('day', to_time, 'UTC') THEN
         utc_day := (to_time AT TIME ZONE 'UTC')::date - 1;
         written := written + analytics_internal.aggregate_unsealed_day(utc_day, NULL);
+        PERFORM analytics_internal.count_day(utc_day, NULL);
     END IF;
     FOR ended IN
-        SELECT d.workspace_id, d.day FROM analytics_internal.ended_days(from_time, to_time) AS d
-        WHERE d.day IS DISTINCT FROM utc_day ORDER BY d.day, d.workspace_id
+        SELECT d.day, CASE WHEN count(*) <= few THEN array_agg(d.workspace_id ORDER BY d.workspace_id)
+                           ELSE ARRAY[NULL]::uuid[] END AS workspaces
+        FROM analytics_internal.ended_days(from_time, to_time) AS d
+        WHERE d.day IS DISTINCT FROM utc_day GROUP BY d.day ORDER BY d.day
     LOOP
-        written := written + analytics_internal.aggregate_unsealed_day(ended.day, ended.workspace_id);
+        FOREACH id IN ARRAY ended.workspaces LOOP
+            written := written + analytics_internal.aggregate_unsealed_day(ended.day, id);
+        END LOOP;
     END LOOP;
     RETURN written;
 END

@@ -4,11 +4,12 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 VALUES ('user_activity', 90), ('hourly_metrics', 30), ('daily_metrics', NULL), ('agent_performance', NULL),
-       ('daily_event_usage', NULL), ('alert_history', 180), ('notification_outbox', 30), ('audit_log', 400),
+       ('daily_event_usage', NULL), ('daily_errors', NULL), ('daily_users', NULL), ('daily_user_revenue', NULL),
+       ('user_cohorts', NULL), ('identities', NULL), ('alert_history', 180), ('notification_outbox', 30), ('audit_log', 400),
        ('job_runs', 30)
 $$;
 COMMENT ON FUNCTION analytics.retention_defaults() IS
-    'tables with a retention period and its default: table_name, keep_days (NULL: for ever)';
+    'tables with a retention period and its default: table_name, keep_days (NULL: for ever); identities: after how many days of absence the ids of users in analytics.users are replaced by random ones';
 
 CREATE VIEW analytics.retention_policy_values WITH (security_invoker = true) AS
 SELECT d.table_name,
@@ -20,7 +21,7 @@ FROM analytics.retention_defaults() AS d
 LEFT JOIN analytics.retention_policies AS p ON p.table_name OPERATOR(pg_catalog.=) d.table_name;
 COMMENT ON VIEW analytics.retention_policy_values IS
     'how long each table keeps its rows; change it by INSERT INTO analytics.retention_policies, as the owner';
-COMMENT ON COLUMN analytics.retention_policy_values.table_name IS 'table of the schema analytics';
+COMMENT ON COLUMN analytics.retention_policy_values.table_name IS 'table of the schema analytics; identities: user_id in analytics.users';
 COMMENT ON COLUMN analytics.retention_policy_values.keep_days IS 'days in force; NULL: for ever';
 COMMENT ON COLUMN analytics.retention_policy_values.default_keep_days IS 'days without a row in analytics.retention_policies; NULL: for ever';
 COMMENT ON COLUMN analytics.retention_policy_values.is_default IS 'true where analytics.retention_policies has no row';
@@ -62,81 +63,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.retention(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.retention(text) IS
     'how long a table keeps its rows; NULL: for ever';
 
-CREATE FUNCTION analytics_internal.remove_old_rollups(rollup name, time_column name) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET TimeZone = 'UTC'
-AS $$
-DECLARE
-    removed bigint;
-BEGIN
-    EXECUTE format($sql$
-        WITH shortest AS MATERIALIZED (
-            SELECT max(p.days) AS newest
-            FROM (SELECT now() - make_interval(days => w.keep_days) AS days
-                  FROM analytics.workspace_retention AS w WHERE w.table_name = $1
-                  UNION ALL SELECT now() - analytics_internal.retention($1)) AS p
-        )
-        DELETE FROM analytics.%1$I AS t
-        WHERE t.%2$I < (SELECT s.newest FROM shortest AS s)
-          AND t.%2$I < now() - CASE
-              WHEN EXISTS (SELECT FROM analytics.workspace_retention AS w
-                           WHERE w.table_name = $1 AND w.workspace_id = t.workspace_id)
-              THEN (SELECT make_interval(days => w.keep_days) FROM analytics.workspace_retention AS w
-                    WHERE w.table_name = $1 AND w.workspace_id = t.workspace_id)
-              ELSE (SELECT analytics_internal.retention($1)) END
-        $sql$, rollup, time_column) USING rollup::text;
-    GET DIAGNOSTICS removed = ROW_COUNT;
-    RETURN removed;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.remove_old_rollups(name, name) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.remove_old_rollups(name, name) IS
-    'deletes rows of a rollup past the retention of their workspace and returns how many';
-
--- Tables that grow by the row, with what is kept whatever its age.
-CREATE FUNCTION analytics_internal.remove_old_rows(log_name name, time_column name, condition text) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    removed bigint := 0;
-BEGIN
-    EXECUTE format('DELETE FROM analytics.%I WHERE %I < now() - analytics_internal.retention(%L) AND %s',
-                   log_name, time_column, log_name, condition);
-    GET DIAGNOSTICS removed = ROW_COUNT;
-    RETURN removed;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.remove_old_rows(name, name, text) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.remove_old_rows(name, name, text) IS
-    'deletes rows past their retention that fulfil a condition and returns how many';
-
-CREATE FUNCTION analytics_internal.seal(partition_name name, before timestamptz) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    counted bigint;
-BEGIN
-    EXECUTE format($sql$
-        WITH counts AS (
-            SELECT e.workspace_id, (e.created_at AT TIME ZONE 'UTC')::date AS event_day, count(*) AS events
-            FROM analytics.%I AS e WHERE e.created_at < $1 GROUP BY 1, 2
-        ), sealed AS (
-            INSERT INTO analytics.sealed_days AS s (workspace_id, event_day, events)
-            SELECT c.workspace_id, c.event_day, c.events FROM counts AS c
-            ON CONFLICT (workspace_id, event_day) DO UPDATE SET events = s.events + EXCLUDED.events
-        )
-        SELECT COALESCE(sum(c.events), 0)::bigint FROM counts AS c $sql$, partition_name)
-    INTO counted USING before;
-    RETURN counted;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.seal(name, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.seal(name, timestamptz) IS
-    'seals the days of the events of a partition before an instant, which are about to be removed, and returns how many events they are';
-
 -- The caller has locked writers out of the expired partitions, so that what is read here is all there is.
 CREATE FUNCTION analytics_internal.aggregate_expiring(before timestamptz) RETURNS void
 LANGUAGE plpgsql
@@ -147,8 +73,16 @@ DECLARE
     closed_until timestamptz := (SELECT w.closed_until FROM analytics.watermark AS w);
 BEGIN
     WHILE analytics_internal.repair_newest(before) > 0 LOOP END LOOP;
+    FOR day IN
+        SELECT p.day FROM analytics_internal.day_partitions() AS p
+        WHERE p.day < (before AT TIME ZONE 'UTC')::date
+          AND ((p.day + 1)::timestamp AT TIME ZONE 'UTC' <= closed_until
+               AND EXISTS (SELECT FROM analytics.closed_days AS c WHERE c.event_day = p.day)) IS NOT TRUE
+    LOOP
+        PERFORM analytics_internal.count_day(day, NULL);
+    END LOOP;
     -- No local day that contains such an event ends later.
-    IF closed_until >= before + interval '14 hours' THEN
+    IF closed_until >= before + interval '26 hours' THEN
         RETURN;
     END IF;
     FOR day IN
@@ -166,9 +100,25 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_expiring(timestamptz) FR
 COMMENT ON FUNCTION analytics_internal.aggregate_expiring(timestamptz) IS
     'sees to it that the rollups of all events before an instant are right before these events are removed';
 
-CREATE FUNCTION analytics_internal.archive(partition_name name) RETURNS void
+CREATE FUNCTION analytics_internal.try_aggregate_expiring(before timestamptz) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM analytics_internal.aggregate_expiring(before);
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RETURN format('nothing was removed, as expiring events could not be aggregated: %s (%s)', SQLERRM, SQLSTATE);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.try_aggregate_expiring(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.try_aggregate_expiring(timestamptz) IS
+    'aggregate_expiring(); NULL, or why it failed';
+
+CREATE FUNCTION analytics_internal.try_archive(partition_name name) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '200ms' -- detaching locks user_activity: nobody shall queue behind us for long
 AS $$
 DECLARE
     archive_function text := (SELECT v.archive_function FROM analytics.retention_policy_values AS v
@@ -178,34 +128,14 @@ BEGIN
         EXECUTE format('SELECT %s($1)', to_regprocedure(archive_function || '(regclass)')::regproc)
         USING format('analytics.%I', partition_name)::regclass;
     END IF;
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RETURN format('%s was kept, as the archive function failed: %s (%s)', partition_name, SQLERRM, SQLSTATE);
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.archive(name) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.archive(name) IS
-    'calls the archive function of user_activity, if there is one, for a partition that is about to be dropped';
-
--- Only NOWAIT: whoever waited for this lock would make every reader and writer wait behind itself.
-CREATE FUNCTION analytics_internal.lock_events(attempts integer) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    FOR attempt IN 1..attempts LOOP
-        BEGIN
-            LOCK TABLE ONLY analytics.user_activity IN ACCESS EXCLUSIVE MODE NOWAIT;
-            RETURN;
-        EXCEPTION WHEN lock_not_available THEN
-            IF attempt = attempts THEN
-                RAISE;
-            END IF;
-            PERFORM pg_sleep(0.05 + 0.1 * random());
-        END;
-    END LOOP;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.lock_events(integer) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.lock_events(integer) IS
-    'locks user_activity for dropping partitions without ever queueing; an error (55P03) when no attempt succeeded';
+REVOKE EXECUTE ON FUNCTION analytics_internal.try_archive(name) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.try_archive(name) IS
+    'calls the archive function of user_activity, if there is one, for a partition that is about to be dropped; NULL, or why it failed';
 
 CREATE FUNCTION analytics_internal.has_old_default_rows(before timestamptz) RETURNS boolean
 LANGUAGE plpgsql
@@ -220,99 +150,27 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.has_old_default_rows(timestamptz) 
 COMMENT ON FUNCTION analytics_internal.has_old_default_rows(timestamptz) IS
     'whether the default partition, if there is one, holds events before an instant';
 
-CREATE FUNCTION analytics_internal.remove_events(before timestamptz) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    removed bigint := 0;
-    expires_by_row boolean := false;
-    expired name[];
-    expired_name name;
-BEGIN
-    SELECT COALESCE(array_agg(p.name ORDER BY p.day), '{}') INTO expired
-    FROM analytics_internal.day_partitions() AS p
-    WHERE p.day < (before AT TIME ZONE 'UTC')::date;
-    FOREACH expired_name IN ARRAY expired LOOP
-        EXECUTE format('LOCK TABLE analytics.%I IN SHARE MODE NOWAIT', expired_name);
-    END LOOP;
-    IF analytics_internal.has_old_default_rows(before) THEN
-        LOCK TABLE analytics.user_activity_default IN SHARE ROW EXCLUSIVE MODE NOWAIT;
-        expires_by_row := true;
-    END IF;
-    PERFORM analytics_internal.aggregate_expiring(before);
-
-    IF expires_by_row THEN
-        removed := analytics_internal.seal('user_activity_default', before);
-        DELETE FROM analytics.user_activity_default AS e WHERE e.created_at < before;
-    END IF;
-    FOREACH expired_name IN ARRAY expired LOOP
-        removed := removed + analytics_internal.seal(expired_name, before);
-        PERFORM analytics_internal.archive(expired_name);
-    END LOOP;
-
-    IF cardinality(expired) > 0 THEN
-        PERFORM analytics_internal.lock_events(20);
-    END IF;
-    FOR expired_name IN SELECT p.name FROM analytics_internal.day_partitions() AS p WHERE p.name = ANY (expired) LOOP
-        EXECUTE format('DROP TABLE analytics.%I', expired_name);
-    END LOOP;
-    RETURN removed;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.remove_events(timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.remove_events(timestamptz) IS
-    'aggregates, seals and removes the events before a UTC midnight; the exact number of events. An error (55P03) when somebody uses an expired partition or no moment without readers and writers was found';
-
 CREATE FUNCTION analytics_internal.cleanup_old_data(OUT table_name text, OUT rows_deleted bigint, OUT note text)
 RETURNS SETOF record
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
-AS $$
-DECLARE
-    old record;
-BEGIN
-    FOR old IN
-        SELECT * FROM (VALUES
-            ('hourly_metrics', 'metric_hour', NULL),
-            ('daily_metrics', 'metric_date', NULL),
-            ('agent_performance', 'metric_date', NULL),
-            ('daily_event_usage', 'metric_date', NULL),
-            ('alert_history', 'resolved_at', '(severity <> ''critical'' OR acknowledged_at IS NOT NULL)'),
-            ('notification_outbox', 'created_at', 'status NOT IN (''waiting'', ''sending'')'),
-            ('audit_log', 'happened_at', 'true'),
-            ('job_runs', 'started_at', 'true')) AS o (name, time_column, condition)
-        WHERE to_regclass('analytics.' || o.name) IS NOT NULL
-    LOOP
-        table_name := old.name;
-        rows_deleted := CASE WHEN old.condition IS NULL
-                             THEN analytics_internal.remove_old_rollups(old.name, old.time_column)
-                             ELSE analytics_internal.remove_old_rows(old.name, old.time_column, old.condition) END;
-        RETURN NEXT;
-    END LOOP;
-
-    -- Last, because from the first drop to the end of the transaction everybody waits.
-    table_name := 'user_activity';
-    BEGIN
-        rows_deleted := COALESCE(analytics_internal.remove_events(
-            date_trunc('day', now() - analytics_internal.retention('user_activity'), 'UTC')), 0);
-    EXCEPTION WHEN lock_not_available THEN
-        rows_deleted := 0;
-        note := 'nothing removed, as the table was in use; the next call tries again';
-    END;
-    RETURN NEXT;
-END
-$$;
+AS 'MODULE_PATHNAME', 'shadow_cleanup_old_data';
 REVOKE EXECUTE ON FUNCTION analytics_internal.cleanup_old_data() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.cleanup_old_data() IS
     'analytics.cleanup_old_data with the rights of the owner, without noting what it removes as a late change';
 
 CREATE FUNCTION analytics.cleanup_old_data(OUT table_name text, OUT rows_deleted bigint, OUT note text)
 RETURNS SETOF record
-LANGUAGE sql
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-AS 'SELECT * FROM analytics_internal.cleanup_old_data()';
+AS $$
+BEGIN
+    PERFORM analytics_internal.catch_up((now() AT TIME ZONE 'UTC')::date, true);
+    RETURN QUERY SELECT * FROM analytics_internal.cleanup_old_data();
+    PERFORM analytics_internal.keep_partitions_ahead();
+END
+$$;
 REVOKE EXECUTE ON FUNCTION analytics.cleanup_old_data() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.cleanup_old_data() IS
-    'removes rows past their retention (analytics.retention_policy_values); one row per table: table_name, the exact rows_deleted, and a note where it had to leave some. Events go by whole UTC days, after their rollups were completed; their days are then sealed';
+    'removes rows past their retention (analytics.retention_policy_values); one row per table: table_name, the exact rows_deleted (identities: users made unknowable), and a note where it had to leave some. Events go after their rollups were completed, whole UTC days by dropping their partition, never queueing behind readers and writers; their days are then sealed. Before, other days are finished as by aggregate_daily_metrics()';

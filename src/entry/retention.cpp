@@ -1,0 +1,425 @@
+// cleanup_old_data(): what is past its retention goes. Small tables by DELETE; events by whole partitions,
+// whose locks are only ever taken if they are free: whoever waited for an exclusive lock on user_activity
+// would make every reader and writer wait behind itself. PostgreSQL calls and plain data only.
+
+#include "pg/boundary.hpp"
+
+extern "C" {
+#include "catalog/namespace.h"
+#include "catalog/pg_type_d.h"
+#include "common/pg_prng.h"
+#include "executor/spi.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "utils/date.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+#include "utils/wait_event.h"
+}
+
+using namespace shadow;
+
+namespace
+{
+
+enum class column_kind { date, time };
+
+// A table whose rows age one by one. condition: which old rows may go; nullptr: a rollup, whose workspaces
+// may have a retention of their own (analytics.workspace_retention).
+struct aged_table {
+    const char *name;
+    const char *column;
+    column_kind kind;
+    const char *condition;
+};
+
+constexpr aged_table aged_tables[] = {
+    {"hourly_metrics", "metric_hour", column_kind::time, nullptr},
+    {"daily_metrics", "metric_date", column_kind::date, nullptr},
+    {"agent_performance", "metric_date", column_kind::date, nullptr},
+    {"daily_event_usage", "metric_date", column_kind::date, nullptr},
+    {"daily_errors", "metric_date", column_kind::date, nullptr},
+    {"daily_users", "metric_date", column_kind::date, nullptr},
+    {"daily_user_revenue", "metric_date", column_kind::date, nullptr},
+    {"user_cohorts", "cohort_date", column_kind::date, nullptr},
+    // Firing episodes have no resolved_at; critical ones stay until somebody has seen them.
+    {"alert_history", "resolved_at", column_kind::time,
+     "(t.severity <> 'critical' OR t.acknowledged_at IS NOT NULL)"},
+    {"notification_outbox", "created_at", column_kind::time, "t.status NOT IN ('waiting', 'sending')"},
+    {"audit_log", "happened_at", column_kind::time, "true"},
+    {"job_runs", "started_at", column_kind::time, "true"},
+};
+
+struct parameter {
+    Oid type;
+    Datum value;
+    bool is_null;
+};
+
+// The number of rows; the parameters are $1, $2, …
+template <std::size_t n>
+std::uint64_t run(const char *sql, const parameter (&parameters)[n])
+{
+    Oid types[n];
+    Datum values[n];
+    char nulls[n];
+    for (std::size_t i = 0; i < n; ++i) {
+        types[i] = parameters[i].type;
+        values[i] = parameters[i].value;
+        nulls[i] = parameters[i].is_null ? 'n' : ' ';
+    }
+    int const result = SPI_execute_with_args(sql, static_cast<int>(n), types, values, nulls, false, 0);
+    if (result < 0)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(result));
+    return SPI_processed;
+}
+
+// Column 1 of the first row, a value that is passed by value or nothing.
+Datum first_value(bool *is_null)
+{
+    *is_null = true;
+    return SPI_processed == 0 ? Datum{0}
+                              : SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, is_null);
+}
+
+std::uint64_t first_count()
+{
+    bool is_null;
+    Datum const value = first_value(&is_null);
+    return is_null ? 0 : static_cast<std::uint64_t>(DatumGetInt64(value));
+}
+
+// Column 1 of the first row as text, in the caller's memory context; nullptr for NULL.
+char *first_text(MemoryContext context)
+{
+    char const *const value =
+        SPI_processed == 0 ? nullptr : SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+    return value == nullptr ? nullptr : MemoryContextStrdup(context, value);
+}
+
+// Days in force; NULL: for ever.
+parameter keep_days(const char *table)
+{
+    run("SELECT v.keep_days FROM analytics.retention_policy_values AS v WHERE v.table_name = $1",
+        {parameter{TEXTOID, CStringGetTextDatum(table), false}});
+    parameter days{INT4OID, 0, true};
+    days.value = first_value(&days.is_null);
+    return days;
+}
+
+const char *age_limit(column_kind kind)
+{
+    return kind == column_kind::date ? "(now() AT TIME ZONE 'UTC')::date - (%s)"
+                                     : "now() - make_interval(days => (%s))";
+}
+
+// "t.column < limit", where days is an expression.
+void append_is_older(StringInfo sql, const aged_table &table, const char *days)
+{
+    appendStringInfo(sql, "t.%s < ", table.column);
+    char *const limit = psprintf(age_limit(table.kind), days);
+    appendStringInfoString(sql, limit);
+}
+
+// $1: the days that workspaces without a row of their own keep.
+std::uint64_t remove_rollups(const aged_table &table, const parameter &days)
+{
+    parameter const name{TEXTOID, CStringGetTextDatum(table.name), false};
+    run("SELECT least($1, (SELECT min(w.keep_days) FROM analytics.workspace_retention AS w"
+        " WHERE w.table_name = $2))",
+        {days, name});
+    parameter shortest{INT4OID, 0, true};
+    shortest.value = first_value(&shortest.is_null);
+    if (shortest.is_null)
+        return 0; // everything is kept for ever: nothing to read
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfo(&sql, "DELETE FROM analytics.%s AS t WHERE ", table.name);
+    append_is_older(&sql, table, "$3");
+    appendStringInfoString(&sql, " AND ");
+    append_is_older(&sql, table,
+                    "CASE WHEN EXISTS (SELECT FROM analytics.workspace_retention AS w"
+                    " WHERE w.table_name = $2 AND w.workspace_id = t.workspace_id)"
+                    " THEN (SELECT w.keep_days FROM analytics.workspace_retention AS w"
+                    " WHERE w.table_name = $2 AND w.workspace_id = t.workspace_id) ELSE $1 END");
+    return run(sql.data, {days, name, shortest});
+}
+
+std::uint64_t remove_rows(const aged_table &table)
+{
+    parameter const days = keep_days(table.name);
+    if (table.condition == nullptr)
+        return remove_rollups(table, days);
+    if (days.is_null)
+        return 0;
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfo(&sql, "DELETE FROM analytics.%s AS t WHERE ", table.name);
+    append_is_older(&sql, table, "$1");
+    appendStringInfo(&sql, " AND %s", table.condition);
+    return run(sql.data, {days});
+}
+
+// The numbers stay and with them all counts; nobody knows any longer whose they were. A user whose events are
+// still there would come back under a new number when their day is aggregated again, so his turn is later.
+std::uint64_t forget_identities()
+{
+    parameter const days = keep_days("identities");
+    parameter const events = keep_days("user_activity");
+    if (days.is_null || events.is_null)
+        return 0;
+    return run(
+        "UPDATE analytics.users AS u SET user_id = gen_random_uuid(), is_forgotten = true"
+        " WHERE NOT u.is_forgotten AND u.last_date < (now() AT TIME ZONE 'UTC')::date - greatest($1, $2 + 2)",
+        {days, events});
+}
+
+struct event_partition {
+    Oid relation;
+    NameData name;
+    DateADT day;
+    bool is_expired; // goes as a whole; else its rows before the limit are deleted
+    bool is_locked;  // against writers; else it is left for the next call
+};
+
+struct event_partitions {
+    event_partition *items;
+    int count;
+    int waiting; // more than one call drops
+    int busy;    // not locked
+};
+
+// A drop takes some twenty locks per partition, and the server's table of locks has room for a few thousand.
+constexpr int partitions_per_call = 150;
+
+// The default partition if it holds rows before the limit, the partition that contains it, and those before
+// it.
+event_partitions find_partitions(const parameter &before, MemoryContext context)
+{
+    run("SELECT f.name::text::regclass::oid, f.relname, f.day, f.is_expired"
+        " FROM (SELECT format('analytics.%I', p.name) AS name, p.name AS relname, p.day,"
+        "  p.day < ($1 AT TIME ZONE 'UTC')::date AS is_expired"
+        "  FROM analytics_internal.day_partitions() AS p WHERE p.day <= ($1 AT TIME ZONE 'UTC')::date"
+        "  UNION ALL SELECT 'analytics.user_activity_default', 'user_activity_default', NULL, false"
+        "  WHERE analytics_internal.has_old_default_rows($1)) AS f ORDER BY f.is_expired, f.day",
+        {before});
+    int const found = static_cast<int>(SPI_processed);
+    event_partitions all{nullptr, Min(found, partitions_per_call), Max(found - partitions_per_call, 0), 0};
+    all.items = static_cast<event_partition *>(
+        MemoryContextAllocZero(context, sizeof(event_partition) * static_cast<Size>(all.count + 1)));
+    for (int i = 0; i < all.count; ++i) {
+        bool is_null;
+        HeapTuple const row = SPI_tuptable->vals[i];
+        TupleDesc const columns = SPI_tuptable->tupdesc;
+        event_partition &item = all.items[i];
+        item.relation = DatumGetObjectId(SPI_getbinval(row, columns, 1, &is_null));
+        item.name = *DatumGetName(SPI_getbinval(row, columns, 2, &is_null));
+        item.day = DatumGetDateADT(SPI_getbinval(row, columns, 3, &is_null));
+        item.is_expired = DatumGetBool(SPI_getbinval(row, columns, 4, &is_null));
+    }
+    return all;
+}
+
+bool exists(Oid relation)
+{
+    return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation));
+}
+
+// What is read from then on is all there is.
+void lock_out_writers(event_partitions &all)
+{
+    for (int i = 0; i < all.count; ++i) {
+        event_partition &item = all.items[i];
+        item.is_locked =
+            ConditionalLockRelationOid(item.relation, item.is_expired ? ShareLock : ShareRowExclusiveLock) &&
+            exists(item.relation);
+        all.busy += !item.is_locked;
+    }
+}
+
+// Deletes and seals in one statement, so that nobody takes the trim for a late change.
+std::uint64_t trim(const event_partition &item, const parameter &before)
+{
+    char *const sql = psprintf(
+        "WITH gone AS (DELETE FROM analytics.%s AS e WHERE e.created_at < $1"
+        " RETURNING e.workspace_id, (e.created_at AT TIME ZONE 'UTC')::date AS event_day),"
+        " counts AS (SELECT g.workspace_id, g.event_day, count(*) AS events FROM gone AS g GROUP BY 1, 2),"
+        " sealed AS (INSERT INTO analytics.sealed_days AS s (workspace_id, event_day, events)"
+        "  SELECT c.workspace_id, c.event_day, c.events FROM counts AS c"
+        "  ON CONFLICT (workspace_id, event_day) DO UPDATE SET events = s.events + EXCLUDED.events),"
+        " closed AS (UPDATE analytics.closed_days AS d SET events = d.events - c.events FROM counts AS c"
+        "  WHERE d.workspace_id = c.workspace_id AND d.event_day = c.event_day) "
+        "SELECT coalesce(sum(c.events), 0)::bigint FROM counts AS c",
+        quote_identifier(NameStr(item.name)));
+    run(sql, {before});
+    return first_count();
+}
+
+// The numbers were counted when the day was closed.
+std::uint64_t seal(const event_partition &item)
+{
+    run("WITH counts AS (DELETE FROM analytics.closed_days AS c WHERE c.event_day = $1"
+        " RETURNING c.workspace_id, c.event_day, c.events),"
+        " sealed AS (INSERT INTO analytics.sealed_days AS s (workspace_id, event_day, events)"
+        "  SELECT c.workspace_id, c.event_day, c.events FROM counts AS c WHERE c.events > 0"
+        "  ON CONFLICT (workspace_id, event_day) DO UPDATE SET events = s.events + EXCLUDED.events) "
+        "SELECT coalesce(sum(c.events), 0)::bigint FROM counts AS c",
+        {parameter{DATEOID, DateADTGetDatum(item.day), false}});
+    return first_count();
+}
+
+// Calls the archive function, if there is one, for what is about to be dropped; why it failed, if it did.
+char *archive(event_partitions &all, MemoryContext context)
+{
+    char *failure = nullptr;
+    for (int i = 0; i < all.count; ++i) {
+        event_partition &item = all.items[i];
+        if (!item.is_expired || !item.is_locked)
+            continue;
+        run("SELECT analytics_internal.try_archive($1)",
+            {parameter{NAMEOID, NameGetDatum(&item.name), false}});
+        char *const reason = first_text(context);
+        item.is_locked = reason == nullptr;
+        failure = failure == nullptr ? reason : failure;
+    }
+    return failure;
+}
+
+// Every relation that DROP locks, the parent last; all or none, and without waiting.
+bool try_lock_for_drop(const event_partitions &all, const Oid (&parents)[2])
+{
+    int taken = 0;
+    bool is_free = true;
+    auto const relation = [&](int i) {
+        return i < all.count ? all.items[i].relation : parents[i - all.count];
+    };
+    auto const is_wanted = [&](int i) {
+        return i < all.count ? all.items[i].is_expired && all.items[i].is_locked : OidIsValid(relation(i));
+    };
+    int const last = all.count + static_cast<int>(lengthof(parents));
+    while (is_free && taken < last) {
+        is_free = !is_wanted(taken) || ConditionalLockRelationOid(relation(taken), AccessExclusiveLock);
+        taken += is_free;
+    }
+    while (!is_free && taken > 0)
+        if (is_wanted(--taken))
+            UnlockRelationOid(relation(taken), AccessExclusiveLock);
+    return is_free;
+}
+
+// About two seconds in all; the pauses differ, so that two who retry do not keep meeting.
+bool lock_for_drop(const event_partitions &all)
+{
+    constexpr int attempts = 20;
+    Oid const schema = get_namespace_oid("analytics", false);
+    Oid const parents[] = {get_relname_relid("user_activity_default", schema),
+                           get_relname_relid("user_activity", schema)};
+    for (int attempt = 0; attempt < attempts; ++attempt) {
+        if (try_lock_for_drop(all, parents))
+            return true;
+        long const pause = 50 + static_cast<long>(pg_prng_uint64_range(&pg_global_prng_state, 0, 100));
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    }
+    return false;
+}
+
+bool is_attached(const event_partition &item)
+{
+    return run("SELECT FROM pg_inherits AS i WHERE i.inhrelid = $1"
+               " AND i.inhparent = 'analytics.user_activity'::regclass",
+               {parameter{OIDOID, ObjectIdGetDatum(item.relation), false}}) > 0;
+}
+
+// From here to the end of the transaction everybody waits. What the archive function detached is kept.
+std::uint64_t drop_partitions(const event_partitions &all)
+{
+    std::uint64_t removed = 0;
+    for (int i = 0; i < all.count; ++i) {
+        event_partition const &item = all.items[i];
+        if (!item.is_expired || !item.is_locked)
+            continue;
+        removed += seal(item);
+        if (!is_attached(item))
+            continue;
+        char *const sql = psprintf("DROP TABLE analytics.%s", quote_identifier(NameStr(item.name)));
+        if (SPI_execute(sql, false, 0) < 0)
+            elog(ERROR, "SPI failed: %s", SPI_result_code_string(SPI_result));
+    }
+    return removed;
+}
+
+bool has_expired(const event_partitions &all)
+{
+    for (int i = 0; i < all.count; ++i)
+        if (all.items[i].is_expired && all.items[i].is_locked)
+            return true;
+    return false;
+}
+
+// The number of events removed; note: why some were left.
+std::uint64_t remove_events(const char *&note, MemoryContext context)
+{
+    parameter const days = keep_days("user_activity");
+    if (days.is_null)
+        return 0;
+    TimestampTz const limit =
+        GetCurrentTransactionStartTimestamp() - DatumGetInt32(days.value) * USECS_PER_DAY;
+    parameter const before{TIMESTAMPTZOID, TimestampTzGetDatum(limit), false};
+    event_partitions all = find_partitions(before, context);
+    if (all.count == 0)
+        return 0;
+    lock_out_writers(all);
+    run("SELECT analytics_internal.try_aggregate_expiring($1)", {before});
+    note = first_text(context);
+    if (note != nullptr)
+        return 0;
+
+    if (all.waiting > 0)
+        note = "more partitions have expired; the next call goes on";
+    if (all.busy > 0)
+        note = "partitions in use were left; the next call tries again";
+    std::uint64_t removed = 0;
+    for (int i = 0; i < all.count; ++i)
+        if (!all.items[i].is_expired && all.items[i].is_locked)
+            removed += trim(all.items[i], before);
+    char const *const failure = archive(all, context);
+    if (failure != nullptr)
+        note = failure;
+    if (!has_expired(all))
+        return removed;
+    if (lock_for_drop(all))
+        return removed + drop_partitions(all);
+    note = "no partition was dropped, as user_activity was in use; the next call tries again";
+    return removed;
+}
+
+void report(ReturnSetInfo *result, const char *table, std::uint64_t removed, const char *note)
+{
+    Datum values[] = {CStringGetTextDatum(table), Int64GetDatum(static_cast<int64>(removed)),
+                      note == nullptr ? Datum{0} : CStringGetTextDatum(note)};
+    bool nulls[] = {false, false, note == nullptr};
+    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+} // namespace
+
+// (table_name, rows_deleted, note)
+SHADOW_FUNCTION(shadow_cleanup_old_data)
+{
+    InitMaterializedSRF(fcinfo, 0);
+    auto *const result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+    MemoryContext const context = CurrentMemoryContext;
+    SPI_connect();
+    for (aged_table const &table : aged_tables)
+        report(result, table.name, remove_rows(table), nullptr);
+    report(result, "identities", forget_identities(), nullptr);
+    char const *note = nullptr;
+    std::uint64_t const removed = remove_events(note, context);
+    report(result, "user_activity", removed, note);
+    SPI_finish();
+    return Datum{0};
+}
