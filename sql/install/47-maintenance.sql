@@ -12,6 +12,12 @@ CREATE TABLE analytics.job_runs (
     PRIMARY KEY (started_at, step),
     CONSTRAINT job_runs_outcome CHECK (outcome IN ('running', 'done', 'partial', 'failed', 'interrupted'))
 );
+CREATE INDEX job_runs_step ON analytics.job_runs (step, started_at);
+COMMENT ON INDEX analytics.job_runs_step IS
+    'serves: the last run of a step';
+CREATE INDEX job_runs_running ON analytics.job_runs (step) WHERE outcome = 'running';
+COMMENT ON INDEX analytics.job_runs_running IS
+    'serves: analytics.job_progress, and runs that were killed';
 ALTER TABLE analytics.job_runs ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.job_runs', '');
 COMMENT ON TABLE analytics.job_runs IS
@@ -24,7 +30,7 @@ COMMENT ON COLUMN analytics.job_runs.outcome IS
 COMMENT ON COLUMN analytics.job_runs.rows IS 'what the step counts: partitions, hours, days, rollups, rows removed, alerts';
 COMMENT ON COLUMN analytics.job_runs.done IS 'units committed so far';
 COMMENT ON COLUMN analytics.job_runs.total IS 'units there were to do at the last count; NULL: not counted';
-COMMENT ON COLUMN analytics.job_runs.detail IS 'backfill: the range of days; else what the step has to say';
+COMMENT ON COLUMN analytics.job_runs.detail IS 'backfill: the range of days; aggregate_open: the changes of events it has seen; else what the step has to say';
 COMMENT ON COLUMN analytics.job_runs.error IS 'SQLSTATE and message';
 COMMENT ON COLUMN analytics.job_runs.pid IS 'server process';
 COMMENT ON CONSTRAINT job_runs_outcome ON analytics.job_runs IS 'how a run may end';

@@ -26,6 +26,7 @@ AS $$
 VALUES ('create_partitions', NULL::interval),
        ('close_buckets', NULL),
        ('repair_buckets', NULL),
+       ('aggregate_cohorts', interval '1 hour'),
        ('aggregate_open', make_interval(mins => analytics.setting('open_day_interval_minutes')::integer)),
        ('index_partitions', interval '1 hour'),
        ('refresh_views', make_interval(mins => analytics.setting('view_refresh_minutes')::integer)),
@@ -37,16 +38,72 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.steps() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.steps() IS
     'steps of maintain() in their order, and how often each is due; NULL: at every call';
 
+-- The counters of the statistics follow within seconds; what they do not show yet they show at the next call.
+CREATE FUNCTION analytics_internal.open_changes() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN current_setting('track_counts')::boolean
+            THEN format('%s changes of the events since %s', sum(pg_stat_get_tuples_inserted(p.oid) + pg_stat_get_tuples_updated(p.oid)
+                        + pg_stat_get_tuples_deleted(p.oid)), o.first_day)
+            ELSE clock_timestamp()::text END
+FROM (SELECT (greatest((SELECT w.closed_until FROM analytics.watermark AS w), now() - interval '26 hours') AT TIME ZONE 'UTC')::date - 1 AS first_day) AS o,
+     (SELECT c.oid, to_date(substring(c.relname FROM '_([0-9]{8})$'), 'YYYYMMDD') AS day
+      FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+      WHERE i.inhparent = 'analytics.user_activity'::regclass) AS p
+WHERE (p.day < o.first_day) IS NOT TRUE
+GROUP BY o.first_day
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.open_changes() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.open_changes() IS
+    'differs from an earlier value when events of days that are not closed were changed since';
+
+CREATE FUNCTION analytics_internal.has_work(step text) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+BEGIN
+    CASE step
+        WHEN 'create_partitions' THEN
+            IF to_regclass('analytics.user_activity_default') IS NULL THEN
+                RETURN true;
+            END IF;
+            RETURN EXISTS (SELECT FROM generate_series(-1, analytics.setting('partitions_ahead_days')::integer) AS n
+                           WHERE to_regclass('analytics.user_activity_' || to_char(today + n, 'YYYYMMDD')) IS NULL)
+                OR EXISTS (SELECT FROM analytics_internal.default_days());
+        WHEN 'close_buckets' THEN
+            RETURN NOT EXISTS (SELECT FROM analytics.watermark AS w
+                               WHERE w.closed_until = w.marked_until AND w.marked_until >= analytics_internal.next_mark());
+        WHEN 'repair_buckets' THEN
+            RETURN EXISTS (SELECT FROM analytics.dirty_hours);
+        WHEN 'aggregate_open' THEN
+            RETURN analytics_internal.open_changes() IS DISTINCT FROM (
+                SELECT r.detail FROM analytics.job_runs AS r WHERE r.step = 'aggregate_open' AND r.outcome = 'done'
+                ORDER BY r.started_at DESC LIMIT 1);
+        WHEN 'evaluate_alerts' THEN
+            RETURN EXISTS (SELECT FROM analytics.alert_rules);
+        ELSE
+            RETURN true;
+    END CASE;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.has_work(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.has_work(text) IS
+    'whether a step of maintain() would do anything; true where only the step itself can tell';
+
 CREATE FUNCTION analytics_internal.due_steps() RETURNS text[]
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT array_agg(s.step ORDER BY s.place)
+SELECT COALESCE(array_agg(s.step ORDER BY s.place), '{}')
 FROM analytics_internal.steps() WITH ORDINALITY AS s (step, every, place)
-WHERE s.every IS NULL OR COALESCE(analytics_internal.last_run(s.step) <= clock_timestamp() - s.every, true)
+WHERE CASE WHEN s.every IS NULL OR COALESCE(analytics_internal.last_run(s.step) <= clock_timestamp() - s.every, true)
+           THEN analytics_internal.has_work(s.step) END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.due_steps() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.due_steps() IS 'steps of maintain() that are due now';
+COMMENT ON FUNCTION analytics_internal.due_steps() IS 'steps of maintain() that are due now and have something to do';
 
 CREATE FUNCTION analytics_internal.begin_step(step text, detail text DEFAULT NULL) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER
@@ -85,6 +142,22 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.end_step(text, timestamptz, text, 
 COMMENT ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text) IS
     'records the end of a step; forgets one that is always due and found nothing to do';
 
+CREATE FUNCTION analytics_internal.default_days(OUT day date) RETURNS SETOF date
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT DISTINCT (e.created_at AT TIME ZONE 'UTC')::date FROM analytics.user_activity_default AS e
+    WHERE e.created_at >= COALESCE(date_trunc('day', now() - analytics_internal.retention('user_activity'), 'UTC'),
+                                   '1970-01-01 UTC')
+      AND e.created_at < now() + interval '366 days';
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.default_days() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.default_days() IS
+    'days whose events wait in the default partition and are to get a partition: within the retention, at most a year ahead';
+
 CREATE FUNCTION analytics_internal.make_partitions() RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -96,13 +169,7 @@ DECLARE
 BEGIN
     PERFORM analytics_internal.create_default_partition();
     made := analytics_internal.create_partitions(today - 1, today + analytics.setting('partitions_ahead_days')::integer);
-    FOR day IN
-        SELECT DISTINCT (e.created_at AT TIME ZONE 'UTC')::date FROM analytics.user_activity_default AS e
-        WHERE e.created_at >= COALESCE(date_trunc('day', now() - analytics_internal.retention('user_activity'), 'UTC'),
-                                       '1970-01-01 UTC')
-          AND e.created_at < now() + interval '366 days'
-        ORDER BY 1 DESC LIMIT 100
-    LOOP
+    FOR day IN SELECT d.day FROM analytics_internal.default_days() AS d ORDER BY 1 DESC LIMIT 100 LOOP
         made := made + analytics_internal.create_partitions(day, day);
     END LOOP;
     RETURN made;
@@ -112,15 +179,19 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.make_partitions() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.make_partitions() IS
     'makes the partitions ahead and those of days whose events wait in the default partition, at most 100 of these; how many';
 
--- The mark stays a minute behind, so that events on their way are not taken for late ones.
 CREATE FUNCTION analytics_internal.close_buckets(OUT rows bigint, OUT again boolean, OUT total bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    state text := analytics_internal.advance_watermark(date_trunc('hour', now() - interval '1 minute', 'UTC'));
+    state text;
 BEGIN
     rows := 0;
+    again := false;
+    IF NOT analytics_internal.try_lock_closing() THEN
+        RETURN;
+    END IF;
+    state := analytics_internal.advance_watermark(analytics_internal.next_mark());
     again := state IN ('marked', 'taken', 'ready');
     IF state = 'ready' THEN
         rows := analytics_internal.close_next();
@@ -131,14 +202,17 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.close_buckets() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.close_buckets() IS
-    'one transaction''s worth of closing; total: days left';
+    'one transaction''s worth of closing; total: days left. Nothing while another transaction closes or repairs';
 
 CREATE FUNCTION analytics_internal.repair_buckets(OUT rows bigint, OUT again boolean, OUT total bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    rows := analytics_internal.repair_newest();
+    rows := 0;
+    IF analytics_internal.try_lock_closing() THEN
+        rows := analytics_internal.repair_newest();
+    END IF;
     again := rows > 0;
     SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) INTO total FROM analytics.dirty_hours AS d;
 END
@@ -157,6 +231,11 @@ DECLARE
     hour timestamptz;
     day date;
 BEGIN
+    IF NOT analytics_internal.try_lock_closing() THEN
+        RETURN 0;
+    END IF;
+    UPDATE analytics.job_runs AS r SET detail = analytics_internal.open_changes()
+    WHERE r.step = 'aggregate_open' AND r.outcome = 'running';
     FOR hour IN
         SELECT DISTINCT date_trunc('hour', e.created_at, 'UTC') FROM analytics.user_activity AS e
         WHERE e.created_at >= date_trunc('hour', closed_until, 'UTC') AND e.created_at <= now()
@@ -234,6 +313,23 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.analyze_tables() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.analyze_tables() IS 'collects statistics of user_activity as a whole';
 
+CREATE FUNCTION analytics_internal.cleanup(OUT rows bigint, OUT again boolean)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    notes text;
+BEGIN
+    SELECT sum(c.rows_deleted), string_agg(concat(c.table_name, ': ', c.note), '; ') FILTER (WHERE c.note IS NOT NULL)
+    INTO rows, notes FROM analytics_internal.cleanup_old_data() AS c;
+    UPDATE analytics.job_runs AS r SET detail = notes WHERE r.step = 'cleanup' AND r.outcome = 'running';
+    again := COALESCE(notes LIKE '%the next call goes on%', false);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.cleanup() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cleanup() IS
+    'one call of cleanup_old_data(), its notes in detail of analytics.job_runs; again: more partitions have expired than it drops';
+
 CREATE FUNCTION analytics_internal.run_unit(step text, OUT rows bigint, OUT again boolean, OUT total bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -244,10 +340,11 @@ BEGIN
         WHEN 'create_partitions' THEN rows := analytics_internal.make_partitions();
         WHEN 'close_buckets' THEN SELECT * INTO rows, again, total FROM analytics_internal.close_buckets();
         WHEN 'repair_buckets' THEN SELECT * INTO rows, again, total FROM analytics_internal.repair_buckets();
+        WHEN 'aggregate_cohorts' THEN SELECT c.* INTO rows, again, total FROM analytics_internal.aggregate_due_cohorts() AS c;
         WHEN 'aggregate_open' THEN rows := analytics_internal.aggregate_open();
         WHEN 'index_partitions' THEN rows := analytics_internal.index_closed_partitions();
         WHEN 'refresh_views' THEN rows := analytics_internal.refresh_views();
-        WHEN 'cleanup' THEN SELECT sum(c.rows_deleted) INTO rows FROM analytics_internal.cleanup_old_data() AS c;
+        WHEN 'cleanup' THEN SELECT c.* INTO rows, again FROM analytics_internal.cleanup() AS c;
         WHEN 'evaluate_alerts' THEN rows := analytics_internal.run_optional('analytics.evaluate_alert_rules()');
         WHEN 'analyze' THEN rows := analytics_internal.analyze_tables();
     END CASE;
@@ -350,7 +447,7 @@ END
 $$;
 REVOKE EXECUTE ON PROCEDURE analytics.maintain(interval, boolean) FROM PUBLIC;
 COMMENT ON PROCEDURE analytics.maintain(interval, boolean) IS
-    'does whatever is due: partitions, closing and repairing rollups (newest first), provisional rollups of today, indexes, views, cleanup, alerts, statistics; commits between steps, so not inside a transaction block. Steps are isolated: a failing one is recorded in analytics.job_runs and the others run. time_budget: after it no further unit of a step is begun. show_steps: a notice per step. Call it every minute; a second call at the same time returns at once';
+    'does whatever is due: partitions, closing and repairing rollups (newest first), cohorts, provisional rollups of today, indexes, views, cleanup, alerts, statistics; commits between steps, so not inside a transaction block. Steps are isolated: a failing one is recorded in analytics.job_runs and the others run. time_budget: after it no further unit of a step is begun. show_steps: a notice per step. Call it every minute; a second call at the same time returns at once';
 
 CREATE FUNCTION analytics_internal.backfill_day(day date, started timestamptz, days integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
@@ -365,10 +462,16 @@ BEGIN
     PERFORM set_config('application_name', 'shadow_analytics: backfill ' || to_char(day, 'YYYY-MM-DD'), true);
     PERFORM analytics_internal.lock_closing();
     PERFORM analytics_internal.create_partitions(day, day);
-    written := analytics_internal.aggregate_unsealed_day(day, NULL);
+    -- What was noted while the events were loaded is done with the rest.
+    written := analytics_internal.repair_utc_day(day);
+    IF written = 0 THEN
+        written := analytics_internal.aggregate_unsealed_day(day, NULL);
+        PERFORM analytics_internal.count_day(day, NULL) FROM analytics.watermark AS w
+        WHERE (day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
+    END IF;
     written := written + COALESCE(sum(analytics_internal.aggregate_unsealed_hour(h.hour, NULL)), 0)
     FROM (SELECT DISTINCT date_trunc('hour', e.created_at, 'UTC') AS hour FROM analytics.user_activity AS e
-          WHERE e.created_at >= day::timestamp AT TIME ZONE 'UTC'
+          WHERE e.created_at >= greatest(day::timestamp AT TIME ZONE 'UTC', now() - analytics_internal.retention('hourly_metrics'))
             AND e.created_at < least((day + 1)::timestamp AT TIME ZONE 'UTC', now())) AS h;
     UPDATE analytics.job_runs AS r SET rows = r.rows + written, done = r.done + 1, total = days
     WHERE r.started_at = started AND r.step = 'backfill';

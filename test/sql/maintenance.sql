@@ -1,0 +1,146 @@
+-- maintain(): steps that fail, that have nothing to do, that catch up; what is recorded and seen meanwhile.
+\set SHOW_CONTEXT never
+SET timezone = 'UTC';
+SET client_min_messages = warning;
+TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.daily_users, analytics.users;
+DELETE FROM analytics.job_runs;
+DELETE FROM analytics.watermark;
+DELETE FROM analytics.dirty_hours;
+DELETE FROM analytics.closed_days;
+DELETE FROM analytics.sealed_days;
+CREATE PROCEDURE pg_temp.settle() LANGUAGE plpgsql AS $$
+BEGIN
+    FOR attempt IN 1..600 LOOP
+        CALL analytics.maintain();
+        EXIT WHEN EXISTS (SELECT FROM analytics.watermark AS w
+                          WHERE w.closed_until = w.marked_until AND w.closed_until >= date_trunc('hour', now() - interval '1 minute', 'UTC'))
+              AND NOT EXISTS (SELECT FROM analytics.dirty_hours);
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+END
+$$;
+CREATE PROCEDURE pg_temp.add(workspace text, at timestamptz) LANGUAGE sql AS $$
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at) VALUES (md5(workspace)::uuid, md5('u')::uuid, 'login', at) $$;
+
+-- After an outage of days everything is caught up: partitions, rollups, cohorts.
+DO $$ BEGIN
+    FOR n IN 0..9 LOOP CALL pg_temp.add('maintained', now() - n * interval '1 day'); END LOOP;
+END $$;
+DO $$ BEGIN
+    EXECUTE format('DROP TABLE analytics.user_activity_%s', to_char(now() + interval '3 days', 'YYYYMMDD'));
+END $$;
+CALL pg_temp.settle();
+SELECT count(*) AS days, count(*) FILTER (WHERE NOT is_final) AS provisional, sum(total_events) AS events FROM analytics.daily_metrics WHERE workspace_id = md5('maintained')::uuid;
+SELECT count(*) FROM analytics.user_cohorts WHERE workspace_id = md5('maintained')::uuid AND cohort_period = 'daily';
+SELECT count(*) > 0 AS made_again FROM analytics_internal.day_partitions() WHERE day = (now() + interval '3 days')::date;
+SELECT step, outcome FROM analytics.job_runs WHERE step IN ('create_partitions', 'close_buckets') AND rows > 0 GROUP BY 1, 2 ORDER BY 1;
+
+-- With nothing to do nothing is done, and nothing but the run itself is recorded.
+SELECT pg_stat_force_next_flush();
+DELETE FROM analytics.job_runs WHERE step = 'aggregate_open';
+CALL analytics.maintain();
+DELETE FROM analytics.job_runs WHERE step NOT IN (SELECT step FROM analytics_internal.steps() WHERE every IS NOT NULL);
+CALL analytics.maintain();
+SELECT step, outcome, error FROM analytics.job_runs WHERE step NOT IN (SELECT step FROM analytics_internal.steps() WHERE every IS NOT NULL);
+
+-- The open day: not before its time, and only if events have changed.
+SELECT count(*) FROM unnest(analytics_internal.due_steps()) AS s WHERE s = 'aggregate_open';
+UPDATE analytics.job_runs SET started_at = started_at - interval '16 minutes' WHERE step = 'aggregate_open';
+SELECT count(*) FROM unnest(analytics_internal.due_steps()) AS s WHERE s = 'aggregate_open';
+CALL pg_temp.add('maintained', now());
+SELECT pg_stat_force_next_flush();
+SELECT count(*) FROM unnest(analytics_internal.due_steps()) AS s WHERE s = 'aggregate_open';
+CALL analytics.maintain();
+SELECT total_events, is_final FROM analytics.daily_metrics WHERE workspace_id = md5('maintained')::uuid ORDER BY metric_date DESC LIMIT 1;
+
+-- One step fails: it says why, the others run, and the next run makes good for it.
+CREATE FUNCTION pg_temp.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'disturbed' USING ERRCODE = 'XX001'; END $$;
+CREATE TRIGGER fail BEFORE DELETE ON analytics.dirty_hours FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.fail();
+CALL pg_temp.add('maintained', now() - interval '3 days');
+DELETE FROM analytics.job_runs WHERE step IN ('refresh_views', 'analyze', 'maintain');
+CALL analytics.maintain();
+SELECT step, outcome, error FROM analytics.job_runs WHERE step IN ('repair_buckets', 'refresh_views', 'analyze', 'maintain') ORDER BY started_at;
+SELECT status, detail FROM analytics.health() WHERE check_name = 'failed_steps';
+DROP TRIGGER fail ON analytics.dirty_hours;
+CALL analytics.maintain();
+SELECT step, outcome, rows FROM analytics.job_runs WHERE step IN ('repair_buckets') ORDER BY started_at DESC LIMIT 1;
+SELECT total_events FROM analytics.daily_metrics WHERE workspace_id = md5('maintained')::uuid AND metric_date = (now() - interval '3 days')::date;
+SELECT status FROM analytics.health() WHERE check_name = 'failed_steps';
+
+-- Many workspaces with late events at once, as after an import: done by day, with the same result.
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone) VALUES (md5('late 1')::uuid, 'Pacific/Kiritimati'), (md5('late 2')::uuid, 'America/Los_Angeles');
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
+SELECT md5('late ' || i % 20)::uuid, md5('u' || i)::uuid, 'login', date_trunc('day', now()) - interval '5 days' + i * interval '30 minutes' FROM generate_series(0, 95) AS i;
+SELECT count(DISTINCT workspace_id) FROM analytics.dirty_hours;
+SELECT analytics_internal.repair_newest() = count(DISTINCT (workspace_id, metric_hour)) AS a_whole_day FROM analytics.dirty_hours WHERE metric_hour >= (SELECT date_trunc('day', max(metric_hour)) FROM analytics.dirty_hours);
+CALL pg_temp.settle();
+SELECT * FROM
+    (SELECT workspace_id, (created_at AT TIME ZONE analytics.workspace_time_zone(workspace_id, created_at))::date AS metric_date, count(*) AS n FROM analytics.user_activity GROUP BY 1, 2) AS e
+    FULL JOIN (SELECT workspace_id, metric_date, total_events AS n FROM analytics.daily_metrics) AS d USING (workspace_id, metric_date)
+WHERE e.n IS DISTINCT FROM d.n;
+-- The counts that cleanup relies on follow.
+SELECT * FROM
+    (SELECT workspace_id, (created_at AT TIME ZONE 'UTC')::date AS event_day, count(*) AS events FROM analytics.user_activity
+     WHERE created_at < (SELECT date_trunc('day', closed_until) FROM analytics.watermark) GROUP BY 1, 2) AS e
+    FULL JOIN analytics.closed_days AS c USING (workspace_id, event_day)
+WHERE e.events IS DISTINCT FROM c.events;
+
+-- The scheduled functions alone: partitions, late and provisional days. In three calls, as closing takes three transactions.
+UPDATE analytics.daily_metrics SET is_final = false, total_events = 0 WHERE metric_date = (now() - interval '2 days')::date;
+UPDATE analytics.hourly_metrics SET is_final = false, active_users = 0 WHERE metric_hour = (SELECT max(metric_hour) FROM analytics.hourly_metrics WHERE metric_hour < now() - interval '2 days');
+CALL pg_temp.add('maintained', now() - interval '7 days');
+DO $$ BEGIN
+    EXECUTE format('DROP TABLE analytics.user_activity_%s', to_char(now() + interval '3 days', 'YYYYMMDD'));
+END $$;
+SELECT analytics.aggregate_daily_metrics(CURRENT_DATE - 1) > 0 AS written;
+SELECT count(*) AS wrong FROM
+    (SELECT workspace_id, (created_at AT TIME ZONE analytics.workspace_time_zone(workspace_id, created_at))::date AS metric_date, count(*) AS n FROM analytics.user_activity GROUP BY 1, 2) AS e
+    FULL JOIN (SELECT workspace_id, metric_date, total_events AS n FROM analytics.daily_metrics) AS d USING (workspace_id, metric_date)
+WHERE e.n IS DISTINCT FROM d.n AND metric_date < CURRENT_DATE - 1;
+SELECT count(*) AS unfinished FROM analytics.hourly_metrics WHERE NOT is_final AND metric_hour < now() - interval '2 hours';
+SELECT count(*) > 0 AS made_again FROM analytics_internal.day_partitions() WHERE day = (now() + interval '3 days')::date;
+-- Not at all where the setting says so; never for one workspace.
+INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0');
+CALL pg_temp.add('maintained', now() - interval '7 days');
+SELECT analytics.aggregate_daily_metrics(CURRENT_DATE - 1) > 0 AS written;
+DELETE FROM analytics.settings WHERE name = 'catch_up_seconds';
+SELECT analytics.aggregate_daily_metrics(CURRENT_DATE - 1, md5('maintained')::uuid);
+SELECT count(*) AS dirty FROM analytics.dirty_hours;
+-- A failure is a warning: what was asked for is done.
+CREATE TRIGGER fail BEFORE DELETE ON analytics.dirty_hours FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.fail();
+SELECT analytics.aggregate_hourly_metrics(now() - interval '1 day') IS NOT NULL AS written;
+DROP TRIGGER fail ON analytics.dirty_hours;
+SELECT note FROM analytics.cleanup_old_data() WHERE table_name = 'user_activity';
+SELECT count(*) AS dirty FROM analytics.dirty_hours;
+
+-- Retention of identities: nobody is known any longer, nothing is counted otherwise.
+INSERT INTO analytics.users (workspace_id, user_id, user_number, first_date, last_date, first_seen, last_seen)
+SELECT md5('identities')::uuid, md5('u' || i)::uuid, i, CURRENT_DATE - 400, CURRENT_DATE - i, now() - interval '400 days', now() - i * interval '1 day' FROM unnest('{1,91,100,300,399}'::int[]) AS i;
+INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('identities', 200);
+SELECT rows_deleted FROM analytics.cleanup_old_data() WHERE table_name = 'identities';
+SELECT user_number, user_id = md5('u' || user_number)::uuid AS is_known, is_forgotten FROM analytics.users WHERE workspace_id = md5('identities')::uuid ORDER BY 1;
+UPDATE analytics.retention_policies SET keep_days = 30 WHERE table_name = 'identities';
+-- As long as events name him, a user keeps his number.
+SELECT rows_deleted FROM analytics.cleanup_old_data() WHERE table_name = 'identities';
+SELECT user_number FROM analytics.users WHERE workspace_id = md5('identities')::uuid AND NOT is_forgotten ORDER BY 1;
+
+-- An archive function that fails keeps its partition.
+CREATE FUNCTION public.refuse(partition regclass) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no room'; END $$;
+INSERT INTO analytics.retention_policies VALUES ('user_activity', 90, 'public.refuse');
+SELECT analytics.create_partitions('2024-01-01', '2024-01-02');
+CALL pg_temp.add('archived', '2024-01-01 12:00');
+SELECT rows_deleted, note FROM analytics.cleanup_old_data() WHERE table_name = 'user_activity';
+DROP FUNCTION public.refuse(regclass);
+DELETE FROM analytics.retention_policies WHERE table_name = 'user_activity';
+SELECT rows_deleted, note FROM analytics.cleanup_old_data() WHERE table_name = 'user_activity';
+SELECT total_events, is_final FROM analytics.daily_metrics WHERE workspace_id = md5('archived')::uuid;
+
+DELETE FROM analytics.retention_policies;
+DELETE FROM analytics.workspace_settings WHERE workspace_id IN (md5('late 1')::uuid, md5('late 2')::uuid);
+DELETE FROM analytics.job_runs;
+DELETE FROM analytics.watermark;
+DELETE FROM analytics.dirty_hours;
+DELETE FROM analytics.sealed_days;
+DELETE FROM analytics.closed_days;
+TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage,
+         analytics.daily_users, analytics.users, analytics.user_cohorts;
