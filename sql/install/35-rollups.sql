@@ -356,6 +356,12 @@ COMMENT ON COLUMN analytics.daily_errors.updated_at IS
 CREATE INDEX daily_metrics_metric_date_brin ON analytics.daily_metrics USING brin (metric_date);
 COMMENT ON INDEX analytics.daily_metrics_metric_date_brin IS
     'serves: SELECT ... FROM analytics.daily_metrics WHERE metric_date >= ... over all workspaces (refresh of the materialized views)';
+CREATE INDEX daily_metrics_provisional ON analytics.daily_metrics (metric_date) WHERE NOT is_final;
+COMMENT ON INDEX analytics.daily_metrics_provisional IS
+    'serves: the days that are still to be finished, WHERE NOT is_final';
+CREATE INDEX hourly_metrics_provisional ON analytics.hourly_metrics (metric_hour) WHERE NOT is_final;
+COMMENT ON INDEX analytics.hourly_metrics_provisional IS
+    'serves: the hours that are still to be finished, WHERE NOT is_final';
 CREATE INDEX agent_performance_metric_date_brin ON analytics.agent_performance USING brin (metric_date);
 COMMENT ON INDEX analytics.agent_performance_metric_date_brin IS
     'serves: SELECT ... FROM analytics.agent_performance WHERE metric_date >= ... over all workspaces (refresh of the materialized views)';

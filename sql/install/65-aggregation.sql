@@ -30,12 +30,23 @@ COMMENT ON FUNCTION analytics_internal.aggregate_daily_metrics(date, uuid) IS
 
 CREATE FUNCTION analytics.aggregate_daily_metrics(target_date date, target_workspace_id uuid DEFAULT NULL)
 RETURNS bigint
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT analytics_internal.aggregate_daily_metrics(target_date, target_workspace_id) $$;
+AS $$
+DECLARE
+    written bigint;
+BEGIN
+    written := analytics_internal.aggregate_daily_metrics(target_date, target_workspace_id);
+    IF target_workspace_id IS NULL THEN
+        PERFORM analytics_internal.catch_up(target_date, true);
+        PERFORM analytics_internal.keep_partitions_ahead();
+    END IF;
+    RETURN written;
+END
+$$;
 REVOKE EXECUTE ON FUNCTION analytics.aggregate_daily_metrics(date, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.aggregate_daily_metrics(date, uuid) IS
-    'computes daily_metrics, agent_performance, daily_event_counts and daily_errors of a local day for every workspace, or for one, from the raw events; replaces what was there and returns the number of workspaces written. A day that is not over is provisional (is_final = false); one later than the workspace''s today is an error (22023). NULL date: error (22004)';
+    'computes daily_metrics, agent_performance, daily_event_counts and daily_errors of a local day for every workspace, or for one, from the raw events; replaces what was there and returns the number of workspaces written. A day that is not over is provisional (is_final = false); one later than the workspace''s today is an error (22023). NULL date: error (22004). For every workspace it also does what is due of maintenance: it makes partitions ahead and finishes provisional and changed days and hours, for at most the setting catch_up_seconds; so a daily call keeps the rollups right';
 
 CREATE FUNCTION analytics_internal.aggregate_hourly_metrics(target_hour timestamptz, target_workspace_id uuid)
 RETURNS bigint
@@ -50,9 +61,19 @@ COMMENT ON FUNCTION analytics_internal.aggregate_hourly_metrics(timestamptz, uui
 
 CREATE FUNCTION analytics.aggregate_hourly_metrics(target_hour timestamptz, target_workspace_id uuid DEFAULT NULL)
 RETURNS bigint
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT analytics_internal.aggregate_hourly_metrics(target_hour, target_workspace_id) $$;
+AS $$
+DECLARE
+    written bigint;
+BEGIN
+    written := analytics_internal.aggregate_hourly_metrics(target_hour, target_workspace_id);
+    IF target_workspace_id IS NULL THEN
+        PERFORM analytics_internal.catch_up((target_hour AT TIME ZONE 'UTC')::date, false);
+    END IF;
+    RETURN written;
+END
+$$;
 REVOKE EXECUTE ON FUNCTION analytics.aggregate_hourly_metrics(timestamptz, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.aggregate_hourly_metrics(timestamptz, uuid) IS
-    'computes hourly_metrics of the UTC hour that contains the instant, for every workspace or for one; replaces what was there and returns the number of workspaces written. A running hour is provisional; one that has not begun is an error (22023). NULL: error (22004)';
+    'computes hourly_metrics of the UTC hour that contains the instant, for every workspace or for one; replaces what was there and returns the number of workspaces written. A running hour is provisional; one that has not begun is an error (22023). NULL: error (22004). For every workspace it also finishes provisional and changed days and hours, for at most the setting catch_up_seconds';

@@ -199,6 +199,8 @@ VALUES
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.aggregate_hourly_metrics(timestamptz, uuid)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.evaluate_alert_rules()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.evaluate_alert_rules(timestamptz)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.catch_up(date, boolean)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.keep_partitions_ahead()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.cleanup_old_data()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.cleanup_old_data()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.health()'),

@@ -55,6 +55,9 @@ inline constexpr setting settings[] = {
     choice_setting("bounce_rule", "single_event", "single_event, engaged",
                    "what a bounced session is: one with at most one event (single_event), or one that is not "
                    "engaged as GA4 defines it (engaged)"),
+    integer_setting("catch_up_seconds", "60", 0, 86400,
+                    "seconds that a call of aggregate_daily_metrics(), aggregate_hourly_metrics() or "
+                    "cleanup_old_data() may spend on finishing other days and hours; 0: none"),
     integer_setting("cohort_grace_days", "30", 1, 3650,
                     "days of silence after which a user of a daily cohort counts as churned"),
     integer_setting("cohort_grace_months", "2", 1, 120,

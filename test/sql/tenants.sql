@@ -1,5 +1,6 @@
 -- Who is asking, which workspaces are his, and that nobody sees another's rows. Users are b…1 to b…4, workspaces
 -- a…1 to a…4; b1 is in a1 and a2, b2 in a2 and a3, b3 in none.
+TRUNCATE analytics.hourly_metrics; -- of other tests
 CREATE FUNCTION pg_temp.u(n int) RETURNS uuid LANGUAGE sql IMMUTABLE STRICT
 AS $$ SELECT format('b0000000-0000-0000-0000-%s', lpad(n::text, 12, '0'))::uuid $$;
 CREATE FUNCTION pg_temp.w(n int) RETURNS uuid LANGUAGE sql IMMUTABLE STRICT
