@@ -69,6 +69,7 @@ FROM generate_series(1, 800) AS i,
      LATERAL (SELECT array_agg(('x' || substr(md5(i::text || '/' || k), 1, 7))::bit(28)::integer) AS h FROM generate_series(1, 5) AS k) AS r;
 SELECT count(analytics.aggregate_daily_metrics(d::date)) FROM (
     SELECT d FROM generate_series('2025-02-19'::timestamptz, '2025-03-17', '1 day') AS d ORDER BY md5(d::text)) AS days;
+ANALYZE analytics.user_activity, analytics.users, analytics.daily_users, analytics.daily_metrics, analytics.daily_event_usage; -- other tests left statistics
 SELECT count(*) AS users, min(user_number), max(user_number) FROM analytics.users GROUP BY workspace_id ORDER BY 1;
 SELECT * FROM pg_temp.differences();
 
