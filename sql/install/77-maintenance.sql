@@ -213,8 +213,8 @@ BEGIN
     IF analytics_internal.try_lock_closing() THEN
         rows := analytics_internal.repair_newest();
     END IF;
-    again := rows > 0;
     SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) INTO total FROM analytics.dirty_hours AS d;
+    again := rows > 0 AND total > 0;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.repair_buckets() FROM PUBLIC;

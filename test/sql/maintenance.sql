@@ -31,6 +31,8 @@ DO $$ BEGIN
 END $$;
 CALL pg_temp.settle();
 SELECT count(*) AS days, count(*) FILTER (WHERE NOT is_final) AS provisional, sum(total_events) AS events FROM analytics.daily_metrics WHERE workspace_id = md5('maintained')::uuid;
+DELETE FROM analytics.job_runs WHERE step = 'aggregate_cohorts';
+CALL analytics.maintain();
 SELECT count(*) FROM analytics.user_cohorts WHERE workspace_id = md5('maintained')::uuid AND cohort_period = 'daily';
 SELECT count(*) > 0 AS made_again FROM analytics_internal.day_partitions() WHERE day = (now() + interval '3 days')::date;
 SELECT step, outcome FROM analytics.job_runs WHERE step IN ('create_partitions', 'close_buckets') AND rows > 0 GROUP BY 1, 2 ORDER BY 1;
