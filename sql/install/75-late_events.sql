@@ -390,13 +390,16 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.ended_days(timestamptz, timestampt
 COMMENT ON FUNCTION analytics_internal.ended_days(timestamptz, timestamptz) IS
     'workspaces with a time zone of their own and their local days with from_time < end <= to_time';
 
+-- Limits are parameters of custom plans, so that only the partitions concerned are planned.
 CREATE FUNCTION analytics_internal.aggregate_for_good(from_time timestamptz, to_time timestamptz) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     written bigint := 0;
     few CONSTANT integer := 8; -- workspaces that are aggregated one by one
+    oldest timestamptz := greatest(from_time, now() - analytics_internal.retention('hourly_metrics'));
     utc_day date;
     hour timestamptz;
     ended record;
@@ -404,8 +407,7 @@ DECLARE
 BEGIN
     FOR hour IN
         SELECT date_trunc('hour', e.created_at, 'UTC') FROM analytics.user_activity AS e
-        WHERE e.created_at >= greatest(from_time, now() - analytics_internal.retention('hourly_metrics'))
-          AND e.created_at < to_time
+        WHERE e.created_at >= oldest AND e.created_at < to_time
         UNION
         SELECT h.metric_hour FROM analytics.hourly_metrics AS h
         WHERE h.metric_hour >= from_time AND h.metric_hour < to_time

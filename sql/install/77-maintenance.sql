@@ -452,9 +452,12 @@ COMMENT ON PROCEDURE analytics.maintain(interval, boolean) IS
 CREATE FUNCTION analytics_internal.backfill_day(day date, started timestamptz, days integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan -- only the day's partition is planned
 AS $$
 DECLARE
     written bigint;
+    oldest timestamptz := greatest(day::timestamp AT TIME ZONE 'UTC', now() - analytics_internal.retention('hourly_metrics'));
+    day_end timestamptz := least((day + 1)::timestamp AT TIME ZONE 'UTC', now());
 BEGIN
     IF NOT analytics_internal.try_lock_maintenance() THEN
         RETURN false;
@@ -471,8 +474,7 @@ BEGIN
     END IF;
     written := written + COALESCE(sum(analytics_internal.aggregate_unsealed_hour(h.hour, NULL)), 0)
     FROM (SELECT DISTINCT date_trunc('hour', e.created_at, 'UTC') AS hour FROM analytics.user_activity AS e
-          WHERE e.created_at >= greatest(day::timestamp AT TIME ZONE 'UTC', now() - analytics_internal.retention('hourly_metrics'))
-            AND e.created_at < least((day + 1)::timestamp AT TIME ZONE 'UTC', now())) AS h;
+          WHERE e.created_at >= oldest AND e.created_at < day_end) AS h;
     UPDATE analytics.job_runs AS r SET rows = r.rows + written, done = r.done + 1, total = days
     WHERE r.started_at = started AND r.step = 'backfill';
     RETURN true;
