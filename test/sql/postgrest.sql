@@ -40,7 +40,7 @@ SELECT analytics.grant_operator('regress_operator');
 SELECT analytics.forget_user('b0000000-0000-0000-0000-000000000001');
 RESET SESSION AUTHORIZATION;
 SELECT (SELECT count(*) FROM analytics.daily_metrics WHERE total_runs = 3) AS days, (SELECT count(*) FROM analytics.hourly_metrics WHERE total_runs = 1) >= 6 AS hours,
-       (SELECT count(*) FROM analytics.mv_workspace_summary) AS summaries, (SELECT count(*) FROM analytics.user_cohorts) AS cohorts;
+       (SELECT count(*) FROM analytics.mv_workspace_summary) AS summaries, (SELECT count(*) >= 2 FROM analytics.user_cohorts) AS cohorts;
 
 INSERT INTO analytics.alert_history (workspace_id, id, alert_rule_id, rule_name, severity, triggered_at, metric_type, condition, reason)
 SELECT workspace_id, workspace_id, id, name, severity, now(), metric_type, condition, 'x' FROM analytics.alert_rules;

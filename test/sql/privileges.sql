@@ -39,7 +39,7 @@ INSERT INTO analytics.dirty_hours (workspace_id, metric_hour) SELECT w, '2020-01
 INSERT INTO analytics.sealed_days (workspace_id, event_day, events) SELECT w, '2020-01-01', 1 FROM tenant;
 INSERT INTO analytics.workspace_retention SELECT w, 'hourly_metrics', 7 FROM tenant;
 INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('hourly_metrics', 7);
-INSERT INTO analytics.watermark (marked_until) VALUES ('2020-01-01Z');
+INSERT INTO analytics.watermark (marked_until) VALUES ('2020-01-01Z') ON CONFLICT DO NOTHING;
 INSERT INTO analytics.membership DEFAULT VALUES;
 INSERT INTO analytics.ip_secret DEFAULT VALUES;
 INSERT INTO analytics.settings VALUES ('currency', 'EUR');
