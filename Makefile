@@ -92,6 +92,18 @@ tidy:
 	cmake -S . -B build > /dev/null
 	clang-tidy-14 -p build --quiet $(patsubst %.o,%.cpp,$(OBJS))
 
+# make freeze NEXT=1.1.0: the current version is published, its script never changes again; CONTRIBUTING.md goes on.
+STEP = sql/$(EXTENSION)--$(EXTVERSION)--$(NEXT).sql
+.PHONY: freeze
+freeze: $(DATA_built)
+	@test -n '$(NEXT)' || { echo 'usage: make freeze NEXT=1.1.0'; exit 2; }
+	sed -i 's|^/sql/$(EXTENSION)--.*|/sql/$(EXTENSION)--$(NEXT).sql|' .gitignore
+	sed -i "s/^\(default_version *= *\).*/\1'$(NEXT)'/" $(EXTENSION).control
+	sed -i '/"meta-spec"/,$$!s/$(EXTVERSION)/$(NEXT)/' META.json
+	printf '%s\n' '\echo Use "ALTER EXTENSION $(EXTENSION) UPDATE" to load this file. \quit' \
+		'SET LOCAL search_path = pg_catalog, pg_temp;' > $(STEP)
+	@echo 'now: git add $(DATA_built) $(STEP)'
+
 .PHONY: list-regress list-isolation
 list-regress:
 	@echo $(REGRESS)
