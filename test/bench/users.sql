@@ -1,18 +1,13 @@
 -- Monthly active users of one workspace from its daily sets against count(DISTINCT user_id) over its raw events.
--- In a database of its own:
---   psql -v users=1000000 -f test/bench/users.sql
-\if :{?users}
-\else
-    \set users 1000000
-\endif
-CREATE EXTENSION IF NOT EXISTS shadow_analytics;
+\if :{?users} \else \set users 1000000 \endif
+\if :{?rounds} \else \set rounds 3 \endif
 TRUNCATE analytics.user_activity, analytics.daily_users;
 SET synchronous_commit = off;
 SET jit = off;
 \set workspace '\'6c1f1c2e-0000-4000-8000-000000000001\'::uuid'
 
 -- Every user on one to seven random days of 30, one event each: four million events of a million users.
-SELECT count(analytics.create_partitions(current_date - d, current_date - d)) AS partitions FROM generate_series(1, 30) AS d;
+SELECT count(analytics.create_partitions(current_date - d, current_date - d)) FROM generate_series(1, 30) AS d \g /dev/null
 CREATE TEMPORARY TABLE visit AS
 SELECT DISTINCT u AS user_number, (hashint8extended(u, i) & 2147483647) % 30 + 1 AS ago
 FROM generate_series(0, :users - 1) AS u, generate_series(1, 7) AS i
@@ -26,34 +21,22 @@ SELECT :workspace, current_date - v.ago::integer, analytics.user_set_agg(v.user_
 FROM visit AS v GROUP BY v.ago;
 VACUUM (ANALYZE) analytics.user_activity, analytics.daily_users;
 
--- The best of several runs, one after the other; the answers must be equal.
-CREATE FUNCTION pg_temp.best(query text, runs integer, OUT milliseconds numeric, OUT answer bigint) LANGUAGE plpgsql AS $$
-DECLARE
-    started timestamptz;
-BEGIN
-    FOR i IN 1..runs LOOP
-        started := clock_timestamp();
-        EXECUTE query INTO answer;
-        milliseconds := least(milliseconds, round(extract(epoch FROM clock_timestamp() - started) * 1000, 2));
-    END LOOP;
-END
-$$;
-CREATE TEMPORARY TABLE timing AS
-SELECT q.place, q.name, b.*
-FROM (VALUES (1, 'count(DISTINCT) over raw events', 3, format($$
-          SELECT count(DISTINCT user_id) FROM analytics.user_activity
-          WHERE workspace_id = %L AND created_at >= (current_date - 30)::timestamp AT TIME ZONE 'UTC'
-            AND created_at < current_date::timestamp AT TIME ZONE 'UTC'$$, :workspace)),
-      (2, 'cardinality of the merged sets', 20, format($$
-          SELECT analytics.user_set_cardinality(analytics.user_set_union_agg(users)) FROM analytics.daily_users
-          WHERE workspace_id = %L AND metric_date >= current_date - 30$$, :workspace)),
-      (3, 'get_active_users, one day', 10, format($$
-          SELECT monthly_active_users FROM analytics.get_active_users(%L, current_date - 1, current_date - 1)$$, :workspace)),
-      (4, 'get_active_users, all 30 days', 10, format($$
-          SELECT max(monthly_active_users) FROM analytics.get_active_users(%L, current_date - 30, current_date - 1)$$, :workspace))
-     ) AS q (place, name, runs, query), LATERAL pg_temp.best(q.query, q.runs) AS b;
-SELECT name, milliseconds, answer, round(max(milliseconds) FILTER (WHERE place = 1) OVER () / milliseconds) AS times_faster
-FROM timing ORDER BY place;
-SELECT pg_size_pretty(sum(pg_total_relation_size(p.relid))) AS raw_events,
-       pg_size_pretty(pg_total_relation_size('analytics.daily_users')) AS daily_sets
-FROM pg_partition_tree('analytics.user_activity') AS p;
+-- The answers must be equal.
+INSERT INTO bench.statement VALUES
+('count(DISTINCT user_id) of 30 days', '', format($$
+    SELECT count(DISTINCT user_id) FROM analytics.user_activity
+    WHERE workspace_id = %L AND created_at >= (current_date - 30)::timestamp AT TIME ZONE 'UTC'
+      AND created_at < current_date::timestamp AT TIME ZONE 'UTC'$$, :workspace)),
+('the merged sets of 30 days', '', format($$
+    SELECT analytics.user_set_cardinality(analytics.user_set_union_agg(users)) FROM analytics.daily_users
+    WHERE workspace_id = %L AND metric_date >= current_date - 30$$, :workspace)),
+('get_active_users', '', format($$
+    SELECT * FROM analytics.get_active_users(%L, current_date - 30, current_date - 1)$$, :workspace));
+SELECT 1 / (count(DISTINCT n) = 1)::integer AS equal
+FROM (SELECT count(DISTINCT user_id) AS n FROM analytics.user_activity WHERE workspace_id = :workspace
+      UNION ALL SELECT analytics.user_set_cardinality(analytics.user_set_union_agg(users)) FROM analytics.daily_users WHERE workspace_id = :workspace
+      UNION ALL SELECT max(monthly_active_users) FROM analytics.get_active_users(:workspace, current_date - 30, current_date - 1)) AS answer
+\g /dev/null
+CALL bench.run(:rounds);
+CALL bench.compare('monthly active users of ' || :users || ': the merged sets', 'the merged sets of 30 days', 'count(DISTINCT user_id) of 30 days', 1.0 / 500);
+CALL bench.compare('get_active_users of 30 days, 90 numbers', 'get_active_users', 'count(DISTINCT user_id) of 30 days', 1.0 / 50);
