@@ -66,17 +66,6 @@ Datum agent_datum(const result_types &types, const agent_numbers &agent)
     return row.form(types.agent);
 }
 
-Datum agents_datum(const result_types &types, span<agent_numbers> agents)
-{
-    auto *const elements =
-        static_cast<Datum *>(palloc_extended((agents.size + 1) * sizeof(Datum), MCXT_ALLOC_HUGE));
-    for (std::size_t i = 0; i < agents.size; ++i) {
-        CHECK_FOR_INTERRUPTS();
-        elements[i] = agent_datum(types, agents[i]);
-    }
-    return pg::composite_array_datum(elements, agents.size, types.agent_type);
-}
-
 // The names of one event type as parallel arrays.
 Datum usage_datum(const result_types &types, const event_count *first, std::size_t n)
 {
@@ -109,20 +98,29 @@ Datum event_usage_datum(const result_types &types, span<event_count> counts)
     return pg::composite_array_datum(elements, n, types.usage_type);
 }
 
-Datum errors_datum(const result_types &types, span<error_count> errors)
+Datum error_datum(const result_types &types, const error_count &error)
+{
+    pg::tuple_builder row;
+    row.add_text(error.type);
+    row.add_text(error.name);
+    row.add_bigint(error.errors);
+    row.add(pg::bigint_array_datum(error.message_hashes));
+    row.add(pg::text_array_datum(error.samples));
+    return row.form(types.error);
+}
+
+// An array of rows: one(types, item) makes the row of an item.
+template <typename T>
+Datum rows_datum(const result_types &types, span<T> items, Oid row_type,
+                 Datum (*one)(const result_types &, const T &))
 {
     auto *const elements =
-        static_cast<Datum *>(palloc_extended((errors.size + 1) * sizeof(Datum), MCXT_ALLOC_HUGE));
-    for (std::size_t i = 0; i < errors.size; ++i) {
-        pg::tuple_builder row;
-        row.add_text(errors[i].type);
-        row.add_text(errors[i].name);
-        row.add_bigint(errors[i].errors);
-        row.add(pg::bigint_array_datum(errors[i].message_hashes));
-        row.add(pg::text_array_datum(errors[i].samples));
-        elements[i] = row.form(types.error);
+        static_cast<Datum *>(palloc_extended((items.size + 1) * sizeof(Datum), MCXT_ALLOC_HUGE));
+    for (std::size_t i = 0; i < items.size; ++i) {
+        CHECK_FOR_INTERRUPTS();
+        elements[i] = one(types, items[i]);
     }
-    return pg::composite_array_datum(elements, errors.size, types.error_type);
+    return pg::composite_array_datum(elements, items.size, row_type);
 }
 
 // An array of elements of fixed width without NULLs: write(element, i) fills them in.
@@ -205,9 +203,9 @@ Datum summary_datum(const result_types &types, const activity_numbers &n)
     row.add_jsonb(n.ignored_values);
     row.add_bigint(n.average_response);
     row.add_bigint(n.p95_response);
-    row.add(agents_datum(types, n.agents));
+    row.add(rows_datum(types, n.agents, types.agent_type, agent_datum));
     row.add(event_usage_datum(types, n.event_counts));
-    row.add(errors_datum(types, n.error_counts));
+    row.add(rows_datum(types, n.error_counts, types.error_type, error_datum));
     row.add_bytes_or_null(n.runtime_sketch);
     add_users(row, n.user_list);
     return row.form(types.summary);
