@@ -59,14 +59,20 @@ COMMENT ON TYPE analytics.event_usage IS
     'one event type in the result of activity_summary(); columns as in analytics.daily_event_usage; user_positions: the users of each name as positions, from 0, in user_ids';
 
 CREATE TYPE analytics.error_count AS (
-    error_type text,
     event_name text,
     errors bigint,
     message_hashes bigint[],
     sample_messages text[]
 );
 COMMENT ON TYPE analytics.error_count IS
-    'errors of one type and event name in the result of activity_summary(); columns as in analytics.daily_errors';
+    'errors of one event name within an error type; columns as in analytics.daily_errors';
+
+CREATE TYPE analytics.error_type_summary AS (
+    error_type text,
+    errors analytics.error_count[]
+);
+COMMENT ON TYPE analytics.error_type_summary IS
+    'one error type in the result of activity_summary(); columns as in analytics.daily_error_types';
 
 CREATE TYPE analytics.activity_result AS (
     total_events bigint,
@@ -99,7 +105,7 @@ CREATE TYPE analytics.activity_result AS (
     p95_response_time_ms bigint,
     agents analytics.agent_summary[],
     event_usage analytics.event_usage[],
-    errors analytics.error_count[],
+    errors analytics.error_type_summary[],
     runtime_sketch analytics.quantile_sketch,
     user_ids uuid[],
     first_events timestamptz[],

@@ -113,18 +113,21 @@ SELECT u.workspace_id, u.metric_date, u.event_type, n.event_name, n.events,
 FROM analytics.daily_event_usage AS u,
     LATERAL unnest(u.event_names, u.events, u.users) AS n (event_name, events, users);
 
-CREATE TABLE analytics.daily_errors (
+-- Errors likewise: one row per error type.
+CREATE TABLE analytics.daily_error_types (
     workspace_id uuid NOT NULL,
     metric_date date NOT NULL,
     error_type text NOT NULL,
-    event_name text NOT NULL,
-    errors bigint NOT NULL,
-    message_hashes bigint[] NOT NULL,
-    sample_messages text[] NOT NULL,
+    errors analytics.error_count[] NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (workspace_id, metric_date, error_type, event_name)
+    PRIMARY KEY (workspace_id, metric_date, error_type)
 );
+
+CREATE VIEW analytics.daily_errors WITH (security_invoker = true) AS
+SELECT t.workspace_id, t.metric_date, t.error_type, e.event_name, e.errors, e.message_hashes, e.sample_messages,
+       t.created_at, t.updated_at
+FROM analytics.daily_error_types AS t, LATERAL unnest(t.errors) AS e;
 
 COMMENT ON TABLE analytics.daily_metrics IS
     'one row per workspace and local day; written by analytics.aggregate_daily_metrics(), replaced as a whole when the day is aggregated again';
@@ -331,7 +334,22 @@ COMMENT ON COLUMN analytics.daily_event_counts.created_at IS
 COMMENT ON COLUMN analytics.daily_event_counts.updated_at IS
     'when a value of that row last changed';
 
-COMMENT ON TABLE analytics.daily_errors IS
+COMMENT ON TABLE analytics.daily_error_types IS
+    'what analytics.daily_errors shows, one row per workspace, local day and error type; written by analytics.aggregate_daily_metrics()';
+COMMENT ON COLUMN analytics.daily_error_types.workspace_id IS
+    'workspace; the nil uuid stands for events without one';
+COMMENT ON COLUMN analytics.daily_error_types.metric_date IS
+    'local day of the workspace';
+COMMENT ON COLUMN analytics.daily_error_types.error_type IS
+    'error type; unknown where it was missing, (other) for the rest beyond the 1,000 most frequent pairs with event_name';
+COMMENT ON COLUMN analytics.daily_error_types.errors IS
+    'errors by event name, in ascending order of its bytes';
+COMMENT ON COLUMN analytics.daily_error_types.created_at IS
+    'when the row was first written';
+COMMENT ON COLUMN analytics.daily_error_types.updated_at IS
+    'when a value of the row last changed';
+
+COMMENT ON VIEW analytics.daily_errors IS
     'errors per workspace, local day, error type and event name; sums to daily_metrics.total_errors. The 1,000 most frequent pairs of a workspace and day, the rest as (other), (other)';
 COMMENT ON COLUMN analytics.daily_errors.workspace_id IS
     'workspace; the nil uuid stands for events without one';
@@ -348,9 +366,9 @@ COMMENT ON COLUMN analytics.daily_errors.message_hashes IS
 COMMENT ON COLUMN analytics.daily_errors.sample_messages IS
     'the messages with the smallest hashes: at most 5 of 200 characters, redacted (e-mail and network addresses, ids, numbers, tokens)';
 COMMENT ON COLUMN analytics.daily_errors.created_at IS
-    'when the row was first written';
+    'when the row of analytics.daily_error_types was first written';
 COMMENT ON COLUMN analytics.daily_errors.updated_at IS
-    'when a value of the row last changed';
+    'when a value of that row last changed';
 
 -- Time-range scans over all workspaces and lookups by content; everything else goes through the primary keys.
 CREATE INDEX daily_metrics_metric_date_brin ON analytics.daily_metrics USING brin (metric_date);
@@ -368,8 +386,8 @@ COMMENT ON INDEX analytics.agent_performance_metric_date_brin IS
 CREATE INDEX daily_event_usage_metric_date_brin ON analytics.daily_event_usage USING brin (metric_date);
 COMMENT ON INDEX analytics.daily_event_usage_metric_date_brin IS
     'serves: the rows of one day over all workspaces, which analytics.aggregate_daily_metrics(target_date) replaces';
-CREATE INDEX daily_errors_metric_date_brin ON analytics.daily_errors USING brin (metric_date);
-COMMENT ON INDEX analytics.daily_errors_metric_date_brin IS
+CREATE INDEX daily_error_types_metric_date_brin ON analytics.daily_error_types USING brin (metric_date);
+COMMENT ON INDEX analytics.daily_error_types_metric_date_brin IS
     'serves: the rows of one day over all workspaces, which analytics.aggregate_daily_metrics(target_date) replaces, and mv_error_trends';
 CREATE INDEX hourly_metrics_metric_hour_brin ON analytics.hourly_metrics USING brin (metric_hour);
 COMMENT ON INDEX analytics.hourly_metrics_metric_hour_brin IS
@@ -386,7 +404,7 @@ COMMENT ON INDEX analytics.hourly_metrics_pkey IS
     'serves: a workspace''s hours, WHERE workspace_id = ... AND metric_hour >= ...';
 COMMENT ON INDEX analytics.agent_performance_pkey IS
     'serves: an agent''s days within a workspace, WHERE workspace_id = ... AND agent_id = ... AND metric_date >= ...';
-COMMENT ON INDEX analytics.daily_errors_pkey IS
+COMMENT ON INDEX analytics.daily_error_types_pkey IS
     'serves: errors of a workspace, WHERE workspace_id = ... AND metric_date BETWEEN ... AND ...';
 COMMENT ON INDEX analytics.daily_event_usage_pkey IS
     'serves: feature usage of a workspace, WHERE workspace_id = ... AND metric_date BETWEEN ... AND ...';
@@ -395,9 +413,9 @@ ALTER TABLE analytics.daily_metrics ENABLE ROW LEVEL SECURITY;
 ALTER TABLE analytics.hourly_metrics ENABLE ROW LEVEL SECURITY;
 ALTER TABLE analytics.agent_performance ENABLE ROW LEVEL SECURITY;
 ALTER TABLE analytics.daily_event_usage ENABLE ROW LEVEL SECURITY;
-ALTER TABLE analytics.daily_errors ENABLE ROW LEVEL SECURITY;
+ALTER TABLE analytics.daily_error_types ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.daily_metrics', '');
 SELECT pg_catalog.pg_extension_config_dump('analytics.hourly_metrics', '');
 SELECT pg_catalog.pg_extension_config_dump('analytics.agent_performance', '');
 SELECT pg_catalog.pg_extension_config_dump('analytics.daily_event_usage', '');
-SELECT pg_catalog.pg_extension_config_dump('analytics.daily_errors', '');
+SELECT pg_catalog.pg_extension_config_dump('analytics.daily_error_types', '');

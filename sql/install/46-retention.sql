@@ -25,7 +25,7 @@ CREATE TABLE analytics.workspace_retention (
     PRIMARY KEY (workspace_id, table_name),
     CONSTRAINT workspace_retention_keep_days CHECK (keep_days BETWEEN 1 AND 36500),
     CONSTRAINT workspace_retention_table CHECK
-        (table_name IN ('hourly_metrics', 'daily_metrics', 'agent_performance', 'daily_event_usage', 'daily_errors',
+        (table_name IN ('hourly_metrics', 'daily_metrics', 'agent_performance', 'daily_event_usage', 'daily_error_types',
                         'daily_users', 'daily_user_revenue', 'user_cohorts'))
 );
 ALTER TABLE analytics.workspace_retention ENABLE ROW LEVEL SECURITY;
@@ -34,7 +34,7 @@ COMMENT ON TABLE analytics.workspace_retention IS
     'retention of a workspace''s rollups where it differs from analytics.retention_policy_values';
 COMMENT ON COLUMN analytics.workspace_retention.workspace_id IS 'workspace';
 COMMENT ON COLUMN analytics.workspace_retention.table_name IS
-    'hourly_metrics, daily_metrics, agent_performance, daily_event_usage, daily_errors, daily_users, daily_user_revenue or user_cohorts';
+    'hourly_metrics, daily_metrics, agent_performance, daily_event_usage, daily_error_types, daily_users, daily_user_revenue or user_cohorts';
 COMMENT ON COLUMN analytics.workspace_retention.keep_days IS 'days, 1 to 36500; NULL: for ever';
 COMMENT ON CONSTRAINT workspace_retention_keep_days ON analytics.workspace_retention IS 'a number of days';
 COMMENT ON CONSTRAINT workspace_retention_table ON analytics.workspace_retention IS 'rollups only';

@@ -4,7 +4,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 VALUES ('user_activity', 90), ('hourly_metrics', 30), ('daily_metrics', NULL), ('agent_performance', NULL),
-       ('daily_event_usage', NULL), ('daily_errors', NULL), ('daily_users', NULL), ('daily_user_revenue', NULL),
+       ('daily_event_usage', NULL), ('daily_error_types', NULL), ('daily_users', NULL), ('daily_user_revenue', NULL),
        ('user_cohorts', NULL), ('identities', NULL), ('alert_history', 180), ('notification_outbox', 30), ('audit_log', 400),
        ('job_runs', 30)
 $$;

@@ -25,9 +25,9 @@ CREATE POLICY member_reads ON analytics.daily_event_usage FOR SELECT
     USING (workspace_id = ANY (analytics.workspace_ids()));
 COMMENT ON POLICY member_reads ON analytics.daily_event_usage IS
     'members read their workspaces';
-CREATE POLICY member_reads ON analytics.daily_errors FOR SELECT
+CREATE POLICY member_reads ON analytics.daily_error_types FOR SELECT
     USING (workspace_id = ANY (analytics.workspace_ids()));
-COMMENT ON POLICY member_reads ON analytics.daily_errors IS
+COMMENT ON POLICY member_reads ON analytics.daily_error_types IS
     'members read their workspaces';
 
 CREATE POLICY member_reads ON analytics.users FOR SELECT

@@ -46,8 +46,8 @@ bool read_event(activity_query &query, const Datum *values, const bool *nulls, d
 
 // The row types of a result, looked up once per query.
 struct result_types {
-    TupleDesc summary, agent, usage, error;
-    Oid agent_type, usage_type, error_type, user_set;
+    TupleDesc summary, agent, usage, error_summary, error;
+    Oid agent_type, usage_type, error_summary_type, error_type, user_set;
 };
 // `type` is analytics.activity_result.
 result_types *find_result_types(Oid type, MemoryContext context);

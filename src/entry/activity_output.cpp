@@ -31,7 +31,7 @@ TupleDesc row_type_of(TupleDesc outer, const char *column, Oid *type, MemoryCont
         ReleaseTupleDesc(shared);
         return copy;
     }
-    elog(ERROR, "analytics.activity_summary has no column \"%s\"", column);
+    elog(ERROR, "the result of analytics.activity_summary has no column \"%s\"", column);
 }
 
 void add_run_counts(pg::tuple_builder &row, const run_counts &runs)
@@ -64,6 +64,11 @@ Datum agent_datum(const result_types &types, const agent_numbers &agent)
     row.add_bytes_or_null(agent.runtime_sketch);
     row.add_bytes_or_null(agent.user_positions);
     return row.form(types.agent);
+}
+
+Datum *new_elements(std::size_t n)
+{
+    return static_cast<Datum *>(palloc_extended((n + 1) * sizeof(Datum), MCXT_ALLOC_HUGE));
 }
 
 // The names of one event type as parallel arrays.
@@ -101,7 +106,6 @@ Datum event_usage_datum(const result_types &types, span<event_count> counts)
 Datum error_datum(const result_types &types, const error_count &error)
 {
     pg::tuple_builder row;
-    row.add_text(error.type);
     row.add_text(error.name);
     row.add_bigint(error.errors);
     row.add(pg::bigint_array_datum(error.message_hashes));
@@ -114,13 +118,29 @@ template <typename T>
 Datum rows_datum(const result_types &types, span<T> items, Oid row_type,
                  Datum (*one)(const result_types &, const T &))
 {
-    auto *const elements =
-        static_cast<Datum *>(palloc_extended((items.size + 1) * sizeof(Datum), MCXT_ALLOC_HUGE));
+    Datum *const elements = new_elements(items.size);
     for (std::size_t i = 0; i < items.size; ++i) {
         CHECK_FOR_INTERRUPTS();
         elements[i] = one(types, items[i]);
     }
     return pg::composite_array_datum(elements, items.size, row_type);
+}
+
+// The errors, which are in the order of their types, as one row per type.
+Datum errors_datum(const result_types &types, span<error_count> errors)
+{
+    Datum *const elements = new_elements(errors.size);
+    std::size_t n = 0;
+    for (std::size_t first = 0, last = 0; first < errors.size; first = last) {
+        while (last < errors.size && errors[last].type == errors[first].type)
+            ++last;
+        span<error_count> const names{&errors[first], last - first};
+        pg::tuple_builder row;
+        row.add_text(errors[first].type);
+        row.add(rows_datum(types, names, types.error_type, error_datum));
+        elements[n++] = row.form(types.error_summary);
+    }
+    return pg::composite_array_datum(elements, n, types.error_summary_type);
 }
 
 // An array of elements of fixed width without NULLs: write(element, i) fills them in.
@@ -156,10 +176,8 @@ void add_users(pg::tuple_builder &row, span<user_activity> users)
     }));
     row.add(times_datum(users, &user_activity::first));
     row.add(times_datum(users, &user_activity::last));
-    auto *const positions =
-        static_cast<Datum *>(palloc_extended((users.size + 1) * sizeof(Datum), MCXT_ALLOC_HUGE));
-    auto *const revenues =
-        static_cast<Datum *>(palloc_extended((users.size + 1) * sizeof(Datum), MCXT_ALLOC_HUGE));
+    Datum *const positions = new_elements(users.size);
+    Datum *const revenues = new_elements(users.size);
     int n = 0;
     for (std::size_t i = 0; i < users.size; ++i) {
         if (users[i].revenue == 0)
@@ -205,7 +223,7 @@ Datum summary_datum(const result_types &types, const activity_numbers &n)
     row.add_bigint(n.p95_response);
     row.add(rows_datum(types, n.agents, types.agent_type, agent_datum));
     row.add(event_usage_datum(types, n.event_counts));
-    row.add(rows_datum(types, n.error_counts, types.error_type, error_datum));
+    row.add(errors_datum(types, n.error_counts));
     row.add_bytes_or_null(n.runtime_sketch);
     add_users(row, n.user_list);
     return row.form(types.summary);
@@ -232,7 +250,8 @@ result_types *shadow::entry::find_result_types(Oid type, MemoryContext context)
     types->agent = row_type_of(types->summary, "agents", &types->agent_type, context);
     types->usage = row_type_of(types->summary, "event_usage", &types->usage_type, context);
     types->user_set = get_element_type(TupleDescAttr(types->usage, types->usage->natts - 1)->atttypid);
-    types->error = row_type_of(types->summary, "errors", &types->error_type, context);
+    types->error_summary = row_type_of(types->summary, "errors", &types->error_summary_type, context);
+    types->error = row_type_of(types->error_summary, "errors", &types->error_type, context);
     return types;
 }
 

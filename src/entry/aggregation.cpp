@@ -279,9 +279,8 @@ constexpr rollup daily_rollups[] = {
      " FROM numbers AS n, unnest((s.result).event_usage) AS e WHERE n.workspace_id = s.workspace_id) AS v",
      ", v.event_type", "LATERAL unnest((s.result).event_usage) AS v",
      "sum(cardinality((s.result).event_usage))", false},
-    {"analytics.daily_errors", "metric_date", ", error_type, event_name",
-     "errors, message_hashes, sample_messages", "LATERAL unnest((s.result).errors) AS v",
-     ", v.error_type, v.event_name", "LATERAL unnest((s.result).errors) AS v",
+    {"analytics.daily_error_types", "metric_date", ", error_type", "errors",
+     "LATERAL unnest((s.result).errors) AS v", ", v.error_type", "LATERAL unnest((s.result).errors) AS v",
      "sum(cardinality((s.result).errors))", false},
     {"analytics.daily_users", "metric_date", "", "users, new_users",
      "LATERAL (SELECT analytics.user_set(n.user_numbers) AS users, n.new_users FROM numbers AS n"

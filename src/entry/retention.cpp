@@ -40,7 +40,7 @@ constexpr aged_table aged_tables[] = {
     {"daily_metrics", "metric_date", column_kind::date, nullptr},
     {"agent_performance", "metric_date", column_kind::date, nullptr},
     {"daily_event_usage", "metric_date", column_kind::date, nullptr},
-    {"daily_errors", "metric_date", column_kind::date, nullptr},
+    {"daily_error_types", "metric_date", column_kind::date, nullptr},
     {"daily_users", "metric_date", column_kind::date, nullptr},
     {"daily_user_revenue", "metric_date", column_kind::date, nullptr},
     {"user_cohorts", "cohort_date", column_kind::date, nullptr},

@@ -3,7 +3,7 @@
 INSERT INTO bench.statement VALUES
 ('a count of the day', '', $$
     SELECT count(*) FROM analytics.user_activity WHERE created_at >= '2025-11-08' AND created_at < '2025-11-09'$$),
-('a new day', 'TRUNCATE analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_errors, analytics.daily_users, analytics.daily_user_revenue, analytics.users',
+('a new day', 'TRUNCATE analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_error_types, analytics.daily_users, analytics.daily_user_revenue, analytics.users',
  $$SELECT analytics.aggregate_daily_metrics('2025-11-08')$$),
 ('the day again', '', $$SELECT analytics.aggregate_daily_metrics('2025-11-08')$$),
 ('the day again, serial', '', $$SELECT analytics.aggregate_daily_metrics('2025-11-08')$$),

@@ -1,7 +1,7 @@
 -- A day of 1/8, 1/4, 1/2 and 1 times twice the events, and 10 to 100,000 workspaces: the time may grow as the input does.
 \ir stage.sql
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_users,
-         analytics.daily_errors, analytics.daily_user_revenue, analytics.users;
+         analytics.daily_error_types, analytics.daily_user_revenue, analytics.users;
 SELECT analytics.create_partitions('2025-10-01', '2025-10-14') \g /dev/null
 -- Day d has every n-th event, or all of them twice.
 CREATE PROCEDURE bench.load(day date, share numeric, workspaces integer) LANGUAGE sql AS $$

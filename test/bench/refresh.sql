@@ -1,7 +1,7 @@
 -- Refresh of all materialized views over many workspaces, 90 days, 13 agents each.
 \if :{?workspaces} \else \set workspaces 200 \endif
 SET jit = off;
-TRUNCATE analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_users, analytics.daily_errors;
+TRUNCATE analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_users, analytics.daily_error_types;
 SET synchronous_commit = off;
 
 -- Day after day, as rollups are written. One of 64 sketches of 20 runtimes and of 64 sets of 10 users each.
@@ -17,10 +17,10 @@ FROM generate_series(1, :workspaces) AS w, generate_series(1, 90) AS d JOIN samp
 INSERT INTO analytics.agent_performance (workspace_id, agent_id, metric_date, total_runs, successful_runs, failed_runs, runtime_sketch, unique_users, users, is_final)
 SELECT md5('w' || w)::uuid, md5('a' || a)::uuid, current_date - d, 20, 18, 2, s.sketch, 10, s.users, true
 FROM generate_series(1, :workspaces) AS w, generate_series(1, 13) AS a, generate_series(1, 90) AS d JOIN sample AS s ON s.s = d % 64 ORDER BY d DESC;
-INSERT INTO analytics.daily_errors (workspace_id, metric_date, error_type, event_name, errors, message_hashes, sample_messages)
-SELECT md5('w' || w)::uuid, current_date - d, 'type ' || e, '', 5, '{1,2,3}', '{no answer}'
+INSERT INTO analytics.daily_error_types (workspace_id, metric_date, error_type, errors)
+SELECT md5('w' || w)::uuid, current_date - d, 'type ' || e, ARRAY[('', 5, '{1,2,3}', '{no answer}')::analytics.error_count]
 FROM generate_series(1, :workspaces) AS w, generate_series(1, 90) AS d, generate_series(1, 3) AS e ORDER BY d DESC;
-ANALYZE analytics.daily_metrics, analytics.daily_users, analytics.agent_performance, analytics.daily_errors;
+ANALYZE analytics.daily_metrics, analytics.daily_users, analytics.agent_performance, analytics.daily_error_types;
 
 -- The first has much to write; the next one runs concurrently, with nothing to change.
 INSERT INTO bench.statement VALUES

@@ -2,7 +2,7 @@
 -- key; of a user-day and of a row of each rollup.
 \ir stage.sql
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_users,
-         analytics.daily_errors, analytics.daily_user_revenue, analytics.users;
+         analytics.daily_error_types, analytics.daily_user_revenue, analytics.users;
 SELECT analytics.create_partitions('2025-11-08', '2025-11-08') \g /dev/null
 INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, event_name, page_path, session_id,
                                      ip_address, user_agent, referrer, metadata, created_at)
@@ -27,7 +27,7 @@ FROM (SELECT 'analytics.daily_metrics' AS name, count(*) AS rows FROM analytics.
       UNION ALL SELECT 'analytics.hourly_metrics', count(*) FROM analytics.hourly_metrics
       UNION ALL SELECT 'analytics.agent_performance', count(*) FROM analytics.agent_performance
       UNION ALL SELECT 'analytics.daily_event_usage', count(*) FROM analytics.daily_event_usage
-      UNION ALL SELECT 'analytics.daily_errors', count(*) FROM analytics.daily_errors
+      UNION ALL SELECT 'analytics.daily_error_types', count(*) FROM analytics.daily_error_types
       UNION ALL SELECT 'analytics.users', count(*) FROM analytics.users) AS t WHERE t.rows > 0;
 \echo bytes per user and day in analytics.daily_users, all of it
 SELECT round((pg_total_relation_size('analytics.daily_users'))::numeric / sum(analytics.user_set_cardinality(users)), 2) AS bytes,

@@ -3,7 +3,7 @@
 \ir stage.sql
 SELECT pg_advisory_lock(1) \g /dev/null
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_users,
-         analytics.daily_errors, analytics.daily_user_revenue, analytics.users;
+         analytics.daily_error_types, analytics.daily_user_revenue, analytics.users;
 SELECT analytics.create_partitions(current_date - 90, current_date - 1) \g /dev/null
 INSERT INTO analytics.user_activity (id, user_id, workspace_id, event_type, event_name, session_id, metadata, created_at)
 SELECT id, md5('u' || h % 20000)::uuid, md5('w' || h % 200)::uuid, event_type, event_name, session_id,
@@ -15,7 +15,7 @@ CREATE TABLE bench.history (LIKE bench.bare);
 INSERT INTO bench.history SELECT id, user_id, workspace_id, event_type, event_name, page_path, session_id, ip_address, user_agent, referrer, metadata, created_at FROM analytics.user_activity;
 CREATE INDEX ON bench.history (workspace_id, created_at);
 VACUUM ANALYZE bench.history;
-ANALYZE analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_users, analytics.daily_errors;
+ANALYZE analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_users, analytics.daily_error_types;
 INSERT INTO bench.statement VALUES
 ('refresh', '', 'SELECT * FROM analytics.refresh_all_materialized_views()'),
 ('active users from raw events', '', $$CREATE TEMP TABLE a ON COMMIT DROP AS

@@ -12,7 +12,7 @@ ALTER TABLE analytics.daily_metrics DISABLE ROW LEVEL SECURITY;
 DROP POLICY member_reads ON analytics.hourly_metrics;
 GRANT SELECT ON analytics.agent_performance TO regress_anon;
 GRANT SELECT ON analytics.settings TO PUBLIC;
-GRANT TRUNCATE ON analytics.daily_errors TO regress_member;
+GRANT TRUNCATE ON analytics.daily_error_types TO regress_member;
 CREATE MATERIALIZED VIEW analytics.regress_view AS SELECT 1 AS one;
 GRANT SELECT ON analytics.regress_view TO regress_member;
 GRANT USAGE ON SCHEMA analytics_internal TO regress_member;

@@ -3,7 +3,7 @@
 \pset format unaligned
 \set VERBOSITY terse
 BEGIN;
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.daily_errors;
+TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.daily_error_types;
 
 -- 4,000 events of a day in two workspaces: runs with and without run_id, several events a run, error events with
 -- and without the run they belong to.
@@ -62,7 +62,7 @@ SELECT count(*), bool_and(analytics.quantile_sketch_count(p.runtime_sketch) <= p
 FROM analytics.agent_performance AS p;
 
 \echo again: nothing changes; in parallel workers, in any order: the same
-UPDATE analytics.daily_errors SET updated_at = '-infinity';
+UPDATE analytics.daily_error_types SET updated_at = '-infinity';
 UPDATE analytics.daily_metrics SET updated_at = '-infinity';
 SELECT analytics.aggregate_daily_metrics('2024-05-06');
 SELECT count(*) FILTER (WHERE updated_at > '-infinity') FROM (SELECT updated_at FROM analytics.daily_errors UNION ALL SELECT updated_at FROM analytics.daily_metrics) AS u;

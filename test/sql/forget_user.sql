@@ -101,7 +101,7 @@ SELECT action, user_id, new_values FROM analytics.audit_log WHERE action = 'forg
 TRUNCATE analytics.settings, analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue,
     analytics.credit_prices, analytics.access_roles;
 TRUNCATE analytics.alert_rules, analytics.alert_history, analytics.notification_outbox;
-TRUNCATE analytics.audit_log, analytics.daily_errors;
+TRUNCATE analytics.audit_log, analytics.daily_error_types;
 SELECT count(*) FROM analytics.refresh_all_materialized_views();
 DROP OWNED BY regress_anon, regress_member, regress_service;
 DROP ROLE regress_anon, regress_member, regress_service;

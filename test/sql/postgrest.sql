@@ -130,7 +130,7 @@ UPDATE analytics.alert_history SET acknowledged_by = 'b0000000-0000-0000-0000-00
 ROLLBACK;
 RESET SESSION AUTHORIZATION;
 
-TRUNCATE analytics.user_activity, analytics.hourly_metrics, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_errors, analytics.users, analytics.daily_users,
+TRUNCATE analytics.user_activity, analytics.hourly_metrics, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_error_types, analytics.users, analytics.daily_users,
     analytics.daily_user_revenue, analytics.user_cohorts, analytics.alert_rules, analytics.alert_history, analytics.alert_rule_states, analytics.notification_outbox, analytics.job_runs, analytics.watermark,
     analytics.dirty_hours, analytics.sealed_days, analytics.access_roles;
 TRUNCATE analytics.audit_log;

@@ -20,7 +20,7 @@ SELECT analytics.interpolated_quantile(analytics.quantile_sketch_agg(7.5), 0.3) 
 SELECT analytics.interpolated_quantile(analytics.quantile_sketch_agg(7.5), 1.01);
 
 BEGIN;
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_errors,
+TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_error_types,
          analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings;
 CREATE FUNCTION pg_temp.id(name text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(name)::uuid $$;
 CREATE FUNCTION pg_temp.today() RETURNS date LANGUAGE sql STABLE AS $$ SELECT (now() AT TIME ZONE 'UTC')::date $$;
@@ -209,7 +209,7 @@ SET ROLE regress_reading_service;
 SELECT count(*) FROM analytics.refresh_all_materialized_views();
 RESET ROLE;
 DROP TABLE public.workspace_members;
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_errors,
+TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_error_types,
          analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.access_roles;
 SELECT count(*) FROM analytics.refresh_all_materialized_views() WHERE error IS NULL AND rows = 0;
 DROP OWNED BY regress_reading_anon, regress_reading_member, regress_reading_service;

@@ -11,7 +11,7 @@ SET datestyle = ISO;
 \setenv READING_DOC :reading_doc
 \set examples `awk '/^\140\140\140/ { on = $0 ~ /sql$/; next } on' "$READING_DOC"`
 CREATE FUNCTION pg_temp.id(kind text, n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT (kind || '0000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid $$;
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_errors,
+TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_error_types,
          analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_cohorts, analytics.workspace_settings;
 -- Workspace 1 with users 1 to 5, of whom the fifth came yesterday; workspace 2 with user 9.
 CREATE TABLE reading_events (workspace integer, usr integer, day date, type text, name text, metadata jsonb);
@@ -72,7 +72,7 @@ SELECT (SELECT count(*) FROM analytics.get_active_users('a0000000-0000-0000-0000
        (SELECT count(*) FROM analytics.active_users) AS views;
 RESET ROLE;
 DROP TABLE public.workspace_members, reading_events;
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_errors,
+TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_error_types,
          analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_cohorts, analytics.access_roles;
 SELECT count(*) FROM analytics.refresh_all_materialized_views() WHERE error IS NULL AND rows = 0;
 DROP OWNED BY regress_doc_anon, regress_doc_member, regress_doc_service;

@@ -44,8 +44,8 @@ SELECT w(k), w(k), 'click', 'TENANT' || k, jsonb_build_object('TENANT' || k, i)
 FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
 INSERT INTO analytics.credit_prices (workspace_id, model, price, currency)
 SELECT w(k), 'TENANT' || k, 700000 * 1000 + k * 1000, 'USD' FROM generate_series(1, 4) AS k;
-INSERT INTO analytics.daily_errors (workspace_id, metric_date, error_type, event_name, errors, message_hashes, sample_messages)
-SELECT w(k), CURRENT_DATE - i, 'TENANT' || k, 'TENANT' || k, 700000 * 1000 + k * 1000 + i, '{}', ARRAY['TENANT' || k] FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
+INSERT INTO analytics.daily_error_types (workspace_id, metric_date, error_type, errors)
+SELECT w(k), CURRENT_DATE - i, 'TENANT' || k, ARRAY[('TENANT' || k, 700000 * 1000 + k * 1000 + i, '{}', ARRAY['TENANT' || k])::analytics.error_count] FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
 INSERT INTO analytics.users (workspace_id, user_id, user_number, first_date, last_date, first_seen, last_seen)
 SELECT w(k), w(k), 700000 * 1000 + k * 1000, CURRENT_DATE, CURRENT_DATE, now(), now() FROM generate_series(1, 4) AS k;
 INSERT INTO analytics.daily_users (workspace_id, metric_date, users, new_users, is_final)
@@ -89,6 +89,7 @@ my %columns = (
 	user_activity      => [qw(workspace_id user_id event_name metadata)],
 	credit_prices      => [qw(workspace_id model price)],
 	workspace_settings => [qw(workspace_id time_zone)],
+	daily_error_types  => [qw(workspace_id error_type errors)],
 	daily_errors       => [qw(workspace_id error_type sample_messages)],
 	users              => [qw(workspace_id user_id user_number)],
 	daily_users        => [qw(workspace_id metric_date users)],
