@@ -15,18 +15,9 @@ FULL JOIN (SELECT workspace_id, metric_date AS day, total_events FROM analytics.
 WHERE events IS DISTINCT FROM total_events
   AND NOT analytics_internal.is_sealed(workspace_id, day::timestamp, (day + 1)::timestamp);
 
--- Closing may have to wait for a transaction elsewhere in the cluster.
-CREATE PROCEDURE pg_temp.maintain() LANGUAGE plpgsql AS $$
-BEGIN
-    FOR attempt IN 1..600 LOOP
-        CALL analytics.maintain();
-        EXIT WHEN EXISTS (SELECT FROM analytics.watermark AS w
-                          WHERE w.closed_until = w.marked_until AND w.closed_until >= date_trunc('hour', now() - interval '1 minute', 'UTC'))
-              AND NOT EXISTS (SELECT FROM analytics.dirty_hours);
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-END
-$$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set settle :abs_srcdir '/sql/include/settle.sql'
+\i :settle
 -- Of other tests.
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
@@ -55,7 +46,7 @@ BEGIN
     RAISE NOTICE '%', state;
 END
 $$;
-CALL pg_temp.maintain();
+CALL pg_temp.settle();
 SELECT closed_until >= pg_temp.today() AS closed FROM analytics.watermark;
 SELECT * FROM pg_temp.wrong;
 SELECT count(*) FROM analytics.daily_metrics WHERE workspace_id = pg_temp.w(1) AND is_final;
@@ -66,12 +57,12 @@ CALL pg_temp.add(2, pg_temp.today() - interval '2 days');
 COPY analytics.user_activity (user_id, event_type, created_at) FROM PROGRAM 'echo 00000000-0000-0000-0000-0000000000aa,login,$(date -u -d "2 days ago" +%Y-%m-%dT00:30Z)' WITH (FORMAT csv);
 SELECT right(workspace_id::text, 4) = '0000' AS nobody, count(*) FROM analytics.dirty_hours GROUP BY workspace_id ORDER BY workspace_id = pg_temp.w(1), 1;
 SELECT count(*) > 0 AS wrong_before FROM pg_temp.wrong;
-CALL pg_temp.maintain();
+CALL pg_temp.settle();
 SELECT * FROM pg_temp.wrong;
 UPDATE analytics.user_activity SET created_at = created_at - interval '1 day' WHERE workspace_id = pg_temp.w(2);
 SELECT count(DISTINCT metric_hour) FROM analytics.dirty_hours WHERE workspace_id = pg_temp.w(2);
 DELETE FROM analytics.user_activity WHERE workspace_id = pg_temp.w(1) AND user_id = md5('u7')::uuid;
-CALL pg_temp.maintain();
+CALL pg_temp.settle();
 SELECT count(*) FROM analytics.dirty_hours;
 SELECT * FROM pg_temp.wrong;
 
@@ -86,7 +77,7 @@ SELECT count(*) FROM analytics.dirty_hours;
 INSERT INTO analytics.workspace_settings (workspace_id, time_zone) VALUES (pg_temp.w(4), 'Asia/Kolkata');
 CALL pg_temp.add(4, pg_temp.today() - interval '2 days' + interval '18:20');
 CALL pg_temp.add(4, pg_temp.today() - interval '2 days' + interval '18:40');
-CALL pg_temp.maintain();
+CALL pg_temp.settle();
 SELECT count(*) FROM analytics.daily_metrics WHERE workspace_id = pg_temp.w(4);
 SELECT * FROM pg_temp.wrong;
 
@@ -105,7 +96,7 @@ SELECT count(*) FILTER (WHERE created_at < now() - interval '90 days') AS older,
 FROM analytics.user_activity;
 SELECT pg_temp.today()::date - metric_date AS age, total_events FROM analytics.daily_metrics WHERE metric_date < pg_temp.today() - interval '90 days' ORDER BY 1;
 SELECT pg_temp.today()::date - event_day AS age, events FROM analytics.sealed_days ORDER BY 1;
-CALL pg_temp.maintain();
+CALL pg_temp.settle();
 SELECT * FROM pg_temp.wrong;
 
 -- Sealed days are not overwritten; the others of that date are.
@@ -121,7 +112,7 @@ SELECT analytics.aggregate_daily_metrics('2020-01-01');
 SELECT analytics.aggregate_daily_metrics('2020-01-01', pg_temp.w(9));
 SELECT analytics.aggregate_daily_metrics('2020-01-01', pg_temp.w(8));
 CALL pg_temp.add(3, pg_temp.today() - interval '100 days', 2);
-CALL pg_temp.maintain();
+CALL pg_temp.settle();
 SELECT total_events FROM analytics.daily_metrics WHERE workspace_id = pg_temp.w(3);
 SELECT sum(total_events) FROM analytics.daily_metrics WHERE workspace_id = pg_temp.w(1) AND metric_date = (pg_temp.today() - interval '100 days')::date;
 
@@ -149,7 +140,7 @@ DROP FUNCTION public.keep_partition(regclass);
 
 -- TRUNCATE.
 TRUNCATE analytics.user_activity;
-CALL pg_temp.maintain();
+CALL pg_temp.settle();
 SELECT count(*) FROM analytics.daily_metrics AS d
 WHERE NOT analytics_internal.is_sealed(d.workspace_id, metric_date::timestamp, (metric_date + 1)::timestamp);
 

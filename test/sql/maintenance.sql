@@ -8,17 +8,9 @@ DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
 DELETE FROM analytics.closed_days;
 DELETE FROM analytics.sealed_days;
-CREATE PROCEDURE pg_temp.settle() LANGUAGE plpgsql AS $$
-BEGIN
-    FOR attempt IN 1..600 LOOP
-        CALL analytics.maintain();
-        EXIT WHEN EXISTS (SELECT FROM analytics.watermark AS w
-                          WHERE w.closed_until = w.marked_until AND w.closed_until >= date_trunc('hour', now() - interval '1 minute', 'UTC'))
-              AND NOT EXISTS (SELECT FROM analytics.dirty_hours);
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-END
-$$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set settle :abs_srcdir '/sql/include/settle.sql'
+\i :settle
 CREATE PROCEDURE pg_temp.add(workspace text, at timestamptz) LANGUAGE sql AS $$
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at) VALUES (md5(workspace)::uuid, md5('u')::uuid, 'login', at) $$;
 

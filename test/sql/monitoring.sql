@@ -4,21 +4,12 @@ TRUNCATE analytics.user_activity;
 DELETE FROM analytics.job_runs;
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
--- Closing may have to wait for a transaction elsewhere in the cluster.
-CREATE PROCEDURE pg_temp.maintain() LANGUAGE plpgsql AS $$
-BEGIN
-    FOR attempt IN 1..600 LOOP
-        CALL analytics.maintain();
-        EXIT WHEN EXISTS (SELECT FROM analytics.watermark AS w
-                          WHERE w.closed_until = w.marked_until AND w.closed_until >= date_trunc('hour', now() - interval '1 minute', 'UTC'))
-              AND NOT EXISTS (SELECT FROM analytics.dirty_hours);
-        PERFORM pg_sleep(0.05);
-    END LOOP;
-END
-$$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set settle :abs_srcdir '/sql/include/settle.sql'
+\i :settle
 
 SELECT check_name, status, hint FROM analytics.health();
-CALL pg_temp.maintain();
+CALL pg_temp.settle();
 SELECT check_name, status, hint FROM analytics.health();
 INSERT INTO analytics.user_activity (user_id, event_type, created_at) VALUES (md5('u')::uuid, 'login', now() - interval '200 days');
 SELECT check_name, status, detail FROM analytics.health() WHERE check_name IN ('default_partition', 'dirty_hours');
