@@ -135,14 +135,10 @@ TRUNCATE analytics.user_activity, analytics.hourly_metrics, analytics.daily_metr
     analytics.dirty_hours, analytics.sealed_days, analytics.access_roles;
 TRUNCATE analytics.audit_log;
 SELECT analytics.refresh_all_materialized_views() \g /dev/null
-DO $$
-DECLARE
-    partition regclass;
-BEGIN
-    FOR partition IN SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'analytics.user_activity'::regclass AND i.inhrelid NOT IN (SELECT oid FROM pg_temp.partition_before) LOOP
-        EXECUTE 'DROP TABLE ' || partition;
-    END LOOP;
-END $$;
+\set partition_before partition_before
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set drop_new_partitions :abs_srcdir '/sql/include/drop_new_partitions.sql'
+\i :drop_new_partitions
 DROP TABLE public.workspace_members;
 DROP OWNED BY regress_anon, regress_member, regress_service, regress_operator, regress_authenticator;
 DROP ROLE regress_anon, regress_member, regress_service, regress_operator, regress_authenticator;

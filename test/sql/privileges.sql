@@ -37,6 +37,7 @@ INSERT INTO analytics.alert_history (workspace_id, alert_rule_id, rule_name, sev
 SELECT workspace_id, id, name, severity, '2025-01-01Z', metric_type, condition, 'x' FROM analytics.alert_rules;
 INSERT INTO analytics.dirty_hours (workspace_id, metric_hour) SELECT w, '2020-01-01Z' FROM tenant;
 INSERT INTO analytics.sealed_days (workspace_id, event_day, events) SELECT w, '2020-01-01', 1 FROM tenant;
+INSERT INTO analytics.closed_days (workspace_id, event_day, events) SELECT w, '2020-01-01', 1 FROM tenant;
 INSERT INTO analytics.workspace_retention SELECT w, 'hourly_metrics', 7 FROM tenant;
 INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('hourly_metrics', 7);
 INSERT INTO analytics.watermark (marked_until) VALUES ('2020-01-01Z') ON CONFLICT DO NOTHING;
@@ -222,14 +223,10 @@ BEGIN
 END $$;
 TRUNCATE analytics.audit_log;
 SELECT analytics.refresh_all_materialized_views() \g /dev/null
-DO $$
-DECLARE
-    partition regclass;
-BEGIN
-    FOR partition IN SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'analytics.user_activity'::regclass AND i.inhrelid NOT IN (SELECT oid FROM pg_temp.partition_before) LOOP
-        EXECUTE 'DROP TABLE ' || partition;
-    END LOOP;
-END $$;
+\set partition_before partition_before
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set drop_new_partitions :abs_srcdir '/sql/include/drop_new_partitions.sql'
+\i :drop_new_partitions
 DROP TABLE public.workspace_members;
 DROP OWNED BY regress_anon, regress_member, regress_service, regress_operator, regress_other;
 DROP ROLE regress_anon, regress_member, regress_service, regress_operator, regress_other;

@@ -142,14 +142,10 @@ BEGIN
 END $$;
 TRUNCATE analytics.audit_log;
 SELECT analytics.refresh_all_materialized_views() \g /dev/null
-DO $$
-DECLARE
-    partition regclass;
-BEGIN
-    FOR partition IN SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'analytics.user_activity'::regclass AND i.inhrelid NOT IN (SELECT oid FROM regress_tools.partition_before) LOOP
-        EXECUTE 'DROP TABLE ' || partition;
-    END LOOP;
-END $$;
+\set partition_before regress_tools.partition_before
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set drop_new_partitions :abs_srcdir '/sql/include/drop_new_partitions.sql'
+\i :drop_new_partitions
 DROP SCHEMA regress_attack, regress_tools CASCADE;
 DROP TABLE public.workspace_members;
 DROP OWNED BY regress_anon, regress_member, regress_service, regress_operator;
