@@ -44,20 +44,7 @@ void describe_current_exception(report &out) noexcept;
 // whatever else is pending on the spot, which may throw server_error.
 bool interrupted();
 
-template <typename Body>
-Datum enter(FunctionCallInfo fcinfo, Body body)
-{
-    static_assert(std::is_trivially_destructible_v<Body>, "the body holds no state");
-    report failure;
-    try {
-        return body(fcinfo);
-    } catch (...) {
-        describe_current_exception(failure);
-    }
-    raise(failure); // every C++ frame and the exception itself are gone by now
-}
-
-// The same for a function that PostgreSQL calls back.
+// Runs body() and raises what it throws as a PostgreSQL error: for a function that PostgreSQL calls back.
 template <typename Body>
 void enter_callback(Body body)
 {
@@ -69,7 +56,17 @@ void enter_callback(Body body)
     } catch (...) {
         describe_current_exception(failure);
     }
-    raise(failure);
+    raise(failure); // every C++ frame and the exception itself are gone by now
+}
+
+// The same for a function that SQL calls.
+template <typename Body>
+Datum enter(FunctionCallInfo fcinfo, Body body)
+{
+    static_assert(std::is_trivially_destructible_v<Body>, "the body holds no state");
+    Datum result = 0;
+    enter_callback([&] { result = body(fcinfo); });
+    return result;
 }
 
 namespace detail
