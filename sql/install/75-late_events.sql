@@ -329,36 +329,60 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.repair_newest(timestamptz) FROM PU
 COMMENT ON FUNCTION analytics_internal.repair_newest(timestamptz) IS
     'repairs the workspace and local day of the newest dirty hour before an instant, or that UTC day of all workspaces when many are dirty; the number of hours, 0 when none is dirty';
 
+-- Of partitions the first row tells, of rollups the index by date: only what lies before the first event is looked at.
+CREATE FUNCTION analytics_internal.next_used_day(from_time timestamptz, to_time timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    first_time timestamptz;
+    partition record;
+    is_used boolean;
+BEGIN
+    SELECT least(to_time, min(e.created_at)) INTO first_time
+    FROM analytics.user_activity_default AS e WHERE e.created_at >= from_time;
+    FOR partition IN
+        SELECT p.name, p.day::timestamp AT TIME ZONE 'UTC' AS day_start FROM analytics_internal.day_partitions() AS p
+        WHERE p.day >= (from_time AT TIME ZONE 'UTC')::date ORDER BY p.day
+    LOOP
+        EXIT WHEN partition.day_start >= first_time;
+        EXECUTE format('SELECT EXISTS (SELECT FROM analytics.%I)', partition.name) INTO is_used;
+        IF is_used THEN
+            first_time := partition.day_start;
+            EXIT;
+        END IF;
+    END LOOP;
+    SELECT least(first_time, min(h.metric_hour)) INTO first_time FROM analytics.hourly_metrics AS h
+    WHERE h.metric_hour >= from_time AND h.metric_hour < first_time;
+    -- A local day may begin on the UTC day before.
+    SELECT least(first_time, (min(d.metric_date) - 1)::timestamp AT TIME ZONE 'UTC') INTO first_time FROM analytics.daily_metrics AS d
+    WHERE d.metric_date > (from_time AT TIME ZONE 'UTC')::date AND d.metric_date <= (first_time AT TIME ZONE 'UTC')::date;
+    RETURN date_trunc('day', first_time, 'UTC');
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.next_used_day(timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.next_used_day(timestamptz, timestamptz) IS
+    'start of the first UTC day between the instants with an event or a rollup; that of to_time if there is none';
+
+-- Days without events are jumped over, but for the two after one with events: there its local days end.
 CREATE FUNCTION analytics_internal.first_unclosed_time() RETURNS timestamptz
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     w analytics.watermark;
-    partition record;
-    is_used boolean;
-    first_time timestamptz;
 BEGIN
     SELECT * INTO w FROM analytics.watermark;
-    IF w.closed_until > '-infinity' THEN
+    IF w.marked_until <= w.closed_until + interval '1 day' THEN
         RETURN w.closed_until;
     END IF;
-    SELECT least(min(e.created_at), (SELECT min(h.metric_hour) FROM analytics.hourly_metrics AS h),
-                 (SELECT min(d.metric_date) - 1 FROM analytics.daily_metrics AS d)::timestamp AT TIME ZONE 'UTC')
-    INTO first_time FROM analytics.user_activity_default AS e;
-    FOR partition IN SELECT p.name, p.day FROM analytics_internal.day_partitions() AS p ORDER BY p.day LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM analytics.%I)', partition.name) INTO is_used;
-        IF is_used THEN
-            first_time := least(first_time, partition.day::timestamp AT TIME ZONE 'UTC');
-            EXIT;
-        END IF;
-    END LOOP;
-    RETURN date_trunc('day', least(first_time, w.marked_until), 'UTC');
+    RETURN greatest(w.closed_until, analytics_internal.next_used_day(w.closed_until - interval '2 days', w.marked_until));
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.first_unclosed_time() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.first_unclosed_time() IS
-    'where closing goes on: closed_until of the watermark, at first the day of the earliest event or rollup';
+    'where closing goes on: at closed_until of the watermark or the next day with events or rollups';
 
 CREATE FUNCTION analytics_internal.day_partitions(OUT name name, OUT day date) RETURNS SETOF record
 LANGUAGE sql STABLE

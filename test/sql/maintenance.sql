@@ -107,6 +107,19 @@ DROP TRIGGER fail ON analytics.dirty_hours;
 SELECT note FROM analytics.cleanup_old_data() WHERE table_name = 'user_activity';
 SELECT count(*) AS dirty FROM analytics.dirty_hours;
 
+-- Events of other ages: closing jumps over the days without events, also of zones, and over none with rollups alone.
+DELETE FROM analytics.watermark;
+DELETE FROM analytics.job_runs;
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone) VALUES (md5('ancient')::uuid, 'Pacific/Kiritimati');
+CALL pg_temp.add('ancient', '0001-01-01 12:00');
+CALL pg_temp.add('ancient', '1980-01-01 12:00');
+CALL pg_temp.add('ancient', '2099-01-01 12:00');
+INSERT INTO analytics.daily_metrics (workspace_id, metric_date, total_events, is_final) VALUES (md5('ancient')::uuid, '1990-01-01', 1, false);
+CALL pg_temp.settle();
+SELECT max(done) < 60 AS few_days FROM analytics.job_runs WHERE step = 'close_buckets';
+SELECT metric_date, total_events, is_final FROM analytics.daily_metrics WHERE workspace_id = md5('ancient')::uuid ORDER BY 1;
+DELETE FROM analytics.users WHERE workspace_id = md5('ancient')::uuid;
+
 -- Retention of identities: nobody is known any longer, nothing is counted otherwise.
 INSERT INTO analytics.users (workspace_id, user_id, user_number, first_date, last_date, first_seen, last_seen)
 SELECT md5('identities')::uuid, md5('u' || i)::uuid, i, CURRENT_DATE - 400, CURRENT_DATE - i, now() - interval '400 days', now() - i * interval '1 day' FROM unnest('{1,91,100,300,399}'::int[]) AS i;
@@ -130,7 +143,7 @@ SELECT rows_deleted, note FROM analytics.cleanup_old_data() WHERE table_name = '
 SELECT total_events, is_final FROM analytics.daily_metrics WHERE workspace_id = md5('archived')::uuid;
 
 DELETE FROM analytics.retention_policies;
-DELETE FROM analytics.workspace_settings WHERE workspace_id IN (md5('late 1')::uuid, md5('late 2')::uuid);
+DELETE FROM analytics.workspace_settings WHERE workspace_id IN (md5('late 1')::uuid, md5('late 2')::uuid, md5('ancient')::uuid);
 DELETE FROM analytics.job_runs;
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
