@@ -405,7 +405,8 @@ private:
 
 alert_board::alert_board(span<alert_rule> rules, const activity_rules &options, std::int64_t now,
                          std::int64_t known_until, std::pmr::memory_resource *memory)
-    : arena_(memory), memory_(memory), options_(options), words_(memory)
+    : arena_(memory), memory_(memory), options_(options), words_(memory), workspace_ranges_(memory),
+      workspace_index_(memory)
 {
     pipeline_ = new (memory->allocate(sizeof(alert_pipeline), alignof(alert_pipeline))) alert_pipeline;
     scopes_ = arena_.make<alert_scope *>(rules.size);
@@ -422,6 +423,23 @@ alert_board::alert_board(span<alert_rule> rules, const activity_rules &options, 
     }
     window_ranges_ = keep(windows, arena_);
     hour_ranges_ = keep(hours, arena_);
+    for (alert_range const &range : window_ranges_)
+        if (!is_platform(range.scope))
+            workspace_index_.find_or_add(
+                workspace(range.scope).hash(), [](std::uint32_t) { return false; },
+                [&] {
+                    return workspace_ranges_.push({workspace(range.scope), range});
+                });
+}
+
+std::uint32_t alert_board::find_window_scope(const uuid &workspace, std::int64_t at) const noexcept
+{
+    std::uint32_t const found = workspace_index_.find(
+        workspace.hash(), [&](std::uint32_t i) { return workspace_ranges_[i].workspace == workspace; });
+    if (found == npos)
+        return npos;
+    alert_range const &range = workspace_ranges_[found].range;
+    return at >= range.first && at < range.last ? range.scope : npos;
 }
 
 bool alert_board::is_platform(std::uint32_t scope) const noexcept

@@ -150,6 +150,9 @@ public:
     span<alert_range> window_ranges() const noexcept { return window_ranges_; }
     span<alert_range> hour_ranges() const noexcept { return hour_ranges_; }
 
+    // The scope of a workspace whose window range holds that instant; npos without one.
+    std::uint32_t find_window_scope(const uuid &workspace, std::int64_t at) const noexcept;
+
     void add(std::uint32_t scope, bool to_hours, const activity_event &event, const metadata &values);
 
     // After the last event: who would be a sign-up, and what is known of his earlier events.
@@ -167,6 +170,12 @@ private:
     alert_pipeline *pipeline_;
     span<alert_scope *> scopes_;
     span<alert_range> window_ranges_, hour_ranges_;
+    struct workspace_range {
+        uuid workspace;
+        alert_range range;
+    };
+    pool<workspace_range> workspace_ranges_; // those of windows, without the platform's
+    pool_index workspace_index_;
 };
 
 // By scope, then by length of window.

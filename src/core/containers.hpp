@@ -157,6 +157,12 @@ public:
         return *probe(slots_, capacity_, hash, matches);
     }
     void count_new() noexcept { ++size_; }
+    // The slot for which matches(slot) holds; `missing` without one.
+    template <typename Matches>
+    Slot find_present(std::uint32_t hash, Matches matches, const Slot &missing) const noexcept
+    {
+        return capacity_ == 0 ? missing : *probe(slots_, capacity_, hash, matches);
+    }
 
     // Where a search would begin; nullptr while the table is empty.
     const Slot *first_slot(std::uint32_t hash) const noexcept
@@ -225,6 +231,17 @@ public:
             table_.count_new();
         }
         return slot.position;
+    }
+    // The position of the element for which equals(position) holds; npos without one.
+    template <typename Equals>
+    std::uint32_t find(std::uint64_t hash, Equals equals) const noexcept
+    {
+        auto const tag = static_cast<std::uint32_t>(hash >> 32);
+        return table_
+            .find_present(
+                tag, [&](const position_slot &s) { return s.tag == tag && equals(s.position); },
+                position_slot{})
+            .position;
     }
     void prefetch(std::uint64_t hash) const noexcept
     {

@@ -210,16 +210,19 @@ void fetch_rules(evaluation &e, FunctionCallInfo fcinfo)
 // Events --------------------------------------------------------------------------------------------------
 
 enum event_column {
-    event_scope,
+    event_scope, // only of a join with the ranges
     event_workspace,
     event_user,
     event_session,
     event_kind,
-    event_name,
     event_metadata,
     event_at,
-    event_id
+    event_id,
+    event_column_count
 };
+constexpr const char *event_columns[] = {"scope",      "workspace_id", "user_id",    "session_id",
+                                         "event_type", "metadata",     "created_at", "id"};
+static_assert(lengthof(event_columns) == event_column_count);
 
 // Takes the rows of a scan as the executor makes them.
 struct event_receiver {
@@ -227,28 +230,50 @@ struct event_receiver {
     alert_board *board;
     MemoryContext scratch;
     bool to_hours;
+    std::uint32_t platform;          // the scope of all rows, npos: see scope_of()
+    int numbers[event_column_count]; // of the columns, from 1
+    int last_number;
 };
 
-void feed(alert_board &board, bool to_hours, const Datum *values, const bool *nulls)
+// The row of an event. It has the table's columns and maybe more, in any order: a scan that need not
+// rearrange them costs less.
+struct event_row {
+    const event_receiver &receiver;
+    const TupleTableSlot &slot;
+
+    Datum operator[](event_column column) const { return slot.tts_values[receiver.numbers[column] - 1]; }
+    bool is_null(event_column column) const { return slot.tts_isnull[receiver.numbers[column] - 1]; }
+    uuid uuid_at(event_column column) const { return uuid::from_bytes(DatumGetUUIDP((*this)[column])->data); }
+    std::int64_t at() const { return DatumGetTimestampTz((*this)[event_at]); }
+};
+
+std::uint32_t scope_of(const event_row &row)
 {
-    auto const type = find_event_type(view_of(values[event_kind]));
-    if (!type)
-        return; // from a newer version
-    activity_event event;
-    event.workspace = uuid::from_bytes(DatumGetUUIDP(values[event_workspace])->data);
-    event.user = uuid::from_bytes(DatumGetUUIDP(values[event_user])->data);
-    event.has_session = !nulls[event_session];
-    event.session =
-        event.has_session ? uuid::from_bytes(DatumGetUUIDP(values[event_session])->data) : uuid{0, 0};
-    event.id = uuid::from_bytes(DatumGetUUIDP(values[event_id])->data);
-    event.at = DatumGetTimestampTz(values[event_at]);
-    event.name = nulls[event_name] ? std::string_view{} : view_of(values[event_name]);
-    if (event.name.size() > longest_text_key)
-        event.name = event.name.substr(0, clip_text(event.name.data(), event.name.size(), longest_text_key));
+    if (row.receiver.numbers[event_scope] > 0)
+        return static_cast<std::uint32_t>(DatumGetInt32(row[event_scope]));
+    if (row.receiver.platform != npos)
+        return row.receiver.platform;
+    return row.receiver.board->find_window_scope(row.uuid_at(event_workspace), row.at());
+}
+
+void feed(const event_row &row)
+{
+    auto const type = find_event_type(view_of(row[event_kind]));
+    std::uint32_t const scope = scope_of(row);
+    if (!type || scope == npos) // from a newer version; or older than the windows of its workspace
+        return;
+    activity_event event{};
+    event.workspace = row.uuid_at(event_workspace);
+    event.user = row.uuid_at(event_user);
+    event.has_session = !row.is_null(event_session);
+    if (event.has_session)
+        event.session = row.uuid_at(event_session);
+    event.id = row.uuid_at(event_id);
+    event.at = row.at();
     event.type = *type;
     metadata json(pg::jsonb_host());
-    pg::read_metadata(PG_DETOAST_DATUM_PACKED(values[event_metadata]), json);
-    board.add(static_cast<std::uint32_t>(DatumGetInt32(values[event_scope])), to_hours, event, json);
+    pg::read_metadata(PG_DETOAST_DATUM_PACKED(row[event_metadata]), json);
+    row.receiver.board->add(scope, row.receiver.to_hours, event, json);
 }
 
 // Between the executor's frames, so an exception becomes an error here.
@@ -256,11 +281,11 @@ bool receive_event(TupleTableSlot *slot, DestReceiver *self)
 {
     auto *const receiver = reinterpret_cast<event_receiver *>(self);
     MemoryContext const old = MemoryContextSwitchTo(receiver->scratch);
-    slot_getallattrs(slot);
+    slot_getsomeattrs(slot, receiver->last_number);
     pg::report failure;
     bool failed = false;
     try {
-        feed(*receiver->board, receiver->to_hours, slot->tts_values, slot->tts_isnull);
+        feed({*receiver, *slot});
     } catch (...) {
         pg::describe_current_exception(failure);
         failed = true;
@@ -272,7 +297,18 @@ bool receive_event(TupleTableSlot *slot, DestReceiver *self)
     return true;
 }
 
-void start_nothing(DestReceiver *, int, TupleDesc) {}
+void start_events(DestReceiver *self, int, TupleDesc description)
+{
+    auto *const receiver = reinterpret_cast<event_receiver *>(self);
+    receiver->last_number = 0;
+    for (int i = 0; i < event_column_count; ++i) {
+        receiver->numbers[i] = SPI_fnumber(description, event_columns[i]);
+        if (i != event_scope && receiver->numbers[i] <= 0)
+            elog(ERROR, "analytics.user_activity has no column \"%s\"", event_columns[i]);
+        receiver->last_number = Max(receiver->last_number, receiver->numbers[i]);
+    }
+}
+
 void end_nothing(DestReceiver *) {}
 
 Datum array_of(const Datum *values, std::size_t n, Oid type)
@@ -289,6 +325,14 @@ struct scan_parameters {
     Datum *columns[4]; // scope, workspace, first, last
     std::size_t count = 0;
     std::int64_t first = INT64_MAX, last = INT64_MIN;
+    double length = 0; // of all intervals together
+
+    // Most of what lies between the first and the last instant is wanted anyway.
+    bool are_alike() const
+    {
+        return length * 2 >=
+               static_cast<double>(count) * (static_cast<double>(last) - static_cast<double>(first));
+    }
 };
 
 scan_parameters make_parameters(const evaluation &e, span<alert_range> ranges, bool platform)
@@ -305,6 +349,7 @@ scan_parameters make_parameters(const evaluation &e, span<alert_range> ranges, b
         p.columns[3][p.count] = TimestampTzGetDatum(r.last);
         p.first = Min(p.first, r.first);
         p.last = Max(p.last, r.last);
+        p.length += static_cast<double>(r.last) - static_cast<double>(r.first); // first may be -infinity
         ++p.count;
     }
     return p;
@@ -330,20 +375,28 @@ void run_scan(const char *sql, const scan_parameters &p, DestReceiver *receiver)
         elog(ERROR, "SPI could not scan the events: %s", SPI_result_code_string(result));
 }
 
-#define RANGES                                                                                               \
-    "FROM unnest($1::integer[], $2::uuid[], $3::timestamptz[], $4::timestamptz[])"                           \
+// Of intervals that are alike, the rows find their scopes by themselves: a plain scan of the table's columns
+// is the cheapest.
+#define BETWEEN "WHERE e.created_at >= $5 AND e.created_at < $6"
+#define PLAIN_SCAN "SELECT e.* FROM analytics.user_activity AS e " BETWEEN
+#define JOIN                                                                                                 \
+    "SELECT r.scope, e.*"                                                                                    \
+    " FROM unnest($1::integer[], $2::uuid[], $3::timestamptz[], $4::timestamptz[])"                          \
     " AS r (scope, workspace_id, first_at, last_at) JOIN analytics.user_activity AS e"                       \
     " ON e.created_at >= r.first_at AND e.created_at < r.last_at "
-#define BOUNDS "WHERE e.created_at >= $5 AND e.created_at < $6"
-#define EVENTS                                                                                               \
-    "SELECT r.scope, e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name, e.metadata,"       \
-    " e.created_at, e.id " RANGES
+
+const char *scan_query(const scan_parameters &p, bool to_hours, bool platform)
+{
+    if (!to_hours && p.are_alike())
+        return platform ? PLAIN_SCAN : PLAIN_SCAN " AND e.workspace_id = ANY ($2)";
+    return platform ? JOIN BETWEEN : JOIN "AND e.workspace_id = r.workspace_id " BETWEEN;
+}
 
 void scan_events(const evaluation &e, bool to_hours)
 {
     auto *const receiver = static_cast<event_receiver *>(palloc0(sizeof(event_receiver)));
     receiver->base.receiveSlot = receive_event;
-    receiver->base.rStartup = start_nothing;
+    receiver->base.rStartup = start_events;
     receiver->base.rShutdown = end_nothing;
     receiver->base.rDestroy = end_nothing;
     receiver->base.mydest = DestNone;
@@ -353,9 +406,10 @@ void scan_events(const evaluation &e, bool to_hours)
     span<alert_range> const ranges = to_hours ? e.board->hour_ranges() : e.board->window_ranges();
     for (bool const platform : {false, true}) {
         scan_parameters const p = make_parameters(e, ranges, platform);
-        if (p.count != 0)
-            run_scan(platform ? EVENTS BOUNDS : EVENTS "AND e.workspace_id = r.workspace_id " BOUNDS, p,
-                     &receiver->base);
+        if (p.count == 0)
+            continue;
+        receiver->platform = platform ? static_cast<std::uint32_t>(DatumGetInt32(p.columns[0][0])) : npos;
+        run_scan(scan_query(p, to_hours, platform), p, &receiver->base);
     }
 }
 
