@@ -1,6 +1,8 @@
 -- Materialized views over the rollups, never over raw events. They know no row security, so they are granted to
 -- nobody; tenants read the security-barrier views below. A window is the workspace's own last 30 complete local
 -- days. Each has a unique index on plain columns: REFRESH MATERIALIZED VIEW CONCURRENTLY works on all of them.
+-- REFRESH CONCURRENTLY sorts whole rows, column by column, to find equal ones: rows that come in that order cost
+-- half, so the key's columns are the first ones and the rows come in their order.
 -- The bound by now(), wide enough for every time zone, lets the planner and the index by date leave out history.
 
 -- From workspace to workspace in the index, whatever the length of their history.
@@ -28,18 +30,19 @@ COMMENT ON FUNCTION analytics_internal.last_complete_days() IS
     'every workspace with a daily rollup, its first day and its last complete local day';
 
 CREATE MATERIALIZED VIEW analytics.mv_error_trends AS
-SELECT e.metric_date AS error_date, e.workspace_id, e.error_type, e.event_name, e.errors AS total_errors,
+SELECT e.workspace_id, e.metric_date AS error_date, e.error_type, e.event_name, e.errors AS total_errors,
        cardinality(e.message_hashes)::bigint AS unique_error_messages, e.sample_messages
 FROM analytics_internal.last_complete_days() AS w
 JOIN analytics.daily_errors AS e ON e.workspace_id = w.workspace_id
 WHERE e.metric_date BETWEEN w.last_date - 29 AND w.last_date
-  AND e.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32;
+  AND e.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
+ORDER BY e.workspace_id, e.metric_date, e.error_type COLLATE "C", e.event_name COLLATE "C";
 COMMENT ON MATERIALIZED VIEW analytics.mv_error_trends IS
     'errors by day, type and event name over the last 30 complete days: error events and failed runs without one. Granted to nobody: read analytics.error_trends';
-COMMENT ON COLUMN analytics.mv_error_trends.error_date IS
-    'local day of the workspace';
 COMMENT ON COLUMN analytics.mv_error_trends.workspace_id IS
     'workspace; the nil uuid stands for events without one';
+COMMENT ON COLUMN analytics.mv_error_trends.error_date IS
+    'local day of the workspace';
 COMMENT ON COLUMN analytics.mv_error_trends.error_type IS
     'error type; unknown where it was missing, (other) beyond the 1,000 most frequent pairs with event_name';
 COMMENT ON COLUMN analytics.mv_error_trends.event_name IS
@@ -65,19 +68,19 @@ COMMENT ON FUNCTION analytics_internal.agent_usage() IS
     'agent_performance of the last 30 complete days, days without a row filled in from an agent''s first day on, with the runs of the day a week ago, of the 7 days up to the row''s and of the 7 before; agents without a row in 43 days are left out. One pass over 43 days of rollups';
 
 CREATE MATERIALIZED VIEW analytics.mv_agent_usage_trends AS
-SELECT u.metric_date, u.agent_id, u.workspace_id, u.total_runs, u.successful_runs, u.failed_runs, u.success_rate,
+SELECT u.workspace_id, u.agent_id, u.metric_date, u.total_runs, u.successful_runs, u.failed_runs, u.success_rate,
        u.avg_runtime_seconds, u.total_credits, u.unique_users,
        analytics.growth_rate(u.total_runs, u.week_ago) AS wow_growth_rate,
        analytics.trend_direction(u.this_week, u.week_before) AS trend_direction
 FROM analytics_internal.agent_usage() AS u;
 COMMENT ON MATERIALIZED VIEW analytics.mv_agent_usage_trends IS
     'every agent on every one of the last 30 complete days from its first day on, also days without a run (agents without activity for 6 weeks are left out). Granted to nobody: read analytics.agent_usage_trends';
-COMMENT ON COLUMN analytics.mv_agent_usage_trends.metric_date IS
-    'local day of the workspace';
-COMMENT ON COLUMN analytics.mv_agent_usage_trends.agent_id IS
-    'agent';
 COMMENT ON COLUMN analytics.mv_agent_usage_trends.workspace_id IS
     'workspace; the nil uuid stands for events without one';
+COMMENT ON COLUMN analytics.mv_agent_usage_trends.agent_id IS
+    'agent';
+COMMENT ON COLUMN analytics.mv_agent_usage_trends.metric_date IS
+    'local day of the workspace';
 COMMENT ON COLUMN analytics.mv_agent_usage_trends.total_runs IS
     'runs of the day; 0 without any';
 COMMENT ON COLUMN analytics.mv_agent_usage_trends.successful_runs IS
@@ -101,16 +104,16 @@ COMMENT ON INDEX analytics.mv_agent_usage_trends_key IS
     'serves: the days of an agent, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
 
 CREATE MATERIALIZED VIEW analytics.mv_active_users AS
-SELECT u.activity_date, w.workspace_id, u.daily_active_users, u.weekly_active_users, u.monthly_active_users,
+SELECT w.workspace_id, u.activity_date, u.daily_active_users, u.weekly_active_users, u.monthly_active_users,
        round(100.0 * u.daily_active_users / nullif(u.monthly_active_users, 0), 2) AS stickiness
 FROM analytics_internal.last_complete_days() AS w
 CROSS JOIN LATERAL analytics.trailing_users(w.workspace_id, w.first_date, w.last_date) AS u;
 COMMENT ON MATERIALIZED VIEW analytics.mv_active_users IS
     'active users of every date from the workspace''s first event to its last complete day, also dates without any. Granted to nobody: read analytics.active_users';
-COMMENT ON COLUMN analytics.mv_active_users.activity_date IS
-    'local day of the workspace';
 COMMENT ON COLUMN analytics.mv_active_users.workspace_id IS
     'workspace; the nil uuid stands for events without one';
+COMMENT ON COLUMN analytics.mv_active_users.activity_date IS
+    'local day of the workspace';
 COMMENT ON COLUMN analytics.mv_active_users.daily_active_users IS
     'distinct users of the day';
 COMMENT ON COLUMN analytics.mv_active_users.weekly_active_users IS
