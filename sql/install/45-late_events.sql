@@ -43,6 +43,32 @@ COMMENT ON COLUMN analytics.dirty_hours.workspace_id IS 'workspace of the change
 COMMENT ON COLUMN analytics.dirty_hours.metric_hour IS 'start of the UTC hour of the changed event';
 COMMENT ON COLUMN analytics.dirty_hours.id IS 'makes the entry unique without a sequence';
 
+CREATE TABLE analytics.failed_days (
+    workspace_id uuid NOT NULL,
+    metric_date date NOT NULL,
+    day_start timestamptz NOT NULL,
+    day_end timestamptz NOT NULL,
+    error text NOT NULL,
+    attempts integer NOT NULL DEFAULT 1,
+    first_failed_at timestamptz NOT NULL DEFAULT now(),
+    last_failed_at timestamptz NOT NULL DEFAULT now(),
+    next_attempt_at timestamptz NOT NULL,
+    PRIMARY KEY (workspace_id, metric_date)
+);
+ALTER TABLE analytics.failed_days ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.failed_days', '');
+COMMENT ON TABLE analytics.failed_days IS
+    'local days of workspaces that could not be aggregated: set aside, so that nobody else waits for them, and tried again after a minute, two, four and so on up to a day. analytics.retry_failed_days() has them tried at once';
+COMMENT ON COLUMN analytics.failed_days.workspace_id IS 'workspace';
+COMMENT ON COLUMN analytics.failed_days.metric_date IS 'local day of the workspace; the day itself or one of its hours failed';
+COMMENT ON COLUMN analytics.failed_days.day_start IS 'start of that day';
+COMMENT ON COLUMN analytics.failed_days.day_end IS 'end of that day';
+COMMENT ON COLUMN analytics.failed_days.error IS 'SQLSTATE and message of the last attempt';
+COMMENT ON COLUMN analytics.failed_days.attempts IS 'attempts that failed';
+COMMENT ON COLUMN analytics.failed_days.first_failed_at IS 'first of them';
+COMMENT ON COLUMN analytics.failed_days.last_failed_at IS 'last of them';
+COMMENT ON COLUMN analytics.failed_days.next_attempt_at IS 'not tried again before';
+
 CREATE TABLE analytics.closed_days (
     workspace_id uuid NOT NULL,
     event_day date NOT NULL,

@@ -26,11 +26,11 @@ COMMENT ON COLUMN analytics.job_runs.started_at IS 'by the clock';
 COMMENT ON COLUMN analytics.job_runs.step IS 'maintain (the whole run), one of its steps, or backfill';
 COMMENT ON COLUMN analytics.job_runs.finished_at IS 'by the clock; NULL while running';
 COMMENT ON COLUMN analytics.job_runs.outcome IS
-    'running; done; partial: the time budget was used up, the next run goes on; failed: see error; interrupted: cancelled or killed';
+    'running; done; partial: the time budget was used up, the next run goes on, or (error) days of single workspaces were set aside in analytics.failed_days; failed: see error; interrupted: cancelled or killed';
 COMMENT ON COLUMN analytics.job_runs.rows IS 'what the step counts: partitions, hours, days, rollups, rows removed, alerts';
 COMMENT ON COLUMN analytics.job_runs.done IS 'units committed so far';
 COMMENT ON COLUMN analytics.job_runs.total IS 'units there were to do at the last count; NULL: not counted';
 COMMENT ON COLUMN analytics.job_runs.detail IS 'backfill: the range of days; aggregate_open: the changes of events it has seen; else what the step has to say';
-COMMENT ON COLUMN analytics.job_runs.error IS 'SQLSTATE and message';
+COMMENT ON COLUMN analytics.job_runs.error IS 'SQLSTATE and message; of a partial run those of the first day set aside';
 COMMENT ON COLUMN analytics.job_runs.pid IS 'server process';
 COMMENT ON CONSTRAINT job_runs_outcome ON analytics.job_runs IS 'how a run may end';

@@ -160,6 +160,84 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_unsealed_hour(timestampt
 COMMENT ON FUNCTION analytics_internal.aggregate_unsealed_hour(timestamptz, uuid) IS
     'analytics.aggregate_hourly_metrics() for the workspaces whose hour is not sealed and not past its retention; the number of workspaces written';
 
+-- Where the data of one workspace are to blame, the others are aggregated. A full disk, a lock, a shutdown or a
+-- serialization failure are nobody's fault: the whole step fails and is tried again.
+CREATE FUNCTION analytics_internal.is_fault_of_data(state text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT state !~ '^(25|40|57|58)' AND state NOT IN ('53100', '53300', '53400', '55006', '55P03') $$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.is_fault_of_data(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.is_fault_of_data(text) IS
+    'whether an error of this SQLSTATE may concern a single bucket; else others would fail too';
+
+CREATE FUNCTION analytics_internal.note_failure(target_workspace_id uuid, day date, hour timestamptz, reason text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    failed record;
+BEGIN
+    SELECT b.day_start, b.day_end INTO failed FROM analytics.workspace_day_bounds(target_workspace_id, day) AS b;
+    INSERT INTO analytics.failed_days AS f (workspace_id, metric_date, day_start, day_end, error, next_attempt_at)
+    VALUES (target_workspace_id, day, failed.day_start, failed.day_end, reason, now() + interval '1 minute')
+    ON CONFLICT (workspace_id, metric_date) DO UPDATE
+    SET attempts = f.attempts + 1, error = EXCLUDED.error, last_failed_at = now(),
+        next_attempt_at = now() + least(interval '1 minute' * 2 ^ least(f.attempts, 11), interval '1 day')
+    WHERE f.last_failed_at < now(); -- the day and several of its hours are one attempt
+    INSERT INTO analytics.dirty_hours (workspace_id, metric_hour)
+    SELECT target_workspace_id, d.metric_hour
+    FROM (SELECT COALESCE(hour, date_trunc('hour', failed.day_start + interval '1 hour' - interval '1 microsecond', 'UTC')) AS metric_hour) AS d
+    WHERE d.metric_hour < (SELECT w.marked_until FROM analytics.watermark AS w)
+      AND NOT EXISTS (SELECT FROM analytics.dirty_hours AS n
+                      WHERE n.workspace_id = target_workspace_id AND n.metric_hour = d.metric_hour);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.note_failure(uuid, date, timestamptz, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.note_failure(uuid, date, timestamptz, text) IS
+    'sets a local day that could not be aggregated, or its hour, aside in analytics.failed_days, and notes what is closed in analytics.dirty_hours, so that repair tries it again';
+
+CREATE FUNCTION analytics_internal.try_aggregate(day date, hour timestamptz, target_workspace_id uuid DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    written bigint := 0;
+    reason text;
+    first_time timestamptz := COALESCE(hour, (day - 1)::timestamp AT TIME ZONE 'UTC');
+    last_time timestamptz := COALESCE(hour + interval '1 hour', (day + 2)::timestamp AT TIME ZONE 'UTC');
+    id uuid;
+BEGIN
+    BEGIN
+        IF day IS NULL THEN
+            RETURN analytics_internal.aggregate_unsealed_hour(hour, target_workspace_id);
+        END IF;
+        RETURN analytics_internal.aggregate_unsealed_day(day, target_workspace_id);
+    EXCEPTION WHEN OTHERS THEN
+        IF NOT analytics_internal.is_fault_of_data(SQLSTATE) THEN
+            RAISE;
+        END IF;
+        reason := concat(SQLSTATE, ': ', SQLERRM);
+    END;
+    IF target_workspace_id IS NOT NULL THEN
+        PERFORM analytics_internal.note_failure(target_workspace_id,
+                                                COALESCE(day, analytics.workspace_today(target_workspace_id, hour)), hour, reason);
+        RETURN 0;
+    END IF;
+    FOR id IN
+        SELECT e.workspace_id FROM analytics.user_activity AS e WHERE e.created_at >= first_time AND e.created_at < last_time
+        UNION SELECT d.workspace_id FROM analytics.daily_metrics AS d WHERE d.metric_date = day
+        UNION SELECT h.workspace_id FROM analytics.hourly_metrics AS h WHERE h.metric_hour = hour
+        ORDER BY 1
+    LOOP
+        written := written + analytics_internal.try_aggregate(day, hour, id);
+    END LOOP;
+    RETURN written;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.try_aggregate(date, timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.try_aggregate(date, timestamptz, uuid) IS
+    'aggregates a local day or (day NULL) an hour, of one workspace or of all, but what is sealed; of all, if that fails, one after the other. Who fails is noted in analytics.failed_days. The number of workspaces written';
+
 -- Locks out other closers and repairers to the end of the transaction. Whoever aggregates several buckets in one
 -- transaction takes it first, or, holding locks of the aggregation already, only tries: so nobody deadlocks.
 CREATE FUNCTION analytics_internal.lock_closing() RETURNS void
@@ -298,6 +376,85 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.repair_utc_day(date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.repair_utc_day(date) IS
     'computes the dirty hours of a UTC day and the local days that they belong to again, for all workspaces, and returns how many hours were dirty; what is sealed stays as it is';
 
+CREATE FUNCTION analytics_internal.try_repair_day(target_workspace_id uuid, day date) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    repaired bigint;
+    reason text;
+BEGIN
+    BEGIN
+        repaired := analytics_internal.repair_day(target_workspace_id, day);
+        DELETE FROM analytics.failed_days AS f WHERE f.workspace_id = target_workspace_id AND f.metric_date = day;
+        RETURN repaired;
+    EXCEPTION WHEN OTHERS THEN
+        IF NOT analytics_internal.is_fault_of_data(SQLSTATE) THEN
+            RAISE;
+        END IF;
+        reason := concat(SQLSTATE, ': ', SQLERRM);
+    END;
+    PERFORM analytics_internal.note_failure(target_workspace_id, day, NULL, reason);
+    RETURN -1;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.try_repair_day(uuid, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.try_repair_day(uuid, date) IS
+    'repair_day(); -1 when it failed and the day was set aside';
+
+-- When a whole day fails, one workspace after the other until who is to blame is set aside; the next calls know him.
+CREATE FUNCTION analytics_internal.try_repair_utc_day(utc_day date) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    day_start CONSTANT timestamptz := utc_day::timestamp AT TIME ZONE 'UTC';
+    repaired bigint := 0;
+    dirty record;
+    hours bigint;
+BEGIN
+    BEGIN
+        RETURN analytics_internal.repair_utc_day(utc_day);
+    EXCEPTION WHEN OTHERS THEN
+        IF NOT analytics_internal.is_fault_of_data(SQLSTATE) THEN
+            RAISE;
+        END IF;
+    END;
+    FOR dirty IN
+        SELECT d.workspace_id, analytics.workspace_today(d.workspace_id, d.metric_hour) AS day
+        FROM (SELECT DISTINCT n.workspace_id, n.metric_hour FROM analytics.dirty_hours AS n
+              WHERE n.metric_hour >= day_start AND n.metric_hour < day_start + interval '1 day') AS d
+        GROUP BY 1, 2
+    LOOP
+        hours := analytics_internal.try_repair_day(dirty.workspace_id, dirty.day);
+        repaired := repaired + abs(hours);
+        EXIT WHEN hours < 0;
+    END LOOP;
+    RETURN repaired;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.try_repair_utc_day(date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.try_repair_utc_day(date) IS
+    'repair_utc_day(); where it fails, days of single workspaces up to the one to blame, which is set aside';
+
+CREATE FUNCTION analytics_internal.next_dirty_hour(
+    before timestamptz DEFAULT 'infinity', OUT workspace_id uuid, OUT metric_hour timestamptz)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT d.workspace_id, d.metric_hour
+FROM analytics.dirty_hours AS d
+WHERE d.metric_hour < before
+  AND NOT EXISTS (SELECT FROM analytics.failed_days AS f
+                  WHERE f.workspace_id = d.workspace_id AND f.next_attempt_at > now()
+                    AND d.metric_hour > f.day_start - interval '1 hour' AND d.metric_hour < f.day_end)
+ORDER BY d.metric_hour DESC LIMIT 1
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.next_dirty_hour(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.next_dirty_hour(timestamptz) IS
+    'the newest dirty hour before an instant, but for days set aside in analytics.failed_days; no row without';
+
 CREATE FUNCTION analytics_internal.repair_newest(before timestamptz DEFAULT 'infinity') RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -309,25 +466,74 @@ DECLARE
     workspaces bigint;
 BEGIN
     PERFORM analytics_internal.lock_closing();
-    SELECT d.workspace_id, d.metric_hour INTO dirty
-    FROM analytics.dirty_hours AS d WHERE d.metric_hour < before
-    ORDER BY d.metric_hour DESC LIMIT 1;
+    SELECT d.workspace_id, d.metric_hour INTO dirty FROM analytics_internal.next_dirty_hour(before) AS d;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
     utc_day := date_trunc('day', dirty.metric_hour, 'UTC');
     SELECT count(DISTINCT d.workspace_id) INTO workspaces FROM analytics.dirty_hours AS d
     WHERE d.metric_hour >= utc_day AND d.metric_hour < utc_day + interval '1 day';
-    IF workspaces > few THEN
-        RETURN analytics_internal.repair_utc_day((utc_day AT TIME ZONE 'UTC')::date);
+    IF workspaces > few AND NOT EXISTS (SELECT FROM analytics.failed_days AS f
+                                        WHERE f.day_start < utc_day + interval '1 day' AND f.day_end > utc_day) THEN
+        RETURN analytics_internal.try_repair_utc_day((utc_day AT TIME ZONE 'UTC')::date);
     END IF;
-    RETURN analytics_internal.repair_day(dirty.workspace_id,
-                                         analytics.workspace_today(dirty.workspace_id, dirty.metric_hour));
+    RETURN abs(analytics_internal.try_repair_day(dirty.workspace_id,
+                                                 analytics.workspace_today(dirty.workspace_id, dirty.metric_hour)));
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.repair_newest(timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.repair_newest(timestamptz) IS
-    'repairs the workspace and local day of the newest dirty hour before an instant, or that UTC day of all workspaces when many are dirty; the number of hours, 0 when none is dirty';
+    'repairs the workspace and local day of the newest dirty hour before an instant, or that UTC day of all workspaces when many are dirty; the number of hours (1 for a day that failed and was set aside), 0 when none is left to be repaired now';
+
+CREATE FUNCTION analytics_internal.forget_mended_days(after_time timestamptz, until_time timestamptz) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DELETE FROM analytics.failed_days AS f
+WHERE f.day_end > after_time AND f.day_end <= until_time AND f.last_failed_at < now()
+  AND NOT EXISTS (SELECT FROM analytics.dirty_hours AS d
+                  WHERE d.workspace_id = f.workspace_id
+                    AND d.metric_hour > f.day_start - interval '1 hour' AND d.metric_hour < f.day_end)
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.forget_mended_days(timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.forget_mended_days(timestamptz, timestamptz) IS
+    'to be called when the days that end between the instants were aggregated: forgets the failures of those that did not fail this time';
+
+CREATE FUNCTION analytics_internal.new_failures() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT format('%s (workspace %s, %s)', f.error, f.workspace_id, to_char(f.metric_date, 'YYYY-MM-DD'))
+    || CASE WHEN count(*) OVER () > 1 THEN format(' and %s more in analytics.failed_days', count(*) OVER () - 1) ELSE '' END
+FROM analytics.failed_days AS f WHERE f.last_failed_at = now()
+ORDER BY f.metric_date DESC, f.workspace_id LIMIT 1
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.new_failures() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.new_failures() IS
+    'what this transaction has set aside in analytics.failed_days; NULL: nothing';
+
+CREATE FUNCTION analytics_internal.retry_failed_days(target_workspace_id uuid) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $$
+WITH retried AS (
+    UPDATE analytics.failed_days AS f SET next_attempt_at = now()
+    WHERE target_workspace_id IS NULL OR f.workspace_id = target_workspace_id RETURNING 1
+)
+SELECT count(*) FROM retried
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.retry_failed_days(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.retry_failed_days(uuid) IS
+    'analytics.retry_failed_days() with the rights of the owner';
+
+CREATE FUNCTION analytics.retry_failed_days(target_workspace_id uuid DEFAULT NULL) RETURNS bigint
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT analytics_internal.retry_failed_days(target_workspace_id)';
+REVOKE EXECUTE ON FUNCTION analytics.retry_failed_days(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.retry_failed_days(uuid) IS
+    'lets the next analytics.maintain() try the days of analytics.failed_days again, of one workspace or (NULL) of all, instead of waiting for next_attempt_at; returns how many there are';
 
 -- Of partitions the first row tells, of rollups the index by date: only what lies before the first event is looked at.
 CREATE FUNCTION analytics_internal.next_used_day(from_time timestamptz, to_time timestamptz) RETURNS timestamptz
@@ -438,11 +644,11 @@ BEGIN
         ORDER BY 1
     LOOP
         PERFORM analytics_internal.report_progress('closing', hour);
-        written := written + analytics_internal.aggregate_unsealed_hour(hour, NULL);
+        written := written + analytics_internal.try_aggregate(NULL, hour);
     END LOOP;
     IF to_time = date_trunc('day', to_time, 'UTC') THEN
         utc_day := (to_time AT TIME ZONE 'UTC')::date - 1;
-        written := written + analytics_internal.aggregate_unsealed_day(utc_day, NULL);
+        written := written + analytics_internal.try_aggregate(utc_day, NULL);
         PERFORM analytics_internal.count_day(utc_day, NULL);
     END IF;
     FOR ended IN
@@ -452,15 +658,16 @@ BEGIN
         WHERE d.day IS DISTINCT FROM utc_day GROUP BY d.day ORDER BY d.day
     LOOP
         FOREACH id IN ARRAY ended.workspaces LOOP
-            written := written + analytics_internal.aggregate_unsealed_day(ended.day, id);
+            written := written + analytics_internal.try_aggregate(ended.day, NULL, id);
         END LOOP;
     END LOOP;
+    PERFORM analytics_internal.forget_mended_days(from_time, to_time);
     RETURN written;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_for_good(timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_for_good(timestamptz, timestamptz) IS
-    'aggregates the hours between the instants and the local days that ended between them; at most one UTC midnight may lie in from_time < t <= to_time, and that at to_time';
+    'aggregates the hours between the instants and the local days that ended between them; at most one UTC midnight may lie in from_time < t <= to_time, and that at to_time. What fails is set aside in analytics.failed_days';
 
 CREATE FUNCTION analytics_internal.close_next() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER

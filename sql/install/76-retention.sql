@@ -115,6 +115,21 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.try_aggregate_expiring(timestamptz
 COMMENT ON FUNCTION analytics_internal.try_aggregate_expiring(timestamptz) IS
     'aggregate_expiring(); NULL, or why it failed';
 
+-- Local days begin and end within 26 hours of any instant in them.
+CREATE FUNCTION analytics_internal.is_unfinished(day date, before timestamptz) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT EXISTS (SELECT FROM analytics.failed_days AS f WHERE f.day_start < b.to_time AND f.day_end > b.from_time)
+    OR EXISTS (SELECT FROM analytics.dirty_hours AS d
+               WHERE d.metric_hour < before AND d.metric_hour > b.from_time - interval '26 hours' AND d.metric_hour < b.to_time + interval '26 hours')
+FROM (SELECT COALESCE(day::timestamp AT TIME ZONE 'UTC', '-infinity') AS from_time,
+             COALESCE((day + 1)::timestamp AT TIME ZONE 'UTC', before) AS to_time) AS b
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.is_unfinished(date, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.is_unfinished(date, timestamptz) IS
+    'whether rollups of a UTC day, or (NULL) of any before an instant, wait for its events: they failed, or are dirty';
+
 CREATE FUNCTION analytics_internal.try_archive(partition_name name) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

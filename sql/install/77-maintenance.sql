@@ -77,7 +77,7 @@ BEGIN
             RETURN NOT EXISTS (SELECT FROM analytics.watermark AS w
                                WHERE w.closed_until = w.marked_until AND w.marked_until >= analytics_internal.next_mark());
         WHEN 'repair_buckets' THEN
-            RETURN EXISTS (SELECT FROM analytics.dirty_hours);
+            RETURN EXISTS (SELECT FROM analytics_internal.next_dirty_hour());
         WHEN 'aggregate_open' THEN
             RETURN analytics_internal.open_changes() IS DISTINCT FROM (
                 SELECT r.detail FROM analytics.job_runs AS r WHERE r.step = 'aggregate_open' AND r.outcome = 'done'
@@ -93,6 +93,18 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.has_work(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.has_work(text) IS
     'whether a step of maintain() would do anything; true where only the step itself can tell';
 
+CREATE FUNCTION analytics_internal.is_cleanup_waiting() RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT COALESCE((SELECT r.detail LIKE '%could not be aggregated%' FROM analytics.job_runs AS r WHERE r.step = 'cleanup'
+                 ORDER BY r.started_at DESC LIMIT 1), false)
+   AND NOT EXISTS (SELECT FROM analytics.failed_days AS f WHERE f.next_attempt_at > now())
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.is_cleanup_waiting() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.is_cleanup_waiting() IS
+    'whether the last cleanup kept events that could not be aggregated and no failed day waits for its next attempt: then it is due before its time';
+
 CREATE FUNCTION analytics_internal.due_steps() RETURNS text[]
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -100,6 +112,7 @@ AS $$
 SELECT COALESCE(array_agg(s.step ORDER BY s.place), '{}')
 FROM analytics_internal.steps() WITH ORDINALITY AS s (step, every, place)
 WHERE CASE WHEN s.every IS NULL OR COALESCE(analytics_internal.last_run(s.step) <= clock_timestamp() - s.every, true)
+                OR s.step = 'cleanup' AND analytics_internal.is_cleanup_waiting()
            THEN analytics_internal.has_work(s.step) END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.due_steps() FROM PUBLIC;
@@ -126,21 +139,25 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.begin_step(text, text) FROM PUBLIC
 COMMENT ON FUNCTION analytics_internal.begin_step(text, text) IS
     'records the start of a step and returns it; NULL when another session is at work';
 
+-- What was set aside on the way stays in error.
 CREATE FUNCTION analytics_internal.end_step(step text, started timestamptz, outcome text, error text DEFAULT NULL)
-RETURNS void
+RETURNS text
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DELETE FROM analytics.job_runs AS r
-WHERE r.started_at = end_step.started AND r.step = end_step.step AND end_step.outcome = 'done' AND r.rows = 0
+WHERE r.started_at = end_step.started AND r.step = end_step.step AND end_step.outcome = 'done' AND r.rows = 0 AND r.error IS NULL
   AND EXISTS (SELECT FROM analytics_internal.steps() AS s WHERE s.step = end_step.step AND s.every IS NULL);
 UPDATE analytics.job_runs AS r
-SET outcome = end_step.outcome, error = end_step.error, finished_at = clock_timestamp()
+SET outcome = CASE WHEN end_step.outcome = 'done' AND r.error IS NOT NULL THEN 'partial' ELSE end_step.outcome END,
+    error = COALESCE(end_step.error, r.error),
+    finished_at = clock_timestamp()
 WHERE r.started_at = end_step.started AND r.step = end_step.step
+RETURNING r.error
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text) IS
-    'records the end of a step; forgets one that is always due and found nothing to do';
+    'records the end of a step and returns its error, or NULL; forgets one that is always due and found nothing to do';
 
 CREATE FUNCTION analytics_internal.default_days(OUT day date) RETURNS SETOF date
 LANGUAGE plpgsql STABLE
@@ -240,7 +257,7 @@ BEGIN
         SELECT DISTINCT date_trunc('hour', e.created_at, 'UTC') FROM analytics.user_activity AS e
         WHERE e.created_at >= date_trunc('hour', closed_until, 'UTC') AND e.created_at <= now()
     LOOP
-        written := written + analytics_internal.aggregate_unsealed_hour(hour, NULL);
+        written := written + analytics_internal.try_aggregate(NULL, hour);
     END LOOP;
     FOR day IN
         SELECT (closed_until AT TIME ZONE 'UTC')::date + n
@@ -250,8 +267,9 @@ BEGIN
         FROM (SELECT DISTINCT w.workspace_id FROM analytics.workspace_settings AS w) AS s, (VALUES (now()), (closed_until)) AS t (at)
         ORDER BY 1
     LOOP
-        written := written + analytics_internal.aggregate_unsealed_day(day, NULL);
+        written := written + analytics_internal.try_aggregate(day, NULL);
     END LOOP;
+    PERFORM analytics_internal.forget_mended_days(closed_until, 'infinity');
     RETURN written;
 END
 $$;
@@ -368,7 +386,8 @@ BEGIN
     PERFORM set_config('lock_timeout', '2s', true); -- never make others queue behind us for long
     SELECT u.rows, u.again, u.total INTO unit FROM analytics_internal.run_unit(step) AS u;
     UPDATE analytics.job_runs AS r
-    SET rows = r.rows + COALESCE(unit.rows, 0), done = r.done + 1, total = r.done + 1 + unit.total
+    SET rows = r.rows + COALESCE(unit.rows, 0), done = r.done + 1, total = r.done + 1 + unit.total,
+        error = COALESCE(r.error, analytics_internal.new_failures())
     WHERE r.started_at = run_step.started AND r.step = run_step.step;
     RETURN unit.again;
 END
@@ -390,6 +409,7 @@ DECLARE
     is_late boolean;
     code pg_catalog.text;
     reason pg_catalog.text;
+    error_seen pg_catalog.text;
     failures pg_catalog.text;
 BEGIN
     IF time_budget IS NULL THEN
@@ -417,7 +437,6 @@ BEGIN
             EXCEPTION WHEN OTHERS THEN
                 GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, reason = MESSAGE_TEXT;
                 reason := pg_catalog.concat(code, ': ', reason);
-                failures := pg_catalog.concat_ws(', ', failures, step);
                 is_more := false;
             END;
             COMMIT;
@@ -428,9 +447,13 @@ BEGIN
             is_late := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline;
             EXIT WHEN NOT is_more OR is_late;
         END LOOP;
-        PERFORM analytics_internal.end_step(step, step_started,
+        IF reason IS NOT NULL THEN
+            failures := pg_catalog.concat_ws(', ', failures, step);
+        END IF;
+        reason := analytics_internal.end_step(step, step_started,
             CASE WHEN reason IS NOT NULL THEN 'failed' WHEN is_more THEN 'partial' ELSE 'done' END, reason);
         COMMIT;
+        error_seen := COALESCE(error_seen, reason);
         IF show_steps THEN
             RAISE NOTICE '%: %', step, COALESCE(reason, CASE WHEN is_more THEN 'to be continued' ELSE 'done' END);
         END IF;
@@ -442,6 +465,9 @@ BEGIN
     IF failures IS NOT NULL THEN
         RAISE WARNING 'steps of maintenance failed: %', failures
             USING HINT = 'See the column error of analytics.job_runs.';
+    ELSIF error_seen IS NOT NULL THEN
+        RAISE WARNING 'days of single workspaces could not be aggregated: %', error_seen
+            USING HINT = 'See analytics.failed_days; they are tried again.';
     END IF;
 END
 $$;
@@ -466,16 +492,17 @@ BEGIN
     PERFORM analytics_internal.lock_closing();
     PERFORM analytics_internal.create_partitions(day, day);
     -- What was noted while the events were loaded is done with the rest.
-    written := analytics_internal.repair_utc_day(day);
+    written := analytics_internal.try_repair_utc_day(day);
     IF written = 0 THEN
-        written := analytics_internal.aggregate_unsealed_day(day, NULL);
+        written := analytics_internal.try_aggregate(day, NULL);
         PERFORM analytics_internal.count_day(day, NULL) FROM analytics.watermark AS w
         WHERE (day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
     END IF;
-    written := written + COALESCE(sum(analytics_internal.aggregate_unsealed_hour(h.hour, NULL)), 0)
+    written := written + COALESCE(sum(analytics_internal.try_aggregate(NULL, h.hour)), 0)
     FROM (SELECT DISTINCT date_trunc('hour', e.created_at, 'UTC') AS hour FROM analytics.user_activity AS e
           WHERE e.created_at >= oldest AND e.created_at < day_end) AS h;
-    UPDATE analytics.job_runs AS r SET rows = r.rows + written, done = r.done + 1, total = days
+    UPDATE analytics.job_runs AS r
+    SET rows = r.rows + written, done = r.done + 1, total = days, error = COALESCE(r.error, analytics_internal.new_failures())
     WHERE r.started_at = started AND r.step = 'backfill';
     RETURN true;
 END
@@ -490,7 +517,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 UPDATE analytics.job_runs AS r
 SET done = COALESCE((SELECT p.done FROM analytics.job_runs AS p
-                     WHERE p.step = 'backfill' AND p.detail = range AND p.started_at < started AND p.outcome <> 'done'
+                     WHERE p.step = 'backfill' AND p.detail = range AND p.started_at < started AND p.done < p.total
                        AND NOT EXISTS (SELECT FROM analytics.job_runs AS later
                                        WHERE later.step = 'backfill' AND later.detail = range
                                          AND later.started_at > p.started_at AND later.started_at < started)), 0)
@@ -510,6 +537,7 @@ DECLARE
                                                pg_catalog.to_char(end_date, 'YYYY-MM-DD'));
     started pg_catalog.timestamptz;
     finished pg_catalog.int4;
+    reason pg_catalog.text;
 BEGIN
     IF start_date IS NULL OR end_date IS NULL THEN
         RAISE EXCEPTION 'start_date and end_date must not be NULL' USING ERRCODE = 'null_value_not_allowed';
@@ -532,8 +560,12 @@ BEGIN
         END IF;
         COMMIT;
     END LOOP;
-    PERFORM analytics_internal.end_step('backfill', started, 'done');
+    reason := analytics_internal.end_step('backfill', started, 'done');
     COMMIT;
+    IF reason IS NOT NULL THEN
+        RAISE WARNING 'days of single workspaces could not be aggregated: %', reason
+            USING HINT = 'See analytics.failed_days; analytics.maintain() tries them again.';
+    END IF;
 END
 $$;
 REVOKE EXECUTE ON PROCEDURE analytics.backfill(date, date) FROM PUBLIC;

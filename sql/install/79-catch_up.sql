@@ -13,7 +13,7 @@ BEGIN
         WHERE NOT h.is_final AND h.metric_hour <= now() - interval '1 hour' ORDER BY 1
     LOOP
         EXIT WHEN clock_timestamp() >= deadline;
-        PERFORM analytics_internal.aggregate_unsealed_hour(hour, NULL);
+        PERFORM analytics_internal.try_aggregate(NULL, hour);
     END LOOP;
     FOR day IN
         SELECT DISTINCT d.metric_date FROM analytics.daily_metrics AS d
@@ -24,7 +24,7 @@ BEGIN
         ORDER BY 1
     LOOP
         EXIT WHEN clock_timestamp() >= deadline;
-        PERFORM analytics_internal.aggregate_unsealed_day(day, NULL);
+        PERFORM analytics_internal.try_aggregate(day, NULL);
     END LOOP;
 END
 $$;

@@ -145,6 +145,9 @@ COMMENT ON POLICY no_access ON analytics.watermark IS
 CREATE POLICY no_access ON analytics.dirty_hours FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.dirty_hours IS
     'for maintenance only';
+CREATE POLICY no_access ON analytics.failed_days FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.failed_days IS
+    'for maintenance only';
 CREATE POLICY no_access ON analytics.closed_days FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.closed_days IS
     'for maintenance only';

@@ -187,8 +187,9 @@ struct event_partition {
 struct event_partitions {
     event_partition *items;
     int count;
-    int waiting; // more than one call drops
-    int busy;    // not locked
+    int waiting;    // more than one call drops
+    int busy;       // not locked
+    int unfinished; // with rollups that could not be made
 };
 
 // A drop takes some twenty locks per partition, and the server's table of locks has room for a few thousand.
@@ -206,7 +207,7 @@ event_partitions find_partitions(const parameter &before, MemoryContext context)
         "  WHERE analytics_internal.has_old_default_rows($1)) AS f ORDER BY f.is_expired, f.day",
         {before});
     int const found = static_cast<int>(SPI_processed);
-    event_partitions all{nullptr, Min(found, partitions_per_call), Max(found - partitions_per_call, 0), 0};
+    event_partitions all{nullptr, Min(found, partitions_per_call), Max(found - partitions_per_call, 0), 0, 0};
     all.items = static_cast<event_partition *>(
         MemoryContextAllocZero(context, sizeof(event_partition) * static_cast<Size>(all.count + 1)));
     for (int i = 0; i < all.count; ++i) {
@@ -236,6 +237,20 @@ void lock_out_writers(event_partitions &all)
             ConditionalLockRelationOid(item.relation, item.is_expired ? ShareLock : ShareRowExclusiveLock) &&
             exists(item.relation);
         all.busy += !item.is_locked;
+    }
+}
+
+// What its rollups still need stays.
+void leave_unfinished(event_partitions &all, const parameter &before)
+{
+    for (int i = 0; i < all.count; ++i) {
+        event_partition &item = all.items[i];
+        if (!item.is_locked)
+            continue;
+        bool const has_day = strcmp(NameStr(item.name), "user_activity_default") != 0;
+        item.is_locked = run("SELECT WHERE NOT analytics_internal.is_unfinished($1, $2)",
+                             {parameter{DATEOID, DateADTGetDatum(item.day), !has_day}, before}) > 0;
+        all.unfinished += !item.is_locked;
     }
 }
 
@@ -377,11 +392,15 @@ std::uint64_t remove_events(const char *&note, MemoryContext context)
     note = first_text(context);
     if (note != nullptr)
         return 0;
+    leave_unfinished(all, before);
 
     if (all.waiting > 0)
         note = "more partitions have expired; the next call goes on";
     if (all.busy > 0)
         note = "partitions in use were left; the next call tries again";
+    if (all.unfinished > 0)
+        note = "partitions were kept, as days of workspaces in them could not be aggregated; see "
+               "analytics.failed_days";
     std::uint64_t removed = 0;
     for (int i = 0; i < all.count; ++i)
         if (!all.items[i].is_expired && all.items[i].is_locked)
