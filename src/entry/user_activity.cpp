@@ -3,6 +3,8 @@
 // first hash of an address in a transaction, and for late events) and returns the row as it came unless
 // something changes.
 
+#include <algorithm>
+
 #include "core/event_rules.hpp"
 #include "core/event_type.hpp"
 
@@ -309,6 +311,27 @@ static void note_if_late(TupleTableSlot *slot, layout &columns)
     pg::log_if_late(columns.late, is_null ? nil : *DatumGetUUIDP(workspace), time);
 }
 
+// As heap_modify_tuple() makes it; the slot has taken the row apart already.
+static HeapTuple changed_tuple(const event_row &row, HeapTuple tuple)
+{
+    TupleTableSlot *const slot = row.slot;
+    slot_getallattrs(slot);
+    Datum values[MaxHeapAttributeNumber];
+    bool nulls[MaxHeapAttributeNumber];
+    int const columns = slot->tts_tupleDescriptor->natts;
+    std::copy(slot->tts_values, slot->tts_values + columns, values);
+    std::copy(slot->tts_isnull, slot->tts_isnull + columns, nulls);
+    for (int i = 0; i < row.changes; ++i) {
+        values[row.numbers[i] - 1] = row.values[i];
+        nulls[row.numbers[i] - 1] = row.nulls[i];
+    }
+    HeapTuple const changed = heap_form_tuple(slot->tts_tupleDescriptor, values, nulls);
+    changed->t_data->t_ctid = tuple->t_data->t_ctid;
+    changed->t_self = tuple->t_self;
+    changed->t_tableOid = tuple->t_tableOid;
+    return changed;
+}
+
 static TriggerData *row_trigger(FunctionCallInfo fcinfo)
 {
     if (!CALLED_AS_TRIGGER(fcinfo))
@@ -345,10 +368,7 @@ SHADOW_FUNCTION(shadow_user_activity_check)
     note_if_late(row.slot, *columns);
     if (is_update)
         note_if_late(trigger->tg_trigslot, *columns);
-    if (row.changes == 0)
-        return PointerGetDatum(tuple);
-    return PointerGetDatum(heap_modify_tuple_by_cols(tuple, RelationGetDescr(trigger->tg_relation),
-                                                     row.changes, row.numbers, row.values, row.nulls));
+    return PointerGetDatum(row.changes == 0 ? tuple : changed_tuple(row, tuple));
 }
 
 SHADOW_FUNCTION(shadow_user_activity_deleted)
