@@ -175,12 +175,8 @@ void activity::count_error(const error_entry &added)
 }
 
 // What an error event or a failed run tells the user: a run without a message may give a reason.
-static std::uint32_t message_of(const activity_rules &rules, dictionary &words, event_type type,
-                                const event_facts &facts)
+static std::uint32_t message_of(const activity_rules &rules, dictionary &words, const event_facts &facts)
 {
-    bool const is_error = type == event_type::error || facts.status == run_status::failed;
-    if (!is_error)
-        return npos;
     return words.message_id(facts.error_message.empty() ? facts.failure_reason : facts.error_message,
                             rules.clip);
 }
@@ -423,10 +419,13 @@ static void digest_facts(const activity_rules &rules, dictionary &words, const a
     out.ignored = facts.ignored;
     out.status = facts.status;
     out.agent = facts.has_agent ? words.agent_id(facts.agent) : npos;
-    out.model = words.text_id(facts.model);
-    out.error_type = words.text_id(facts.error_type);
-    out.reason = words.reason_id(facts.failure_reason, rules.clip);
-    out.message = message_of(rules, words, event.type, facts);
+    // Only what add() will ask for is looked up.
+    bool const is_run = event.type == event_type::agent_run;
+    bool const is_error = event.type == event_type::error || facts.status == run_status::failed;
+    out.model = is_run || facts.has_credits || cost.is_known ? words.text_id(facts.model) : npos;
+    out.error_type = is_error ? words.text_id(facts.error_type) : npos;
+    out.reason = is_error ? words.reason_id(facts.failure_reason, rules.clip) : npos;
+    out.message = is_error ? message_of(rules, words, facts) : npos;
     out.has_run = !facts.run_id.empty();
     if (out.has_run)
         out.run = hash_of(facts.run_id.data(), facts.run_id.size());
@@ -496,67 +495,153 @@ void activity::prefetch_entries(const digested_head &event) const noexcept
         user_index_.prefetch(event.user.hash());
 }
 
-constexpr std::uint32_t largest_batch = 1u << 17; // 8 MB, and 19 MB if each event has facts
+// Of a batch: few enough bytes for the processor's cache, enough that a workspace among thousands has dozens
+// of events.
+constexpr std::size_t block_bytes = 1u << 18;
+constexpr std::uint32_t most_blocks = 64;
+constexpr std::uint32_t first_chunk_bytes = 256, chunk_bytes = 1024;
+
+static std::uint32_t bytes_of(const digested_head &event) noexcept
+{
+    return sizeof(digested_head) + (event.has_facts ? sizeof(digested_facts) : 0);
+}
+static_assert(sizeof(digested_head) % alignof(digested_facts) == 0);
+static_assert(sizeof(event_chunk) % alignof(digested_head) == 0);
+static_assert(sizeof(event_chunk) + sizeof(digested_event) <= first_chunk_bytes);
+
+// nullptr: the batch is full.
+char *activity_batch::take(std::size_t bytes)
+{
+    if (blocks_.size() == 0 || used_ + bytes > block_bytes) {
+        if (blocks_.size() != 0 && ++block_ == most_blocks)
+            return nullptr;
+        if (block_ == blocks_.size())
+            blocks_.push(static_cast<char *>(memory_->allocate(block_bytes, alignof(std::max_align_t))));
+        used_ = 0;
+    }
+    char *const taken = blocks_[block_] + used_;
+    used_ += bytes;
+    return taken;
+}
+
+event_chunk *activity_batch::append_chunk(const activity_rules &rules, activity *target)
+{
+    std::uint32_t size = target->last_waiting_ == nullptr ? first_chunk_bytes : chunk_bytes;
+    char *space = take(size);
+    if (space == nullptr) {
+        flush(rules);
+        space = take(size = first_chunk_bytes);
+    }
+    auto *const chunk = new (space) event_chunk{nullptr, sizeof(event_chunk), size};
+    if (target->last_waiting_ != nullptr) {
+        target->last_waiting_->next = chunk;
+    } else {
+        target->first_waiting_ = chunk;
+        target->place_ = targets_.push(target);
+    }
+    return target->last_waiting_ = chunk;
+}
 
 void activity_batch::add(const activity_rules &rules, activity *target, const digested_event &event)
 {
-    if (events_.size() == largest_batch)
-        flush(rules);
-    std::uint32_t const facts = event.has_facts ? facts_.push(event.facts) : npos;
-    if (target->waiting_ == npos)
-        target->place_ = targets_.push(target);
-    next_.push(target->waiting_);
-    target->waiting_ = events_.push({target, event, facts});
+    std::uint32_t const size = bytes_of(event);
+    event_chunk *chunk = target->last_waiting_;
+    if (chunk == nullptr || chunk->used + size > chunk->size)
+        chunk = append_chunk(rules, target);
+    char *const at = reinterpret_cast<char *>(chunk) + chunk->used;
+    new (at) digested_head(event);
+    if (event.has_facts)
+        new (at + sizeof(digested_head)) digested_facts(event.facts);
+    chunk->used += size;
 }
 
-void activity_batch::order_by_target()
+// Goes through the waiting events, activity by activity.
+class activity_batch::reader
 {
-    for (std::uint32_t t = 0; t < targets_.size(); ++t) {
-        activity *const target = targets_[t];
-        if (target == nullptr)
-            continue;
-        for (std::uint32_t i = target->waiting_; i != npos; i = next_[i])
-            order_.push(i);
-        target->waiting_ = npos;
-    }
-}
+public:
+    explicit reader(const activity_batch &batch) noexcept : batch_(batch) {}
 
-void activity_batch::prefetch_ahead(std::uint32_t position) const noexcept
-{
-    constexpr std::uint32_t to_event = 16, to_tables = 8, to_entries = 4;
-    if (position + to_event < order_.size())
-        events_.prefetch(order_[position + to_event]);
-    if (position + to_tables < order_.size()) {
-        waiting_event const &event = events_[order_[position + to_tables]];
-        event.target->prefetch_tables(event.head, facts_of(event));
+    bool next() noexcept
+    {
+        if (chunk_ != nullptr)
+            offset_ += bytes_of(*head());
+        while (chunk_ == nullptr || offset_ == chunk_->used) {
+            chunk_ = chunk_ == nullptr ? nullptr : chunk_->next;
+            if (chunk_ == nullptr && !next_target())
+                return false;
+            offset_ = sizeof(event_chunk);
+            prefetch_chunk(chunk_->next);
+        }
+        return true;
     }
-    if (position + to_entries < order_.size()) {
-        waiting_event const &event = events_[order_[position + to_entries]];
-        event.target->prefetch_entries(event.head);
+    activity &target() const noexcept { return *target_; }
+    const digested_head *head() const noexcept
+    {
+        return reinterpret_cast<const digested_head *>(reinterpret_cast<const char *>(chunk_) + offset_);
     }
-}
+    const digested_facts *facts() const noexcept
+    {
+        return head()->has_facts ? reinterpret_cast<const digested_facts *>(head() + 1) : nullptr;
+    }
 
+private:
+    bool next_target() noexcept
+    {
+        while (place_ < batch_.targets_.size()) {
+            target_ = batch_.targets_[place_++];
+            if (target_ == nullptr)
+                continue;
+            chunk_ = target_->first_waiting_;
+            return true;
+        }
+        return false;
+    }
+    static void prefetch_chunk(const event_chunk *chunk) noexcept
+    {
+        if (chunk != nullptr)
+            for (std::uint32_t line = 0; line < chunk_bytes; line += 64)
+                __builtin_prefetch(reinterpret_cast<const char *>(chunk) + line);
+    }
+
+    const activity_batch &batch_;
+    std::uint32_t place_ = 0; // of the next target
+    activity *target_ = nullptr;
+    const event_chunk *chunk_ = nullptr;
+    std::uint32_t offset_ = 0;
+};
+
+// What an event will touch is asked for some events ahead, in two steps.
 void activity_batch::flush(const activity_rules &rules)
 {
-    order_by_target();
-    for (std::uint32_t i = 0; i < order_.size(); ++i) {
-        prefetch_ahead(i);
-        waiting_event const &event = events_[order_[i]];
-        event.target->add(rules, event.head, facts_of(event));
-    }
-    events_.clear();
-    facts_.clear();
-    next_.clear();
-    order_.clear();
+    constexpr int to_tables = 8, to_entries = 4;
+    reader tables(*this), entries(*this), events(*this);
+    int ahead = 0;
+    bool has_tables = true, has_entries = true;
+    do {
+        if ((has_tables = has_tables && tables.next()))
+            tables.target().prefetch_tables(*tables.head(), tables.facts());
+        if (++ahead > to_tables - to_entries && (has_entries = has_entries && entries.next()))
+            entries.target().prefetch_entries(*entries.head());
+        if (ahead <= to_tables)
+            continue;
+        if (!events.next())
+            break;
+        events.target().add(rules, *events.head(), events.facts());
+    } while (true);
+    for (std::uint32_t t = 0; t < targets_.size(); ++t)
+        if (targets_[t] != nullptr)
+            targets_[t]->first_waiting_ = targets_[t]->last_waiting_ = nullptr;
     targets_.clear();
+    block_ = 0;
+    used_ = 0;
 }
 
 void activity_batch::drop(activity *target) noexcept
 {
-    if (target->waiting_ == npos)
+    if (target->first_waiting_ == nullptr)
         return;
     targets_[target->place_] = nullptr;
-    target->waiting_ = npos;
+    target->first_waiting_ = target->last_waiting_ = nullptr;
 }
 
 // Ids and positions of another activity in ours. Words are translated when they are first met: a shared

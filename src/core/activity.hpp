@@ -88,6 +88,12 @@ void digest(const activity_rules &rules, dictionary &words, const activity_event
 
 class activity_report; // core/activity_report.hpp: computes the numbers
 
+// Some waiting events of one activity, one after the other: heads, each with its facts if it has any.
+struct event_chunk {
+    event_chunk *next;
+    std::uint32_t used, size; // bytes, with this header
+};
+
 class activity
 {
 public:
@@ -245,8 +251,9 @@ private:
     currency_code currency_ = 0;
     bool has_currencies_ = false; // more than one
     std::uint64_t ignored_[metadata_key_count] = {};
-    std::uint32_t waiting_ = npos; // the newest of its events in an activity_batch
-    std::uint32_t place_ = 0;      // among the batch's activities, while events are waiting
+    event_chunk *first_waiting_ = nullptr; // its events in an activity_batch
+    event_chunk *last_waiting_ = nullptr;
+    std::uint32_t place_ = 0; // among the batch's activities, while events are waiting
 };
 
 // Events wait here until there are many, and are then added one activity after the other: events of many
@@ -255,7 +262,7 @@ class activity_batch
 {
 public:
     explicit activity_batch(std::pmr::memory_resource *memory) noexcept
-        : events_(memory), facts_(memory), next_(memory), order_(memory), targets_(memory)
+        : blocks_(memory), targets_(memory), memory_(memory)
     {
     }
 
@@ -266,23 +273,16 @@ public:
     void drop(activity *target) noexcept;
 
 private:
-    struct waiting_event {
-        activity *target;
-        digested_head head;
-        std::uint32_t facts; // npos: none
-    };
-    const digested_facts *facts_of(const waiting_event &event) const noexcept
-    {
-        return event.facts == npos ? nullptr : &facts_[event.facts];
-    }
-    void order_by_target();
-    void prefetch_ahead(std::uint32_t position) const noexcept;
+    class reader;
 
-    pool<waiting_event> events_;
-    pool<digested_facts> facts_;
-    pool<std::uint32_t> next_;  // of the same activity
-    pool<std::uint32_t> order_; // in which they are added
-    pool<activity *> targets_;  // nullptr: gone
+    event_chunk *append_chunk(const activity_rules &rules, activity *target);
+    char *take(std::size_t bytes);
+
+    pool<char *> blocks_;
+    std::uint32_t block_ = 0;  // the one in use
+    std::size_t used_ = 0;     // bytes of it
+    pool<activity *> targets_; // nullptr: gone
+    std::pmr::memory_resource *memory_;
 };
 
 } // namespace shadow

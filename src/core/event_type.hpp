@@ -40,7 +40,9 @@ constexpr std::string_view name_of(event_type type) noexcept
 constexpr std::optional<event_type> find_event_type(std::string_view name) noexcept
 {
     for (int i = 0; i < event_type_count; ++i)
-        if (event_type_names[i] == name)
+        // Most are told apart by the length and the first character, without a call.
+        if (event_type_names[i].size() == name.size() && event_type_names[i].front() == name.front() &&
+            event_type_names[i] == name)
             return static_cast<event_type>(i);
     return std::nullopt;
 }

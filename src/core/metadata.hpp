@@ -113,7 +113,10 @@ public:
 private:
     std::uint64_t present_ = 0;
     const json_host *host_;
-    json_value values_[metadata_key_count]; // valid where present_ has the bit
+    // Valid where present_ has the bit; in a union, as the others are not even to be cleared.
+    union {
+        json_value values_[metadata_key_count];
+    };
 };
 
 } // namespace shadow
