@@ -59,13 +59,11 @@ void sort_numbers(std::int64_t *first, std::int64_t *last, interrupt_poll &poll)
     });
 }
 
-// The numbers of runtimes, which it sorts.
-runtime_numbers describe_runtimes(std::int64_t *runtimes, std::size_t n, interrupt_poll &poll)
+runtime_numbers describe_runtimes(const std::int64_t *runtimes, std::size_t n) // in ascending order
 {
     runtime_numbers result;
     if (n == 0)
         return result;
-    sort_numbers(runtimes, runtimes + n, poll);
     int128 sum = 0;
     for (std::size_t i = 0; i < n; ++i)
         sum += runtimes[i];
@@ -108,8 +106,8 @@ public:
     activity_report(const activity &state, const activity_rules &rules, std::pmr::memory_resource *memory,
                     interrupt_check interrupted)
         : state_(state), rules_(rules), memory_(memory), result_(memory), poll_(interrupted), runs_(memory),
-          agents_(memory), agent_positions_(memory), names_(memory), name_positions_(memory), ranks_(memory),
-          agent_users_(memory)
+          timed_runs_(memory), agents_(memory), agent_positions_(memory), names_(memory),
+          name_positions_(memory), ranks_(memory), agent_users_(memory)
     {
     }
 
@@ -117,6 +115,7 @@ public:
     {
         details_ = details;
         resolve_runs();
+        sort_runtimes();
         sum_names();
         count_events();
         describe_sessions();
@@ -158,6 +157,11 @@ private:
         std::uint32_t model; // in the dictionary
         int128 credits, cost;
     };
+    struct timed_run {
+        std::int64_t runtime;
+        std::uint32_t agent;
+        bool is_cancelled;
+    };
     class model_table;
     struct name_sums {
         event_type type;
@@ -167,6 +171,7 @@ private:
     };
 
     void resolve_runs();
+    void sort_runtimes();
     void count_events();
     void describe_sessions();
     bool bounced(const activity::session_entry &session) const noexcept;
@@ -228,6 +233,7 @@ private:
     arena result_;
     interrupt_poll poll_;
     list<counted_run> runs_;
+    list<timed_run> timed_runs_; // those with a runtime, in its order
     list<agent_sums> agents_;
     id_map agent_positions_; // dictionary -> agents_
     list<name_sums> names_;
@@ -284,6 +290,18 @@ void activity_report::resolve_runs()
         position_of(state_.feedbacks_[i].agent);
 }
 
+// Once for all numbers of runtimes: a choice of them in this order is in order.
+void activity_report::sort_runtimes()
+{
+    for (counted_run const &r : runs_)
+        if (r.run->runtime >= 0)
+            timed_runs_.push_back({r.run->runtime, r.agent, r.run->status == run_status::cancelled});
+    std::sort(timed_runs_.begin(), timed_runs_.end(), [this](const timed_run &a, const timed_run &b) {
+        poll_();
+        return a.runtime < b.runtime;
+    });
+}
+
 void activity_report::count_events()
 {
     std::int64_t counts[event_type_count] = {};
@@ -325,19 +343,15 @@ void activity_report::describe_sessions()
 
 void activity_report::describe_runs()
 {
-    list<std::int64_t> runtimes(memory_);
     for (counted_run const &r : runs_) {
         run_entry const &run = *r.run;
         poll_();
         count_run(out_.runs, run.status);
-        bool const has_runtime = run.runtime >= 0 && run.status != run_status::cancelled;
-        if (has_runtime)
-            runtimes.push_back(run.runtime);
         if (r.agent == npos)
             continue;
         agent_sums &agent = agents_[r.agent];
         count_run(agent.runs, run.status);
-        agent.runtimes += has_runtime;
+        agent.runtimes += run.runtime >= 0 && run.status != run_status::cancelled;
         agent.credits += state_.unpack(run.credits);
         agent.tokens += std::max<std::int64_t>(run.tokens, 0);
         if (run.cost != activity::no_amount) {
@@ -345,7 +359,11 @@ void activity_report::describe_runs()
             agent.has_cost = true;
         }
     }
-    out_.runtime = describe_runtimes(runtimes.data(), runtimes.size(), poll_);
+    list<std::int64_t> runtimes(memory_);
+    for (timed_run const &r : timed_runs_)
+        if (!r.is_cancelled)
+            runtimes.push_back(r.runtime);
+    out_.runtime = describe_runtimes(runtimes.data(), runtimes.size());
     out_.runtime_sketch = sketch_of(runtimes.data(), runtimes.size());
 }
 
@@ -513,12 +531,12 @@ void activity_report::describe_runtimes_of_agents()
         total += agents_[i].runtimes;
     }
     list<std::int64_t> runtimes(total, 0, memory_);
-    for (counted_run const &r : runs_)
-        if (r.agent != npos && r.run->runtime >= 0 && r.run->status != run_status::cancelled)
-            runtimes[place[r.agent]++] = r.run->runtime;
+    for (timed_run const &r : timed_runs_)
+        if (r.agent != npos && !r.is_cancelled)
+            runtimes[place[r.agent]++] = r.runtime;
     std::size_t first = 0;
     for (std::size_t i = 0; i < agents_.size(); ++i) {
-        out_.agents[i].runtime = describe_runtimes(runtimes.data() + first, agents_[i].runtimes, poll_);
+        out_.agents[i].runtime = describe_runtimes(runtimes.data() + first, agents_[i].runtimes);
         out_.agents[i].runtime_sketch = sketch_of(runtimes.data() + first, agents_[i].runtimes);
         first += agents_[i].runtimes;
     }
@@ -626,17 +644,17 @@ std::string_view activity_report::top_agents()
 
 void activity_report::describe_response()
 {
-    list<std::int64_t> durations(memory_);
-    durations.reserve(state_.call_runtimes_.size());
+    list<std::int64_t> calls(memory_), runs(memory_);
     for (std::uint32_t i = 0; i < state_.call_runtimes_.size(); ++i, poll_())
-        durations.push_back(state_.call_runtimes_[i]);
-    for (counted_run const &r : runs_)
-        if (r.run->runtime >= 0)
-            durations.push_back(r.run->runtime);
-    if (durations.empty())
+        calls.push_back(state_.call_runtimes_[i]);
+    for (timed_run const &r : timed_runs_)
+        runs.push_back(r.runtime);
+    std::size_t const n = calls.size() + runs.size();
+    if (n == 0)
         return;
-    std::size_t const n = durations.size();
-    sort_numbers(durations.data(), durations.data() + n, poll_);
+    sort_numbers(calls.data(), calls.data() + calls.size(), poll_);
+    list<std::int64_t> durations(n, 0, memory_);
+    std::merge(calls.begin(), calls.end(), runs.begin(), runs.end(), durations.begin());
     int128 sum = 0;
     for (std::int64_t const d : durations)
         sum += d;

@@ -10,6 +10,7 @@ extern "C" {
 #include "catalog/pg_type_d.h"
 #include "utils/array.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/uuid.h"
 }
 
@@ -34,8 +35,19 @@ inline Datum bytes_datum(std::string_view bytes)
     return text_datum(bytes);
 }
 
+// An object or array without elements, which is most of them.
+inline Datum empty_jsonb_datum(std::uint32_t kind)
+{
+    auto *const result = static_cast<Jsonb *>(palloc(VARHDRSZ + sizeof(std::uint32_t)));
+    SET_VARSIZE(result, VARHDRSZ + sizeof(std::uint32_t));
+    result->root.header = kind;
+    return JsonbPGetDatum(result);
+}
+
 inline Datum jsonb_datum(std::string_view json)
 {
+    if (json == "{}" || json == "[]")
+        return empty_jsonb_datum(json[0] == '{' ? JB_FOBJECT : JB_FARRAY);
     char *const copy = pnstrdup(json.data(), json.size());
     Datum const result = DirectFunctionCall1(jsonb_in, CStringGetDatum(copy));
     pfree(copy);
