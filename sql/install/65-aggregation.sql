@@ -17,6 +17,19 @@ REVOKE EXECUTE ON FUNCTION analytics.activity_rules(boolean) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.activity_rules(boolean) IS
     'rules of activity_summary() as configured now: from analytics.settings and analytics.credit_prices';
 
+-- Dear enough that a plan gives each call a process of its own.
+CREATE FUNCTION analytics_internal.collect_activity(
+    target_date date, at timestamptz, first_instant timestamptz, last_instant timestamptz,
+    shares integer, share integer, passes integer)
+RETURNS TABLE (workspace_id uuid, is_final boolean, result analytics.activity_result)
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 1000
+AS 'MODULE_PATHNAME', 'shadow_collect_activity';
+REVOKE EXECUTE ON FUNCTION analytics_internal.collect_activity(
+    date, timestamptz, timestamptz, timestamptz, integer, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.collect_activity(
+    date, timestamptz, timestamptz, timestamptz, integer, integer, integer) IS
+    'the activity of the workspaces of one share (0 .. shares - 1, by hash; a power of two) on a local day, as of the instant "at", collected in so many passes; first_instant and last_instant: the day in UTC. Called by analytics.aggregate_daily_metrics(), a process for each share';
+
 -- Without JIT: estimates of arrays' elements make small statements look dear, and compiling one takes half a second.
 CREATE FUNCTION analytics_internal.aggregate_daily_metrics(target_date date, target_workspace_id uuid) RETURNS bigint
 LANGUAGE c VOLATILE SECURITY DEFINER

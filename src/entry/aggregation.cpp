@@ -4,8 +4,6 @@
 
 #include "entry/aggregation.hpp"
 
-#include "entry/activity_collector.hpp"
-
 extern "C" {
 #include "access/parallel.h"
 #include "access/xact.h"
@@ -40,6 +38,7 @@ std::uint64_t shadow::entry::execute(const char *sql, const bucket &b, DestRecei
     SPIExecuteOptions options;
     memset(&options, 0, sizeof options);
     options.params = parameters;
+    options.read_only = IsInParallelMode(); // a share of a scan may not take a snapshot of its own
     options.dest = receiver;
     int const result = SPI_execute_extended(sql, &options);
     if (result < 0)
@@ -47,7 +46,7 @@ std::uint64_t shadow::entry::execute(const char *sql, const bucket &b, DestRecei
     return SPI_processed;
 }
 
-static TupleDesc describe(const temporary_relation &relation)
+TupleDesc shadow::entry::describe(const temporary_relation &relation)
 {
     TupleDesc const description = CreateTemplateTupleDesc(relation.column_count);
     for (int i = 0; i < relation.column_count; ++i) {
@@ -112,87 +111,6 @@ void lock_workspaces(const bucket &b)
     (void)LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
-// Bounds of the local day of every workspace that has chosen a time zone; a day that has not begun is empty.
-// The others' day is the UTC day $4..$5.
-constexpr const char *day_bounds =
-    "SELECT p.workspace_id,"
-    " CASE WHEN min(p.part_start) <= $3 THEN min(p.part_start) ELSE 'infinity' END AS day_start,"
-    " max(p.part_end) AS day_end "
-    "FROM (SELECT z.workspace_id,"
-    "  greatest(z.valid_from, analytics.day_start($1, z.time_zone)) AS part_start,"
-    "  least(lead(z.valid_from, 1, 'infinity') OVER (PARTITION BY z.workspace_id ORDER BY z.valid_from),"
-    "        analytics.day_start($1 + 1, z.time_zone)) AS part_end"
-    " FROM (SELECT s.workspace_id, s.time_zone, s.valid_from FROM analytics.workspace_settings AS s"
-    "       UNION ALL"
-    "       SELECT s.workspace_id, 'UTC', '-infinity' FROM analytics.workspace_settings AS s"
-    "       GROUP BY s.workspace_id HAVING min(s.valid_from) > '-infinity') AS z"
-    " WHERE $2 IS NULL OR z.workspace_id = $2) AS p "
-    "WHERE p.part_start < p.part_end GROUP BY p.workspace_id";
-
-// The scan of the bucket. %s: what one-workspace runs and passes add to the condition.
-char *scan_statement(bool has_zones, const char *condition)
-{
-    StringInfoData sql;
-    initStringInfo(&sql);
-    if (has_zones)
-        appendStringInfo(&sql, "WITH bounds AS MATERIALIZED (%s) ", day_bounds);
-    appendStringInfo(&sql,
-                     "SELECT e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name, e.metadata,"
-                     " e.created_at, e.id, %s <= $3 AS is_final FROM analytics.user_activity AS e ",
-                     has_zones ? "coalesce(z.day_end, $5)" : "$5");
-    if (has_zones)
-        appendStringInfoString(
-            &sql, "LEFT JOIN (SELECT c.workspace_id, b.day_start, b.day_end"
-                  " FROM (SELECT DISTINCT s.workspace_id FROM analytics.workspace_settings AS s) AS c"
-                  " LEFT JOIN bounds AS b ON b.workspace_id = c.workspace_id) AS z"
-                  " ON z.workspace_id = e.workspace_id "
-                  "WHERE e.created_at >= (SELECT least($4, min(b.day_start)) FROM bounds AS b)"
-                  " AND e.created_at < (SELECT greatest($5, max(b.day_end)) FROM bounds AS b)"
-                  " AND CASE WHEN z.workspace_id IS NULL THEN e.created_at >= $4 AND e.created_at < $5"
-                  " ELSE e.created_at >= z.day_start AND e.created_at < z.day_end END");
-    else
-        appendStringInfoString(&sql, "WHERE e.created_at >= $4 AND e.created_at < $5");
-    appendStringInfoString(&sql, condition);
-    return sql.data;
-}
-
-// Activities do not spill, so a bucket that may need more memory than allowed is done in several
-// passes over hash ranges of workspaces. A state is smaller than its events on disk; a power of two keeps
-// hashing cheap.
-int passes_needed(const bucket &b)
-{
-    if (!b.all_workspaces)
-        return 1;
-    execute("SELECT coalesce(sum(pg_catalog.pg_relation_size(i.inhrelid)), 0)::bigint"
-            " FROM pg_catalog.pg_inherits AS i"
-            " JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid"
-            " WHERE i.inhparent = 'analytics.user_activity'::regclass"
-            " AND (c.relname = 'user_activity_default' OR c.relname BETWEEN"
-            " 'user_activity_' || to_char($4 AT TIME ZONE 'UTC' - interval '1 day', 'YYYYMMDD') AND"
-            " 'user_activity_' || to_char($5 AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD'))",
-            b);
-    bool is_null;
-    double const bytes = static_cast<double>(
-        DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)));
-    double const allowed = static_cast<double>(pg::setting_integer("rollup_memory_mb")) * 1024 * 1024;
-    // Neighbouring days are in the sum, hence a sixth rather than half of it.
-    double const needed = b.is_day ? bytes / 6 : bytes / 48;
-    int passes = 1;
-    while (passes < 1024 && needed / passes > allowed)
-        passes *= 2;
-    ereport(DEBUG1, errmsg_internal("the events are aggregated in passes: %d", passes));
-    return passes;
-}
-
-bool has_time_zones(const bucket &b)
-{
-    if (!b.is_day)
-        return false;
-    return execute("SELECT FROM analytics.workspace_settings AS s WHERE $2 IS NULL OR s.workspace_id = $2 "
-                   "LIMIT 1",
-                   b) > 0;
-}
-
 // Work memory for a run: as much as the rollup may take.
 void allow_memory()
 {
@@ -200,39 +118,6 @@ void allow_memory()
     snprintf(megabytes, sizeof megabytes, INT64_FORMAT "MB", pg::setting_integer("rollup_memory_mb"));
     (void)set_config_option("work_mem", megabytes, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
                             false);
-}
-
-HeapTupleHeader read_rules(const bucket &b)
-{
-    execute(b.is_day ? "SELECT analytics.activity_rules(true)" : "SELECT analytics.activity_rules(false)", b);
-    bool is_null;
-    return DatumGetHeapTupleHeader(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
-}
-
-constexpr column summary_relation_columns[] = {
-    {"workspace_id", "uuid"}, {"is_final", "boolean"}, {"result", "analytics.activity_result"}};
-constexpr temporary_relation summary = {"summary", summary_relation_columns,
-                                        lengthof(summary_relation_columns)};
-
-// Fills the store and makes it known to the following statements as "summary".
-std::uint64_t scan_events(const bucket &b, Tuplestorestate *store)
-{
-    bool const has_zones = has_time_zones(b);
-    int const passes = passes_needed(b);
-    std::uint64_t workspaces = 0;
-    for (int pass = 0; pass < passes; ++pass) {
-        char condition[160] = "";
-        if (!b.all_workspaces)
-            strlcpy(condition, " AND e.workspace_id = $2", sizeof condition);
-        else if (passes > 1)
-            snprintf(condition, sizeof condition, " AND pg_catalog.uuid_hash(e.workspace_id) & %d = %d",
-                     passes - 1, pass);
-        DestReceiver *const collector = create_activity_collector(read_rules(b));
-        execute(scan_statement(has_zones, condition), b, collector);
-        workspaces += store_collected(collector, store, describe(summary));
-    }
-    register_relation(summary, store, workspaces);
-    return workspaces;
 }
 
 // A rollup table: its key, its values, and where they come from in "summary".
@@ -427,7 +312,7 @@ std::uint64_t aggregate(const rollup (&rollups)[n], const bucket &b)
     allow_memory();
     run_relations relations;
     relations.count = 0;
-    std::uint64_t const workspaces = scan_events(b, new_store(relations));
+    std::uint64_t const workspaces = scan_events(relations, b);
     std::uint64_t const departures = b.is_day ? update_users(relations, b) : 0;
     for (rollup const &r : rollups)
         replace_rows(r, b);
@@ -457,12 +342,8 @@ void check_day_has_begun(bucket &b)
     bool begun = b.first <= b.now;
     if (!begun)
         b.last = b.first = b.now; // nothing of the workspaces that keep UTC
-    if (has_time_zones(b)) {
-        StringInfoData sql;
-        initStringInfo(&sql);
-        appendStringInfo(&sql, "SELECT FROM (%s) AS b WHERE b.day_start < 'infinity' LIMIT 1", day_bounds);
-        begun = execute(sql.data, b) > 0 || (begun && b.all_workspaces);
-    }
+    if (has_time_zones(b))
+        begun = has_begun_somewhere(b) || (begun && b.all_workspaces);
     if (!begun)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("cannot aggregate a day that has not begun"),

@@ -42,11 +42,18 @@ struct run_relations {
     int count;
 };
 Tuplestorestate *new_store(run_relations &relations);
+TupleDesc describe(const temporary_relation &relation);
 // Makes a filled store known to the following statements of this connection to SPI.
 void register_relation(const temporary_relation &relation, Tuplestorestate *store, std::uint64_t rows);
 // Keeps the rows of a query as a relation; their number.
 std::uint64_t materialize(run_relations &relations, const temporary_relation &relation, const char *sql,
                           const bucket &b);
+
+// activity_scan.cpp: collects the events; the number of workspaces.
+std::uint64_t scan_events(run_relations &relations, const bucket &b);
+bool has_time_zones(const bucket &b);
+// Whether the day has begun for a workspace that has a time zone.
+bool has_begun_somewhere(const bucket &b);
 
 // aggregation_users.cpp, in this order around the upsert of the rollups, which need "numbers".
 std::uint64_t update_users(run_relations &relations, const bucket &b);

@@ -7,7 +7,7 @@ INSERT INTO bench.statement VALUES
  $$SELECT analytics.aggregate_daily_metrics('2025-11-08')$$),
 ('the day again', '', $$SELECT analytics.aggregate_daily_metrics('2025-11-08')$$),
 ('the day again, serial', '', $$SELECT analytics.aggregate_daily_metrics('2025-11-08')$$),
-('the day again, all cores', 'SET max_parallel_workers_per_gather = 4', $$SELECT analytics.aggregate_daily_metrics('2025-11-08')$$),
+('the day again, all cores', 'SET max_parallel_workers_per_gather = 2', $$SELECT analytics.aggregate_daily_metrics('2025-11-08')$$),
 ('one workspace', 'SET max_parallel_workers_per_gather = 0', $$SELECT analytics.aggregate_daily_metrics('2025-11-08', md5('w1000')::uuid)$$),
 ('an hour', '', $$SELECT analytics.aggregate_hourly_metrics('2025-11-08 12:00')$$),
 ('plain SQL, daily metrics', '', $$
