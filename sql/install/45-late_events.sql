@@ -69,6 +69,17 @@ COMMENT ON COLUMN analytics.failed_days.first_failed_at IS 'first of them';
 COMMENT ON COLUMN analytics.failed_days.last_failed_at IS 'last of them';
 COMMENT ON COLUMN analytics.failed_days.next_attempt_at IS 'not tried again before';
 
+CREATE TABLE analytics.stale_totals (
+    workspace_id uuid PRIMARY KEY,
+    from_date date NOT NULL
+);
+ALTER TABLE analytics.stale_totals ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.stale_totals', '');
+COMMENT ON TABLE analytics.stale_totals IS
+    'workspaces whose users changed on a day while earlier days wait for repair: new_users, returning_users and total_users of later days are brought up to date once, when those are repaired';
+COMMENT ON COLUMN analytics.stale_totals.workspace_id IS 'workspace';
+COMMENT ON COLUMN analytics.stale_totals.from_date IS 'the local day; those after it are stale';
+
 CREATE TABLE analytics.closed_days (
     workspace_id uuid NOT NULL,
     event_day date NOT NULL,

@@ -31,15 +31,16 @@ COMMENT ON FUNCTION analytics_internal.collect_activity(
     'the activity of the workspaces of one share (0 .. shares - 1, by hash; a power of two) on a local day, as of the instant "at", collected in so many passes; first_instant and last_instant: the day in UTC. Called by analytics.aggregate_daily_metrics(), a process for each share';
 
 -- Without JIT: estimates of arrays' elements make small statements look dear, and compiling one takes half a second.
-CREATE FUNCTION analytics_internal.aggregate_daily_metrics(target_date date, target_workspace_id uuid) RETURNS bigint
+CREATE FUNCTION analytics_internal.aggregate_daily_metrics(
+    target_date date, target_workspace_id uuid, is_repair boolean DEFAULT false) RETURNS bigint
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
 SET jit = off
 AS 'MODULE_PATHNAME', 'shadow_aggregate_daily';
-REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_daily_metrics(date, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.aggregate_daily_metrics(date, uuid) IS
-    'does the work of analytics.aggregate_daily_metrics() as the owner, without row security';
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_daily_metrics(date, uuid, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_daily_metrics(date, uuid, boolean) IS
+    'does the work of analytics.aggregate_daily_metrics() as the owner, without row security; is_repair: of workspaces whose earlier days are dirty, counts of users of later days are left to analytics_internal.update_stale_totals()';
 
 CREATE FUNCTION analytics.aggregate_daily_metrics(target_date date, target_workspace_id uuid DEFAULT NULL)
 RETURNS bigint

@@ -94,7 +94,7 @@ COMMENT ON FUNCTION analytics_internal.is_sealed(uuid, timestamptz, timestamptz)
     'true when retention removed events between the instants, of the workspace or, for NULL, of any';
 
 -- Aggregates a day of one workspace, or of all; what is sealed is left as it is.
-CREATE FUNCTION analytics_internal.aggregate_unsealed_day(day date, target_workspace_id uuid) RETURNS bigint
+CREATE FUNCTION analytics_internal.aggregate_unsealed_day(day date, target_workspace_id uuid, is_repair boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -110,9 +110,9 @@ BEGIN
         IF day_start IS NULL OR analytics_internal.is_sealed(target_workspace_id, day_start, day_end) THEN
             RETURN 0;
         END IF;
-        RETURN analytics_internal.aggregate_daily_metrics(day, target_workspace_id);
+        RETURN analytics_internal.aggregate_daily_metrics(day, target_workspace_id, is_repair);
     ELSIF NOT EXISTS (SELECT FROM analytics.sealed_days AS s WHERE s.event_day BETWEEN day - 1 AND day + 1) THEN
-        RETURN analytics_internal.aggregate_daily_metrics(day, NULL);
+        RETURN analytics_internal.aggregate_daily_metrics(day, NULL, is_repair);
     END IF;
     FOR id IN
         SELECT DISTINCT e.workspace_id FROM analytics.user_activity AS e
@@ -122,14 +122,14 @@ BEGIN
         SELECT d.workspace_id FROM analytics.daily_metrics AS d WHERE d.metric_date = day
         ORDER BY 1
     LOOP
-        written := written + analytics_internal.aggregate_unsealed_day(day, id);
+        written := written + analytics_internal.aggregate_unsealed_day(day, id, is_repair);
     END LOOP;
     RETURN written;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_unsealed_day(date, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.aggregate_unsealed_day(date, uuid) IS
-    'analytics.aggregate_daily_metrics() for the workspaces whose day is not sealed; the number of workspaces written';
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_unsealed_day(date, uuid, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_unsealed_day(date, uuid, boolean) IS
+    'analytics.aggregate_daily_metrics() for the workspaces whose day is not sealed; is_repair: as there; the number of workspaces written';
 
 CREATE FUNCTION analytics_internal.aggregate_unsealed_hour(hour timestamptz, target_workspace_id uuid) RETURNS bigint
 LANGUAGE plpgsql
@@ -316,7 +316,7 @@ BEGIN
         WHERE h.hour + offsets.since <= now()
         ORDER BY 1
     LOOP
-        PERFORM analytics_internal.aggregate_unsealed_day(other_day, target_workspace_id);
+        PERFORM analytics_internal.aggregate_unsealed_day(other_day, target_workspace_id, true);
     END LOOP;
     PERFORM analytics_internal.count_day(d.day, target_workspace_id)
     FROM (SELECT DISTINCT (h.hour AT TIME ZONE 'UTC')::date AS day FROM unnest(hours) AS h (hour)) AS d, analytics.watermark AS w
@@ -365,7 +365,7 @@ BEGIN
         PERFORM analytics_internal.aggregate_unsealed_hour(hour, NULL);
     END LOOP;
     FOREACH day IN ARRAY days LOOP
-        PERFORM analytics_internal.aggregate_unsealed_day(day, NULL);
+        PERFORM analytics_internal.aggregate_unsealed_day(day, NULL, true);
     END LOOP;
     PERFORM analytics_internal.count_day(utc_day, NULL) FROM analytics.watermark AS w
     WHERE (utc_day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
@@ -455,6 +455,48 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.next_dirty_hour(timestamptz) FROM 
 COMMENT ON FUNCTION analytics_internal.next_dirty_hour(timestamptz) IS
     'the newest dirty hour before an instant, but for days set aside in analytics.failed_days; no row without';
 
+-- Against whoever aggregates meanwhile: the lock that a run over all workspaces takes.
+CREATE FUNCTION analytics_internal.update_stale_totals() RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    workspaces bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1523621889, 0);
+    WITH stale AS (
+        DELETE FROM analytics.stale_totals AS s
+        WHERE s.workspace_id IN (SELECT c.workspace_id FROM analytics.stale_totals AS c ORDER BY c.workspace_id LIMIT 1000)
+        RETURNING s.workspace_id, s.from_date
+    ), later AS (
+        SELECT d.workspace_id, d.metric_date, analytics.user_set_cardinality(d.users) AS active_users,
+               analytics.user_set_cardinality(d.new_users) AS new_users,
+               COALESCE((SELECT m.total_users FROM analytics.daily_metrics AS m
+                         WHERE m.workspace_id = s.workspace_id AND m.metric_date <= s.from_date
+                         ORDER BY m.metric_date DESC LIMIT 1),
+                        (SELECT count(*) FROM analytics.users AS u
+                         WHERE u.workspace_id = s.workspace_id AND u.first_date <= s.from_date)) AS users_before
+        FROM stale AS s
+        JOIN analytics.daily_users AS d ON d.workspace_id = s.workspace_id AND d.metric_date > s.from_date
+    ), counted AS (
+        SELECT l.workspace_id, l.metric_date, l.new_users, l.active_users - l.new_users AS returning_users,
+               l.users_before + sum(l.new_users) OVER (PARTITION BY l.workspace_id ORDER BY l.metric_date) AS total_users
+        FROM later AS l
+    ), updated AS (
+        UPDATE analytics.daily_metrics AS t
+        SET new_users = c.new_users, returning_users = c.returning_users, total_users = c.total_users, updated_at = now()
+        FROM counted AS c
+        WHERE t.workspace_id = c.workspace_id AND t.metric_date = c.metric_date
+          AND (t.new_users, t.returning_users, t.total_users) <> (c.new_users, c.returning_users, c.total_users)
+    )
+    SELECT count(*) INTO workspaces FROM stale;
+    RETURN workspaces;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.update_stale_totals() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.update_stale_totals() IS
+    'brings the counts of users of the days that analytics.stale_totals names up to date, of 1,000 workspaces at a time; how many';
+
 CREATE FUNCTION analytics_internal.repair_newest(before timestamptz DEFAULT 'infinity') RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -468,7 +510,7 @@ BEGIN
     PERFORM analytics_internal.lock_closing();
     SELECT d.workspace_id, d.metric_hour INTO dirty FROM analytics_internal.next_dirty_hour(before) AS d;
     IF NOT FOUND THEN
-        RETURN 0;
+        RETURN analytics_internal.update_stale_totals();
     END IF;
     utc_day := date_trunc('day', dirty.metric_hour, 'UTC');
     SELECT count(DISTINCT d.workspace_id) INTO workspaces FROM analytics.dirty_hours AS d
@@ -483,7 +525,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.repair_newest(timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.repair_newest(timestamptz) IS
-    'repairs the workspace and local day of the newest dirty hour before an instant, or that UTC day of all workspaces when many are dirty; the number of hours (1 for a day that failed and was set aside), 0 when none is left to be repaired now';
+    'repairs the workspace and local day of the newest dirty hour before an instant, or that UTC day of all workspaces when many are dirty; the number of hours (1 for a day that failed and was set aside), at last of workspaces whose totals were stale; 0 when nothing is left to be repaired now';
 
 CREATE FUNCTION analytics_internal.forget_mended_days(after_time timestamptz, until_time timestamptz) RETURNS void
 LANGUAGE sql

@@ -77,7 +77,7 @@ BEGIN
             RETURN NOT EXISTS (SELECT FROM analytics.watermark AS w
                                WHERE w.closed_until = w.marked_until AND w.marked_until >= analytics_internal.next_mark());
         WHEN 'repair_buckets' THEN
-            RETURN EXISTS (SELECT FROM analytics_internal.next_dirty_hour());
+            RETURN EXISTS (SELECT FROM analytics_internal.next_dirty_hour()) OR EXISTS (SELECT FROM analytics.stale_totals);
         WHEN 'aggregate_open' THEN
             RETURN analytics_internal.open_changes() IS DISTINCT FROM (
                 SELECT r.detail FROM analytics.job_runs AS r WHERE r.step = 'aggregate_open' AND r.outcome = 'done'
@@ -231,7 +231,7 @@ BEGIN
         rows := analytics_internal.repair_newest();
     END IF;
     SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) INTO total FROM analytics.dirty_hours AS d;
-    again := rows > 0 AND total > 0;
+    again := rows > 0 AND analytics_internal.has_work('repair_buckets');
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.repair_buckets() FROM PUBLIC;

@@ -148,6 +148,9 @@ COMMENT ON POLICY no_access ON analytics.dirty_hours IS
 CREATE POLICY no_access ON analytics.failed_days FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.failed_days IS
     'for maintenance only';
+CREATE POLICY no_access ON analytics.stale_totals FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.stale_totals IS
+    'for maintenance only';
 CREATE POLICY no_access ON analytics.closed_days FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.closed_days IS
     'for maintenance only';

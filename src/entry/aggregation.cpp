@@ -140,14 +140,17 @@ constexpr const char *revenue_source =
 
 constexpr rollup daily_rollups[] = {
     {"analytics.daily_metrics", "metric_date", "",
-     "total_events, events_by_type, active_users, total_sessions, avg_session_duration_seconds, bounce_rate,"
+     "total_events, events_by_type, active_users, new_users, returning_users, total_users, total_sessions, "
+     "avg_session_duration_seconds, bounce_rate,"
      " total_runs, successful_runs, failed_runs, cancelled_runs, avg_runtime_seconds, median_runtime_seconds,"
      " p95_runtime_seconds, p99_runtime_seconds, runtime_sketch, total_credits_consumed, "
      "avg_credits_per_run, "
      "credits_by_model,"
      " total_cost, cost_by_model, currency, unique_agents_run, top_agents, total_errors, error_rate,"
      " errors_by_type, ignored_values",
-     "LATERAL (SELECT (s.result).*) AS v", "", "", "count(*)"},
+     "LATERAL (SELECT (s.result).*, c.new_users, (s.result).active_users - c.new_users AS returning_users,"
+     " c.total_users FROM counts AS c WHERE c.workspace_id = s.workspace_id) AS v",
+     "", "", "count(*)"},
     {"analytics.agent_performance", "metric_date", ", agent_id",
      "total_runs, successful_runs, failed_runs, cancelled_runs, avg_runtime_seconds, min_runtime_seconds,"
      " max_runtime_seconds, p50_runtime_seconds, p75_runtime_seconds, p95_runtime_seconds, "
@@ -317,7 +320,7 @@ std::uint64_t aggregate(const rollup (&rollups)[n], const bucket &b)
     for (rollup const &r : rollups)
         replace_rows(r, b);
     if (b.is_day)
-        count_users(relations, b, departures > 0);
+        update_later_days(relations, b, departures > 0);
     for (int i = 0; i < relations.count; ++i)
         tuplestore_end(relations.stores[i]);
     AtEOXact_GUC(true, guc_level);
@@ -376,6 +379,7 @@ bucket make_bucket(FunctionCallInfo fcinfo, bool is_day)
 SHADOW_FUNCTION(shadow_aggregate_daily)
 {
     bucket b = make_bucket(fcinfo, true);
+    b.is_repair = PG_NARGS() > 2 && PG_GETARG_BOOL(2); // older SQL objects have no such argument
     DateADT const day = DatumGetDateADT(b.key);
     if (DATE_NOT_FINITE(day) || DATE_NOT_FINITE(day + 1))
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("target_date must be finite"),

@@ -15,6 +15,7 @@ namespace shadow::entry
 // One bucket of one or all workspaces, as the statements' parameters see it.
 struct bucket {
     bool is_day;
+    bool is_repair;  // of one of perhaps many days
     Datum key;       // $1: date or hour
     Datum workspace; // $2: NULL for all
     bool all_workspaces;
@@ -55,8 +56,8 @@ bool has_time_zones(const bucket &b);
 // Whether the day has begun for a workspace that has a time zone.
 bool has_begun_somewhere(const bucket &b);
 
-// aggregation_users.cpp, in this order around the upsert of the rollups, which need "numbers".
+// aggregation_users.cpp, in this order around the upsert of the rollups, which need "numbers" and "counts".
 std::uint64_t update_users(run_relations &relations, const bucket &b);
-void count_users(run_relations &relations, const bucket &b, bool has_departed);
+void update_later_days(run_relations &relations, const bucket &b, bool has_departed);
 
 } // namespace shadow::entry

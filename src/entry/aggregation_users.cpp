@@ -130,27 +130,63 @@ constexpr const char *give_new =
     "AS g "
     "WHERE t.workspace_id = g.workspace_id AND t.metric_date = g.first_date";
 
-// First days move to and from the bucket's day and later ones only, so earlier days keep their counts.
-constexpr const char *update_counts =
+constexpr column counts_columns[] = {
+    {"workspace_id", "uuid"}, {"new_users", "bigint"}, {"total_users", "bigint"}};
+constexpr temporary_relation counts = {"counts", counts_columns, lengthof(counts_columns)};
+
+// Users first seen until the last day before a limit: as its row says, or counted where there is none.
+#define SHADOW_USERS_UNTIL(workspace, limit)                                                                 \
+    "coalesce((SELECT m.total_users FROM analytics.daily_metrics AS m"                                       \
+    "  WHERE m.workspace_id = " workspace " AND m.metric_date " limit                                        \
+    "  ORDER BY m.metric_date DESC LIMIT 1),"                                                                \
+    " (SELECT count(*) FROM analytics.users AS u"                                                            \
+    "  WHERE u.workspace_id = " workspace " AND u.first_date " limit "))"
+constexpr const char *select_counts =
+    "SELECT n.workspace_id, analytics.user_set_cardinality(n.new_users)," SHADOW_USERS_UNTIL(
+        "n.workspace_id", "< $1") " + analytics.user_set_cardinality(n.new_users) FROM numbers AS n";
+
+// First days move to and from the bucket's day and later ones only, so earlier days keep their counts; later
+// ones too in a workspace without users who came or went.
+constexpr column changed_columns[] = {{"workspace_id", "uuid"}, {"total_users", "bigint"}};
+constexpr temporary_relation changed = {"changed", changed_columns, lengthof(changed_columns)};
+
+constexpr const char *select_changed = "SELECT w.workspace_id," SHADOW_USERS_UNTIL(
+    "w.workspace_id",
+    "<= $1") " FROM (SELECT v.workspace_id FROM seen AS v WHERE v.is_new OR v.first_date > $1"
+             " UNION SELECT d.workspace_id FROM departed AS d) AS w "
+             "WHERE EXISTS (SELECT FROM analytics.daily_users AS l"
+             " WHERE l.workspace_id = w.workspace_id AND l.metric_date > $1)";
+#undef SHADOW_USERS_UNTIL
+
+// While earlier days of a workspace wait for repair, each would move the later ones once more: that is put
+// off until they are done.
+constexpr const char *put_off_later_counts =
+    "INSERT INTO analytics.stale_totals AS t (workspace_id, from_date)"
+    " SELECT w.workspace_id, $1 FROM changed AS w"
+    " WHERE EXISTS (SELECT FROM analytics.dirty_hours AS h"
+    "  WHERE h.workspace_id = w.workspace_id AND h.metric_hour < $4)"
+    " ON CONFLICT (workspace_id) DO UPDATE SET from_date = EXCLUDED.from_date"
+    " WHERE t.from_date > EXCLUDED.from_date";
+
+constexpr const char *update_later_counts =
     "UPDATE analytics.daily_metrics AS t SET (new_users, returning_users, total_users, updated_at) ="
     " ROW(c.new_users, c.active_users - c.new_users, c.total_users, $3) "
-    "FROM (SELECT p.workspace_id, p.metric_date, p.active_users, p.new_users, coalesce(before.total_users,"
-    "   (SELECT count(*) FROM analytics.users AS u WHERE u.workspace_id = p.workspace_id AND u.first_date < "
-    "$1))"
+    "FROM (SELECT p.workspace_id, p.metric_date, p.active_users, p.new_users, p.total_users"
     "   + sum(p.new_users) OVER (PARTITION BY p.workspace_id ORDER BY p.metric_date) AS total_users"
     "  FROM (SELECT d.workspace_id, d.metric_date, analytics.user_set_cardinality(d.users) AS active_users,"
-    "    analytics.user_set_cardinality(d.new_users) AS new_users FROM analytics.daily_users AS d"
-    "    WHERE d.metric_date >= $1 AND ($2 IS NULL OR d.workspace_id = $2)) AS p"
-    "  LEFT JOIN LATERAL (SELECT m.total_users FROM analytics.daily_metrics AS m"
-    "    WHERE m.workspace_id = p.workspace_id AND m.metric_date < $1"
-    "    ORDER BY m.metric_date DESC LIMIT 1) AS before ON true) AS c "
+    "    analytics.user_set_cardinality(d.new_users) AS new_users, w.total_users"
+    "    FROM changed AS w JOIN analytics.daily_users AS d"
+    "     ON d.workspace_id = w.workspace_id AND d.metric_date > $1"
+    "    WHERE NOT EXISTS (SELECT FROM analytics.stale_totals AS o"
+    "     WHERE o.workspace_id = w.workspace_id AND o.from_date <= $1)) AS p) AS c "
     "WHERE t.workspace_id = c.workspace_id AND t.metric_date = c.metric_date"
     " AND (t.new_users, t.returning_users, t.total_users)"
     "  <> (c.new_users, c.active_users - c.new_users, c.total_users)";
 
 } // namespace
 
-// Numbers the users of "summary" and brings the dictionary up to date. How many have left the day.
+// Numbers the users of "summary", brings the dictionary up to date and counts them. How many have left the
+// day.
 std::uint64_t update_users(run_relations &relations, const bucket &b)
 {
     materialize(relations, seen, select_seen, b);
@@ -159,11 +195,12 @@ std::uint64_t update_users(run_relations &relations, const bucket &b)
     execute(insert_users, b);
     execute(take_back_new, b);
     execute(update_dictionary, b);
+    materialize(relations, counts, select_counts, b);
     return departures;
 }
 
-// After the day's sets are written.
-void count_users(run_relations &relations, const bucket &b, bool has_departed)
+// After the day's rollups and sets are written.
+void update_later_days(run_relations &relations, const bucket &b, bool has_departed)
 {
     if (has_departed) {
         materialize(relations, moved, select_moved, b);
@@ -171,7 +208,11 @@ void count_users(run_relations &relations, const bucket &b, bool has_departed)
         execute(update_departed, b);
         execute(give_new, b);
     }
-    execute(update_counts, b);
+    if (materialize(relations, changed, select_changed, b) == 0)
+        return;
+    if (b.is_repair)
+        execute(put_off_later_counts, b);
+    execute(update_later_counts, b);
 }
 
 } // namespace shadow::entry

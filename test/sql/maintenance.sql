@@ -79,6 +79,34 @@ SELECT * FROM
     FULL JOIN analytics.closed_days AS c USING (workspace_id, event_day)
 WHERE e.events IS DISTINCT FROM c.events;
 
+-- A new day's counts of users are right at once; when several days have changed, those of later days are written once.
+CREATE TEMP TABLE change (metric_date date, old bigint, new bigint);
+CREATE FUNCTION pg_temp.note_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO change VALUES (NEW.metric_date, OLD.total_users, NEW.total_users); RETURN NULL; END $$;
+CREATE TRIGGER note_change AFTER UPDATE ON analytics.daily_metrics FOR EACH ROW
+    WHEN (OLD.total_users <> NEW.total_users) EXECUTE FUNCTION pg_temp.note_change();
+CREATE PROCEDURE pg_temp.add_new_users(n int) LANGUAGE sql AS $$
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
+SELECT md5('counted')::uuid, md5(d || ' of ' || n || ',' || i)::uuid, 'login', date_trunc('day', now()) - d * interval '1 day'
+FROM generate_series(2, 9) AS d, generate_series(1, n) AS i $$;
+CALL pg_temp.add_new_users(1);
+CALL pg_temp.settle();
+SELECT count(*), sum(total_users) FROM analytics.daily_metrics WHERE workspace_id = md5('counted')::uuid;
+TRUNCATE change;
+CALL pg_temp.add_new_users(2);
+SELECT analytics_internal.repair_newest(), analytics_internal.repair_newest();
+SELECT now()::date - from_date AS put_off FROM analytics.stale_totals;
+CALL pg_temp.settle();
+SELECT now()::date - metric_date AS age, total_users FROM analytics.daily_metrics WHERE workspace_id = md5('counted')::uuid ORDER BY 1;
+SELECT max(n) <= 2 AS own_repair_and_once_more FROM (SELECT count(*) AS n FROM change GROUP BY metric_date) AS c;
+SELECT count(*) FROM analytics.stale_totals;
+TRUNCATE change;
+CALL pg_temp.add('counted for the first time', now() - interval '2 days');
+SELECT analytics.aggregate_daily_metrics((now() - interval '2 days')::date, md5('counted for the first time')::uuid);
+SELECT total_users, (SELECT count(*) FROM change) AS updates FROM analytics.daily_metrics WHERE workspace_id = md5('counted for the first time')::uuid;
+DROP TRIGGER note_change ON analytics.daily_metrics;
+CALL pg_temp.settle();
+
 -- The scheduled functions alone: partitions, late and provisional days. In three calls, as closing takes three transactions.
 UPDATE analytics.daily_metrics SET is_final = false, total_events = 0 WHERE metric_date = (now() - interval '2 days')::date;
 UPDATE analytics.hourly_metrics SET is_final = false, active_users = 0 WHERE metric_hour = (SELECT max(metric_hour) FROM analytics.hourly_metrics WHERE metric_hour < now() - interval '2 days');
