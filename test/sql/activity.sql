@@ -100,6 +100,7 @@ SELECT analytics.aggregate_hourly_metrics('-infinity');
 
 -- Writing: any day and hour, idempotent, updated_at only where a value changed, what vanished goes.
 BEGIN;
+INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0'); -- every day is asked for
 SELECT analytics.create_partitions('2025-11-08', '2025-11-08');
 INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, event_name, session_id, metadata, created_at)
 SELECT id, workspace_id, user_id, event_type, event_name, session_id, metadata, created_at FROM event;
@@ -156,7 +157,6 @@ RESET max_parallel_workers_per_gather;
 INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, event_name, metadata, created_at)
 SELECT id, workspace_id, user_id, event_type, event_name, metadata, created_at - interval '10 years' FROM analytics.user_activity;
 SELECT pg_relation_size('analytics.user_activity_default') / 6 > 1024 * 1024 AS several_passes;
-INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0');
 SET LOCAL client_min_messages = debug1;
 SELECT analytics.aggregate_daily_metrics('2015-11-08') AS workspaces;
 RESET client_min_messages;

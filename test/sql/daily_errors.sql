@@ -4,6 +4,7 @@
 \set VERBOSITY terse
 BEGIN;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.daily_error_types;
+INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0'); -- every day is asked for
 
 -- 4,000 events of a day in two workspaces: runs with and without run_id, several events a run, error events with
 -- and without the run they belong to.

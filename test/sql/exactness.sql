@@ -110,7 +110,7 @@ SELECT e.workspace_id, analytics.activity_summary(e.workspace_id, e.user_id, e.s
 FROM analytics.user_activity AS e GROUP BY e.workspace_id;
 SET LOCAL max_parallel_workers_per_gather = 0;
 CREATE TABLE oracle.serial_summary AS TABLE oracle.summary;
-RESET max_parallel_workers_per_gather;
+SET LOCAL max_parallel_workers_per_gather = 2;
 SET LOCAL parallel_leader_participation = off;
 SET LOCAL parallel_setup_cost = 0;
 SET LOCAL parallel_tuple_cost = 1;
@@ -120,6 +120,7 @@ SET LOCAL work_mem = '4MB';
 SELECT oracle.is_partial();
 SELECT count(*) AS workspaces, count(*) FILTER (WHERE s.result IS DISTINCT FROM p.result) AS different
 FROM oracle.serial_summary AS s FULL JOIN oracle.summary AS p USING (workspace_id);
+RESET max_parallel_workers_per_gather;
 RESET parallel_leader_participation;
 RESET parallel_setup_cost;
 RESET parallel_tuple_cost;

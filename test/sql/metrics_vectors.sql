@@ -5,6 +5,7 @@
 BEGIN;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
          analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings, analytics.credit_prices;
+INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0'); -- every day is asked for
 
 CREATE FUNCTION pg_temp.id(name text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(name)::uuid $$;
 -- Events of a workspace, all of one day: [time, type, metadata, user, session, name].

@@ -22,6 +22,7 @@ SELECT analytics.interpolated_quantile(analytics.quantile_sketch_agg(7.5), 1.01)
 BEGIN;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_error_types,
          analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings;
+INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0'); -- every day is asked for
 CREATE FUNCTION pg_temp.id(name text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(name)::uuid $$;
 CREATE FUNCTION pg_temp.today() RETURNS date LANGUAGE sql STABLE AS $$ SELECT (now() AT TIME ZONE 'UTC')::date $$;
 -- n runs of an agent, some days ago.
@@ -44,7 +45,9 @@ FROM (VALUES ('A', 1), ('A', 5), ('B', 5), ('C', 9)) AS v (u, day);
 SELECT pg_temp.runs('w1', 'a', 1, 2, '{"status": "failed", "error_type": "timeout", "error_message": "no answer from mail@example.org"}'),
        pg_temp.runs('w1', 'a', 3, 1, '{"status": "failed", "error_type": "timeout", "error_message": "took too long"}'),
        pg_temp.runs('w1', 'a', 3, 1, '{"status": "failed", "error_type": "unknown"}'), pg_temp.runs('w1', 'a', 3, 1, '{"status": "failed"}');
+SET LOCAL max_parallel_workers_per_gather = 0; -- exactness tries parallel plans of the aggregation
 SELECT sum(analytics.aggregate_daily_metrics(pg_temp.today() - ago)) > 0 AS aggregated FROM generate_series(0, 60) AS ago;
+RESET max_parallel_workers_per_gather;
 
 \echo get_workspace_metrics: both ends included; the last 30 complete days; gaps; other workspaces; errors
 SELECT pg_temp.today() - metric_date AS ago, active_users, total_runs, successful_runs, failed_runs, success_rate, total_credits, avg_runtime, unique_agents, is_final
@@ -109,6 +112,7 @@ ROLLBACK TO s;
 
 \echo refresh: as the readme prints it; concurrently by hand; what fails is reported, the others are done
 SELECT view, rows, milliseconds >= 0 AS timed, error FROM analytics.refresh_all_materialized_views();
+DELETE FROM analytics.settings WHERE name = 'catch_up_seconds';
 COMMIT;
 REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_error_trends;
 REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_agent_usage_trends;

@@ -6,6 +6,7 @@ SET LOCAL timezone = 'UTC';
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
          analytics.daily_event_usage, analytics.workspace_settings, analytics.credit_prices,
          analytics.users, analytics.daily_users, analytics.daily_user_revenue;
+INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0'); -- every day is asked for
 CREATE FUNCTION pg_temp.id(name text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(name)::uuid $$;
 CREATE FUNCTION pg_temp.put(workspace text, usr text, at timestamptz, metadata jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS $$
     INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
