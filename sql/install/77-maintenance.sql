@@ -118,6 +118,7 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.due_steps() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.due_steps() IS 'steps of maintain() that are due now and have something to do';
 
+-- What is only told of a run need not have reached the disk before it goes on.
 CREATE FUNCTION analytics_internal.begin_step(step text, detail text DEFAULT NULL) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -128,6 +129,7 @@ BEGIN
     IF NOT analytics_internal.try_lock_maintenance() THEN
         RETURN NULL;
     END IF;
+    PERFORM set_config('synchronous_commit', 'off', true);
     UPDATE analytics.job_runs AS r SET outcome = 'interrupted', finished_at = clock_timestamp()
     WHERE r.outcome = 'running' AND (r.step = begin_step.step OR r.pid <> pg_backend_pid());
     INSERT INTO analytics.job_runs (step, detail) VALUES (begin_step.step, begin_step.detail)
@@ -145,6 +147,7 @@ RETURNS text
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+SELECT set_config('synchronous_commit', 'off', true);
 DELETE FROM analytics.job_runs AS r
 WHERE r.started_at = end_step.started AND r.step = end_step.step AND end_step.outcome = 'done' AND r.rows = 0 AND r.error IS NULL
   AND EXISTS (SELECT FROM analytics_internal.steps() AS s WHERE s.step = end_step.step AND s.every IS NULL);
