@@ -98,8 +98,9 @@ sub tables
 sub views
 {
 	my ($node, $database) = @_;
-	return $node->safe_psql($database, q{SELECT md5(string_agg(r, ',' ORDER BY r COLLATE "C")) FROM (SELECT r::text FROM analytics.mv_workspace_summary AS r
-		UNION ALL SELECT r::text FROM analytics.mv_error_trends AS r) AS t (r)});
+	my $rows = join ' UNION ALL ', map { "SELECT '$_' || r::text FROM analytics.$_ AS r" }
+	  split /\n/, $node->safe_psql($database, q{SELECT matviewname FROM pg_matviews WHERE schemaname = 'analytics'});
+	return $node->safe_psql($database, qq{SELECT md5(string_agg(r, ',' ORDER BY r COLLATE "C")) FROM ($rows) AS t (r)});
 }
 
 sub privileges

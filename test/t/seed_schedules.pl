@@ -123,6 +123,30 @@ for my $relation ('daily_metrics', 'agent_performance', 'daily_event_counts')
 is($node->safe_psql('postgres', q{SELECT * FROM oracle.difference_by_column
 	WHERE relation = 'hourly_metrics' AND (key ->> 'hour')::timestamptz > now() - interval '30 days' LIMIT 20}), '', 'hourly_metrics, as long as they are kept');
 is($node->safe_psql('postgres', q{SELECT * FROM oracle.user_differences LIMIT 20}), '', 'new, returning and total users');
+# Each percentage of every cohort from the events themselves; no cohort whose first period is over is missing.
+is($node->safe_psql('postgres', q{
+	SET jit = off;
+	CREATE TEMP TABLE unit (period, unit, step) AS VALUES ('daily', 'day', interval '1 day'), ('weekly', 'week', '1 week'), ('monthly', 'month', '1 month');
+	CREATE TEMP TABLE active AS
+	SELECT DISTINCT u.period, e.workspace_id, e.user_id, date_trunc(u.unit, e.created_at AT TIME ZONE analytics.workspace_time_zone(e.workspace_id, e.created_at))::date AS start
+	FROM kept AS e, unit AS u;
+	CREATE TEMP TABLE cohort AS
+	SELECT period, workspace_id, user_id, min(start) AS cohort_date, max(start) AS last_start FROM active GROUP BY 1, 2, 3;
+	CREATE TEMP TABLE stored AS
+	SELECT cohort_period AS period, workspace_id, cohort_date, initial_users, (cohort_date + substring(key FROM '[0-9]+$')::integer * step)::date AS start,
+	       b.value::numeric AS bounded, (c.retention_unbounded ->> b.key)::numeric AS unbounded
+	FROM analytics.user_cohorts AS c JOIN unit AS u ON u.period = c.cohort_period, jsonb_each_text(c.retention_data) AS b;
+	ANALYZE active, cohort, stored;
+	SELECT s.* FROM stored AS s
+	LEFT JOIN (SELECT period, workspace_id, cohort_date, count(*) AS users, array_agg(last_start) AS last_starts FROM cohort GROUP BY 1, 2, 3) AS c USING (period, workspace_id, cohort_date)
+	LEFT JOIN (SELECT period, workspace_id, cohort_date, start, count(*) AS n FROM cohort JOIN active USING (period, workspace_id, user_id) GROUP BY 1, 2, 3, 4) AS r
+		USING (period, workspace_id, cohort_date, start)
+	WHERE (s.initial_users, s.bounded, s.unbounded) IS DISTINCT FROM
+	      (c.users, round(100.0 * coalesce(r.n, 0) / c.users, 2), round(100.0 * (SELECT count(*) FROM unnest(c.last_starts) AS l WHERE l >= s.start) / c.users, 2))
+	LIMIT 20;
+	SELECT period, workspace_id, cohort_date FROM cohort JOIN unit USING (period) WHERE cohort_date + step < now() - interval '3 days'
+	EXCEPT SELECT period, workspace_id, cohort_date FROM stored LIMIT 20;
+	SELECT period FROM unit WHERE NOT EXISTS (SELECT FROM stored AS s WHERE s.period = unit.period AND s.start > s.cohort_date)}), '', 'user_cohorts');
 is($node->safe_psql('postgres', q{SELECT count(*) > 100, bool_and(is_final) FROM analytics.daily_metrics}), 't|t', 'all days are final');
 
 $node->stop;
