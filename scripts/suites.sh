@@ -198,10 +198,17 @@ make -s install DESTDIR="$work/prefix" > "$work/install.log"
 
 # What runs side by side shares nothing but the built files.
 case $suites in
+# Two shares of about the same length.
 quick)
-    (regression) &
+    (
+        start_own_cluster main
+        pg_suite "regression" regress_suite $(make -s --no-print-directory list-regress | tr ' ' '\n' | grep -vxE 'exactness|readers')
+    ) &
+    first=$!
     unit
-    wait $!
+    start_own_cluster longest
+    pg_suite "regression, the longest" regress_suite exactness readers
+    wait $first
     ;;
 asan)
     regression
