@@ -1,2 +1,223 @@
 \echo Use "ALTER EXTENSION shadow_analytics UPDATE" to load this file. \quit
 SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- The week as a grid: what an hour of it brings on average.
+CREATE FUNCTION analytics.get_usage_by_hour(
+    workspace_id uuid,
+    start_date date DEFAULT NULL,
+    end_date date DEFAULT NULL)
+RETURNS TABLE (
+    day_of_week integer,
+    hour_of_day integer,
+    hours bigint,
+    avg_active_users numeric,
+    max_active_users bigint,
+    total_runs bigint,
+    failed_runs bigint,
+    total_credits numeric)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    last_date date := coalesce(end_date, analytics.workspace_today(workspace_id) - 1);
+    first_date date := coalesce(start_date, last_date - 27);
+    first_hour timestamptz := (SELECT min(m.metric_hour) FROM analytics.hourly_metrics AS m
+                               WHERE m.workspace_id = get_usage_by_hour.workspace_id);
+BEGIN
+    IF first_date > last_date THEN
+        RAISE EXCEPTION 'start_date must not be later than end_date'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('The range is %s to %s.', first_date, last_date),
+                  HINT = 'Both days are included; left out, they are the last 28 complete days.';
+    END IF;
+
+    -- Local days begin up to 14 hours before UTC's and end up to 12 hours after.
+    RETURN QUERY
+    WITH hour AS (
+        SELECT g.metric_hour, g.metric_hour AT TIME ZONE analytics.workspace_time_zone(get_usage_by_hour.workspace_id, g.metric_hour) AS local_time
+        FROM generate_series(greatest(first_hour, (first_date - 1)::timestamp AT TIME ZONE 'UTC'),
+                             least(date_trunc('hour', now(), 'UTC') - interval '1 hour', (last_date + 2)::timestamp AT TIME ZONE 'UTC'),
+                             interval '1 hour') AS g (metric_hour)
+        WHERE first_hour IS NOT NULL
+    ), cell AS (
+        SELECT extract(isodow FROM h.local_time)::integer AS day, extract(hour FROM h.local_time)::integer AS hour, count(*) AS hours,
+               coalesce(sum(m.active_users), 0) AS users, max(m.active_users) AS most_users, sum(m.total_runs)::bigint AS runs,
+               sum(m.failed_runs)::bigint AS failed, sum(m.total_credits) AS credits
+        FROM hour AS h
+        LEFT JOIN analytics.hourly_metrics AS m
+            ON m.workspace_id = get_usage_by_hour.workspace_id AND m.metric_hour = h.metric_hour
+        WHERE h.local_time::date BETWEEN first_date AND last_date
+        GROUP BY 1, 2
+    )
+    SELECT d.day, t.hour, coalesce(c.hours, 0), round(c.users / c.hours, 2), coalesce(c.most_users, 0), coalesce(c.runs, 0),
+           coalesce(c.failed, 0), coalesce(c.credits, 0)
+    FROM generate_series(1, 7) AS d (day)
+    CROSS JOIN generate_series(0, 23) AS t (hour)
+    LEFT JOIN cell AS c USING (day, hour)
+    WHERE first_hour IS NOT NULL
+    ORDER BY d.day, t.hour;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.get_usage_by_hour(uuid, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_usage_by_hour(uuid, date, date) IS
+    'when a workspace is used: 168 rows, day_of_week (1 = Monday to 7 = Sunday) by hour_of_day (0 to 23) of its time zone, over the local days from start_date to end_date, both included (default: the last 28 complete days). hours: how many such hours are over, counted from the workspace''s first row in hourly_metrics, which are kept for 30 days unless retention says otherwise; avg_active_users: mean over those hours, NULL without one; then the most active users of one hour, and sums. An hour of UTC belongs to the local hour that it begins in. No row for a workspace without hourly metrics or that the caller may not see; error (22023): start_date after end_date';
+
+CREATE OR REPLACE FUNCTION analytics_internal.role_grants(
+    OUT audience text, OUT privileges text, OUT object_type text, OUT object text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+VALUES
+    -- Members: what row security leaves them of the tables, their own events, functions that read.
+    ('member', 'USAGE', 'SCHEMA', 'analytics'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.current_user_id()'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_ids()'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.managed_workspace_ids()'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.raw_event_workspace_ids()'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_user_workspaces()'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.earliest_event_time()'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.latest_event_time()'),
+    ('member', 'SELECT', 'TABLE', 'analytics.user_activity'),
+    ('member', 'INSERT (id, workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent, referrer, metadata, created_at)',
+        'TABLE', 'analytics.user_activity'),
+    ('member', 'SELECT', 'TABLE', 'analytics.workspace_settings'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_time_zone(uuid, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_today(uuid, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_day_bounds(uuid, date)'),
+    ('member', 'SELECT', 'TABLE', 'analytics.hourly_metrics'),
+    ('member', 'SELECT', 'TABLE', 'analytics.daily_metrics'),
+    ('member', 'SELECT', 'TABLE', 'analytics.agent_performance'),
+    ('member', 'SELECT', 'TABLE', 'analytics.daily_event_usage'),
+    ('member', 'SELECT', 'TABLE', 'analytics.daily_event_counts'),
+    ('member', 'SELECT', 'TABLE', 'analytics.daily_error_types'),
+    ('member', 'SELECT', 'TABLE', 'analytics.daily_errors'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_workspace_metrics(uuid, date, date, boolean)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_workspace_summary(uuid, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_usage_by_hour(uuid, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_agent_insights(uuid, integer)'),
+    ('member', 'SELECT', 'TABLE', 'analytics.active_users'),
+    ('member', 'SELECT', 'TABLE', 'analytics.top_agents'),
+    ('member', 'SELECT', 'TABLE', 'analytics.workspace_summary'),
+    ('member', 'SELECT', 'TABLE', 'analytics.error_trends'),
+    ('member', 'SELECT', 'TABLE', 'analytics.agent_usage_trends'),
+    ('member', 'SELECT', 'TABLE', 'analytics.users'),
+    ('member', 'SELECT', 'TABLE', 'analytics.daily_users'),
+    ('member', 'SELECT', 'TABLE', 'analytics.daily_user_revenue'),
+    ('member', 'SELECT', 'TABLE', 'analytics.user_cohorts'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.trailing_users(uuid, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_active_users(uuid, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.user_lifecycle(uuid, text, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_lifecycle(uuid, text, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_feature_usage(uuid, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.user_retention(uuid, text, date, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.cohort_limit(text)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_retention_matrix(uuid, text, date, date)'),
+    ('member', 'SELECT', 'TABLE', 'analytics.credit_prices'),
+    ('member', 'SELECT', 'TABLE', 'analytics.audit_log'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.export_user(uuid)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.export_self()'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.export_self()'), -- no use without the schema
+    ('member', 'SELECT', 'TABLE', 'analytics.workspace_retention'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.credit_price(uuid, text, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.track(text, jsonb, uuid, uuid, text, text, uuid, inet, text, text, timestamptz, uuid)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.track_batch(jsonb)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.try_track(jsonb)'),
+    ('member', 'SELECT, DELETE', 'TABLE', 'analytics.alert_rules'),
+    ('member', 'INSERT (workspace_id, id, name, description, is_active, scope, metric_type, condition, threshold_value, threshold_max, evaluation_window_minutes, for_minutes, cooldown_minutes, severity, no_data, notification_channels, notification_recipients)',
+        'TABLE', 'analytics.alert_rules'),
+    ('member', 'UPDATE (name, description, is_active, metric_type, condition, threshold_value, threshold_max, evaluation_window_minutes, for_minutes, cooldown_minutes, severity, no_data, notification_channels, notification_recipients)',
+        'TABLE', 'analytics.alert_rules'),
+    ('member', 'SELECT', 'TABLE', 'analytics.alert_rule_states'),
+    ('member', 'SELECT, UPDATE (acknowledged_by, acknowledged_at, notes, snoozed_until)', 'TABLE', 'analytics.alert_history'),
+    ('member', 'SELECT', 'TABLE', 'analytics.active_alerts'),
+    ('member', 'SELECT (workspace_id, name, channel, is_verified, created_at, updated_at), INSERT (workspace_id, name, channel, address, signing_secret), UPDATE (channel, address, signing_secret, verification_hash), DELETE',
+        'TABLE', 'analytics.notification_destinations'),
+    ('member', 'SELECT (workspace_id, id, kind, alert_id, alert_rule_id, destination_name, channel, status, attempts, next_attempt_at, last_error, response_status, latency_ms, created_at, delivered_at)',
+        'TABLE', 'analytics.notification_outbox'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.acknowledge_alert(uuid, text)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.unacknowledge_alert(uuid)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.snooze_alert(uuid, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.set_notification_destination(uuid, text, text, text, text)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.verify_notification_destination(uuid, text, text)'),
+    ('member', 'SELECT', 'TABLE', 'analytics.notification_destination_list'),
+
+    -- The service role (BYPASSRLS), beside what members may: changes every tenant table, configures nothing.
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics.forget_user(uuid, uuid)'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.forget_user(uuid, uuid)'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.export_user(uuid)'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics.setting(text)'),
+    ('service', 'SELECT', 'TABLE', 'analytics.setting_values'),
+    ('service', 'SELECT', 'TABLE', 'analytics.settings'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.user_activity'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.hourly_metrics'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.daily_metrics'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.agent_performance'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.daily_event_usage'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.daily_error_types'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.users'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.daily_users'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.daily_user_revenue'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.user_cohorts'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.workspace_settings'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.credit_prices'),
+    ('service', 'SELECT', 'TABLE', 'analytics.job_runs'),
+    ('service', 'SELECT', 'TABLE', 'analytics.watermark'),
+    ('service', 'SELECT', 'TABLE', 'analytics.dirty_hours'),
+    ('service', 'SELECT', 'TABLE', 'analytics.failed_days'),
+    ('service', 'SELECT', 'TABLE', 'analytics.table_sizes'),
+    ('service', 'SELECT', 'TABLE', 'analytics.index_usage'),
+    ('service', 'SELECT', 'TABLE', 'analytics.slow_queries'),
+    ('service', 'SELECT', 'TABLE', 'analytics.freshness'),
+    ('service', 'SELECT', 'TABLE', 'analytics.data_quality'),
+    ('service', 'SELECT', 'TABLE', 'analytics.job_progress'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.read_slow_queries()'),
+    ('service', 'SELECT', 'TABLE', 'analytics.retention_policies'),
+    ('service', 'SELECT', 'TABLE', 'analytics.retention_policy_values'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.workspace_retention'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics.activity_rules(boolean)'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.alert_rules'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.alert_history'),
+    ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.notification_destinations'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics.test_alert_rule(uuid, timestamptz)'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.test_alert_rule(uuid, timestamptz)'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.claim_notifications(text, integer, interval)'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.record_delivery(text, uuid, uuid, boolean, boolean, integer, bigint, text, interval)'),
+
+    -- Maintenance: the service role and whoever analytics.grant_operator() names. A function of the schema
+    -- analytics that calls one of analytics_internal needs both.
+    ('operator', 'USAGE', 'SCHEMA', 'analytics'),
+    ('operator', 'USAGE', 'SCHEMA', 'analytics_internal'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.security_audit()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.security_audit()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.create_partitions(date, date)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.create_partitions(date, date)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.index_closed_partitions()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.index_closed_partitions()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.refresh_all_materialized_views()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.refresh_all_materialized_views()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.aggregate_daily_metrics(date, uuid)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.aggregate_daily_metrics(date, uuid, boolean)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.aggregate_user_cohorts(text, date, uuid)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.aggregate_user_cohorts(text, date, uuid)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.aggregate_hourly_metrics(timestamptz, uuid)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.aggregate_hourly_metrics(timestamptz, uuid)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.evaluate_alert_rules()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.evaluate_alert_rules(timestamptz)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.catch_up(date, boolean)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.keep_partitions_ahead()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.cleanup_old_data()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.cleanup_old_data()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.retry_failed_days(uuid)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.retry_failed_days(uuid)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.health()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.health()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.due_steps()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.begin_step(text, text)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.run_step(text, timestamptz)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.end_step(text, timestamptz, text, text)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.backfill_day(date, timestamptz, integer)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.resume_backfill(text, timestamptz)'),
+    ('operator', 'EXECUTE', 'PROCEDURE', 'analytics.maintain(interval, boolean)'),
+    ('operator', 'EXECUTE', 'PROCEDURE', 'analytics.backfill(date, date)')
+$$;

@@ -92,6 +92,7 @@ VALUES
     ('member', 'SELECT', 'TABLE', 'analytics.daily_errors'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_workspace_metrics(uuid, date, date, boolean)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_workspace_summary(uuid, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_usage_by_hour(uuid, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_agent_insights(uuid, integer)'),
     ('member', 'SELECT', 'TABLE', 'analytics.active_users'),
     ('member', 'SELECT', 'TABLE', 'analytics.top_agents'),

@@ -273,3 +273,64 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_workspace_summary(uuid, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_workspace_summary(uuid, date, date) IS
     'one row about a workspace from start_date to end_date, both included (default: the last 30 complete days): distinct users and percentiles from the merged sets and sketches (relative error 1 %), beside each value that of the range of equal length before it (previous_) and the change in percent (_change; NULL where the previous value is 0 or NULL). Rates and runtimes are NULL without data, cost also where currencies differ. No row for a workspace without data or that the caller may not see; error (22023) for a range that is reversed or infinite';
+
+-- The week as a grid: what an hour of it brings on average.
+CREATE FUNCTION analytics.get_usage_by_hour(
+    workspace_id uuid,
+    start_date date DEFAULT NULL,
+    end_date date DEFAULT NULL)
+RETURNS TABLE (
+    day_of_week integer,
+    hour_of_day integer,
+    hours bigint,
+    avg_active_users numeric,
+    max_active_users bigint,
+    total_runs bigint,
+    failed_runs bigint,
+    total_credits numeric)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    last_date date := coalesce(end_date, analytics.workspace_today(workspace_id) - 1);
+    first_date date := coalesce(start_date, last_date - 27);
+    first_hour timestamptz := (SELECT min(m.metric_hour) FROM analytics.hourly_metrics AS m
+                               WHERE m.workspace_id = get_usage_by_hour.workspace_id);
+BEGIN
+    IF first_date > last_date THEN
+        RAISE EXCEPTION 'start_date must not be later than end_date'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('The range is %s to %s.', first_date, last_date),
+                  HINT = 'Both days are included; left out, they are the last 28 complete days.';
+    END IF;
+
+    -- Local days begin up to 14 hours before UTC's and end up to 12 hours after.
+    RETURN QUERY
+    WITH hour AS (
+        SELECT g.metric_hour, g.metric_hour AT TIME ZONE analytics.workspace_time_zone(get_usage_by_hour.workspace_id, g.metric_hour) AS local_time
+        FROM generate_series(greatest(first_hour, (first_date - 1)::timestamp AT TIME ZONE 'UTC'),
+                             least(date_trunc('hour', now(), 'UTC') - interval '1 hour', (last_date + 2)::timestamp AT TIME ZONE 'UTC'),
+                             interval '1 hour') AS g (metric_hour)
+        WHERE first_hour IS NOT NULL
+    ), cell AS (
+        SELECT extract(isodow FROM h.local_time)::integer AS day, extract(hour FROM h.local_time)::integer AS hour, count(*) AS hours,
+               coalesce(sum(m.active_users), 0) AS users, max(m.active_users) AS most_users, sum(m.total_runs)::bigint AS runs,
+               sum(m.failed_runs)::bigint AS failed, sum(m.total_credits) AS credits
+        FROM hour AS h
+        LEFT JOIN analytics.hourly_metrics AS m
+            ON m.workspace_id = get_usage_by_hour.workspace_id AND m.metric_hour = h.metric_hour
+        WHERE h.local_time::date BETWEEN first_date AND last_date
+        GROUP BY 1, 2
+    )
+    SELECT d.day, t.hour, coalesce(c.hours, 0), round(c.users / c.hours, 2), coalesce(c.most_users, 0), coalesce(c.runs, 0),
+           coalesce(c.failed, 0), coalesce(c.credits, 0)
+    FROM generate_series(1, 7) AS d (day)
+    CROSS JOIN generate_series(0, 23) AS t (hour)
+    LEFT JOIN cell AS c USING (day, hour)
+    WHERE first_hour IS NOT NULL
+    ORDER BY d.day, t.hour;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.get_usage_by_hour(uuid, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_usage_by_hour(uuid, date, date) IS
+    'when a workspace is used: 168 rows, day_of_week (1 = Monday to 7 = Sunday) by hour_of_day (0 to 23) of its time zone, over the local days from start_date to end_date, both included (default: the last 28 complete days). hours: how many such hours are over, counted from the workspace''s first row in hourly_metrics, which are kept for 30 days unless retention says otherwise; avg_active_users: mean over those hours, NULL without one; then the most active users of one hour, and sums. An hour of UTC belongs to the local hour that it begins in. No row for a workspace without hourly metrics or that the caller may not see; error (22023): start_date after end_date';

@@ -32,6 +32,7 @@ SELECT pg_temp.id('a', workspace), pg_temp.id('b', usr), type, name,
        day::timestamp AT TIME ZONE 'UTC' + interval '10 hours'
 FROM reading_events;
 SELECT sum(analytics.aggregate_daily_metrics(day)) AS days FROM (SELECT DISTINCT day FROM reading_events ORDER BY day) AS d;
+SELECT sum(analytics.aggregate_hourly_metrics(day + TIME '10:00')) AS hours FROM (SELECT DISTINCT day FROM reading_events ORDER BY day) AS d;
 SELECT again FROM analytics_internal.aggregate_due_cohorts('1 hour');
 SELECT count(*) FROM analytics.refresh_all_materialized_views() WHERE error IS NULL;
 CREATE TABLE public.workspace_members (workspace_id uuid, user_id uuid);

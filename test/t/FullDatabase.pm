@@ -22,7 +22,8 @@ sub fill
 		CREATE TABLE public.workspace_members (workspace_id uuid, user_id uuid, rank text);
 		CREATE FUNCTION public.archive(partition regclass) RETURNS void LANGUAGE sql AS '';
 		SELECT analytics.setup_roles();
-		CREATE ROLE operator; SELECT analytics.grant_operator('operator');
+		SELECT 'CREATE ROLE operator' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'operator') \gexec
+		SELECT analytics.grant_operator('operator');
 		-- Every setting differs from its default.
 		INSERT INTO analytics.settings
 		SELECT name, CASE type

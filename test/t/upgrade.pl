@@ -5,6 +5,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
+use FullDatabase;
 use InstalledObjects;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -39,17 +40,19 @@ for my $version (@published)
 	my $database = 'from_' . $version =~ s/\W/_/gr;
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	# The current library serves the old SQL.
-	$node->safe_psql($database, qq{
-		CREATE EXTENSION shadow_analytics VERSION '$version';
-		INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at) SELECT md5('w')::uuid, md5('u' || i)::uuid, 'login', now() - interval '2 days' FROM generate_series(1, 10) AS i;
-		CALL analytics.maintain()});
-	my $rows = 'SELECT workspace_id, metric_date, total_events FROM analytics.daily_metrics ORDER BY 1, 2';
-	my $before = $node->safe_psql($database, $rows);
+	$node->safe_psql($database, "CREATE EXTENSION shadow_analytics VERSION '$version'");
+	FullDatabase::fill($node, $database, FullDatabase::first_day($node));
+	my $before = FullDatabase::content($node, $database, 1);
 	$node->safe_psql($database, 'ALTER EXTENSION shadow_analytics UPDATE');
-	is(InstalledObjects::difference($fresh, InstalledObjects::facts($node, $database)), '', "$version updated is a fresh $current");
-	is($node->safe_psql($database, $rows), $before, "$version: rollups are kept");
-	my (undef, undef, $error) = $node->psql($database, 'CALL analytics.maintain()');
+	FullDatabase::is_same(FullDatabase::content($node, $database, 1), $before, "$version: every row of every table is kept");
+	$node->safe_psql($database, 'SELECT analytics.post_restore()');
+	$node->safe_psql('fresh', q{SELECT analytics.setup_roles(), analytics.grant_operator('operator')});
+	is(InstalledObjects::difference(InstalledObjects::facts($node, 'fresh'), InstalledObjects::facts($node, $database)), '',
+		"$version updated is a fresh $current, and so are the roles' privileges after post_restore()");
+	my (undef, undef, $error) = $node->psql($database, 'CALL analytics.maintain(); CALL analytics.maintain()');
 	is($error, '', "$version: maintenance goes on");
+	is($node->safe_psql($database, 'SELECT count(*) FROM analytics.dirty_hours'), '0', "$version: and repairs what was noted");
+	is($node->safe_psql($database, q{SELECT check_name, detail FROM analytics.health() WHERE status = 'fail' AND check_name <> 'failed_days'}), '', "$version: health() sees no failure but the one there was");
 }
 
 $node->stop;
