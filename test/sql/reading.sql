@@ -48,6 +48,7 @@ SELECT pg_temp.runs('w1', 'a', 1, 2, '{"status": "failed", "error_type": "timeou
 SET LOCAL max_parallel_workers_per_gather = 0; -- exactness tries parallel plans of the aggregation
 SELECT sum(analytics.aggregate_daily_metrics(pg_temp.today() - ago)) > 0 AS aggregated FROM generate_series(0, 60) AS ago;
 RESET max_parallel_workers_per_gather;
+ANALYZE analytics.user_activity; -- other tests left statistics
 
 \echo get_workspace_metrics: both ends included; the last 30 complete days; gaps; other workspaces; errors
 SELECT pg_temp.today() - metric_date AS ago, active_users, total_runs, successful_runs, failed_runs, success_rate, total_credits, avg_runtime, unique_agents, is_final
