@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
+$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]); # whatever the environment says
 $node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\njit = off\n");
 $node->start;
 my $dir = $node->basedir;

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
+$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]); # whatever the environment says
 $node->append_conf('postgresql.conf', "fsync = off\njit = off\n");
 $node->start;
 
