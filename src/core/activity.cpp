@@ -615,19 +615,14 @@ void activity_batch::flush(const activity_rules &rules)
 {
     constexpr int to_tables = 8, to_entries = 4;
     reader tables(*this), entries(*this), events(*this);
-    int ahead = 0;
-    bool has_tables = true, has_entries = true;
-    do {
-        if ((has_tables = has_tables && tables.next()))
+    for (int step = 0; step < to_tables || events.next(); ++step) {
+        if (step >= to_tables)
+            events.target().add(rules, *events.head(), events.facts());
+        if (tables.next())
             tables.target().prefetch_tables(*tables.head(), tables.facts());
-        if (++ahead > to_tables - to_entries && (has_entries = has_entries && entries.next()))
+        if (step >= to_tables - to_entries && entries.next())
             entries.target().prefetch_entries(*entries.head());
-        if (ahead <= to_tables)
-            continue;
-        if (!events.next())
-            break;
-        events.target().add(rules, *events.head(), events.facts());
-    } while (true);
+    }
     for (std::uint32_t t = 0; t < targets_.size(); ++t)
         if (targets_[t] != nullptr)
             targets_[t]->first_waiting_ = targets_[t]->last_waiting_ = nullptr;
