@@ -7,15 +7,10 @@
 #include "entry/aggregation.hpp"
 
 extern "C" {
-#include "access/parallel.h"
-#include "catalog/pg_type_d.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "optimizer/cost.h"
 #include "optimizer/paths.h"
-#include "utils/builtins.h"
-#include "utils/date.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 }
 
@@ -216,8 +211,7 @@ SHADOW_FUNCTION(shadow_collect_activity)
     b.last = PG_GETARG_TIMESTAMPTZ(3);
     division const d = {PG_GETARG_INT32(4), PG_GETARG_INT32(5), PG_GETARG_INT32(6)};
     int const guc_level = NewGUCNestLevel();
-    (void)set_config_option("max_parallel_workers_per_gather", "0", PGC_USERSET, PGC_S_SESSION,
-                            GUC_ACTION_SAVE, true, 0, false);
+    pg::set_parameter("max_parallel_workers_per_gather", "0");
     SPI_connect();
     scan_share(b, d, result->setResult, result->setDesc);
     SPI_finish();

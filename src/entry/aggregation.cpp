@@ -5,7 +5,6 @@
 #include "entry/aggregation.hpp"
 
 extern "C" {
-#include "access/parallel.h"
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "executor/tstoreReceiver.h"
@@ -13,7 +12,6 @@ extern "C" {
 #include "storage/lock.h"
 #include "utils/date.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
@@ -116,8 +114,7 @@ void allow_memory()
 {
     char megabytes[32];
     snprintf(megabytes, sizeof megabytes, INT64_FORMAT "MB", pg::setting_integer("rollup_memory_mb"));
-    (void)set_config_option("work_mem", megabytes, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                            false);
+    pg::set_parameter("work_mem", megabytes);
 }
 
 // A rollup table: its key, its values, and where they come from in "summary".

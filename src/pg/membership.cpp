@@ -300,9 +300,8 @@ static void read_relation(const configuration &source, const membership_relation
     user.to_bytes(id.data);
     auto const caller = become(relation.owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
     int const nest_level = NewGUCNestLevel();
-    set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-                      0, false);
-    set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    set_parameter("search_path", "pg_catalog, pg_temp");
+    set_parameter("row_security", "on");
     SPI_connect();
     Datum arguments[] = {UUIDPGetDatum(&id)};
     if (SPI_execute_plan(membership_plan(membership_query(source, relation)), arguments, nullptr, true, 0) !=

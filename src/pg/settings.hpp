@@ -4,6 +4,10 @@
 
 #include "pg/boundary.hpp"
 
+extern "C" {
+#include "utils/guc.h"
+}
+
 namespace shadow::pg
 {
 
@@ -17,5 +21,12 @@ std::uint64_t settings_generation();
 std::int64_t setting_integer(const char *name);
 double setting_real(const char *name);
 bool setting_boolean(const char *name);
+
+// Sets a parameter of PostgreSQL until AtEOXact_GUC() ends the caller's NewGUCNestLevel(), as the SET clause
+// of a function does.
+inline void set_parameter(const char *name, const char *value)
+{
+    (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
 
 } // namespace shadow::pg
