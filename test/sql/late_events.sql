@@ -89,7 +89,7 @@ SELECT analytics.create_partitions(d, d) FROM (SELECT (pg_temp.today() - interva
 CALL pg_temp.add(1, pg_temp.today() - interval '100 days', 3);
 CALL pg_temp.add(2, pg_temp.today() - interval '90 days 1 second', 5);
 CALL pg_temp.add(2, pg_temp.today() - interval '90 days', 7);
-CALL pg_temp.add(2, now() - interval '89 days 23 hours', 2);
+CALL pg_temp.add(2, pg_temp.today() - interval '89 days 1 microsecond', 2);
 SELECT * FROM analytics.cleanup_old_data() WHERE table_name = 'user_activity';
 SELECT * FROM analytics.cleanup_old_data() WHERE table_name = 'user_activity';
 SELECT count(*) FILTER (WHERE created_at < now() - interval '90 days') AS older, count(*) FILTER (WHERE workspace_id = pg_temp.w(2) AND created_at < now() - interval '80 days') AS younger
