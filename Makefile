@@ -67,9 +67,11 @@ test-module: $(TEST_MODULE)
 installcheck: test-module
 
 # What is too slow for every change.
-.PHONY: check-asan check-faults check-versions check-valgrind fuzz bench tidy
+.PHONY: check-asan check-clock check-faults check-versions check-valgrind fuzz bench tidy
 check-asan:
 	./run-tests --asan
+check-clock:
+	scripts/check-clock
 check-faults:
 	FAULT_ROUNDS=50 scripts/dev tap -v test/t/faults.pl
 check-versions:

@@ -54,7 +54,8 @@ SELECT count(*) FROM analytics.daily_metrics WHERE workspace_id = pg_temp.w(1) A
 -- Insert, update, delete, COPY and moves between days, each noted once per statement and hour.
 CALL pg_temp.add(1, pg_temp.today() - interval '2 days', 100);
 CALL pg_temp.add(2, pg_temp.today() - interval '2 days');
-COPY analytics.user_activity (user_id, event_type, created_at) FROM PROGRAM 'echo 00000000-0000-0000-0000-0000000000aa,login,$(date -u -d "2 days ago" +%Y-%m-%dT00:30Z)' WITH (FORMAT csv);
+SELECT 'echo 00000000-0000-0000-0000-0000000000aa,login,' || to_char(pg_temp.today() - interval '2 days', 'YYYY-MM-DD"T00:30Z"') AS program \gset
+COPY analytics.user_activity (user_id, event_type, created_at) FROM PROGRAM :'program' WITH (FORMAT csv);
 SELECT right(workspace_id::text, 4) = '0000' AS nobody, count(*) FROM analytics.dirty_hours GROUP BY workspace_id ORDER BY workspace_id = pg_temp.w(1), 1;
 SELECT count(*) > 0 AS wrong_before FROM pg_temp.wrong;
 CALL pg_temp.settle();
