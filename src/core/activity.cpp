@@ -524,35 +524,55 @@ char *activity_batch::take(std::size_t bytes)
     return taken;
 }
 
-event_chunk *activity_batch::append_chunk(const activity_rules &rules, activity *target)
+std::uint32_t activity_batch::open(activity *target)
 {
-    std::uint32_t size = target->last_waiting_ == nullptr ? first_chunk_bytes : chunk_bytes;
+    lane const opened{target, nullptr, 0, npos, nullptr, nullptr};
+    if (free_lane_ == npos)
+        return lanes_.push(opened);
+    std::uint32_t const place = free_lane_;
+    free_lane_ = lanes_[place].next_free;
+    lanes_[place] = opened;
+    return place;
+}
+
+void activity_batch::close(std::uint32_t place) noexcept
+{
+    lanes_[place] = {nullptr, nullptr, 0, free_lane_, nullptr, nullptr};
+    free_lane_ = place;
+}
+
+void activity_batch::append_chunk(const activity_rules &rules, std::uint32_t place)
+{
+    std::uint32_t size = lanes_[place].last == nullptr ? first_chunk_bytes : chunk_bytes;
     char *space = take(size);
     if (space == nullptr) {
         flush(rules);
         space = take(size = first_chunk_bytes);
     }
-    auto *const chunk = new (space) event_chunk{nullptr, sizeof(event_chunk), size};
-    if (target->last_waiting_ != nullptr) {
-        target->last_waiting_->next = chunk;
+    lane &l = lanes_[place];
+    auto *const chunk = new (space) event_chunk{nullptr, nullptr};
+    if (l.last != nullptr) {
+        l.last->end = l.at;
+        l.last->next = chunk;
     } else {
-        target->first_waiting_ = chunk;
-        target->place_ = targets_.push(target);
+        l.first = chunk;
     }
-    return target->last_waiting_ = chunk;
+    l.last = chunk;
+    l.at = space + sizeof(event_chunk);
+    l.room = size - sizeof(event_chunk);
 }
 
-void activity_batch::add(const activity_rules &rules, activity *target, const digested_event &event)
+void activity_batch::add(const activity_rules &rules, std::uint32_t place, const digested_event &event)
 {
     std::uint32_t const size = bytes_of(event);
-    event_chunk *chunk = target->last_waiting_;
-    if (chunk == nullptr || chunk->used + size > chunk->size)
-        chunk = append_chunk(rules, target);
-    char *const at = reinterpret_cast<char *>(chunk) + chunk->used;
-    new (at) digested_head(event);
+    lane &l = lanes_[place];
+    if (l.room < size)
+        append_chunk(rules, place);
+    new (l.at) digested_head(event);
     if (event.has_facts)
-        new (at + sizeof(digested_head)) digested_facts(event.facts);
-    chunk->used += size;
+        new (l.at + sizeof(digested_head)) digested_facts(event.facts);
+    l.at += size;
+    l.room -= size;
 }
 
 // Goes through the waiting events, activity by activity.
@@ -563,35 +583,33 @@ public:
 
     bool next() noexcept
     {
-        if (chunk_ != nullptr)
-            offset_ += bytes_of(*head());
-        while (chunk_ == nullptr || offset_ == chunk_->used) {
+        if (at_ != end_)
+            at_ += bytes_of(*head());
+        while (at_ == end_) {
             chunk_ = chunk_ == nullptr ? nullptr : chunk_->next;
-            if (chunk_ == nullptr && !next_target())
+            if (chunk_ == nullptr && !next_lane())
                 return false;
-            offset_ = sizeof(event_chunk);
+            at_ = reinterpret_cast<const char *>(chunk_ + 1);
+            end_ = chunk_->next == nullptr ? lane_->at : chunk_->end;
             prefetch_chunk(chunk_->next);
         }
         return true;
     }
-    activity &target() const noexcept { return *target_; }
-    const digested_head *head() const noexcept
-    {
-        return reinterpret_cast<const digested_head *>(reinterpret_cast<const char *>(chunk_) + offset_);
-    }
+    activity &target() const noexcept { return *lane_->target; }
+    const digested_head *head() const noexcept { return reinterpret_cast<const digested_head *>(at_); }
     const digested_facts *facts() const noexcept
     {
         return head()->has_facts ? reinterpret_cast<const digested_facts *>(head() + 1) : nullptr;
     }
 
 private:
-    bool next_target() noexcept
+    bool next_lane() noexcept
     {
-        while (place_ < batch_.targets_.size()) {
-            target_ = batch_.targets_[place_++];
-            if (target_ == nullptr)
+        while (place_ < batch_.lanes_.size()) {
+            lane_ = &batch_.lanes_[place_++];
+            if (lane_->first == nullptr)
                 continue;
-            chunk_ = target_->first_waiting_;
+            chunk_ = lane_->first;
             return true;
         }
         return false;
@@ -604,15 +622,17 @@ private:
     }
 
     const activity_batch &batch_;
-    std::uint32_t place_ = 0; // of the next target
-    activity *target_ = nullptr;
+    std::uint32_t place_ = 0; // of the next lane
+    const lane *lane_ = nullptr;
     const event_chunk *chunk_ = nullptr;
-    std::uint32_t offset_ = 0;
+    const char *at_ = nullptr, *end_ = nullptr;
 };
 
 // What an event will touch is asked for some events ahead, in two steps.
 void activity_batch::flush(const activity_rules &rules)
 {
+    if (block_ == 0 && used_ == 0)
+        return;
     constexpr int to_tables = 8, to_entries = 4;
     reader tables(*this), entries(*this), events(*this);
     for (int step = 0; step < to_tables || events.next(); ++step) {
@@ -623,20 +643,10 @@ void activity_batch::flush(const activity_rules &rules)
         if (step >= to_tables - to_entries && entries.next())
             entries.target().prefetch_entries(*entries.head());
     }
-    for (std::uint32_t t = 0; t < targets_.size(); ++t)
-        if (targets_[t] != nullptr)
-            targets_[t]->first_waiting_ = targets_[t]->last_waiting_ = nullptr;
-    targets_.clear();
+    for (std::uint32_t i = 0; i < lanes_.size(); ++i)
+        lanes_[i] = {lanes_[i].target, nullptr, 0, lanes_[i].next_free, nullptr, nullptr};
     block_ = 0;
     used_ = 0;
-}
-
-void activity_batch::drop(activity *target) noexcept
-{
-    if (target->first_waiting_ == nullptr)
-        return;
-    targets_[target->place_] = nullptr;
-    target->first_waiting_ = target->last_waiting_ = nullptr;
 }
 
 // Ids and positions of another activity in ours. Words are translated when they are first met: a shared

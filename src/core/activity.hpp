@@ -91,7 +91,7 @@ class activity_report; // core/activity_report.hpp: computes the numbers
 // Some waiting events of one activity, one after the other: heads, each with its facts if it has any.
 struct event_chunk {
     event_chunk *next;
-    std::uint32_t used, size; // bytes, with this header
+    const char *end; // of its events, once it is not written to any more
 };
 
 class activity
@@ -127,7 +127,6 @@ public:
 
 private:
     friend class activity_report;
-    friend class activity_batch;
 
     // Amounts that fit are kept in place, others in big_amounts_ (4.6e9 and more).
     using amount = std::int64_t;
@@ -251,9 +250,6 @@ private:
     currency_code currency_ = 0;
     bool has_currencies_ = false; // more than one
     std::uint64_t ignored_[metadata_key_count] = {};
-    event_chunk *first_waiting_ = nullptr; // its events in an activity_batch
-    event_chunk *last_waiting_ = nullptr;
-    std::uint32_t place_ = 0; // among the batch's activities, while events are waiting
 };
 
 // Events wait here until there are many, and are then added one activity after the other: events of many
@@ -262,26 +258,37 @@ class activity_batch
 {
 public:
     explicit activity_batch(std::pmr::memory_resource *memory) noexcept
-        : blocks_(memory), targets_(memory), memory_(memory)
+        : blocks_(memory), lanes_(memory), memory_(memory)
     {
     }
 
-    void add(const activity_rules &rules, activity *target, const digested_event &event);
+    // The lane in which the activity's events wait.
+    std::uint32_t open(activity *target);
+    // The activity is going away: its events are forgotten.
+    void close(std::uint32_t lane) noexcept;
+    void add(const activity_rules &rules, std::uint32_t lane, const digested_event &event);
     // Before anything is read from the activities.
     void flush(const activity_rules &rules);
-    // The activity is going away: its events are forgotten.
-    void drop(activity *target) noexcept;
 
 private:
+    // All that adding an event looks at: small, as the events of thousands of lanes come mixed.
+    struct lane {
+        activity *target;        // nullptr: closed
+        char *at;                // where the next event goes
+        std::uint32_t room;      // bytes there
+        std::uint32_t next_free; // of a closed one: the next
+        event_chunk *first, *last;
+    };
     class reader;
 
-    event_chunk *append_chunk(const activity_rules &rules, activity *target);
+    void append_chunk(const activity_rules &rules, std::uint32_t lane);
     char *take(std::size_t bytes);
 
     pool<char *> blocks_;
-    std::uint32_t block_ = 0;  // the one in use
-    std::size_t used_ = 0;     // bytes of it
-    pool<activity *> targets_; // nullptr: gone
+    std::uint32_t block_ = 0; // the one in use
+    std::size_t used_ = 0;    // bytes of it
+    pool<lane> lanes_;
+    std::uint32_t free_lane_ = npos;
     std::pmr::memory_resource *memory_;
 };
 

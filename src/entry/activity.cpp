@@ -21,7 +21,7 @@ struct summary_options {
 
 struct summary_state {
     summary_state(MemoryContext context, activity_query *shared)
-        : memory(context), query(shared), data(&memory, &shared->words)
+        : memory(context), query(shared), data(&memory, &shared->words), lane(shared->batch.open(&data))
     {
     }
 
@@ -30,6 +30,7 @@ struct summary_state {
     summary_options options{};
     MemoryContextCallback on_reset{};
     activity data;
+    std::uint32_t lane; // in the query's batch
 };
 
 activity_rules rules_of(const summary_options &options)
@@ -41,7 +42,7 @@ activity_rules rules_of(const summary_options &options)
 void forget_state(void *state)
 {
     auto *const gone = static_cast<summary_state *>(state);
-    gone->query->batch.drop(&gone->data);
+    gone->query->batch.close(gone->lane);
 }
 
 summary_state *new_state(MemoryContext context, activity_query *query, const summary_options &options)
@@ -101,7 +102,7 @@ SHADOW_FUNCTION(shadow_activity_accum)
     }
     digested_event event;
     if (read_event(*query, values, nulls, event))
-        query->batch.add(query->rules, &state->data, event);
+        query->batch.add(query->rules, state->lane, event);
     PG_RETURN_POINTER(state);
 }
 

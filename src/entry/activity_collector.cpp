@@ -31,7 +31,7 @@ public:
         if (!read_event(query_, values, nulls, event))
             return;
         uuid const id = uuid::from_bytes(DatumGetUUIDP(values[event_workspace])->data);
-        query_.batch.add(query_.rules, activity_of(id, DatumGetBool(values[final_column])), event);
+        query_.batch.add(query_.rules, lane_of(id, DatumGetBool(values[final_column])), event);
     }
 
     std::uint64_t store(Tuplestorestate *store, TupleDesc description);
@@ -40,22 +40,22 @@ private:
     struct workspace {
         uuid id;
         activity *data;
+        std::uint32_t lane; // in the batch
         bool is_final;
     };
 
-    activity *activity_of(const uuid &id, bool is_final)
+    std::uint32_t lane_of(const uuid &id, bool is_final)
     {
         return workspaces_[index_.find_or_add(
                                id.hash(), [&](std::uint32_t i) { return workspaces_[i].id == id; },
-                               [&] {
-                                   return workspaces_.push({id, make_activity(), is_final});
-                               })]
-            .data;
+                               [&] { return workspaces_.push(make_workspace(id, is_final)); })]
+            .lane;
     }
-    activity *make_activity()
+    workspace make_workspace(const uuid &id, bool is_final)
     {
-        return new (query_.memory.allocate(sizeof(activity), alignof(activity)))
+        auto *const data = new (query_.memory.allocate(sizeof(activity), alignof(activity)))
             activity(&query_.memory, &query_.words);
+        return {id, data, query_.batch.open(data), is_final};
     }
 
     activity_query query_;

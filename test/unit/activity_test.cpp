@@ -72,6 +72,7 @@ struct workspace {
     dictionary words{&memory};
     activity state{&memory, &words};
     activity_batch batch{&memory};
+    std::uint32_t lane = batch.open(&state);
 
     void add(const test_event &e)
     {
@@ -82,7 +83,7 @@ struct workspace {
         event.name = e.name;
         digested_event digested;
         digest(rules(), words, event, values, digested);
-        batch.add(rules(), &state, digested);
+        batch.add(rules(), lane, digested);
     }
     void flush() { batch.flush(rules()); }
 };
@@ -315,14 +316,16 @@ TEST(Batch, ForgetsAnActivityThatIsGone)
     activity_batch shared(&kept.memory);
     auto const events = random_events(5, 8);
     auto gone = std::make_unique<workspace>();
+    std::uint32_t const gone_lane = shared.open(&gone->state);
+    std::uint32_t const kept_lane = shared.open(&kept.state);
     for (auto const &e : events) {
         digested_event d;
         metadata values(host);
         digest(rules(), kept.words, e.event, values, d);
-        shared.add(rules(), &gone->state, d);
-        shared.add(rules(), &kept.state, d);
+        shared.add(rules(), gone_lane, d);
+        shared.add(rules(), kept_lane, d);
     }
-    shared.drop(&gone->state);
+    shared.close(gone_lane);
     gone.reset();
     shared.flush(rules());
     std::pmr::monotonic_buffer_resource memory;
