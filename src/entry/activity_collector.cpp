@@ -5,6 +5,7 @@
 #include "entry/activity_collector.hpp"
 
 extern "C" {
+#include "executor/spi.h"
 #include "executor/tuptable.h"
 }
 
@@ -15,6 +16,9 @@ namespace
 {
 
 constexpr int final_column = event_argument_count;
+// In the order of the event arguments.
+constexpr const char *columns[] = {"workspace_id", "user_id",    "session_id", "event_type", "event_name",
+                                   "metadata",     "created_at", "id",         "is_final"};
 
 class activity_collector
 {
@@ -96,7 +100,19 @@ struct collecting_receiver {
     MemoryContext row_context;
     activity_collector *collector;
     std::uint32_t rows;
+    bool is_final;                  // without a column that says it
+    int numbers[lengthof(columns)]; // of the attributes; of the last <= 0: none
 };
+
+void read_columns(const collecting_receiver &receiver, const TupleTableSlot &slot, Datum *values, bool *nulls)
+{
+    for (int i = 0; i < event_argument_count; ++i) {
+        values[i] = slot.tts_values[receiver.numbers[i] - 1];
+        nulls[i] = slot.tts_isnull[receiver.numbers[i] - 1];
+    }
+    int const number = receiver.numbers[final_column];
+    values[final_column] = number > 0 ? slot.tts_values[number - 1] : BoolGetDatum(receiver.is_final);
+}
 
 // Detoasted copies are few: it is enough to let them go now and then.
 constexpr std::uint32_t rows_between_resets = 1024;
@@ -106,19 +122,30 @@ bool receive(TupleTableSlot *slot, DestReceiver *self)
     auto *const receiver = reinterpret_cast<collecting_receiver *>(self);
     slot_getallattrs(slot);
     MemoryContext const old = MemoryContextSwitchTo(receiver->row_context);
-    pg::enter_callback([=] { receiver->collector->add(slot->tts_values, slot->tts_isnull); });
+    Datum values[lengthof(columns)];
+    bool nulls[lengthof(columns)];
+    read_columns(*receiver, *slot, values, nulls);
+    pg::enter_callback([&] { receiver->collector->add(values, nulls); });
     MemoryContextSwitchTo(old);
     if (++receiver->rows % rows_between_resets == 0)
         MemoryContextReset(receiver->row_context);
     return true;
 }
 
-void start(DestReceiver *, int, TupleDesc) {}
+void start(DestReceiver *self, int, TupleDesc description)
+{
+    auto *const receiver = reinterpret_cast<collecting_receiver *>(self);
+    for (int i = 0; i <= final_column; ++i) {
+        receiver->numbers[i] = SPI_fnumber(description, columns[i]);
+        if (i != final_column && receiver->numbers[i] <= 0)
+            elog(ERROR, "analytics.user_activity has no column \"%s\"", columns[i]);
+    }
+}
 void ignore(DestReceiver *) {}
 
 } // namespace
 
-DestReceiver *shadow::entry::create_activity_collector(HeapTupleHeader rules)
+DestReceiver *shadow::entry::create_activity_collector(HeapTupleHeader rules, bool is_final)
 {
     MemoryContext const context =
         AllocSetContextCreate(CurrentMemoryContext, "activity collector", ALLOCSET_DEFAULT_SIZES);
@@ -126,6 +153,7 @@ DestReceiver *shadow::entry::create_activity_collector(HeapTupleHeader rules)
         static_cast<collecting_receiver *>(MemoryContextAllocZero(context, sizeof(collecting_receiver)));
     receiver->base = {receive, start, ignore, ignore, DestNone};
     receiver->context = context;
+    receiver->is_final = is_final;
     receiver->row_context = AllocSetContextCreate(context, "collected row", ALLOCSET_DEFAULT_SIZES);
     receiver->collector = pg::new_state<activity_collector>(context, rules);
     return &receiver->base;

@@ -12,9 +12,10 @@ extern "C" {
 namespace shadow::entry
 {
 
-// For rows of the event arguments (entry/activity.hpp) and a last column: whether the workspace's bucket is
-// over. `rules`: a value of analytics.activity_rules. Lives in the current memory context.
-DestReceiver *create_activity_collector(HeapTupleHeader rules);
+// For rows of analytics.user_activity, as they lie there if the SELECT adds nothing. A column "is_final" says
+// whether the workspace's bucket is over; without one, `is_final` holds. `rules`: a value of
+// analytics.activity_rules. Lives in the current memory context.
+DestReceiver *create_activity_collector(HeapTupleHeader rules, bool is_final);
 
 // Appends (workspace_id, is_final, result) for each workspace, by workspace_id; their number. Frees what was
 // collected.
