@@ -117,23 +117,22 @@ void allow_memory()
     pg::set_parameter("work_mem", megabytes);
 }
 
-// A rollup table: its key, its values, and where they come from in "summary".
+// A rollup table: its key, its values, and where they come from in "activities".
 struct rollup {
     const char *table;
     const char *bucket_column;
     const char *other_keys; // ", column" after workspace_id and the bucket, or ""
     const char *values;     // columns of table and source alike
-    const char *source;     // FROM item over "summary AS s"
+    const char *source;     // FROM item over "activities AS s"
     const char *source_keys;
     const char *keys_source; // as source, but the keys alone
-    const char *row_count;   // rows of the source, over "summary AS s"
+    const char *row_count;   // rows of the source, over "activities AS s"
     bool has_final = true;
 };
 
 constexpr const char *revenue_source =
-    "LATERAL (SELECT n.user_numbers[r.place] AS user_number, r.revenue FROM numbers AS n,"
-    " unnest((s.result).revenue_positions, (s.result).revenues) AS r(place, revenue)"
-    " WHERE n.workspace_id = s.workspace_id) AS v";
+    "LATERAL (SELECT s.user_numbers[r.place] AS user_number, r.revenue"
+    " FROM unnest((s.result).revenue_positions, (s.result).revenues) AS r(place, revenue)) AS v";
 
 constexpr rollup daily_rollups[] = {
     {"analytics.daily_metrics", "metric_date", "",
@@ -145,8 +144,8 @@ constexpr rollup daily_rollups[] = {
      "credits_by_model,"
      " total_cost, cost_by_model, currency, unique_agents_run, top_agents, total_errors, error_rate,"
      " errors_by_type, ignored_values",
-     "LATERAL (SELECT (s.result).*, c.new_users, (s.result).active_users - c.new_users AS returning_users,"
-     " c.total_users FROM counts AS c WHERE c.workspace_id = s.workspace_id) AS v",
+     "LATERAL (SELECT (s.result).*, s.new_user_count AS new_users,"
+     " (s.result).active_users - s.new_user_count AS returning_users, s.total_users) AS v",
      "", "", "count(*)"},
     {"analytics.agent_performance", "metric_date", ", agent_id",
      "total_runs, successful_runs, failed_runs, cancelled_runs, avg_runtime_seconds, min_runtime_seconds,"
@@ -155,22 +154,20 @@ constexpr rollup daily_rollups[] = {
      " runtime_sketch, total_credits, avg_credits_per_run, total_cost, total_tokens_used, "
      "avg_tokens_per_run, unique_users,"
      " users, avg_user_rating, total_feedback_count, error_types, common_failure_reasons",
-     "LATERAL (SELECT a.*, analytics_internal.number_users(a.user_positions, n.user_numbers) AS users"
-     " FROM numbers AS n, unnest((s.result).agents) AS a WHERE n.workspace_id = s.workspace_id) AS v",
+     "LATERAL (SELECT a.*, analytics_internal.number_users(a.user_positions, s.user_numbers) AS users"
+     " FROM unnest((s.result).agents) AS a) AS v",
      ", v.agent_id", "LATERAL unnest((s.result).agents) AS v", "sum(cardinality((s.result).agents))"},
     {"analytics.daily_event_usage", "metric_date", ", event_type", "event_names, events, users",
      "LATERAL (SELECT e.event_type, e.event_names, e.events,"
-     " analytics_internal.number_users(e.user_positions, n.user_numbers) AS users"
-     " FROM numbers AS n, unnest((s.result).event_usage) AS e WHERE n.workspace_id = s.workspace_id) AS v",
+     " analytics_internal.number_users(e.user_positions, s.user_numbers) AS users"
+     " FROM unnest((s.result).event_usage) AS e) AS v",
      ", v.event_type", "LATERAL unnest((s.result).event_usage) AS v",
      "sum(cardinality((s.result).event_usage))", false},
     {"analytics.daily_error_types", "metric_date", ", error_type", "errors",
      "LATERAL unnest((s.result).errors) AS v", ", v.error_type", "LATERAL unnest((s.result).errors) AS v",
      "sum(cardinality((s.result).errors))", false},
     {"analytics.daily_users", "metric_date", "", "users, new_users",
-     "LATERAL (SELECT analytics.user_set(n.user_numbers) AS users, n.new_users FROM numbers AS n"
-     " WHERE n.workspace_id = s.workspace_id) AS v",
-     "", "", "count(*)"},
+     "LATERAL (SELECT analytics.user_set(s.user_numbers) AS users, s.new_users) AS v", "", "", "count(*)"},
     {"analytics.daily_user_revenue", "metric_date", ", user_number", "revenue", revenue_source,
      ", v.user_number", revenue_source, "sum(cardinality((s.result).revenues))", false},
 };
@@ -182,6 +179,12 @@ constexpr rollup hourly_rollups[] = {
      "LATERAL (SELECT (s.result).*, (s.result).total_credits_consumed AS total_credits) AS v", "", "",
      "count(*)"},
 };
+
+// In key order, for the statements of all rollups. Days have more columns: update_users().
+constexpr column activity_columns[] = {
+    {"workspace_id", "uuid"}, {"is_final", "boolean"}, {"result", "analytics.activity_result"}};
+constexpr temporary_relation activities = {"activities", activity_columns, lengthof(activity_columns)};
+constexpr const char *select_activities = "SELECT s.* FROM summary AS s ORDER BY s.workspace_id";
 
 void append_columns(StringInfo sql, const char *prefix, const char *columns)
 {
@@ -208,10 +211,11 @@ bool has_vanished_rows(const rollup &r, const bucket &b)
 {
     StringInfoData sql;
     initStringInfo(&sql);
-    appendStringInfo(&sql,
-                     "SELECT WHERE (SELECT count(*) FROM %s AS t WHERE t.%s = $1"
-                     " AND ($2 IS NULL OR t.workspace_id = $2)) > (SELECT coalesce(%s, 0) FROM summary AS s)",
-                     r.table, r.bucket_column, r.row_count);
+    appendStringInfo(
+        &sql,
+        "SELECT WHERE (SELECT count(*) FROM %s AS t WHERE t.%s = $1"
+        " AND ($2 IS NULL OR t.workspace_id = $2)) > (SELECT coalesce(%s, 0) FROM activities AS s)",
+        r.table, r.bucket_column, r.row_count);
     return execute(sql.data, b) > 0;
 }
 
@@ -222,7 +226,7 @@ void delete_vanished(const rollup &r, const bucket &b)
     initStringInfo(&sql);
     appendStringInfo(&sql,
                      "DELETE FROM %s AS t WHERE t.%s = $1 AND ($2 IS NULL OR t.workspace_id = $2)"
-                     " AND NOT EXISTS (SELECT FROM summary AS s%s%s WHERE s.workspace_id = t.workspace_id",
+                     " AND NOT EXISTS (SELECT FROM activities AS s%s%s WHERE s.workspace_id = t.workspace_id",
                      r.table, r.bucket_column, r.keys_source[0] == '\0' ? "" : ", ", r.keys_source);
     if (r.other_keys[0] != '\0') {
         appendStringInfo(&sql, " AND (%s) = (", r.source_keys + 2);
@@ -247,8 +251,8 @@ void append_on_conflict(StringInfo sql, const rollup &r, const char *columns)
     appendStringInfoString(sql, ")::record");
 }
 
-// Inserts in key order (the arrays are in the order of theirs). A bucket without rows is filled by a plain
-// INSERT, which costs half: the locks keep others from filling it meanwhile.
+// Inserts in key order (the activities and their arrays are in the order of theirs). A bucket without rows is
+// filled by a plain INSERT, which costs half: the locks keep others from filling it meanwhile.
 void write_rows(const rollup &r, const bucket &b, bool is_empty)
 {
     StringInfoData columns, sql;
@@ -260,8 +264,8 @@ void write_rows(const rollup &r, const bucket &b, bool is_empty)
         "INSERT INTO %s AS t (workspace_id, %s%s, %s, created_at, updated_at) SELECT s.workspace_id, $1%s, ",
         r.table, r.bucket_column, r.other_keys, columns.data, r.source_keys);
     append_columns(&sql, "v.", r.values);
-    appendStringInfo(&sql, "%s, $3, $3 FROM (SELECT * FROM summary ORDER BY workspace_id) AS s, %s",
-                     r.has_final ? ", s.is_final" : "", r.source);
+    appendStringInfo(&sql, "%s, $3, $3 FROM activities AS s, %s", r.has_final ? ", s.is_final" : "",
+                     r.source);
     if (!is_empty)
         append_on_conflict(&sql, r, columns.data);
     execute(sql.data, b);
@@ -313,7 +317,11 @@ std::uint64_t aggregate(const rollup (&rollups)[n], const bucket &b)
     run_relations relations;
     relations.count = 0;
     std::uint64_t const workspaces = scan_events(relations, b);
-    std::uint64_t const departures = b.is_day ? update_users(relations, b) : 0;
+    std::uint64_t departures = 0;
+    if (b.is_day)
+        departures = update_users(relations, b);
+    else
+        materialize(relations, activities, select_activities, b);
     for (rollup const &r : rollups)
         replace_rows(r, b);
     if (b.is_day)

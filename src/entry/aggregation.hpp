@@ -56,7 +56,7 @@ bool has_time_zones(const bucket &b);
 // Whether the day has begun for a workspace that has a time zone.
 bool has_begun_somewhere(const bucket &b);
 
-// aggregation_users.cpp, in this order around the upsert of the rollups, which need "numbers" and "counts".
+// aggregation_users.cpp, in this order around the upsert of the rollups, which need "activities".
 std::uint64_t update_users(run_relations &relations, const bucket &b);
 void update_later_days(run_relations &relations, const bucket &b, bool has_departed);
 

@@ -130,9 +130,17 @@ constexpr const char *give_new =
     "AS g "
     "WHERE t.workspace_id = g.workspace_id AND t.metric_date = g.first_date";
 
-constexpr column counts_columns[] = {
-    {"workspace_id", "uuid"}, {"new_users", "bigint"}, {"total_users", "bigint"}};
-constexpr temporary_relation counts = {"counts", counts_columns, lengthof(counts_columns)};
+// The summary in key order with the numbers of its users, for the statements of all rollups.
+constexpr column activity_columns[] = {
+    {"workspace_id", "uuid"},
+    {"is_final", "boolean"},
+    {"result", "analytics.activity_result"},
+    {"user_numbers", "bigint[]"},
+    {"new_users", "analytics.user_set"},
+    {"new_user_count", "bigint"},
+    {"total_users", "bigint"},
+};
+constexpr temporary_relation activities = {"activities", activity_columns, lengthof(activity_columns)};
 
 // Users first seen until the last day before a limit: as its row says, or counted where there is none.
 #define SHADOW_USERS_UNTIL(workspace, limit)                                                                 \
@@ -141,9 +149,12 @@ constexpr temporary_relation counts = {"counts", counts_columns, lengthof(counts
     "  ORDER BY m.metric_date DESC LIMIT 1),"                                                                \
     " (SELECT count(*) FROM analytics.users AS u"                                                            \
     "  WHERE u.workspace_id = " workspace " AND u.first_date " limit "))"
-constexpr const char *select_counts =
-    "SELECT n.workspace_id, analytics.user_set_cardinality(n.new_users)," SHADOW_USERS_UNTIL(
-        "n.workspace_id", "< $1") " + analytics.user_set_cardinality(n.new_users) FROM numbers AS n";
+constexpr const char *select_activities =
+    "SELECT s.*, n.user_numbers, n.new_users, "
+    "analytics.user_set_cardinality(n.new_users)," SHADOW_USERS_UNTIL(
+        "n.workspace_id", "< $1") " + analytics.user_set_cardinality(n.new_users) "
+                                  "FROM summary AS s JOIN numbers AS n ON n.workspace_id = s.workspace_id "
+                                  "ORDER BY s.workspace_id";
 
 // First days move to and from the bucket's day and later ones only, so earlier days keep their counts; later
 // ones too in a workspace without users who came or went.
@@ -185,8 +196,8 @@ constexpr const char *update_later_counts =
 
 } // namespace
 
-// Numbers the users of "summary", brings the dictionary up to date and counts them. How many have left the
-// day.
+// Numbers the users of "summary", brings the dictionary up to date and counts them. Leaves "activities"; how
+// many have left the day.
 std::uint64_t update_users(run_relations &relations, const bucket &b)
 {
     materialize(relations, seen, select_seen, b);
@@ -195,7 +206,7 @@ std::uint64_t update_users(run_relations &relations, const bucket &b)
     execute(insert_users, b);
     execute(take_back_new, b);
     execute(update_dictionary, b);
-    materialize(relations, counts, select_counts, b);
+    materialize(relations, activities, select_activities, b);
     return departures;
 }
 
