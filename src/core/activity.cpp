@@ -91,13 +91,15 @@ static event_cost cost_of(const activity_rules &rules, const activity_event &eve
 }
 
 activity::activity(std::pmr::memory_resource *memory, dictionary *words) noexcept
-    : memory_(memory), words_(words), sessions_(memory), session_index_(memory), name_users_(memory),
-      users_(memory), user_index_(memory), keyed_runs_(memory), keyed_run_index_(memory), runs_(memory),
-      failures_(memory), trails_(memory), models_(memory), model_index_(memory), errors_(memory),
-      error_index_(memory), feedbacks_(memory), feedback_index_(memory), big_amounts_(memory),
-      call_runtimes_(memory)
+    : memory_(memory), words_(words), sessions_(memory), session_index_(memory), users_(memory),
+      user_index_(memory), keyed_runs_(memory), keyed_run_index_(memory), runs_(memory), failures_(memory),
+      trails_(memory), names_(memory), name_index_(memory), models_(memory), model_index_(memory),
+      errors_(memory), error_index_(memory), feedbacks_(memory), feedback_index_(memory),
+      big_amounts_(memory), call_runtimes_(memory)
 {
 }
+
+static constexpr run_entry no_run = {-1, -1, 0, no_amount, npos, npos, npos, npos, 0, run_status::unknown};
 
 static std::uint64_t mix(std::uint64_t a, std::uint64_t b = 0) noexcept
 {
@@ -112,30 +114,65 @@ static hash128 hash_of(const void *bytes, std::size_t size) noexcept
     return {h.low64, h.high64};
 }
 
-// Of the user's uuid, not of his position: so the place can be asked for before the user is found.
-static std::uint64_t name_user_hash(std::uint32_t name, const uuid &user) noexcept
+// Times are kept as differences from the first.
+void activity::set_origin(std::int64_t origin) noexcept
 {
-    return mix(user.hash(), name);
+    sessions_.set_origin(origin);
+    keyed_runs_.set_origin(origin);
+    trails_.set_origin(origin);
 }
 
 std::uint32_t activity::user_of(const uuid &id)
 {
     return user_index_.find_or_add(
-        id.hash(), [&](std::uint32_t i) { return users_[i].id == id; },
+        id.hash(),
+        [&](std::uint32_t i) {
+            return users_.column(i, user_entry::id_high) == id.high &&
+                   users_.column(i, user_entry::id_low) == id.low;
+        },
+        [&](auto insert) {
+            for (std::uint32_t i = 0; i < users_.size(); ++i)
+                insert(users_[i].id.hash(), i);
+        },
         [&] {
             return users_.push({id, npos, npos});
         });
 }
 
-activity::keyed_run &activity::run_of(const hash128 &key)
+// change(run), of the one with this key or of a new one.
+template <typename Change>
+void activity::change_run(const hash128 &key, Change change)
 {
-    return keyed_runs_[keyed_run_index_.find_or_add(
-        key.high, [&](std::uint32_t i) { return keyed_runs_[i].key == key; },
+    bool is_new = false;
+    std::uint32_t const position = keyed_run_index_.find_or_add(
+        key.high,
+        [&](std::uint32_t i) {
+            return keyed_runs_.column(i, keyed_run::key_high) == key.high &&
+                   keyed_runs_.column(i, keyed_run::key_low) == key.low;
+        },
+        [&](auto insert) {
+            for (std::uint32_t i = 0; i < keyed_runs_.size(); ++i)
+                insert(keyed_runs_.column(i, keyed_run::key_high), i);
+        },
         [&] {
-            keyed_run none{};
-            none.key = key;
-            none.run.trail = npos;
-            return keyed_runs_.push(none);
+            is_new = true;
+            keyed_run added{no_run, key, {0, 0}, keyed_runs_.origin(), npos, false, false};
+            change(added);
+            return keyed_runs_.push(added);
+        });
+    if (is_new)
+        return;
+    keyed_run known = keyed_runs_[position];
+    change(known);
+    keyed_runs_.set(position, known);
+}
+
+activity::name_entry &activity::name_of(std::uint32_t name)
+{
+    return names_[name_index_.find_or_add(
+        mix(name), [&](std::uint32_t i) { return names_[i].name == name; },
+        [&] {
+            return names_.push({name, 0, {}});
         })];
 }
 
@@ -183,24 +220,27 @@ static std::uint32_t message_of(const activity_rules &rules, dictionary &words, 
 
 static constexpr std::int64_t largest_in_place = INT64_C(1) << 62;
 
-activity::amount activity::pack(int128 value)
+amount activity::pack(int128 value)
 {
     if (value >= 0 && value < largest_in_place)
         return static_cast<amount>(value);
-    return -1 - static_cast<amount>(big_amounts_.push(value));
+    return -1 - static_cast<amount>(big_amounts_.push({value}));
 }
 
 int128 activity::unpack(amount value) const noexcept
 {
-    return value >= 0 ? int128{value} : big_amounts_[static_cast<std::uint32_t>(-1 - value)];
+    return value >= 0 ? int128{value} : big_amounts_[static_cast<std::uint32_t>(-1 - value)].value;
 }
 
 void activity::add_revenue(std::uint32_t user, int128 revenue)
 {
-    std::uint32_t &position = users_[user].revenue;
-    if (position == npos)
-        position = big_amounts_.push(0);
-    big_amounts_[position] += revenue;
+    user_entry entry = users_[user];
+    if (entry.revenue != npos) {
+        big_amounts_.set(entry.revenue, {big_amounts_[entry.revenue].value + revenue});
+        return;
+    }
+    entry.revenue = big_amounts_.push({revenue});
+    users_.set(user, entry);
 }
 
 void activity::note_currency(currency_code currency) noexcept
@@ -211,16 +251,13 @@ void activity::note_currency(currency_code currency) noexcept
     currency_ = currency;
 }
 
-static constexpr std::uint32_t most_other_events = (1u << 29) - 1;
-
 void activity::join(session_entry &into, const session_entry &from) noexcept
 {
     into.first = std::min(into.first, from.first);
     into.last = std::max(into.last, from.last);
-    into.page_views += from.page_views;
-    into.other_events =
-        std::min<std::uint64_t>(std::uint64_t{into.other_events} + from.other_events, most_other_events);
-    into.has_key_event |= from.has_key_event;
+    into.page_views = std::min(into.page_views + from.page_views, session_entry::many_events);
+    into.other_events = std::min(into.other_events + from.other_events, session_entry::many_events);
+    into.has_key_event = into.has_key_event || from.has_key_event;
 }
 
 static bool is_key_event(event_type type) noexcept
@@ -231,6 +268,8 @@ static bool is_key_event(event_type type) noexcept
 
 std::uint32_t activity::add_to_session(const activity_rules &rules, const digested_head &event)
 {
+    if (sessions_.size() == 0)
+        set_origin(event.at);
     session_entry added{};
     bool const is_mark = event.type == event_type::session_start || event.type == event_type::session_end;
     added.first = added.last = event.at;
@@ -240,7 +279,7 @@ std::uint32_t activity::add_to_session(const activity_rules &rules, const digest
     added.has_key_event = is_key_event(event.type);
     if (event.has_session) {
         added.key = event.session;
-        added.has_id = 1;
+        added.has_id = true;
         return add_identified(added, event.user);
     }
     added.user = user_of(event.user);
@@ -252,42 +291,70 @@ std::uint32_t activity::add_to_session(const activity_rules &rules, const digest
 std::uint32_t activity::add_identified(const session_entry &added, const uuid &user)
 {
     bool is_new = false;
-    std::uint32_t const i = session_index_.find_or_add(
-        added.key.high, [&](std::uint32_t s) { return sessions_[s].key == added.key; },
+    std::uint32_t const position = session_index_.find_or_add(
+        added.key.high,
+        [&](std::uint32_t i) {
+            return sessions_.column(i, session_entry::key_high) == added.key.high &&
+                   sessions_.column(i, session_entry::key_low) == added.key.low;
+        },
+        [&](auto insert) {
+            for (std::uint32_t i = 0; i < sessions_.size(); ++i)
+                if (session_entry const session = sessions_[i]; session.has_id)
+                    insert(session.key.high, i);
+        },
         [&] {
             is_new = true;
             session_entry entry = added;
             entry.user = user_of(user);
             return take_session(entry);
         });
-    if (!is_new)
-        join(sessions_[i], added);
-    return sessions_[i].user;
+    session_entry session = sessions_[position];
+    if (is_new)
+        return session.user;
+    join(session, added);
+    sessions_.set(position, session);
+    return session.user;
 }
 
 // Sessions by inactivity are the connected components of a user's events under "less than the gap apart", so
 // the order in which they arrive does not matter: an added interval swallows those that it touches.
 void activity::add_interval(std::int64_t gap, const session_entry &added)
 {
+    user_entry user = users_[added.user];
     session_entry merged = added;
-    std::uint32_t *const head = &users_[added.user].intervals;
-    for (std::uint32_t *link = head; *link != npos;) {
-        std::uint32_t const position = *link;
-        session_entry &other = sessions_[position];
+    std::uint32_t before = npos; // in the user's list
+    for (std::uint32_t position = user.intervals; position != npos;) {
+        session_entry other = sessions_[position];
+        std::uint32_t const next = other.next;
         if (merged.first - other.last >= gap || other.first - merged.last >= gap) {
-            link = &other.next;
+            before = position;
+            position = next;
             continue;
         }
         join(merged, other);
-        *link = other.next;
-        other.is_free = 1;
+        unlink_interval(user, before, next);
+        other.is_free = true;
         other.next = free_session_;
+        sessions_.set(position, other);
         free_session_ = position;
-        link = head; // the grown interval may touch one that was passed
+        position = user.intervals; // the grown interval may touch one that was passed
+        before = npos;
     }
-    merged.next = *head;
-    merged.is_free = 0;
-    *head = take_session(merged);
+    merged.next = user.intervals;
+    merged.is_free = false;
+    user.intervals = take_session(merged);
+    users_.set(added.user, user);
+}
+
+void activity::unlink_interval(user_entry &user, std::uint32_t before, std::uint32_t next)
+{
+    if (before == npos) {
+        user.intervals = next;
+        return;
+    }
+    session_entry previous = sessions_[before];
+    previous.next = next;
+    sessions_.set(before, previous);
 }
 
 std::uint32_t activity::take_session(const session_entry &value)
@@ -296,50 +363,48 @@ std::uint32_t activity::take_session(const session_entry &value)
         return sessions_.push(value);
     std::uint32_t const position = free_session_;
     free_session_ = sessions_[position].next;
-    sessions_[position] = value;
+    sessions_.set(position, value);
     return position;
 }
 
 void activity::leave_trail(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id)
 {
     if (agent != npos)
-        keyed.run.trail = trails_.push({at, id, agent, keyed.run.trail});
+        keyed.trail = trails_.push({at, id, agent, keyed.trail});
 }
 
 // Among the run's events with an agent, the latest one before the deciding event.
 std::uint32_t activity::agent_from_trail(const keyed_run &keyed) const noexcept
 {
-    const trail_entry *best = nullptr;
-    for (std::uint32_t i = keyed.run.trail; i != npos; i = trails_[i].next) {
-        trail_entry const &t = trails_[i];
+    trail_entry best{INT64_MIN, {0, 0}, npos, npos};
+    for (std::uint32_t i = keyed.trail; i != npos;) {
+        trail_entry const t = trails_[i];
+        i = t.next;
         if (is_later(keyed.at, keyed.id, t.at, t.id) &&
-            (best == nullptr || is_later(t.at, t.id, best->at, best->id)))
-            best = &t;
+            (best.agent == npos || is_later(t.at, t.id, best.at, best.id)))
+            best = t;
     }
-    return best == nullptr ? npos : best->agent;
+    return best.agent;
 }
 
 void activity::decide(keyed_run &keyed, const run_entry &run, std::int64_t at, const uuid &id)
 {
-    run_entry &current = keyed.run;
+    int const rank = decision_rank(run.status), current = decision_rank(keyed.run.status);
     bool const wins =
-        !current.is_counted || decision_rank(run.status) > decision_rank(current.status) ||
-        (decision_rank(run.status) == decision_rank(current.status) && is_later(at, id, keyed.at, keyed.id));
+        !keyed.is_counted || rank > current || (rank == current && is_later(at, id, keyed.at, keyed.id));
     if (!wins) {
         leave_trail(keyed, run.agent, at, id);
         return;
     }
-    if (current.is_counted)
-        leave_trail(keyed, current.agent, keyed.at, keyed.id);
-    std::uint32_t const trail = current.trail;
-    current = run;
-    current.trail = trail;
+    if (keyed.is_counted)
+        leave_trail(keyed, keyed.run.agent, keyed.at, keyed.id);
+    keyed.run = run;
+    keyed.is_counted = true;
     keyed.at = at;
     keyed.id = id;
 }
 
-activity::run_entry activity::make_run(const digested_head &event, const digested_facts &facts,
-                                       std::uint32_t user)
+run_entry activity::make_run(const digested_head &event, const digested_facts &facts, std::uint32_t user)
 {
     run_entry run{};
     run.runtime = facts.runtime;
@@ -351,9 +416,7 @@ activity::run_entry activity::make_run(const digested_head &event, const digeste
     run.user = user;
     run.model = facts.model;
     run.failure = npos;
-    run.trail = npos;
     run.status = facts.status;
-    run.is_counted = true;
     if (facts.status == run_status::failed)
         run.failure =
             failures_.push({facts.error_type, facts.reason, words_->name(event.name).text, facts.message});
@@ -368,18 +431,19 @@ void activity::add_run(const digested_head &event, const digested_facts &facts, 
             runs_.push(make_run(event, facts, user));
         return;
     }
-    keyed_run &keyed = run_of(facts.run);
-    if (decides)
-        decide(keyed, make_run(event, facts, user), event.at, facts.id);
-    else
-        leave_trail(keyed, facts.agent, event.at, facts.id);
+    change_run(facts.run, [&](keyed_run &keyed) {
+        if (decides)
+            decide(keyed, make_run(event, facts, user), event.at, facts.id);
+        else
+            leave_trail(keyed, facts.agent, event.at, facts.id);
+    });
 }
 
 // Everything but agent_run: its credits and cost count as they stand.
 void activity::add_other(const digested_head &event, const digested_facts &facts)
 {
     if (event.type == event_type::api_call && facts.runtime >= 0)
-        call_runtimes_.push(facts.runtime);
+        call_runtimes_.push({facts.runtime});
     if (facts.credits != 0 || facts.has_cost) {
         model_entry &model = model_of(facts.model);
         model.credits += facts.credits;
@@ -391,7 +455,7 @@ void activity::add_other(const digested_head &event, const digested_facts &facts
         return;
     count_error({facts.error_type, facts.agent, words_->name(event.name).text, facts.message, 1});
     if (facts.has_run)
-        run_of(facts.run).has_error_event = true;
+        change_run(facts.run, [](keyed_run &keyed) { keyed.has_error_event = true; });
 }
 
 void activity::add_feedback(std::uint32_t agent, std::int64_t rating)
@@ -460,7 +524,9 @@ void activity::add_visit(const activity_rules &rules, const digested_head &event
 void activity::add(const activity_rules &rules, const digested_head &event, const digested_facts *facts)
 {
     std::uint32_t const user = add_to_session(rules, event);
-    name_users_.add(name_user_hash(event.name, event.user), event.name, user);
+    name_entry &name = name_of(event.name);
+    ++name.events;
+    name.users.add(user, users_.size(), memory_);
     if (facts == nullptr)
         return;
     for (std::uint64_t rest = facts->ignored; rest != 0; rest &= rest - 1)
@@ -477,7 +543,7 @@ void activity::add(const activity_rules &rules, const digested_head &event, cons
 
 void activity::prefetch_tables(const digested_head &event, const digested_facts *facts) const noexcept
 {
-    name_users_.prefetch(name_user_hash(event.name, event.user));
+    name_index_.prefetch(mix(event.name));
     if (event.has_session)
         session_index_.prefetch(event.session.high);
     else
@@ -488,6 +554,9 @@ void activity::prefetch_tables(const digested_head &event, const digested_facts 
 
 void activity::prefetch_entries(const digested_head &event) const noexcept
 {
+    std::uint32_t const name = name_index_.guess(mix(event.name));
+    if (name != npos)
+        names_.prefetch(name);
     std::uint32_t const session = event.has_session ? session_index_.guess(event.session.high) : npos;
     if (session != npos)
         sessions_.prefetch(session);
@@ -689,11 +758,13 @@ private:
 void activity::merge(const activity_rules &rules, const activity &other)
 {
     translation to(other, *this);
+    if (sessions_.size() == 0)
+        set_origin(other.sessions_.origin());
     for (std::uint32_t i = 0; i < other.users_.size(); ++i) {
-        user_entry const &from = other.users_[i];
+        user_entry const from = other.users_[i];
         to.users[i] = user_of(from.id);
         if (from.revenue != npos)
-            add_revenue(to.users[i], other.big_amounts_[from.revenue]);
+            add_revenue(to.users[i], other.big_amounts_[from.revenue].value);
     }
     merge_sessions(rules.session_gap, other, to);
     merge_runs(other, to);
@@ -706,7 +777,7 @@ void activity::merge_sessions(std::int64_t gap, const activity &other, translati
         session_entry added = other.sessions_[i];
         if (added.is_free)
             continue;
-        uuid const &user = other.users_[added.user].id;
+        uuid const user = other.users_[added.user].id;
         added.user = to.users[added.user];
         if (added.has_id)
             add_identified(added, user);
@@ -715,7 +786,7 @@ void activity::merge_sessions(std::int64_t gap, const activity &other, translati
     }
 }
 
-activity::run_entry activity::translate(const activity &other, const run_entry &from, translation &to)
+run_entry activity::translate(const activity &other, const run_entry &from, translation &to)
 {
     run_entry run = from;
     run.credits = pack(other.unpack(from.credits));
@@ -723,9 +794,8 @@ activity::run_entry activity::translate(const activity &other, const run_entry &
     run.agent = to.agent(from.agent);
     run.user = to.users[from.user];
     run.model = to.text(from.model);
-    run.trail = npos;
     if (from.failure != npos) {
-        failure_entry const &f = other.failures_[from.failure];
+        failure_entry const f = other.failures_[from.failure];
         run.failure =
             failures_.push({to.text(f.type), to.text(f.reason), to.text(f.name), to.message(f.message)});
     }
@@ -735,13 +805,16 @@ activity::run_entry activity::translate(const activity &other, const run_entry &
 void activity::merge_runs(const activity &other, translation &to)
 {
     for (std::uint32_t i = 0; i < other.keyed_runs_.size(); ++i) {
-        keyed_run const &from = other.keyed_runs_[i];
-        keyed_run &keyed = run_of(from.key);
-        keyed.has_error_event = keyed.has_error_event || from.has_error_event;
-        if (from.run.is_counted)
-            decide(keyed, translate(other, from.run, to), from.at, from.id);
-        for (std::uint32_t t = from.run.trail; t != npos; t = other.trails_[t].next)
-            leave_trail(keyed, to.agent(other.trails_[t].agent), other.trails_[t].at, other.trails_[t].id);
+        keyed_run const from = other.keyed_runs_[i];
+        change_run(from.key, [&](keyed_run &keyed) {
+            keyed.has_error_event = keyed.has_error_event || from.has_error_event;
+            if (from.is_counted)
+                decide(keyed, translate(other, from.run, to), from.at, from.id);
+            for (std::uint32_t t = from.trail; t != npos; t = other.trails_[t].next) {
+                trail_entry const left = other.trails_[t];
+                leave_trail(keyed, to.agent(left.agent), left.at, left.id);
+            }
+        });
     }
     for (std::uint32_t i = 0; i < other.runs_.size(); ++i)
         runs_.push(translate(other, other.runs_[i], to));
@@ -749,10 +822,13 @@ void activity::merge_runs(const activity &other, translation &to)
 
 void activity::merge_counts(const activity &other, translation &to)
 {
-    other.name_users_.for_each([&](std::uint32_t from, std::uint32_t user, std::uint32_t events) {
-        std::uint32_t const name = to.name(from);
-        name_users_.add(name_user_hash(name, other.users_[user].id), name, to.users[user], events);
-    });
+    for (std::uint32_t i = 0; i < other.names_.size(); ++i) {
+        name_entry const &from = other.names_[i];
+        name_entry &into = name_of(to.name(from.name));
+        into.events += from.events;
+        from.users.for_each(
+            [&](std::uint32_t user) { into.users.add(to.users[user], users_.size(), memory_); });
+    }
     for (std::uint32_t i = 0; i < other.errors_.size(); ++i) {
         error_entry const &e = other.errors_[i];
         count_error({to.text(e.type), to.agent(e.agent), to.text(e.name), to.message(e.message), e.events});
@@ -800,24 +876,27 @@ struct read_archive {
     void bytes(void *data, std::size_t n) { std::memcpy(data, take(n).data(), n); }
 };
 
-template <typename T>
-void archive_pool(write_archive &a, const pool<T> &elements)
+// A pool or packed_pool.
+template <typename Pool>
+void archive_pool(write_archive &a, const Pool &elements)
 {
     std::uint32_t const n = elements.size();
     a.bytes(&n, sizeof n);
-    for (std::uint32_t i = 0; i < n; ++i)
-        a.bytes(&elements[i], sizeof(T));
+    for (std::uint32_t i = 0; i < n; ++i) {
+        auto const element = elements[i];
+        a.bytes(&element, sizeof element);
+    }
 }
 
-template <typename T>
-void archive_pool(read_archive &a, pool<T> &elements)
+template <typename Pool>
+void archive_pool(read_archive &a, Pool &elements)
 {
     std::uint32_t n;
     a.bytes(&n, sizeof n);
     for (std::uint32_t i = 0; i < n; ++i) {
-        T value;
-        a.bytes(&value, sizeof value);
-        elements.push(value);
+        std::decay_t<decltype(elements[0])> element;
+        a.bytes(&element, sizeof element);
+        elements.push(element);
     }
 }
 
@@ -874,24 +953,34 @@ void archive_words(read_archive &a, dictionary &words)
     }
 }
 
-void archive_pairs(write_archive &a, const pair_counts &pairs)
+template <typename Names>
+void archive_names(write_archive &a, const Names &names, std::pmr::memory_resource *)
 {
-    std::uint32_t const n = pairs.size();
-    a.bytes(&n, sizeof n);
-    pairs.for_each([&](std::uint32_t first, std::uint32_t second, std::uint32_t count) {
-        std::uint32_t const pair[] = {first, second, count};
-        a.bytes(pair, sizeof pair);
-    });
-}
-
-void archive_pairs(read_archive &a, pair_counts &pairs)
-{
-    std::uint32_t n;
+    std::uint32_t const n = names.size();
     a.bytes(&n, sizeof n);
     for (std::uint32_t i = 0; i < n; ++i) {
-        std::uint32_t pair[3];
-        a.bytes(pair, sizeof pair);
-        pairs.add(mix(pair[0], pair[1]), pair[0], pair[1], pair[2]); // only iterated: any hash will do
+        std::uint32_t const users = names[i].users.size();
+        a.bytes(&names[i].name, sizeof names[i].name);
+        a.bytes(&names[i].events, sizeof names[i].events);
+        a.bytes(&users, sizeof users);
+        names[i].users.for_each([&](std::uint32_t user) { a.bytes(&user, sizeof user); });
+    }
+}
+
+template <typename Names>
+void archive_names(read_archive &a, Names &names, std::pmr::memory_resource *memory)
+{
+    std::uint32_t n, users;
+    a.bytes(&n, sizeof n);
+    for (std::uint32_t i = 0; i < n; ++i) {
+        auto &entry = names[names.push({})];
+        a.bytes(&entry.name, sizeof entry.name);
+        a.bytes(&entry.events, sizeof entry.events);
+        a.bytes(&users, sizeof users);
+        for (std::uint32_t user; users > 0; --users) {
+            a.bytes(&user, sizeof user);
+            entry.users.add(user, user + 1, memory);
+        }
     }
 }
 
@@ -912,7 +1001,7 @@ void activity::archive(Self &self, Archive &a)
     archive_pool(a, self.feedbacks_);
     archive_pool(a, self.big_amounts_);
     archive_pool(a, self.call_runtimes_);
-    archive_pairs(a, self.name_users_);
+    archive_names(a, self.names_, self.memory_);
     a.bytes(&self.currency_, sizeof self.currency_);
     a.bytes(&self.has_currencies_, sizeof self.has_currencies_);
     a.bytes(self.ignored_, sizeof self.ignored_);

@@ -4,14 +4,14 @@
 // merged. Memory: a fixed number of bytes per distinct user, session, run and name, from the given resource;
 // nothing needs a destructor.
 
+#include "core/activity_rows.hpp"
 #include "core/dictionary.hpp"
-#include "core/event.hpp"
+#include "core/position_index.hpp"
+#include "core/position_set.hpp"
 
 namespace shadow
 {
 
-// A currency's three capital letters as an integer that orders like its text; 0: none.
-using currency_code = std::uint16_t;
 currency_code pack_currency(std::string_view code) noexcept;
 std::string_view unpack_currency(currency_code code, char (&buffer)[4]) noexcept;
 
@@ -42,15 +42,6 @@ struct activity_event {
     std::string_view name;
     event_type type;
     bool has_session;
-};
-
-// Stands for what it was computed from (XXH3, 128 bits).
-struct hash128 {
-    std::uint64_t low, high;
-    friend bool operator==(const hash128 &a, const hash128 &b) noexcept
-    {
-        return a.low == b.low && a.high == b.high;
-    }
 };
 
 // An event after its interpretation: numbers and ids only, nothing points into the event any more.
@@ -109,8 +100,8 @@ public:
     void for_each_session(Visit visit) const
     {
         for (std::uint32_t i = 0; i < sessions_.size(); ++i)
-            if (!sessions_[i].is_free)
-                visit(sessions_[i].first, sessions_[i].last);
+            if (session_entry const session = sessions_[i]; !session.is_free)
+                visit(session.first, session.last);
     }
     // The places that add() will touch are asked for in two steps some events ahead, the second knowing what
     // the first has brought in.
@@ -128,52 +119,10 @@ public:
 private:
     friend class activity_report;
 
-    // Amounts that fit are kept in place, others in big_amounts_ (4.6e9 and more).
-    using amount = std::int64_t;
-    static constexpr amount no_amount = INT64_MIN;
-
-    struct user_entry {
-        uuid id;
-        std::uint32_t intervals; // first of its sessions by inactivity, npos: none
-        std::uint32_t revenue;   // npos: none
-    };
-    struct session_entry {
-        hash128 key; // of session_id and user_id; unused for sessions by inactivity
-        std::int64_t first, last;
-        std::uint32_t user;
-        std::uint32_t next; // sessions by inactivity: the user's next, or the next free entry
-        std::uint32_t page_views;
-        std::uint32_t other_events : 29; // neither page view nor session_start/_end; saturates
-        std::uint32_t has_id : 1;
-        std::uint32_t has_key_event : 1;
-        std::uint32_t is_free : 1;
-    };
-    struct failure_entry { // what a failed run says: in the dictionary, npos: nothing
-        std::uint32_t type, reason, name, message;
-    };
-    struct run_entry {
-        std::int64_t runtime; // nanoseconds, -1: none
-        std::int64_t tokens;  // -1: none
-        amount credits;
-        amount cost;                               // no_amount: unknown
-        std::uint32_t agent, user, model, failure; // npos: none
-        std::uint32_t trail;                       // of a keyed run
-        currency_code currency;                    // of the cost
-        run_status status;
-        bool is_counted; // false: a keyed run without a deciding event yet
-    };
-    struct keyed_run { // a run with a run_id: the deciding event so far
-        hash128 key;
-        std::int64_t at;
-        uuid id;
-        run_entry run;
-        bool has_error_event;
-    };
-    struct trail_entry { // an event of a keyed run that named an agent and does not decide
-        std::int64_t at;
-        uuid id;
-        std::uint32_t agent;
-        std::uint32_t next;
+    struct name_entry { // events of one name, and who had them
+        std::uint32_t name;
+        std::uint64_t events;
+        position_set users;
     };
     struct feedback_entry {
         std::uint32_t agent;
@@ -193,7 +142,9 @@ private:
     };
 
     std::uint32_t user_of(const uuid &id);
-    keyed_run &run_of(const hash128 &key);
+    template <typename Change>
+    void change_run(const hash128 &key, Change change);
+    name_entry &name_of(std::uint32_t name);
     model_entry &model_of(std::uint32_t name);
     feedback_entry &feedback_of(std::uint32_t agent);
     void count_error(const error_entry &errors);
@@ -207,8 +158,10 @@ private:
     std::uint32_t add_to_session(const activity_rules &rules, const digested_head &event);
     std::uint32_t add_identified(const session_entry &added, const uuid &user);
     void add_interval(std::int64_t gap, const session_entry &added);
+    void unlink_interval(user_entry &user, std::uint32_t before, std::uint32_t next);
     std::uint32_t take_session(const session_entry &value);
     static void join(session_entry &into, const session_entry &from) noexcept;
+    void set_origin(std::int64_t origin) noexcept;
 
     void add_run(const digested_head &event, const digested_facts &facts, std::uint32_t user);
     run_entry make_run(const digested_head &event, const digested_facts &facts, std::uint32_t user);
@@ -228,24 +181,25 @@ private:
 
     std::pmr::memory_resource *memory_;
     dictionary *words_;
-    pool<session_entry> sessions_;
-    pool_index session_index_;
-    pair_counts name_users_; // events by event name and user
-    pool<user_entry> users_;
-    pool_index user_index_;
-    pool<keyed_run> keyed_runs_;
-    pool_index keyed_run_index_;
-    pool<run_entry> runs_; // without a run_id
-    pool<failure_entry> failures_;
-    pool<trail_entry> trails_;
+    packed_pool<session_entry> sessions_;
+    position_index session_index_;
+    packed_pool<user_entry> users_;
+    position_index user_index_;
+    packed_pool<keyed_run> keyed_runs_;
+    position_index keyed_run_index_;
+    packed_pool<run_entry> runs_; // without a run_id
+    packed_pool<failure_entry> failures_;
+    packed_pool<trail_entry> trails_;
+    pool<name_entry> names_;
+    pool_index name_index_;
     pool<model_entry> models_;
     pool_index model_index_;
     pool<error_entry> errors_;
     pool_index error_index_;
     pool<feedback_entry> feedbacks_;
     pool_index feedback_index_;
-    pool<int128> big_amounts_;
-    pool<std::int64_t> call_runtimes_; // of api_call events, nanoseconds
+    packed_pool<amount_entry> big_amounts_;
+    packed_pool<runtime_entry> call_runtimes_; // of api_call events, nanoseconds
     std::uint32_t free_session_ = npos;
     currency_code currency_ = 0;
     bool has_currencies_ = false; // more than one

@@ -30,13 +30,20 @@ template <typename T>
 using list = std::pmr::vector<T>;
 
 // Hyndman-Fan type 7 of sorted nanoseconds, exactly: times 100, as the fraction of a rank is a hundredth.
+std::size_t rank_of(std::size_t n, int percent) noexcept // times 100
+{
+    return (n - 1) * static_cast<std::size_t>(percent);
+}
+
+int128 between_times_100(int128 below, int128 above, std::size_t rank) noexcept
+{
+    return below * 100 + (above - below) * static_cast<int128>(rank % 100);
+}
+
 int128 percentile_times_100(const std::int64_t *sorted, std::size_t n, int percent) noexcept
 {
-    std::size_t const rank = (n - 1) * static_cast<std::size_t>(percent);
-    std::size_t const k = rank / 100;
-    int128 const below = sorted[k];
-    int128 const above = sorted[std::min(k + 1, n - 1)];
-    return below * 100 + (above - below) * static_cast<int128>(rank % 100);
+    std::size_t const rank = rank_of(n, percent), k = rank / 100;
+    return between_times_100(sorted[k], sorted[std::min(k + 1, n - 1)], rank);
 }
 
 std::int64_t to_seconds(int128 nanoseconds, int128 divisor = 1) noexcept
@@ -77,11 +84,6 @@ runtime_numbers describe_runtimes(const std::int64_t *runtimes, std::size_t n) /
     return result;
 }
 
-std::uint64_t spread(std::uint32_t a, std::uint32_t b) noexcept
-{
-    return (std::uint64_t{a} << 32 | b) * 0x9E3779B97F4A7C15u;
-}
-
 void count_run(run_counts &counts, run_status status) noexcept
 {
     ++counts.total;
@@ -105,16 +107,16 @@ class activity_report
 public:
     activity_report(const activity &state, const activity_rules &rules, std::pmr::memory_resource *memory,
                     interrupt_check interrupted)
-        : state_(state), rules_(rules), memory_(memory), result_(memory), poll_(interrupted), runs_(memory),
-          timed_runs_(memory), agents_(memory), agent_positions_(memory), names_(memory),
-          name_positions_(memory), ranks_(memory), agent_users_(memory)
+        : state_(state), rules_(rules), memory_(memory), result_(memory), poll_(interrupted),
+          agents_of_runs_(memory), timed_runs_(memory), failed_runs_(memory), agents_(memory),
+          agent_positions_(memory), models_(memory), names_(memory), ranks_(memory), marks_(memory)
     {
     }
 
     activity_numbers make(bool details)
     {
         details_ = details;
-        resolve_runs();
+        read_runs();
         sort_runtimes();
         sum_names();
         count_events();
@@ -136,11 +138,9 @@ public:
     }
 
 private:
-    using run_entry = activity::run_entry;
-
-    struct counted_run {
-        const run_entry *run;
-        std::uint32_t agent;
+    struct failed_run {
+        std::uint32_t agent; // its place, npos: none
+        failure_entry said;
         bool has_error_event;
     };
     struct agent_sums {
@@ -149,7 +149,6 @@ private:
         int128 credits = 0;
         int128 cost = 0;
         int128 tokens = 0;
-        std::int64_t users = 0;
         std::size_t runtimes = 0; // number of them, then their place
         bool has_cost = false;
     };
@@ -162,25 +161,45 @@ private:
         std::uint32_t agent;
         bool is_cancelled;
     };
-    class model_table;
+    // Sums per model, found by the model's id.
+    class model_table
+    {
+    public:
+        explicit model_table(std::pmr::memory_resource *memory) : sums(memory), positions_(memory) {}
+        model_sums &operator[](std::uint32_t model)
+        {
+            return sums[positions_.find_or_add(model, [&] {
+                sums.push_back({model, 0, 0});
+                return static_cast<std::uint32_t>(sums.size() - 1);
+            })];
+        }
+
+        list<model_sums> sums;
+
+    private:
+        id_map positions_;
+    };
     struct name_sums {
         event_type type;
         std::string_view name;
-        std::int64_t events, users;
+        std::int64_t events;
+        const position_set *users;
         std::uint32_t row; // of the result
     };
 
-    void resolve_runs();
+    void read_runs();
+    void read_run(const run_entry &run, std::uint32_t agent, bool has_error_event);
+    void add_to_agent(agent_sums &agent, const run_entry &run);
+    void add_to_model(const run_entry &run);
     void sort_runtimes();
     void count_events();
     void describe_sessions();
-    bool bounced(const activity::session_entry &session) const noexcept;
+    bool bounced(const session_entry &session) const noexcept;
     void describe_runs();
     void describe_money();
     void describe_errors();
     void describe_agents();
     void describe_runtimes_of_agents();
-    void count_users_of_agents();
     void list_users_of_agents();
     std::string_view top_agents();
     struct tally {
@@ -195,9 +214,9 @@ private:
     std::string_view reasons(list<map_entry> &entries);
     void describe_response();
     void sum_names();
-    std::uint32_t position_of_name(std::uint32_t name);
-    list<event_count> fold_names();
-    void list_users_of(list<event_count> &rows);
+    list<event_count> fold_names(list<name_sums *> &order);
+    void list_users_of(list<event_count> &rows, const list<name_sums *> &order);
+    void sort_distinct(list<std::uint32_t> &ranks);
     std::string_view set_of(const std::uint32_t *sorted, std::size_t n);
     void list_event_counts();
     struct error_tally {
@@ -232,57 +251,44 @@ private:
     std::pmr::memory_resource *memory_;
     arena result_;
     interrupt_poll poll_;
-    list<counted_run> runs_;
-    list<timed_run> timed_runs_; // those with a runtime, in its order
+    list<std::uint32_t> agents_of_runs_; // of each run with an agent its place, then of each keyed one
+    list<timed_run> timed_runs_;         // those with a runtime, in its order
+    list<failed_run> failed_runs_;
     list<agent_sums> agents_;
     id_map agent_positions_; // dictionary -> agents_
+    model_table models_;
     list<name_sums> names_;
-    id_map name_positions_;           // dictionary -> names_
-    list<std::uint32_t> ranks_;       // of the activity's users in user_list
-    list<std::uint64_t> agent_users_; // the agents' users, distinct: (place, rank)
+    list<std::uint32_t> ranks_; // of the activity's users in user_list
+    list<std::uint64_t> marks_; // of ranks; all 0 between two uses
+    int128 credits_of_runs_ = 0;
+    bool has_cost_ = false;
     currency_code currency_ = 0;
     bool mixed_currencies_ = false;
     bool details_ = true;
     activity_numbers out_{};
 };
 
-// Sums per model, found by the model's id.
-class activity_report::model_table
-{
-public:
-    explicit model_table(std::pmr::memory_resource *memory) : sums(memory), positions_(memory) {}
-    model_sums &operator[](std::uint32_t model)
-    {
-        return sums[positions_.find_or_add(model, [&] {
-            sums.push_back({model, 0, 0});
-            return static_cast<std::uint32_t>(sums.size() - 1);
-        })];
-    }
-
-    list<model_sums> sums;
-
-private:
-    id_map positions_;
-};
-
 // The counted runs with their agents: that of the deciding event, else the latest earlier one.
-void activity_report::resolve_runs()
+void activity_report::read_runs()
 {
-    runs_.reserve(std::size_t{state_.runs_.size()} + state_.keyed_runs_.size());
-    for (std::uint32_t i = 0; i < state_.runs_.size(); ++i, poll_())
-        runs_.push_back({&state_.runs_[i], state_.runs_[i].agent, false});
-    for (std::uint32_t i = 0; i < state_.keyed_runs_.size(); ++i, poll_()) {
-        auto const &keyed = state_.keyed_runs_[i];
-        if (!keyed.run.is_counted)
-            continue;
-        std::uint32_t const agent =
-            keyed.run.agent != npos ? keyed.run.agent : state_.agent_from_trail(keyed);
-        runs_.push_back({&keyed.run, agent, keyed.has_error_event});
+    currency_ = state_.currency_;
+    mixed_currencies_ = state_.has_currencies_;
+    std::size_t const most = std::size_t{state_.runs_.size()} + state_.keyed_runs_.size();
+    agents_of_runs_.reserve(most);
+    timed_runs_.reserve(most);
+    for (std::uint32_t i = 0; i < state_.runs_.size(); ++i, poll_()) {
+        run_entry const run = state_.runs_[i];
+        read_run(run, run.agent, false);
     }
-    // Agents get their places: those of runs, error events and feedback.
-    for (counted_run &r : runs_)
-        if (r.agent != npos)
-            r.agent = position_of(r.agent);
+    for (std::uint32_t i = 0; i < state_.keyed_runs_.size(); ++i, poll_()) {
+        keyed_run const keyed = state_.keyed_runs_[i];
+        if (keyed.is_counted)
+            read_run(keyed.run, keyed.run.agent != npos ? keyed.run.agent : state_.agent_from_trail(keyed),
+                     keyed.has_error_event);
+        else
+            agents_of_runs_.push_back(npos);
+    }
+    // Agents without a run get their places, too.
     for (std::uint32_t i = 0; i < state_.errors_.size(); ++i)
         if (state_.errors_[i].agent != npos)
             position_of(state_.errors_[i].agent);
@@ -290,12 +296,49 @@ void activity_report::resolve_runs()
         position_of(state_.feedbacks_[i].agent);
 }
 
+void activity_report::read_run(const run_entry &run, std::uint32_t agent, bool has_error_event)
+{
+    std::uint32_t const place = agent == npos ? npos : position_of(agent);
+    agents_of_runs_.push_back(place);
+    if (run.runtime >= 0)
+        timed_runs_.push_back({run.runtime, place, run.status == run_status::cancelled});
+    if (run.failure != npos)
+        failed_runs_.push_back({place, state_.failures_[run.failure], has_error_event});
+    count_run(out_.runs, run.status);
+    add_to_model(run);
+    if (place != npos)
+        add_to_agent(agents_[place], run);
+}
+
+void activity_report::add_to_agent(agent_sums &agent, const run_entry &run)
+{
+    count_run(agent.runs, run.status);
+    agent.runtimes += run.runtime >= 0 && run.status != run_status::cancelled;
+    agent.credits += state_.unpack(run.credits);
+    agent.tokens += std::max<std::int64_t>(run.tokens, 0);
+    if (run.cost == no_amount)
+        return;
+    agent.cost += state_.unpack(run.cost);
+    agent.has_cost = true;
+}
+
+void activity_report::add_to_model(const run_entry &run)
+{
+    model_sums &model = models_[run.model];
+    model.credits += state_.unpack(run.credits);
+    credits_of_runs_ += state_.unpack(run.credits);
+    if (run.cost == no_amount)
+        return;
+    has_cost_ = true;
+    model.cost += state_.unpack(run.cost);
+    mixed_currencies_ =
+        mixed_currencies_ || (currency_ != 0 && run.currency != 0 && currency_ != run.currency);
+    currency_ = run.currency != 0 ? run.currency : currency_;
+}
+
 // Once for all numbers of runtimes: a choice of them in this order is in order.
 void activity_report::sort_runtimes()
 {
-    for (counted_run const &r : runs_)
-        if (r.run->runtime >= 0)
-            timed_runs_.push_back({r.run->runtime, r.agent, r.run->status == run_status::cancelled});
     std::sort(timed_runs_.begin(), timed_runs_.end(), [this](const timed_run &a, const timed_run &b) {
         poll_();
         return a.runtime < b.runtime;
@@ -317,7 +360,7 @@ void activity_report::count_events()
     out_.users = state_.users_.size();
 }
 
-bool activity_report::bounced(const activity::session_entry &session) const noexcept
+bool activity_report::bounced(const session_entry &session) const noexcept
 {
     if (!rules_.engaged_bounce)
         return std::uint64_t{session.page_views} + session.other_events <= 1;
@@ -329,7 +372,7 @@ void activity_report::describe_sessions()
     int128 duration = 0;
     std::int64_t bounces = 0;
     for (std::uint32_t i = 0; i < state_.sessions_.size(); ++i, poll_()) {
-        auto const &session = state_.sessions_[i];
+        session_entry const session = state_.sessions_[i];
         if (session.is_free)
             continue;
         ++out_.sessions;
@@ -343,23 +386,8 @@ void activity_report::describe_sessions()
 
 void activity_report::describe_runs()
 {
-    for (counted_run const &r : runs_) {
-        run_entry const &run = *r.run;
-        poll_();
-        count_run(out_.runs, run.status);
-        if (r.agent == npos)
-            continue;
-        agent_sums &agent = agents_[r.agent];
-        count_run(agent.runs, run.status);
-        agent.runtimes += run.runtime >= 0 && run.status != run_status::cancelled;
-        agent.credits += state_.unpack(run.credits);
-        agent.tokens += std::max<std::int64_t>(run.tokens, 0);
-        if (run.cost != activity::no_amount) {
-            agent.cost += state_.unpack(run.cost);
-            agent.has_cost = true;
-        }
-    }
     list<std::int64_t> runtimes(memory_);
+    runtimes.reserve(timed_runs_.size());
     for (timed_run const &r : timed_runs_)
         if (!r.is_cancelled)
             runtimes.push_back(r.runtime);
@@ -379,34 +407,16 @@ std::string_view activity_report::sketch_of(const std::int64_t *runtimes, std::s
 
 void activity_report::describe_money()
 {
-    model_table models(memory_);
-    currency_ = state_.currency_;
-    mixed_currencies_ = state_.has_currencies_;
-    bool has_cost = false;
-    int128 credits_of_runs = 0, cost = 0;
-    for (counted_run const &r : runs_) {
-        run_entry const &run = *r.run;
-        poll_();
-        model_sums &model = models[run.model];
-        model.credits += state_.unpack(run.credits);
-        credits_of_runs += state_.unpack(run.credits);
-        if (run.cost == activity::no_amount)
-            continue;
-        has_cost = true;
-        model.cost += state_.unpack(run.cost);
-        mixed_currencies_ =
-            mixed_currencies_ || (currency_ != 0 && run.currency != 0 && currency_ != run.currency);
-        currency_ = run.currency != 0 ? run.currency : currency_;
-    }
+    int128 cost = 0;
     for (std::uint32_t i = 0; i < state_.models_.size(); ++i, poll_()) {
         auto const &m = state_.models_[i];
-        model_sums &model = models[m.name];
+        model_sums &model = models_[m.name];
         model.credits += m.credits;
         model.cost += m.cost;
-        has_cost = has_cost || m.has_cost;
+        has_cost_ = has_cost_ || m.has_cost;
     }
     list<map_entry> credits(memory_), costs(memory_);
-    for (model_sums const &model : models.sums) {
+    for (model_sums const &model : models_.sums) {
         out_.credits += model.credits;
         cost += model.cost;
         if (model.credits != 0)
@@ -414,9 +424,9 @@ void activity_report::describe_money()
         if (model.cost != 0)
             costs.push_back({text(model.model), model.cost});
     }
-    out_.average_credits = average_credits(credits_of_runs, out_.runs.total);
+    out_.average_credits = average_credits(credits_of_runs_, out_.runs.total);
     out_.credits_by_model = json_map(credits, nano_scale, nano_scale, result_);
-    if (!has_cost || mixed_currencies_)
+    if (!has_cost_ || mixed_currencies_)
         return;
     out_.cost = divide_rounded(cost, 100'000);
     out_.cost_by_model = json_map(costs, nano_scale, cost_scale, result_);
@@ -451,9 +461,9 @@ void activity_report::describe_errors()
     list<tally> tallies(memory_);
     for (std::uint32_t i = 0; i < state_.errors_.size(); ++i, poll_())
         tallies.push_back({0, state_.errors_[i].type, static_cast<std::int64_t>(state_.errors_[i].events)});
-    for (counted_run const &r : runs_)
-        if (r.run->failure != npos && !r.has_error_event)
-            tallies.push_back({0, state_.failures_[r.run->failure].type, 1});
+    for (failed_run const &r : failed_runs_)
+        if (!r.has_error_event)
+            tallies.push_back({0, r.said.type, 1});
     for (tally const &t : tallies)
         out_.errors += t.count;
     out_.error_rate = percentage(out_.errors, out_.events);
@@ -481,9 +491,9 @@ void activity_report::describe_errors_of_agents()
         if (e.agent != npos)
             tallies.push_back({position_of(e.agent), e.type, static_cast<std::int64_t>(e.events)});
     }
-    for (counted_run const &r : runs_)
-        if (r.agent != npos && r.run->failure != npos && !r.has_error_event)
-            tallies.push_back({r.agent, state_.failures_[r.run->failure].type, 1});
+    for (failed_run const &r : failed_runs_)
+        if (r.agent != npos && !r.has_error_event)
+            tallies.push_back({r.agent, r.said.type, 1});
     for_each_agent(tallies, [this](std::uint32_t agent, list<map_entry> &map) {
         out_.agents[agent].error_types = json_map(map, 0, 0, result_);
     });
@@ -492,13 +502,9 @@ void activity_report::describe_errors_of_agents()
 void activity_report::describe_reasons_of_agents()
 {
     list<tally> tallies(memory_);
-    for (counted_run const &r : runs_) {
-        poll_();
-        std::uint32_t const reason =
-            r.agent == npos || r.run->failure == npos ? npos : state_.failures_[r.run->failure].reason;
-        if (reason != npos)
-            tallies.push_back({r.agent, reason, 1});
-    }
+    for (failed_run const &r : failed_runs_)
+        if (r.agent != npos && r.said.reason != npos)
+            tallies.push_back({r.agent, r.said.reason, 1});
     for_each_agent(tallies, [this](std::uint32_t agent, list<map_entry> &map) {
         out_.agents[agent].failure_reasons = reasons(map);
     });
@@ -542,40 +548,62 @@ void activity_report::describe_runtimes_of_agents()
     }
 }
 
-void activity_report::count_users_of_agents()
+// The users of each agent's runs as a set, after a counting sort by agent.
+void activity_report::list_users_of_agents()
 {
-    pair_counts seen(memory_);
-    for (counted_run const &r : runs_) {
-        poll_();
-        if (r.agent == npos || !seen.add(spread(r.agent, r.run->user), r.agent, r.run->user))
+    list<std::size_t> ends(agents_.size(), 0, memory_);
+    std::size_t total = 0;
+    for (std::size_t i = 0; i < agents_.size(); ++i) {
+        ends[i] = total;
+        total += static_cast<std::size_t>(agents_[i].runs.total);
+    }
+    list<std::uint32_t> all(total, 0, memory_);
+    std::uint32_t const unkeyed = state_.runs_.size();
+    for (std::uint32_t i = 0; i < agents_of_runs_.size(); ++i, poll_()) {
+        std::uint32_t const agent = agents_of_runs_[i];
+        if (agent == npos)
             continue;
-        ++agents_[r.agent].users;
-        if (details_)
-            agent_users_.push_back(std::uint64_t{r.agent} << 32 | ranks_[r.run->user]);
+        std::uint64_t const user = i < unkeyed
+                                       ? state_.runs_.column(i, run_entry::user_position)
+                                       : state_.keyed_runs_.column(i - unkeyed, run_entry::user_position);
+        all[ends[agent]++] = ranks_[unpack_position(user)];
+    }
+    list<std::uint32_t> users(memory_);
+    auto first = all.begin();
+    for (std::size_t i = 0; i < agents_.size(); ++i) {
+        auto const last = all.begin() + static_cast<std::ptrdiff_t>(ends[i]);
+        users.assign(first, last);
+        sort_distinct(users);
+        out_.agents[i].unique_users = static_cast<std::int64_t>(users.size());
+        out_.agents[i].user_positions = set_of(users.data(), users.size());
+        first = last;
     }
 }
 
-// The users of each agent's runs as a set.
-void activity_report::list_users_of_agents()
+// Few ranks are sorted, many marked and read off.
+void activity_report::sort_distinct(list<std::uint32_t> &ranks)
 {
-    std::sort(agent_users_.begin(), agent_users_.end(), [this](std::uint64_t a, std::uint64_t b) {
-        poll_();
-        return a < b;
-    });
-    list<std::uint32_t> users(memory_);
-    std::size_t next = 0;
-    for (std::uint32_t agent = 0; agent < out_.agents.size; ++agent) {
-        users.clear();
-        for (; next < agent_users_.size() && agent_users_[next] >> 32 == agent; ++next)
-            users.push_back(static_cast<std::uint32_t>(agent_users_[next]));
-        out_.agents[agent].user_positions = set_of(users.data(), users.size());
+    poll_();
+    if (ranks.size() < ranks_.size() / 32) {
+        std::sort(ranks.begin(), ranks.end());
+        ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+        return;
+    }
+    marks_.resize(ranks_.size() / 64 + 1, 0);
+    for (std::uint32_t const rank : ranks)
+        marks_[rank / 64] |= std::uint64_t{1} << rank % 64;
+    ranks.clear();
+    for (std::size_t i = 0; i < marks_.size(); ++i) {
+        for (std::uint64_t rest = marks_[i]; rest != 0; rest &= rest - 1)
+            ranks.push_back(static_cast<std::uint32_t>(i * 64) +
+                            static_cast<std::uint32_t>(__builtin_ctzll(rest)));
+        marks_[i] = 0;
     }
 }
 
 void activity_report::describe_agents()
 {
     out_.agents = result_.make<agent_numbers>(agents_.size());
-    count_users_of_agents();
     for (std::uint32_t i = 0; i < agents_.size(); ++i) {
         agent_sums const &sums = agents_[i];
         agent_numbers &agent = out_.agents[i] = {};
@@ -588,7 +616,6 @@ void activity_report::describe_agents()
         agent.tokens = sums.tokens;
         if (sums.runs.total != 0)
             agent.average_tokens = divide_rounded(sums.tokens, sums.runs.total);
-        agent.unique_users = sums.users;
         agent.error_types = "{}";
         agent.failure_reasons = "[]";
         out_.agents_run += sums.runs.total != 0;
@@ -644,51 +671,51 @@ std::string_view activity_report::top_agents()
 
 void activity_report::describe_response()
 {
-    list<std::int64_t> calls(memory_), runs(memory_);
+    list<std::int64_t> calls(memory_);
+    calls.reserve(state_.call_runtimes_.size());
     for (std::uint32_t i = 0; i < state_.call_runtimes_.size(); ++i, poll_())
-        calls.push_back(state_.call_runtimes_[i]);
-    for (timed_run const &r : timed_runs_)
-        runs.push_back(r.runtime);
-    std::size_t const n = calls.size() + runs.size();
+        calls.push_back(state_.call_runtimes_[i].value);
+    std::size_t const n = calls.size() + timed_runs_.size();
     if (n == 0)
         return;
     sort_numbers(calls.data(), calls.data() + calls.size(), poll_);
-    list<std::int64_t> durations(n, 0, memory_);
-    std::merge(calls.begin(), calls.end(), runs.begin(), runs.end(), durations.begin());
+    // Both in one order.
+    constexpr int percent = 95;
+    std::size_t const wanted = rank_of(n, percent) / 100;
+    std::int64_t around[2] = {}; // the values at and after the rank
     int128 sum = 0;
-    for (std::int64_t const d : durations)
-        sum += d;
+    auto run = timed_runs_.begin();
+    auto call = calls.begin();
+    for (std::size_t i = 0; i < n; ++i) {
+        bool const is_run = call == calls.end() || (run != timed_runs_.end() && run->runtime <= *call);
+        std::int64_t const duration = is_run ? (run++)->runtime : *call++;
+        sum += duration;
+        if (i == wanted || i == wanted + 1)
+            around[i - wanted] = duration;
+    }
+    if (wanted + 1 == n)
+        around[1] = around[0];
     constexpr int128 ns_per_ms = 1'000'000;
     out_.average_response =
         static_cast<std::int64_t>(divide_rounded(sum, ns_per_ms * static_cast<int128>(n)));
     out_.p95_response = static_cast<std::int64_t>(
-        divide_rounded(percentile_times_100(durations.data(), n, 95), ns_per_ms * 100));
+        divide_rounded(between_times_100(around[0], around[1], rank_of(n, percent)), ns_per_ms * 100));
 }
 
 // Events and users per name of this workspace.
 void activity_report::sum_names()
 {
-    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t, std::uint32_t events) {
-        poll_();
-        name_sums &sums = names_[position_of_name(name)];
-        sums.events += events;
-        ++sums.users;
-    });
-}
-
-std::uint32_t activity_report::position_of_name(std::uint32_t name)
-{
-    return name_positions_.find_or_add(name, [&] {
-        auto const &n = state_.words_->name(name);
-        names_.push_back({n.type, text(n.text), 0, 0, npos});
-        return static_cast<std::uint32_t>(names_.size() - 1);
-    });
+    for (std::uint32_t i = 0; i < state_.names_.size(); ++i, poll_()) {
+        auto const &entry = state_.names_[i];
+        auto const &name = state_.words_->name(entry.name);
+        names_.push_back(
+            {name.type, text(name.text), static_cast<std::int64_t>(entry.events), &entry.users, npos});
+    }
 }
 
 // The most frequent names as they are, the others of each event type as one row.
-std::pmr::vector<event_count> activity_report::fold_names()
+std::pmr::vector<event_count> activity_report::fold_names(list<name_sums *> &order)
 {
-    list<name_sums *> order(memory_);
     for (name_sums &n : names_)
         order.push_back(&n);
     auto const by_name = [](const name_sums *a, const name_sums *b) {
@@ -715,34 +742,25 @@ std::pmr::vector<event_count> activity_report::fold_names()
 
 void activity_report::list_event_counts()
 {
-    list<event_count> rows = fold_names();
-    list_users_of(rows);
+    list<name_sums *> order(memory_);
+    list<event_count> rows = fold_names(order);
+    list_users_of(rows, order);
     out_.event_counts = result_.make<event_count>(rows.size());
     std::copy(rows.begin(), rows.end(), out_.event_counts.begin());
 }
 
-// The users of each row as a set, after a counting sort by row. A user has a name once, but may have several
-// of the folded ones.
-void activity_report::list_users_of(list<event_count> &rows)
+// The users of each row as a set. A user has a name once, but may have several of the folded ones.
+void activity_report::list_users_of(list<event_count> &rows, const list<name_sums *> &order)
 {
-    list<std::size_t> ends(rows.size() + 1, 0, memory_);
-    for (name_sums const &n : names_)
-        ends[n.row + 1] += static_cast<std::size_t>(n.users);
-    std::partial_sum(ends.begin(), ends.end(), ends.begin());
-    list<std::uint32_t> users(ends.back(), 0, memory_);
-    state_.name_users_.for_each([&](std::uint32_t name, std::uint32_t user, std::uint32_t) {
-        poll_();
-        users[ends[names_[position_of_name(name)].row]++] = ranks_[user];
-    });
-    auto first = users.begin();
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-        poll_();
-        auto const last = users.begin() + static_cast<std::ptrdiff_t>(ends[i]);
-        std::sort(first, last);
-        auto const count = static_cast<std::size_t>(std::unique(first, last) - first);
-        rows[i].users = static_cast<std::int64_t>(count);
-        rows[i].user_positions = set_of(&*first, count);
-        first = last;
+    list<std::uint32_t> users(memory_);
+    auto name = order.begin();
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        users.clear();
+        for (; name != order.end() && (*name)->row == row; ++name)
+            (*name)->users->for_each([&](std::uint32_t user) { users.push_back(ranks_[user]); });
+        sort_distinct(users);
+        rows[row].users = static_cast<std::int64_t>(users.size());
+        rows[row].user_positions = set_of(users.data(), users.size());
     }
 }
 
@@ -763,13 +781,9 @@ std::pmr::vector<activity_report::error_tally> activity_report::tally_errors()
         auto const &e = state_.errors_[i];
         tallies.push_back({e.type, e.name, e.message, static_cast<std::int64_t>(e.events)});
     }
-    for (counted_run const &r : runs_) {
-        poll_();
-        if (r.run->failure == npos || r.has_error_event)
-            continue;
-        auto const &f = state_.failures_[r.run->failure];
-        tallies.push_back({f.type, f.name, f.message, 1});
-    }
+    for (failed_run const &r : failed_runs_)
+        if (!r.has_error_event)
+            tallies.push_back({r.said.type, r.said.name, r.said.message, 1});
     for (error_tally &t : tallies)
         if (text(t.type) == other_names && text(t.name) == other_names)
             t.type = t.name = npos;
@@ -866,15 +880,23 @@ void activity_report::list_errors()
 void activity_report::rank_users()
 {
     std::uint32_t const n = state_.users_.size();
-    list<std::uint32_t> order(n, 0, memory_);
-    std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [this](std::uint32_t a, std::uint32_t b) {
+    struct ordered_user {
+        std::uint64_t id_high;
+        std::uint32_t position;
+    };
+    list<ordered_user> order(memory_);
+    order.reserve(n);
+    for (std::uint32_t i = 0; i < n; ++i)
+        order.push_back({state_.users_.column(i, user_entry::id_high), i});
+    std::sort(order.begin(), order.end(), [this](const ordered_user &a, const ordered_user &b) {
         poll_();
-        return state_.users_[a].id < state_.users_[b].id;
+        return a.id_high != b.id_high ? a.id_high < b.id_high
+                                      : state_.users_.column(a.position, user_entry::id_low) <
+                                            state_.users_.column(b.position, user_entry::id_low);
     });
     ranks_.resize(n);
     for (std::uint32_t i = 0; i < n; ++i)
-        ranks_[order[i]] = i;
+        ranks_[order[i].position] = i;
 }
 
 // First and last event of each user: those of its sessions, as every event is in one.
@@ -883,12 +905,12 @@ void activity_report::list_users()
     rank_users();
     out_.user_list = result_.make<user_activity>(ranks_.size());
     for (std::uint32_t i = 0; i < ranks_.size(); ++i, poll_()) {
-        auto const &user = state_.users_[i];
+        user_entry const user = state_.users_[i];
         out_.user_list[ranks_[i]] = {user.id, INT64_MAX, INT64_MIN,
-                                     user.revenue == npos ? 0 : state_.big_amounts_[user.revenue]};
+                                     user.revenue == npos ? 0 : state_.big_amounts_[user.revenue].value};
     }
     for (std::uint32_t i = 0; i < state_.sessions_.size(); ++i, poll_()) {
-        auto const &session = state_.sessions_[i];
+        session_entry const session = state_.sessions_[i];
         if (session.is_free)
             continue;
         user_activity &user = out_.user_list[ranks_[session.user]];

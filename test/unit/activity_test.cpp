@@ -215,7 +215,79 @@ std::string report_in_order(const std::vector<test_event> &events)
     return report_of(w);
 }
 
+// Counts what is in use.
+class counting_resource final : public std::pmr::memory_resource
+{
+public:
+    std::size_t used = 0, peak = 0;
+
+private:
+    void *do_allocate(std::size_t bytes, std::size_t alignment) override
+    {
+        used += bytes;
+        peak = std::max(peak, used);
+        return upstream_.allocate(bytes, alignment);
+    }
+    void do_deallocate(void *p, std::size_t bytes, std::size_t alignment) override
+    {
+        used -= bytes;
+        upstream_.deallocate(p, bytes, alignment);
+    }
+    bool do_is_equal(const memory_resource &other) const noexcept override { return this == &other; }
+
+    std::pmr::unsynchronized_pool_resource upstream_; // frees what is left
+};
+
+// A day of one workspace: 10,000 users with five sessions each, 60,000 runs, 130 names.
+digested_event busy_event(std::mt19937_64 &random, std::uint32_t names, std::uint32_t number)
+{
+    digested_event e{};
+    std::uint64_t const user = random() % 10000, session = random() % 5;
+    e.user = {user * 0x9E3779B97F4A7C15u, user};
+    e.session = {user, (user * 5 + session + 1) * 0x9E3779B97F4A7C15u};
+    e.at = INT64_C(800'000'000'000'000) + number * INT64_C(400'000);
+    e.name = static_cast<std::uint32_t>(random() % names);
+    e.type = number % 3 == 0 ? event_type::agent_run : event_type::page_view;
+    e.has_session = true;
+    e.has_facts = number % 3 == 0;
+    digested_facts &f = e.facts;
+    f.id = {random(), random()};
+    f.run = {random(), random()};
+    f.credits = static_cast<int128>(random() % 500) * 10'000'000;
+    f.runtime = static_cast<std::int64_t>(random() % 100'000) * 1'000'000;
+    f.tokens = static_cast<std::int64_t>(random() % 8000);
+    f.rating = -1;
+    f.agent = static_cast<std::uint32_t>(random() % 20);
+    f.model = 0;
+    f.error_type = f.reason = f.message = npos;
+    f.status = run_status::successful;
+    f.has_run = true;
+    return e;
+}
+
 } // namespace
+
+TEST(Activity, TakesFewBytesPerUserSessionAndRun)
+{
+    counting_resource memory;
+    dictionary words(&memory);
+    activity state(&memory, &words);
+    for (std::uint32_t i = 0; i < 130; ++i)
+        words.name_id(event_type::page_view, words.text_id("name " + std::to_string(i)));
+    for (std::uint64_t i = 0; i < 20; ++i)
+        words.agent_id({i, i});
+    std::mt19937_64 random(3);
+    for (std::uint32_t i = 0; i < 180000; ++i) {
+        digested_event const e = busy_event(random, 130, i);
+        state.add(rules(), e, e.has_facts ? &e.facts : nullptr);
+    }
+    std::size_t const collecting = memory.peak;
+    activity_numbers const n = make_report(state, rules(), true, &memory, nullptr);
+    auto const things = static_cast<double>(n.users + n.sessions + n.runs.total);
+    EXPECT_GT(things, 115000);
+    EXPECT_LE(static_cast<double>(collecting) / things, 64);
+    EXPECT_LE(static_cast<double>(memory.peak) / things, 96);
+}
 
 TEST(Activity, OrderDoesNotMatter)
 {
