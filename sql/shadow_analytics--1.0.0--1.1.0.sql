@@ -221,3 +221,52 @@ VALUES
     ('operator', 'EXECUTE', 'PROCEDURE', 'analytics.maintain(interval, boolean)'),
     ('operator', 'EXECUTE', 'PROCEDURE', 'analytics.backfill(date, date)')
 $$;
+
+-- A cleanup computes cohorts only where what they are made of goes.
+CREATE OR REPLACE FUNCTION analytics_internal.catch_up(target_date date, with_cohorts boolean) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    seconds integer := analytics.setting('catch_up_seconds')::integer;
+    deadline timestamptz := clock_timestamp() + make_interval(secs => seconds);
+    is_recent boolean := target_date >= (now() AT TIME ZONE 'UTC')::date - 2;
+    -- Cohorts are made of the sets of users.
+    cohorts boolean := coalesce(with_cohorts, analytics_internal.retention('daily_users') IS NOT NULL OR EXISTS (
+        SELECT FROM analytics.workspace_retention AS w WHERE w.table_name = 'daily_users' AND w.keep_days IS NOT NULL));
+    state text;
+BEGIN
+    IF seconds = 0 OR NOT analytics_internal.try_lock_closing() THEN
+        RETURN;
+    END IF;
+    state := analytics_internal.advance_watermark(analytics_internal.next_mark());
+    WHILE is_recent AND state = 'ready' AND clock_timestamp() < deadline LOOP
+        PERFORM analytics_internal.close_next();
+        state := analytics_internal.advance_watermark(analytics_internal.next_mark());
+    END LOOP;
+    WHILE clock_timestamp() < deadline LOOP
+        EXIT WHEN analytics_internal.repair_newest() = 0;
+    END LOOP;
+    PERFORM analytics_internal.finish_provisional(deadline);
+    IF cohorts AND is_recent AND clock_timestamp() < deadline THEN
+        PERFORM analytics_internal.aggregate_due_cohorts(deadline - clock_timestamp());
+    END IF;
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING 'other days could not be finished: %', SQLERRM
+        USING ERRCODE = SQLSTATE, HINT = 'What was asked for is done; the next call tries again.';
+END
+$$;
+COMMENT ON FUNCTION analytics_internal.catch_up(date, boolean) IS
+    'closes what is ready to be closed, repairs what has changed and finishes what was provisional, for at most the setting catch_up_seconds; a failure is a warning. target_date: the day that was aggregated; for older ones than the day before yesterday nothing is closed. with_cohorts: then cohorts that are due are computed too; NULL: if sets of users are removed at some age';
+
+CREATE OR REPLACE FUNCTION analytics.cleanup_old_data(OUT table_name text, OUT rows_deleted bigint, OUT note text)
+RETURNS SETOF record
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM analytics_internal.catch_up((now() AT TIME ZONE 'UTC')::date, NULL);
+    RETURN QUERY SELECT * FROM analytics_internal.cleanup_old_data();
+    PERFORM analytics_internal.keep_partitions_ahead();
+END
+$$;

@@ -181,7 +181,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM analytics_internal.catch_up((now() AT TIME ZONE 'UTC')::date, true);
+    PERFORM analytics_internal.catch_up((now() AT TIME ZONE 'UTC')::date, NULL);
     RETURN QUERY SELECT * FROM analytics_internal.cleanup_old_data();
     PERFORM analytics_internal.keep_partitions_ahead();
 END

@@ -43,6 +43,9 @@ DECLARE
     seconds integer := analytics.setting('catch_up_seconds')::integer;
     deadline timestamptz := clock_timestamp() + make_interval(secs => seconds);
     is_recent boolean := target_date >= (now() AT TIME ZONE 'UTC')::date - 2;
+    -- Cohorts are made of the sets of users.
+    cohorts boolean := coalesce(with_cohorts, analytics_internal.retention('daily_users') IS NOT NULL OR EXISTS (
+        SELECT FROM analytics.workspace_retention AS w WHERE w.table_name = 'daily_users' AND w.keep_days IS NOT NULL));
     state text;
 BEGIN
     IF seconds = 0 OR NOT analytics_internal.try_lock_closing() THEN
@@ -57,7 +60,7 @@ BEGIN
         EXIT WHEN analytics_internal.repair_newest() = 0;
     END LOOP;
     PERFORM analytics_internal.finish_provisional(deadline);
-    IF with_cohorts AND is_recent AND clock_timestamp() < deadline THEN
+    IF cohorts AND is_recent AND clock_timestamp() < deadline THEN
         PERFORM analytics_internal.aggregate_due_cohorts(deadline - clock_timestamp());
     END IF;
 EXCEPTION WHEN OTHERS THEN
@@ -67,7 +70,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.catch_up(date, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.catch_up(date, boolean) IS
-    'closes what is ready to be closed, repairs what has changed and finishes what was provisional, for at most the setting catch_up_seconds; a failure is a warning. target_date: the day that was aggregated; for older ones than the day before yesterday nothing is closed. with_cohorts: then cohorts that are due are computed too';
+    'closes what is ready to be closed, repairs what has changed and finishes what was provisional, for at most the setting catch_up_seconds; a failure is a warning. target_date: the day that was aggregated; for older ones than the day before yesterday nothing is closed. with_cohorts: then cohorts that are due are computed too; NULL: if sets of users are removed at some age';
 
 CREATE FUNCTION analytics_internal.keep_partitions_ahead() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER

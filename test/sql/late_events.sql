@@ -122,6 +122,14 @@ INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('daily_
 INSERT INTO analytics.workspace_retention VALUES (pg_temp.w(3), 'daily_metrics', NULL);
 SELECT * FROM analytics.cleanup_old_data() WHERE rows_deleted > 0 ORDER BY 1;
 SELECT workspace_id = pg_temp.w(3) AS kept FROM analytics.daily_metrics WHERE metric_date < pg_temp.today() - interval '50 days';
+-- Cohorts that are due are computed before, but only where the sets go that they are made of.
+DELETE FROM analytics.user_cohorts WHERE workspace_id = pg_temp.w(2);
+SELECT count(*) FROM analytics.cleanup_old_data() WHERE note <> '';
+SELECT count(*) FROM analytics.user_cohorts WHERE workspace_id = pg_temp.w(2);
+INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('daily_users', 3000);
+SELECT count(*) FROM analytics.cleanup_old_data() WHERE note <> '';
+SELECT count(*) > 0 AS computed FROM analytics.user_cohorts WHERE workspace_id = pg_temp.w(2);
+DELETE FROM analytics.retention_policies WHERE table_name = 'daily_users';
 INSERT INTO analytics.retention_policies VALUES ('webhooks', 1);
 INSERT INTO analytics.retention_policies VALUES ('hourly_metrics', 0);
 INSERT INTO analytics.retention_policies VALUES ('user_activity', 90, 'no_such_function');
