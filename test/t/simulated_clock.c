@@ -9,22 +9,39 @@
 #include <time.h>
 #include <unistd.h>
 
-static long long offset(void)
+/* False while the file is being written: it is empty for a moment. */
+static int read_offset(long long *seconds)
 {
     static int file = -1;
-    static long long seconds = 0;
     char text[32];
     ssize_t length;
 
-    if (file < 0 && getenv("SIMULATED_CLOCK") != NULL)
+    if (file < 0)
         file = open(getenv("SIMULATED_CLOCK"), O_RDONLY | O_CLOEXEC);
     length = file < 0 ? 0 : pread(file, text, sizeof text - 1, 0);
-    /* Empty for a moment while it is written. */
-    if (length > 0 && text[length - 1] == '\n')
-    {
-        text[length] = '\0';
-        seconds = atoll(text);
-    }
+    if (length <= 0 || text[length - 1] != '\n')
+        return 0;
+    text[length] = '\0';
+    *seconds = atoll(text);
+    return 1;
+}
+
+/*
+ * What the process has read last does when the file is empty, and it may be the one that writes. What it has from the
+ * process that forked it may be of long ago: for its first time it waits.
+ */
+static long long offset(void)
+{
+    static long long seconds = 0;
+    static pid_t reader = 0;
+    struct timespec const pause = {0, 100000};
+    int attempts = 0;
+
+    if (getenv("SIMULATED_CLOCK") == NULL)
+        return 0;
+    while (!read_offset(&seconds) && reader != getpid() && ++attempts < 50000)
+        nanosleep(&pause, NULL);
+    reader = getpid();
     return seconds;
 }
 
