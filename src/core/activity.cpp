@@ -171,6 +171,10 @@ activity::name_entry &activity::name_of(std::uint32_t name)
 {
     return names_[name_index_.find_or_add(
         mix(name), [&](std::uint32_t i) { return names_[i].name == name; },
+        [&](auto insert) {
+            for (std::uint32_t i = 0; i < names_.size(); ++i)
+                insert(mix(names_[i].name), i);
+        },
         [&] {
             return names_.push({name, 0, {}});
         })];
@@ -290,7 +294,7 @@ std::uint32_t activity::add_to_session(const activity_rules &rules, const digest
 // The session knows its user: for an event of a known session the table of users is not searched.
 std::uint32_t activity::add_identified(const session_entry &added, const uuid &user)
 {
-    bool is_new = false;
+    std::uint32_t new_user = npos;
     std::uint32_t const position = session_index_.find_or_add(
         added.key.high,
         [&](std::uint32_t i) {
@@ -303,14 +307,13 @@ std::uint32_t activity::add_identified(const session_entry &added, const uuid &u
                     insert(session.key.high, i);
         },
         [&] {
-            is_new = true;
             session_entry entry = added;
-            entry.user = user_of(user);
+            entry.user = new_user = user_of(user);
             return take_session(entry);
         });
+    if (new_user != npos)
+        return new_user;
     session_entry session = sessions_[position];
-    if (is_new)
-        return session.user;
     join(session, added);
     sessions_.set(position, session);
     return session.user;
@@ -564,6 +567,37 @@ void activity::prefetch_entries(const digested_head &event) const noexcept
         user_index_.prefetch(event.user.hash());
 }
 
+void activity::prefetch_sets(const digested_head &event) const noexcept
+{
+    std::uint32_t const name = name_index_.guess(mix(event.name));
+    if (name != npos)
+        names_[name].users.prefetch();
+}
+
+void activity::finish() noexcept
+{
+    session_index_.release();
+    user_index_.release();
+    keyed_run_index_.release();
+    name_index_.release();
+}
+
+void activity::release() noexcept
+{
+    finish();
+    for (std::uint32_t i = 0; i < names_.size(); ++i)
+        names_[i].users.release(memory_);
+    names_.release();
+    sessions_.release();
+    users_.release();
+    keyed_runs_.release();
+    runs_.release();
+    failures_.release();
+    trails_.release();
+    big_amounts_.release();
+    call_runtimes_.release();
+}
+
 // Of a batch: few enough bytes for the processor's cache, enough that a workspace among thousands has dozens
 // of events.
 constexpr std::size_t block_bytes = 1u << 18;
@@ -697,13 +731,13 @@ private:
     const char *at_ = nullptr, *end_ = nullptr;
 };
 
-// What an event will touch is asked for some events ahead, in two steps.
+// What an event will touch is asked for some events ahead, in three steps.
 void activity_batch::flush(const activity_rules &rules)
 {
     if (block_ == 0 && used_ == 0)
         return;
-    constexpr int to_tables = 8, to_entries = 4;
-    reader tables(*this), entries(*this), events(*this);
+    constexpr int to_tables = 8, to_entries = 4, to_sets = 2;
+    reader tables(*this), entries(*this), sets(*this), events(*this);
     for (int step = 0; step < to_tables || events.next(); ++step) {
         if (step >= to_tables)
             events.target().add(rules, *events.head(), events.facts());
@@ -711,9 +745,20 @@ void activity_batch::flush(const activity_rules &rules)
             tables.target().prefetch_tables(*tables.head(), tables.facts());
         if (step >= to_tables - to_entries && entries.next())
             entries.target().prefetch_entries(*entries.head());
+        if (step >= to_tables - to_sets && sets.next())
+            sets.target().prefetch_sets(*sets.head());
     }
     for (std::uint32_t i = 0; i < lanes_.size(); ++i)
         lanes_[i] = {lanes_[i].target, nullptr, 0, lanes_[i].next_free, nullptr, nullptr};
+    block_ = 0;
+    used_ = 0;
+}
+
+void activity_batch::release() noexcept
+{
+    for (std::uint32_t i = 0; i < blocks_.size(); ++i)
+        memory_->deallocate(blocks_[i], block_bytes, alignof(std::max_align_t));
+    blocks_.clear();
     block_ = 0;
     used_ = 0;
 }

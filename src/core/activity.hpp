@@ -103,12 +103,18 @@ public:
             if (session_entry const session = sessions_[i]; !session.is_free)
                 visit(session.first, session.last);
     }
-    // The places that add() will touch are asked for in two steps some events ahead, the second knowing what
-    // the first has brought in.
+    // The places that add() will touch are asked for in three steps some events ahead, each knowing what the
+    // one before has brought in.
     void prefetch_tables(const digested_head &event, const digested_facts *facts) const noexcept;
     void prefetch_entries(const digested_head &event) const noexcept;
+    void prefetch_sets(const digested_head &event) const noexcept;
     // Adds what the other activity of the same workspace holds.
     void merge(const activity_rules &rules, const activity &other);
+
+    // No more events will come: frees what only adding needs.
+    void finish() noexcept;
+    // Frees the rest; the activity is empty then, and only good for that.
+    void release() noexcept;
 
     // A flat copy for another process of the same server (parallel query); not for disk.
     void serialize(const activity_rules &rules, std::pmr::string &out) const;
@@ -191,7 +197,7 @@ private:
     packed_pool<failure_entry> failures_;
     packed_pool<trail_entry> trails_;
     pool<name_entry> names_;
-    pool_index name_index_;
+    position_index name_index_;
     pool<model_entry> models_;
     pool_index model_index_;
     pool<error_entry> errors_;
@@ -223,6 +229,8 @@ public:
     void add(const activity_rules &rules, std::uint32_t lane, const digested_event &event);
     // Before anything is read from the activities.
     void flush(const activity_rules &rules);
+    // After the last flush(): frees the room of waiting events.
+    void release() noexcept;
 
 private:
     // All that adding an event looks at: small, as the events of thousands of lanes come mixed.

@@ -3,6 +3,7 @@
 #include "core/decimal.hpp"
 #include "core/json_writer.hpp"
 #include "core/quantile_sketch.hpp"
+#include "core/selection.hpp"
 #include "core/user_set.hpp"
 
 #include <algorithm>
@@ -29,23 +30,6 @@ constexpr std::string_view other_names = "(other)";
 template <typename T>
 using list = std::pmr::vector<T>;
 
-// Hyndman-Fan type 7 of sorted nanoseconds, exactly: times 100, as the fraction of a rank is a hundredth.
-std::size_t rank_of(std::size_t n, int percent) noexcept // times 100
-{
-    return (n - 1) * static_cast<std::size_t>(percent);
-}
-
-int128 between_times_100(int128 below, int128 above, std::size_t rank) noexcept
-{
-    return below * 100 + (above - below) * static_cast<int128>(rank % 100);
-}
-
-int128 percentile_times_100(const std::int64_t *sorted, std::size_t n, int percent) noexcept
-{
-    std::size_t const rank = rank_of(n, percent), k = rank / 100;
-    return between_times_100(sorted[k], sorted[std::min(k + 1, n - 1)], rank);
-}
-
 std::int64_t to_seconds(int128 nanoseconds, int128 divisor = 1) noexcept
 {
     return static_cast<std::int64_t>(divide_rounded(nanoseconds, ns_per_unit * divisor));
@@ -58,15 +42,33 @@ nullable<std::int64_t> percentage(int128 part, int128 whole) noexcept
     return static_cast<std::int64_t>(divide_rounded(part * 10000, whole));
 }
 
-void sort_numbers(std::int64_t *first, std::int64_t *last, interrupt_poll &poll)
+// Hyndman-Fan type 7 of nanoseconds in any order, exactly: times 100, as the fraction of a rank is a
+// hundredth. `percents` ascend; value_at(0) … value_at(n - 1) >= 0.
+template <int count, typename ValueAt>
+void percentiles_times_100(ValueAt value_at, std::size_t n, const int (&percents)[count],
+                           int128 (&results)[count], std::pmr::memory_resource *memory, interrupt_check check)
 {
-    std::sort(first, last, [&poll](std::int64_t a, std::int64_t b) {
-        poll();
-        return a < b;
-    });
+    std::size_t ranks[2 * count], wanted = 0;
+    for (int const percent : percents)
+        for (std::size_t const past : {0, 1}) {
+            std::size_t const rank =
+                std::min((n - 1) * static_cast<std::size_t>(percent) / 100 + past, n - 1);
+            if (wanted == 0 || rank > ranks[wanted - 1])
+                ranks[wanted++] = rank;
+        }
+    std::uint64_t found[2 * count];
+    select_ranks<std::uint64_t>([&](std::size_t i) { return static_cast<std::uint64_t>(value_at(i)); }, n,
+                                ranks, wanted, found, memory, check);
+    for (int i = 0; i < count; ++i) {
+        std::size_t const rank = (n - 1) * static_cast<std::size_t>(percents[i]);
+        auto const *const at = found + (std::lower_bound(ranks, ranks + wanted, rank / 100) - ranks);
+        int128 const below = at[0], above = rank % 100 == 0 ? at[0] : at[1];
+        results[i] = below * 100 + (above - below) * static_cast<int128>(rank % 100);
+    }
 }
 
-runtime_numbers describe_runtimes(const std::int64_t *runtimes, std::size_t n) // in ascending order
+runtime_numbers describe_runtimes(const std::int64_t *runtimes, std::size_t n,
+                                  std::pmr::memory_resource *memory, interrupt_check check)
 {
     runtime_numbers result;
     if (n == 0)
@@ -74,13 +76,17 @@ runtime_numbers describe_runtimes(const std::int64_t *runtimes, std::size_t n) /
     int128 sum = 0;
     for (std::size_t i = 0; i < n; ++i)
         sum += runtimes[i];
+    auto const [least, most] = std::minmax_element(runtimes, runtimes + n);
+    int128 percentiles[4];
+    percentiles_times_100([=](std::size_t i) { return runtimes[i]; }, n, {50, 75, 95, 99}, percentiles,
+                          memory, check);
     result.average = to_seconds(sum, static_cast<int128>(n));
-    result.minimum = to_seconds(runtimes[0]);
-    result.maximum = to_seconds(runtimes[n - 1]);
-    result.p50 = to_seconds(percentile_times_100(runtimes, n, 50), 100);
-    result.p75 = to_seconds(percentile_times_100(runtimes, n, 75), 100);
-    result.p95 = to_seconds(percentile_times_100(runtimes, n, 95), 100);
-    result.p99 = to_seconds(percentile_times_100(runtimes, n, 99), 100);
+    result.minimum = to_seconds(*least);
+    result.maximum = to_seconds(*most);
+    result.p50 = to_seconds(percentiles[0], 100);
+    result.p75 = to_seconds(percentiles[1], 100);
+    result.p95 = to_seconds(percentiles[2], 100);
+    result.p99 = to_seconds(percentiles[3], 100);
     return result;
 }
 
@@ -108,8 +114,9 @@ public:
     activity_report(const activity &state, const activity_rules &rules, std::pmr::memory_resource *memory,
                     interrupt_check interrupted)
         : state_(state), rules_(rules), memory_(memory), result_(memory), poll_(interrupted),
-          agents_of_runs_(memory), timed_runs_(memory), failed_runs_(memory), agents_(memory),
-          agent_positions_(memory), models_(memory), names_(memory), ranks_(memory), marks_(memory)
+          agents_of_runs_(memory), runtimes_(memory), cancelled_runtimes_(memory), failed_runs_(memory),
+          agents_(memory), agent_positions_(memory), models_(memory), names_(memory), ranks_(memory),
+          marks_(memory)
     {
     }
 
@@ -117,7 +124,7 @@ public:
     {
         details_ = details;
         read_runs();
-        sort_runtimes();
+        place_runtimes();
         sum_names();
         count_events();
         describe_sessions();
@@ -125,8 +132,6 @@ public:
         describe_money();
         describe_errors();
         describe_response();
-        if (details)
-            list_users();
         describe_agents();
         if (!details) {
             out_.agents = {};
@@ -155,11 +160,6 @@ private:
     struct model_sums {
         std::uint32_t model; // in the dictionary
         int128 credits, cost;
-    };
-    struct timed_run {
-        std::int64_t runtime;
-        std::uint32_t agent;
-        bool is_cancelled;
     };
     // Sums per model, found by the model's id.
     class model_table
@@ -191,7 +191,7 @@ private:
     void read_run(const run_entry &run, std::uint32_t agent, bool has_error_event);
     void add_to_agent(agent_sums &agent, const run_entry &run);
     void add_to_model(const run_entry &run);
-    void sort_runtimes();
+    void place_runtimes();
     void count_events();
     void describe_sessions();
     bool bounced(const session_entry &session) const noexcept;
@@ -252,7 +252,8 @@ private:
     arena result_;
     interrupt_poll poll_;
     list<std::uint32_t> agents_of_runs_; // of each run with an agent its place, then of each keyed one
-    list<timed_run> timed_runs_;         // those with a runtime, in its order
+    list<std::int64_t> runtimes_;        // not cancelled: each agent's together, then those without an agent
+    list<std::int64_t> cancelled_runtimes_;
     list<failed_run> failed_runs_;
     list<agent_sums> agents_;
     id_map agent_positions_; // dictionary -> agents_
@@ -261,6 +262,7 @@ private:
     list<std::uint32_t> ranks_; // of the activity's users in user_list
     list<std::uint64_t> marks_; // of ranks; all 0 between two uses
     int128 credits_of_runs_ = 0;
+    std::size_t timed_without_agent_ = 0; // not cancelled
     bool has_cost_ = false;
     currency_code currency_ = 0;
     bool mixed_currencies_ = false;
@@ -275,7 +277,6 @@ void activity_report::read_runs()
     mixed_currencies_ = state_.has_currencies_;
     std::size_t const most = std::size_t{state_.runs_.size()} + state_.keyed_runs_.size();
     agents_of_runs_.reserve(most);
-    timed_runs_.reserve(most);
     for (std::uint32_t i = 0; i < state_.runs_.size(); ++i, poll_()) {
         run_entry const run = state_.runs_[i];
         read_run(run, run.agent, false);
@@ -300,8 +301,7 @@ void activity_report::read_run(const run_entry &run, std::uint32_t agent, bool h
 {
     std::uint32_t const place = agent == npos ? npos : position_of(agent);
     agents_of_runs_.push_back(place);
-    if (run.runtime >= 0)
-        timed_runs_.push_back({run.runtime, place, run.status == run_status::cancelled});
+    timed_without_agent_ += place == npos && run.runtime >= 0 && run.status != run_status::cancelled;
     if (run.failure != npos)
         failed_runs_.push_back({place, state_.failures_[run.failure], has_error_event});
     count_run(out_.runs, run.status);
@@ -336,13 +336,31 @@ void activity_report::add_to_model(const run_entry &run)
     currency_ = run.currency != 0 ? run.currency : currency_;
 }
 
-// Once for all numbers of runtimes: a choice of them in this order is in order.
-void activity_report::sort_runtimes()
+// A counting sort by agent.
+void activity_report::place_runtimes()
 {
-    std::sort(timed_runs_.begin(), timed_runs_.end(), [this](const timed_run &a, const timed_run &b) {
-        poll_();
-        return a.runtime < b.runtime;
-    });
+    list<std::size_t> next(memory_);
+    std::size_t total = 0;
+    for (agent_sums const &agent : agents_) {
+        next.push_back(total);
+        total += agent.runtimes;
+    }
+    next.push_back(total);
+    runtimes_.resize(total + timed_without_agent_);
+    auto const place = [&](const auto &runs, std::size_t first_run) {
+        for (std::uint32_t i = 0; i < runs.size(); ++i, poll_()) {
+            auto const runtime = static_cast<std::int64_t>(runs.column(i, run_entry::runtime_ns)) - 1;
+            if (runtime < 0)
+                continue;
+            std::uint32_t const agent = agents_of_runs_[first_run + i];
+            if (runs.column(i, run_entry::status_id) == static_cast<std::uint64_t>(run_status::cancelled))
+                cancelled_runtimes_.push_back(runtime);
+            else
+                runtimes_[next[agent == npos ? agents_.size() : agent]++] = runtime;
+        }
+    };
+    place(state_.runs_, 0);
+    place(state_.keyed_runs_, state_.runs_.size());
 }
 
 void activity_report::count_events()
@@ -386,13 +404,8 @@ void activity_report::describe_sessions()
 
 void activity_report::describe_runs()
 {
-    list<std::int64_t> runtimes(memory_);
-    runtimes.reserve(timed_runs_.size());
-    for (timed_run const &r : timed_runs_)
-        if (!r.is_cancelled)
-            runtimes.push_back(r.runtime);
-    out_.runtime = describe_runtimes(runtimes.data(), runtimes.size());
-    out_.runtime_sketch = sketch_of(runtimes.data(), runtimes.size());
+    out_.runtime = describe_runtimes(runtimes_.data(), runtimes_.size(), memory_, poll_.check());
+    out_.runtime_sketch = sketch_of(runtimes_.data(), runtimes_.size());
 }
 
 std::string_view activity_report::sketch_of(const std::int64_t *runtimes, std::size_t n)
@@ -527,24 +540,14 @@ std::string_view activity_report::reasons(list<map_entry> &entries)
     return result_.copy(json.text());
 }
 
-// All runtimes in one array, each agent's together: a counting sort by agent.
 void activity_report::describe_runtimes_of_agents()
 {
-    std::size_t total = 0;
-    list<std::size_t> place(agents_.size(), 0, memory_);
+    const std::int64_t *first = runtimes_.data();
     for (std::size_t i = 0; i < agents_.size(); ++i) {
-        place[i] = total;
-        total += agents_[i].runtimes;
-    }
-    list<std::int64_t> runtimes(total, 0, memory_);
-    for (timed_run const &r : timed_runs_)
-        if (r.agent != npos && !r.is_cancelled)
-            runtimes[place[r.agent]++] = r.runtime;
-    std::size_t first = 0;
-    for (std::size_t i = 0; i < agents_.size(); ++i) {
-        out_.agents[i].runtime = describe_runtimes(runtimes.data() + first, agents_[i].runtimes);
-        out_.agents[i].runtime_sketch = sketch_of(runtimes.data() + first, agents_[i].runtimes);
-        first += agents_[i].runtimes;
+        std::size_t const n = agents_[i].runtimes;
+        out_.agents[i].runtime = describe_runtimes(first, n, memory_, poll_.check());
+        out_.agents[i].runtime_sketch = sketch_of(first, n);
+        first += n;
     }
 }
 
@@ -624,8 +627,11 @@ void activity_report::describe_agents()
     describe_errors_of_agents();
     describe_reasons_of_agents();
     describe_runtimes_of_agents();
-    if (details_)
+    list<std::int64_t>(memory_).swap(runtimes_); // not asked for any more
+    if (details_) {
+        list_users();
         list_users_of_agents();
+    }
     out_.top_agents = top_agents();
     std::sort(out_.agents.begin(), out_.agents.end(),
               [](const agent_numbers &a, const agent_numbers &b) { return a.agent < b.agent; });
@@ -671,35 +677,24 @@ std::string_view activity_report::top_agents()
 
 void activity_report::describe_response()
 {
-    list<std::int64_t> calls(memory_);
-    calls.reserve(state_.call_runtimes_.size());
-    for (std::uint32_t i = 0; i < state_.call_runtimes_.size(); ++i, poll_())
-        calls.push_back(state_.call_runtimes_[i].value);
-    std::size_t const n = calls.size() + timed_runs_.size();
+    std::size_t const runs = runtimes_.size(), all_runs = runs + cancelled_runtimes_.size();
+    std::size_t const n = all_runs + state_.call_runtimes_.size();
     if (n == 0)
         return;
-    sort_numbers(calls.data(), calls.data() + calls.size(), poll_);
-    // Both in one order.
-    constexpr int percent = 95;
-    std::size_t const wanted = rank_of(n, percent) / 100;
-    std::int64_t around[2] = {}; // the values at and after the rank
+    auto const duration_at = [&](std::size_t i) {
+        return i < runs       ? runtimes_[i]
+               : i < all_runs ? cancelled_runtimes_[i - runs]
+                              : state_.call_runtimes_[static_cast<std::uint32_t>(i - all_runs)].value;
+    };
     int128 sum = 0;
-    auto run = timed_runs_.begin();
-    auto call = calls.begin();
-    for (std::size_t i = 0; i < n; ++i) {
-        bool const is_run = call == calls.end() || (run != timed_runs_.end() && run->runtime <= *call);
-        std::int64_t const duration = is_run ? (run++)->runtime : *call++;
-        sum += duration;
-        if (i == wanted || i == wanted + 1)
-            around[i - wanted] = duration;
-    }
-    if (wanted + 1 == n)
-        around[1] = around[0];
+    for (std::size_t i = 0; i < n; ++i, poll_())
+        sum += duration_at(i);
+    int128 percentile[1];
+    percentiles_times_100(duration_at, n, {95}, percentile, memory_, poll_.check());
     constexpr int128 ns_per_ms = 1'000'000;
     out_.average_response =
         static_cast<std::int64_t>(divide_rounded(sum, ns_per_ms * static_cast<int128>(n)));
-    out_.p95_response = static_cast<std::int64_t>(
-        divide_rounded(between_times_100(around[0], around[1], rank_of(n, percent)), ns_per_ms * 100));
+    out_.p95_response = static_cast<std::int64_t>(divide_rounded(percentile[0], ns_per_ms * 100));
 }
 
 // Events and users per name of this workspace.

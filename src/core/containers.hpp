@@ -109,6 +109,14 @@ public:
         return size_++;
     }
     void clear() noexcept { size_ = 0; }
+    // Frees the memory.
+    void release() noexcept
+    {
+        if (data_ != nullptr)
+            memory_->deallocate(data_, capacity_ * sizeof(T), alignof(T));
+        data_ = nullptr;
+        size_ = capacity_ = 0;
+    }
     void prefetch(std::uint32_t i) const noexcept { prefetch_lines(data_ + i, sizeof(T)); }
 
 private:

@@ -9,6 +9,8 @@
 
 #include "core/containers.hpp"
 
+#include <utility>
+
 namespace shadow
 {
 
@@ -91,11 +93,11 @@ public:
     }
     void prefetch(std::uint32_t i) const noexcept { prefetch_lines(row_at(i), layout_.stride); }
     // Frees the memory.
-    void clear() noexcept
+    void release() noexcept
     {
         for (std::uint32_t s = 0; s < segments_.size(); ++s)
             memory_->deallocate(segments_[s], bytes_of(rows_of(s), layout_.stride), 1);
-        segments_.clear();
+        segments_.release();
         size_ = capacity_ = 0;
     }
 
@@ -155,24 +157,32 @@ private:
     {
         return segments_[i / segment_rows] + std::size_t{i % segment_rows} * layout_.stride;
     }
+    // Not a loop, so that the values stay in registers and unused columns are not read.
+    template <typename Visit>
+    static void for_each_column(Visit visit) noexcept
+    {
+        visit_columns(visit, std::make_index_sequence<Row::columns>());
+    }
+    template <typename Visit, std::size_t... columns>
+    static void visit_columns(Visit &visit, std::index_sequence<columns...>) noexcept
+    {
+        (visit(std::integral_constant<std::size_t, columns>()), ...);
+    }
     static void read(const char *row, const layout &from, values &v) noexcept
     {
-        for (int c = 0; c < Row::columns; ++c)
-            v[c] = load(row + from.offsets[c]) & from.masks[c];
+        for_each_column([&](auto c) { v[c] = load(row + from.offsets[c]) & from.masks[c]; });
     }
     // Each column's surplus bytes are overwritten by those of the next, the last one's put back.
     void write(char *row, const values &v) const noexcept
     {
         std::uint64_t const behind = load(row + layout_.stride);
-        for (int c = 0; c < Row::columns; ++c)
-            store(row + layout_.offsets[c], v[c]);
+        for_each_column([&](auto c) { store(row + layout_.offsets[c], v[c]); });
         store(row + layout_.stride, behind);
     }
     void make_room_for(const values &v)
     {
         std::uint64_t too_wide = 0;
-        for (int c = 0; c < Row::columns; ++c)
-            too_wide |= v[c] & ~layout_.masks[c];
+        for_each_column([&](auto c) { too_wide |= v[c] & ~layout_.masks[c]; });
         if (too_wide != 0)
             widen(v);
     }

@@ -48,7 +48,7 @@ public:
         return npos;
     }
     // Frees the memory.
-    void clear() noexcept
+    void release() noexcept
     {
         if (buckets_ != nullptr)
             memory_->deallocate(buckets_, count_ * sizeof(bucket), alignof(bucket));
@@ -85,7 +85,7 @@ private:
     {
         std::uint64_t const wanted = count_ < 64 ? std::max<std::uint64_t>(std::uint64_t{count_} * 2, 1)
                                                  : std::uint64_t{count_} + count_ / 4;
-        clear();
+        release();
         buckets_ = static_cast<bucket *>(memory_->allocate(wanted * sizeof(bucket), alignof(bucket)));
         count_ = static_cast<std::uint32_t>(wanted);
         std::memset(static_cast<void *>(buckets_), 0, wanted * sizeof(bucket));

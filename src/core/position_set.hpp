@@ -19,6 +19,8 @@ public:
             rebuild(bound, memory);
         return insert(position);
     }
+    // Asks for the beginning: of a small set that is all.
+    void prefetch() const noexcept { __builtin_prefetch(words_, 1); }
     template <typename Visit>
     void for_each(Visit visit) const
     {
@@ -32,7 +34,8 @@ public:
                 visit(i * 32 + static_cast<std::uint32_t>(__builtin_ctz(rest)));
         }
     }
-    void clear(std::pmr::memory_resource *memory) noexcept
+    // Frees the memory.
+    void release(std::pmr::memory_resource *memory) noexcept
     {
         if (words_ != nullptr)
             memory->deallocate(words_, std::size_t{length_} * sizeof(std::uint32_t), alignof(std::uint32_t));
@@ -75,7 +78,7 @@ private:
         larger.words_ = static_cast<std::uint32_t *>(memory->allocate(bytes, alignof(std::uint32_t)));
         std::memset(larger.words_, 0, bytes);
         for_each([&](std::uint32_t position) { larger.insert(position); });
-        clear(memory);
+        release(memory);
         *this = larger;
     }
 

@@ -55,5 +55,8 @@ result_types *find_result_types(Oid type, MemoryContext context);
 // The activity's numbers as a value of analytics.activity_result.
 Datum activity_datum(const result_types &types, const activity &data, const activity_rules &rules,
                      bool details);
+// The same of a finished activity, whose memory is freed before the rows are formed.
+Datum last_activity_datum(const result_types &types, activity &data, const activity_rules &rules,
+                          bool details);
 
 } // namespace shadow::entry

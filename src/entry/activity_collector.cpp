@@ -38,6 +38,7 @@ public:
         query_.batch.add(query_.rules, lane_of(id, DatumGetBool(values[final_column])), event);
     }
 
+    void finish();
     std::uint64_t store(Tuplestorestate *store, TupleDesc description);
 
 private:
@@ -67,10 +68,18 @@ private:
     pool<workspace> workspaces_;
 };
 
+// All events have come.
+void activity_collector::finish()
+{
+    query_.batch.flush(query_.rules);
+    query_.batch.release();
+    for (std::uint32_t i = 0; i < workspaces_.size(); ++i)
+        workspaces_[i].data->finish();
+}
+
 std::uint64_t activity_collector::store(Tuplestorestate *store, TupleDesc description)
 {
     std::uint32_t const n = workspaces_.size();
-    query_.batch.flush(query_.rules);
     if (n == 0)
         return 0;
     std::sort(&workspaces_[0], &workspaces_[0] + n,
@@ -84,7 +93,7 @@ std::uint64_t activity_collector::store(Tuplestorestate *store, TupleDesc descri
         CHECK_FOR_INTERRUPTS();
         workspace const &w = workspaces_[i];
         Datum const values[] = {pg::uuid_datum(w.id), BoolGetDatum(w.is_final),
-                                activity_datum(*types, *w.data, query_.rules, query_.details)};
+                                last_activity_datum(*types, *w.data, query_.rules, query_.details)};
         bool const nulls[lengthof(values)] = {};
         tuplestore_putvalues(store, description, const_cast<Datum *>(values), const_cast<bool *>(nulls));
         MemoryContextReset(row_context);
@@ -159,11 +168,19 @@ DestReceiver *shadow::entry::create_activity_collector(HeapTupleHeader rules, bo
     return &receiver->base;
 }
 
+constexpr Size large_state = Size{64} << 20;
+
 std::uint64_t shadow::entry::store_collected(DestReceiver *collector, Tuplestorestate *store,
                                              TupleDesc description)
 {
     auto *const receiver = reinterpret_cast<collecting_receiver *>(collector);
+    bool const is_large = MemoryContextMemAllocated(receiver->context, true) >= large_state;
+    receiver->collector->finish();
+    if (is_large)
+        pg::return_free_memory();
     std::uint64_t const workspaces = receiver->collector->store(store, description);
     MemoryContextDelete(receiver->context);
+    if (is_large)
+        pg::return_free_memory();
     return workspaces;
 }

@@ -255,14 +255,34 @@ result_types *shadow::entry::find_result_types(Oid type, MemoryContext context)
     return types;
 }
 
-Datum shadow::entry::activity_datum(const result_types &types, const activity &data,
-                                    const activity_rules &rules, bool details)
+namespace
+{
+
+// `spent`: the same activity, if it is not needed any more, else nullptr.
+Datum make_datum(const result_types &types, const activity &data, const activity_rules &rules, bool details,
+                 activity *spent)
 {
     MemoryContext const scratch =
         AllocSetContextCreate(CurrentMemoryContext, "activity summary", ALLOCSET_DEFAULT_SIZES);
     activity_numbers numbers;
     compute(data, rules, details, scratch, numbers);
+    if (spent != nullptr)
+        spent->release();
     Datum const result = summary_datum(types, numbers);
     MemoryContextDelete(scratch);
     return result;
+}
+
+} // namespace
+
+Datum shadow::entry::activity_datum(const result_types &types, const activity &data,
+                                    const activity_rules &rules, bool details)
+{
+    return make_datum(types, data, rules, details, nullptr);
+}
+
+Datum shadow::entry::last_activity_datum(const result_types &types, activity &data,
+                                         const activity_rules &rules, bool details)
+{
+    return make_datum(types, data, rules, details, &data);
 }

@@ -4,6 +4,10 @@
 
 #include "pg/boundary.hpp"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace shadow::pg
 {
 
@@ -50,5 +54,14 @@ private:
 
     MemoryContext context_;
 };
+
+// Free memory goes back to the operating system. The C library keeps what lies between blocks in use: after a
+// large state that would be most of it, for as long as the session lasts.
+inline void return_free_memory() noexcept
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
 
 } // namespace shadow::pg

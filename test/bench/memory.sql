@@ -6,13 +6,17 @@
 \if :{?full} \else \set full 0 \endif
 SELECT CASE :full WHEN 0 THEN 1 ELSE 5 END AS copies \gset
 SELECT 16 * :copies AS little \gset
+CREATE EXTENSION IF NOT EXISTS pg_prewarm;
 CREATE OR REPLACE FUNCTION bench.peak_kb() RETURNS bigint LANGUAGE sql AS $$
-    -- The most that was resident, without what is shared.
+    -- The most that was resident, without what is shared, of which there was as much from the beginning: see peak_of().
     SELECT (substring(s FROM 'VmHWM:\s+(\d+)')::bigint - substring(s FROM 'RssShmem:\s+(\d+)')::bigint - substring(s FROM 'RssFile:\s+(\d+)')::bigint)
     FROM pg_read_file('/proc/' || pg_backend_pid() || '/status') AS s
 $$;
-CREATE OR REPLACE FUNCTION bench.peak_of(day date, memory_mb integer) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION bench.peak_of(day date, memory_mb integer) RETURNS bigint LANGUAGE plpgsql SET jit = off AS $$
 BEGIN
+    -- The backend touches the shared buffers first and does not load LLVM: what it came to use of them after its peak
+    -- would be taken off from it.
+    PERFORM pg_prewarm('bench.stage'), pg_prewarm('analytics.user_activity_20251001');
     DELETE FROM analytics.settings WHERE name = 'rollup_memory_mb';
     INSERT INTO analytics.settings VALUES ('rollup_memory_mb', memory_mb::text);
     PERFORM analytics.aggregate_daily_metrics(day);

@@ -282,11 +282,14 @@ TEST(Activity, TakesFewBytesPerUserSessionAndRun)
         state.add(rules(), e, e.has_facts ? &e.facts : nullptr);
     }
     std::size_t const collecting = memory.peak;
+    state.finish();
     activity_numbers const n = make_report(state, rules(), true, &memory, nullptr);
     auto const things = static_cast<double>(n.users + n.sessions + n.runs.total);
     EXPECT_GT(things, 115000);
     EXPECT_LE(static_cast<double>(collecting) / things, 64);
-    EXPECT_LE(static_cast<double>(memory.peak) / things, 96);
+    EXPECT_LE(static_cast<double>(memory.peak) / things, 64);
+    state.release();
+    EXPECT_LE(static_cast<double>(memory.used) / things, 32); // the numbers
 }
 
 TEST(Activity, OrderDoesNotMatter)

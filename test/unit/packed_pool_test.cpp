@@ -47,7 +47,7 @@ amount_entry stored(int128 value)
     packed_pool<amount_entry> pool(std::pmr::get_default_resource());
     pool.push({value});
     amount_entry const result = pool[0];
-    pool.clear();
+    pool.release();
     return result;
 }
 
@@ -68,7 +68,7 @@ TEST(PackedPool, HoldsWhatWasPutIn)
     }
     for (std::uint32_t i = 0; i < expected.size(); ++i)
         expect_same(pool[i], expected[i]);
-    pool.clear();
+    pool.release();
     EXPECT_EQ(pool.size(), 0u);
 }
 
@@ -84,7 +84,7 @@ TEST(PackedPool, TimesMayBeAnyDistanceApart)
     wide.first = INT64_MAX;
     pool.set(0, wide);
     expect_same(pool[0], wide);
-    pool.clear();
+    pool.release();
 }
 
 TEST(PackedPool, AmountsHaveTheirSign)
@@ -106,5 +106,5 @@ TEST(PackedPool, RunsWithoutACostTakeNoRoomForIt)
     EXPECT_EQ(pool[0].cost, no_amount);
     EXPECT_EQ(pool[1].cost, 70'000);
     EXPECT_EQ(pool[1].model, npos);
-    pool.clear();
+    pool.release();
 }
