@@ -129,7 +129,8 @@ sub query { return $node->safe_psql('postgres', shift) }
 sub wait_for_server
 {
 	my $tries = 0;
-	until ($node->psql('postgres', 'SELECT 1', timeout => 20) == 0 or ++$tries > 600) { select(undef, undef, undef, 0.05) }
+	my @ask = ('psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c', 'SELECT 1'); # one that ends before it reads its input is no error
+	until (IPC::Run::run(\@ask, '>', \my $out, '2>', \my $error) or ++$tries > 600) { select(undef, undef, undef, 0.05) }
 }
 
 # A killed server's sessions notice it only when they next wait; until then a new server does not start.
