@@ -270,3 +270,150 @@ BEGIN
     PERFORM analytics_internal.keep_partitions_ahead();
 END
 $$;
+
+-- Reading what is asked for, with a plan that is made once.
+CREATE OR REPLACE FUNCTION analytics.get_workspace_metrics(
+    workspace_id uuid,
+    start_date date DEFAULT NULL,
+    end_date date DEFAULT NULL,
+    fill_gaps boolean DEFAULT false)
+RETURNS TABLE (
+    metric_date date,
+    active_users bigint,
+    total_runs bigint,
+    successful_runs bigint,
+    failed_runs bigint,
+    success_rate numeric,
+    total_credits numeric,
+    avg_runtime numeric,
+    unique_agents bigint,
+    total_sessions bigint,
+    total_events bigint,
+    total_errors bigint,
+    error_rate numeric,
+    total_cost numeric,
+    is_final boolean)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan -- always the key's range: planning would take as long as reading
+AS $$
+DECLARE
+    today date := analytics.workspace_today(workspace_id);
+    last_date date := coalesce(end_date, today - 1);
+    first_date date := coalesce(start_date, last_date - 29);
+BEGIN
+    IF first_date > last_date THEN
+        RAISE EXCEPTION 'start_date must not be later than end_date'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('The range is %s to %s.', first_date, last_date),
+                  HINT = 'Both days are included; left out, they are the last 30 complete days.';
+    END IF;
+    IF fill_gaps AND NOT (isfinite(first_date) AND isfinite(last_date)) THEN
+        RAISE EXCEPTION 'cannot fill the gaps of an infinite range'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give finite dates, or leave fill_gaps out.';
+    END IF;
+
+    RETURN QUERY
+    SELECT d.metric_date, d.active_users, d.total_runs, d.successful_runs, d.failed_runs, d.success_rate::numeric,
+           d.total_credits_consumed, d.avg_runtime_seconds, d.unique_agents_run, d.total_sessions, d.total_events,
+           d.total_errors, d.error_rate::numeric, d.total_cost, d.is_final
+    FROM analytics.daily_metrics AS d
+    WHERE d.workspace_id = get_workspace_metrics.workspace_id AND d.metric_date BETWEEN first_date AND last_date
+    UNION ALL
+    SELECT first_date + g.i, 0, 0, 0, 0, NULL, 0, NULL, 0, 0, 0, 0, NULL, NULL, first_date + g.i < today
+    FROM generate_series(0, CASE WHEN fill_gaps THEN least(last_date, today) - first_date ELSE -1 END) AS g (i)
+    WHERE EXISTS (SELECT FROM analytics.daily_metrics AS w WHERE w.workspace_id = get_workspace_metrics.workspace_id)
+      AND NOT EXISTS (SELECT FROM analytics.daily_metrics AS m
+                      WHERE m.workspace_id = get_workspace_metrics.workspace_id AND m.metric_date = first_date + g.i)
+    ORDER BY 1;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION analytics.get_agent_insights(agent_id uuid, days integer DEFAULT 30)
+RETURNS TABLE (
+    total_runs bigint,
+    success_rate numeric,
+    avg_runtime numeric,
+    p50_runtime numeric,
+    p95_runtime numeric,
+    p99_runtime numeric,
+    total_credits numeric,
+    unique_users bigint,
+    trend_direction text,
+    top_error_types jsonb,
+    successful_runs bigint,
+    failed_runs bigint,
+    cancelled_runs bigint,
+    total_cost numeric,
+    total_tokens_used numeric,
+    total_feedback_count bigint,
+    last_active_date date)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF days IS NULL OR days NOT BETWEEN 1 AND 36500 THEN
+        RAISE EXCEPTION 'days must be from 1 to 36500'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('It is %s.', coalesce(days::text, 'NULL')),
+                  HINT = 'get_agent_insights(agent_id, 7) covers the last 7 complete days.';
+    END IF;
+
+    RETURN QUERY
+    WITH workspace AS MATERIALIZED (
+        SELECT w.workspace_id, w.today - greatest(days, 14) AS first_date, w.today - 1 AS last_date
+        FROM (SELECT p.workspace_id, analytics.workspace_today(p.workspace_id) AS today
+              FROM analytics.agent_performance AS p
+              WHERE p.agent_id = get_agent_insights.agent_id
+              GROUP BY p.workspace_id) AS w
+    ), agent_day AS MATERIALIZED (
+        -- OFFSET 0: one range of the key for each workspace, however many the planner expects.
+        SELECT w.last_date, p.*
+        FROM workspace AS w
+        CROSS JOIN LATERAL (
+            SELECT a.workspace_id, a.metric_date, a.total_runs, a.successful_runs, a.failed_runs, a.cancelled_runs, a.total_credits,
+                   a.total_cost, a.total_tokens_used, a.total_feedback_count, a.runtime_sketch, a.users, a.error_types
+            FROM analytics.agent_performance AS a
+            WHERE a.workspace_id = w.workspace_id AND a.agent_id = get_agent_insights.agent_id
+              AND a.metric_date BETWEEN w.first_date AND w.last_date
+            OFFSET 0) AS p
+    ), covered AS NOT MATERIALIZED (
+        SELECT r.* FROM agent_day AS r WHERE r.metric_date > r.last_date - days
+    ), total AS (
+        SELECT coalesce(sum(c.total_runs), 0)::bigint AS runs, coalesce(sum(c.successful_runs), 0)::bigint AS successful,
+               coalesce(sum(c.failed_runs), 0)::bigint AS failed, coalesce(sum(c.cancelled_runs), 0)::bigint AS cancelled,
+               coalesce(sum(c.total_credits), 0) AS credits, sum(c.total_cost) AS cost,
+               coalesce(sum(c.total_tokens_used), 0) AS tokens, coalesce(sum(c.total_feedback_count), 0)::bigint AS feedbacks,
+               max(c.metric_date) FILTER (WHERE c.total_runs > 0) AS last_active,
+               analytics.quantile_sketch_merge(c.runtime_sketch) AS sketch
+        FROM covered AS c
+    ), trend AS (
+        SELECT coalesce(sum(r.total_runs) FILTER (WHERE r.metric_date > r.last_date - 7), 0)::bigint AS this_week,
+               coalesce(sum(r.total_runs) FILTER (WHERE r.metric_date <= r.last_date - 7), 0)::bigint AS week_before
+        FROM agent_day AS r
+        WHERE r.metric_date > r.last_date - 14
+    ), visitor AS MATERIALIZED (
+        SELECT c.workspace_id, analytics.user_set_union_agg(c.users) AS users FROM covered AS c GROUP BY c.workspace_id
+    ), error AS (
+        SELECT e.key, sum(e.value::numeric) AS errors
+        FROM covered AS c, jsonb_each_text(c.error_types) AS e
+        GROUP BY e.key ORDER BY errors DESC, e.key COLLATE "C" LIMIT 10
+    )
+    SELECT t.runs, round(100.0 * t.successful / nullif(t.successful + t.failed, 0), 2),
+           round(analytics.quantile_sketch_avg(t.sketch), 2),
+           round(analytics.interpolated_quantile(t.sketch, 0.5)::numeric, 2), round(analytics.interpolated_quantile(t.sketch, 0.95)::numeric, 2),
+           round(analytics.interpolated_quantile(t.sketch, 0.99)::numeric, 2), t.credits,
+           (SELECT CASE WHEN count(*) <= 1 THEN coalesce(max(analytics.user_set_cardinality(v.users)), 0)
+                    ELSE (SELECT count(DISTINCT u.user_id)
+                          FROM visitor AS x
+                          CROSS JOIN LATERAL analytics.user_set_elements(x.users) AS e (user_number)
+                          JOIN analytics.users AS u ON u.workspace_id = x.workspace_id AND u.user_number = e.user_number) END
+            FROM visitor AS v),
+           analytics.trend_direction(r.this_week, r.week_before),
+           coalesce((SELECT jsonb_object_agg(e.key, e.errors) FROM error AS e), '{}'),
+           t.successful, t.failed, t.cancelled, t.cost, t.tokens, t.feedbacks, t.last_active
+    FROM total AS t, trend AS r
+    WHERE EXISTS (SELECT FROM workspace);
+END
+$$;

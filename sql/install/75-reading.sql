@@ -61,6 +61,7 @@ RETURNS TABLE (
     is_final boolean)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan -- always the key's range: planning would take as long as reading
 AS $$
 DECLARE
     today date := analytics.workspace_today(workspace_id);
@@ -130,14 +131,24 @@ BEGIN
 
     RETURN QUERY
     WITH workspace AS MATERIALIZED (
-        SELECT w.workspace_id, analytics.workspace_today(w.workspace_id) - 1 AS last_date
-        FROM (SELECT DISTINCT p.workspace_id FROM analytics.agent_performance AS p
-              WHERE p.agent_id = get_agent_insights.agent_id) AS w
-    ), covered AS MATERIALIZED (
-        SELECT p.*
+        SELECT w.workspace_id, w.today - greatest(days, 14) AS first_date, w.today - 1 AS last_date
+        FROM (SELECT p.workspace_id, analytics.workspace_today(p.workspace_id) AS today
+              FROM analytics.agent_performance AS p
+              WHERE p.agent_id = get_agent_insights.agent_id
+              GROUP BY p.workspace_id) AS w
+    ), agent_day AS MATERIALIZED (
+        -- OFFSET 0: one range of the key for each workspace, however many the planner expects.
+        SELECT w.last_date, p.*
         FROM workspace AS w
-        JOIN analytics.agent_performance AS p ON p.workspace_id = w.workspace_id AND p.agent_id = get_agent_insights.agent_id
-        WHERE p.metric_date BETWEEN w.last_date - days + 1 AND w.last_date
+        CROSS JOIN LATERAL (
+            SELECT a.workspace_id, a.metric_date, a.total_runs, a.successful_runs, a.failed_runs, a.cancelled_runs, a.total_credits,
+                   a.total_cost, a.total_tokens_used, a.total_feedback_count, a.runtime_sketch, a.users, a.error_types
+            FROM analytics.agent_performance AS a
+            WHERE a.workspace_id = w.workspace_id AND a.agent_id = get_agent_insights.agent_id
+              AND a.metric_date BETWEEN w.first_date AND w.last_date
+            OFFSET 0) AS p
+    ), covered AS NOT MATERIALIZED (
+        SELECT r.* FROM agent_day AS r WHERE r.metric_date > r.last_date - days
     ), total AS (
         SELECT coalesce(sum(c.total_runs), 0)::bigint AS runs, coalesce(sum(c.successful_runs), 0)::bigint AS successful,
                coalesce(sum(c.failed_runs), 0)::bigint AS failed, coalesce(sum(c.cancelled_runs), 0)::bigint AS cancelled,
@@ -147,11 +158,10 @@ BEGIN
                analytics.quantile_sketch_merge(c.runtime_sketch) AS sketch
         FROM covered AS c
     ), trend AS (
-        SELECT coalesce(sum(p.total_runs) FILTER (WHERE p.metric_date > w.last_date - 7), 0)::bigint AS this_week,
-               coalesce(sum(p.total_runs) FILTER (WHERE p.metric_date <= w.last_date - 7), 0)::bigint AS week_before
-        FROM workspace AS w
-        JOIN analytics.agent_performance AS p ON p.workspace_id = w.workspace_id AND p.agent_id = get_agent_insights.agent_id
-        WHERE p.metric_date BETWEEN w.last_date - 13 AND w.last_date
+        SELECT coalesce(sum(r.total_runs) FILTER (WHERE r.metric_date > r.last_date - 7), 0)::bigint AS this_week,
+               coalesce(sum(r.total_runs) FILTER (WHERE r.metric_date <= r.last_date - 7), 0)::bigint AS week_before
+        FROM agent_day AS r
+        WHERE r.metric_date > r.last_date - 14
     ), visitor AS MATERIALIZED (
         SELECT c.workspace_id, analytics.user_set_union_agg(c.users) AS users FROM covered AS c GROUP BY c.workspace_id
     ), error AS (
