@@ -110,7 +110,7 @@ static std::uint64_t mix(std::uint64_t a, std::uint64_t b = 0) noexcept
 
 static hash128 hash_of(const void *bytes, std::size_t size) noexcept
 {
-    XXH128_hash_t const h = XXH3_128bits(bytes, size);
+    XXH128_hash_t const h = XXH3_128bits_withSeed(bytes, size, secret_hash_key.first);
     return {h.low64, h.high64};
 }
 

@@ -11,8 +11,8 @@ namespace shadow
 std::uint32_t dictionary::text_id(std::string_view text)
 {
     return text_index_.find_or_add(
-        XXH3_64bits(text.data(), text.size()), [&](std::uint32_t i) { return texts_[i] == text; },
-        [&] { return texts_.push(arena_.copy(text)); });
+        XXH3_64bits_withSeed(text.data(), text.size(), secret_hash_key.first),
+        [&](std::uint32_t i) { return texts_[i] == text; }, [&] { return texts_.push(arena_.copy(text)); });
 }
 
 std::uint32_t dictionary::agent_id(const uuid &agent)
@@ -38,7 +38,7 @@ static constexpr int longest_message = 200; // characters
 std::uint32_t dictionary::message_id(const error_message &message)
 {
     return message_index_.find_or_add(
-        static_cast<std::uint64_t>(message.hash),
+        keyed_hash(static_cast<std::uint64_t>(message.hash), 0),
         [&](std::uint32_t i) {
             return messages_[i].hash == message.hash && messages_[i].text == message.text;
         },
@@ -53,9 +53,8 @@ std::uint32_t dictionary::redacted_id(recently_redacted &recent, std::string_vie
 {
     if (raw.empty())
         return npos;
-    // Seeded, so that nobody can make a message that is taken for another.
-    std::uint64_t const hash =
-        XXH3_64bits_withSeed(raw.data(), raw.size(), reinterpret_cast<std::uintptr_t>(this));
+    // Keyed, so that nobody can make a message that is taken for another.
+    std::uint64_t const hash = XXH3_64bits_withSeed(raw.data(), raw.size(), secret_hash_key.first);
     redacted &known = recent[hash % std::size(recent)];
     if (known.id == npos || known.raw_hash != hash)
         known = {hash, keep(redact(raw, memory_))};

@@ -1,7 +1,8 @@
 #pragma once
 // A uuid as two machine words; < is the order of its bytes, which is PostgreSQL's order of uuid.
 
-#include <cstdint>
+#include "core/hash.hpp"
+
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -25,14 +26,7 @@ struct uuid {
         std::uint64_t const words[2] = {big_endian(high), big_endian(low)};
         std::memcpy(bytes, words, sizeof words);
     }
-    // Random uuids are their own hash; the multiplications spread those that are not (sequential, version 7,
-    // made from a name).
-    std::uint64_t hash() const noexcept
-    {
-        std::uint64_t h = (high ^ (low >> 29) ^ (low << 35)) * 0x9E3779B97F4A7C15u;
-        h ^= h >> 32;
-        return (h ^ low) * 0xD6E8FEB86659FD93u;
-    }
+    std::uint64_t hash() const noexcept { return keyed_hash(high, low); }
     friend bool operator==(const uuid &a, const uuid &b) noexcept
     {
         return a.high == b.high && a.low == b.low;

@@ -1,9 +1,29 @@
-// The module itself: magic block and version.
+// The module itself: magic block, version, what is set when it is loaded.
 
+#include "core/hash.hpp"
 #include "pg/boundary.hpp"
 
 extern "C" {
+#include "access/xlog.h"
+#include "catalog/pg_control.h"
+#include "common/hashfn.h"
+}
+
+extern "C" {
 PG_MODULE_MAGIC;
+PGDLLEXPORT void _PG_init(void);
+}
+
+// Random, made by initdb, the same in all processes of a server, and never shown to anybody.
+static std::uint64_t server_secret(std::uint64_t seed)
+{
+    auto const *const nonce = reinterpret_cast<const unsigned char *>(GetMockAuthenticationNonce());
+    return hash_bytes_extended(nonce, MOCK_AUTH_NONCE_LEN, seed);
+}
+
+void _PG_init(void)
+{
+    shadow::secret_hash_key = {server_secret(1), server_secret(2)};
 }
 
 SHADOW_FUNCTION(shadow_version)
