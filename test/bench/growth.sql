@@ -3,8 +3,7 @@
 \ir stage.sql
 \if :{?full} \else \set full 0 \endif
 SELECT CASE :full WHEN 0 THEN 1 ELSE 2 END AS scale \gset
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_users,
-         analytics.daily_error_types, analytics.daily_user_revenue, analytics.users;
+\ir empty.sql
 SELECT analytics.create_partitions('2025-10-01', '2025-10-14') \g /dev/null
 -- Day d has that share of the events; above 1, copies whose runs are their own.
 CREATE PROCEDURE bench.load(day date, share numeric, workspaces integer) LANGUAGE sql AS $$

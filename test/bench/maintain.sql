@@ -1,8 +1,6 @@
 -- maintain() with nothing to do, and with one late event in a closed day of the whole size.
 \ir stage.sql
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_users,
-         analytics.daily_error_types, analytics.daily_user_revenue, analytics.users, analytics.dirty_hours;
-DELETE FROM analytics.watermark;
+\ir empty.sql
 SELECT analytics.create_partitions(current_date - 2, current_date - 1) \g /dev/null
 INSERT INTO analytics.user_activity (id, user_id, workspace_id, event_type, event_name, page_path, session_id,
                                      ip_address, user_agent, referrer, metadata, created_at)

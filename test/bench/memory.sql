@@ -24,7 +24,7 @@ BEGIN
 END
 $$;
 SELECT analytics.create_partitions('2025-10-01', '2025-10-02') \g /dev/null
-TRUNCATE analytics.user_activity;
+\ir empty.sql
 INSERT INTO analytics.user_activity (id, user_id, workspace_id, event_type, event_name, page_path, session_id,
                                      ip_address, user_agent, referrer, metadata, created_at)
 SELECT id, md5(user_id::text || copy)::uuid, md5('one')::uuid, event_type, event_name, page_path, md5(session_id::text || copy)::uuid, ip_address,

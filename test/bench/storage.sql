@@ -1,8 +1,7 @@
 -- Bytes: of an event in the heap and in each index of an open and of a closed day, against the bare table with a uuid
 -- key; of a user-day and of a row of each rollup.
 \ir stage.sql
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_users,
-         analytics.daily_error_types, analytics.daily_user_revenue, analytics.users;
+\ir empty.sql
 SELECT analytics.create_partitions('2025-11-08', '2025-11-08') \g /dev/null
 INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, event_name, page_path, session_id,
                                      ip_address, user_agent, referrer, metadata, created_at)
