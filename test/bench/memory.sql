@@ -23,8 +23,8 @@ BEGIN
     RETURN bench.peak_kb();
 END
 $$;
-SELECT analytics.create_partitions('2025-10-01', '2025-10-02') \g /dev/null
 \ir empty.sql
+SELECT analytics.create_partitions('2025-10-01', '2025-10-02') \g /dev/null
 INSERT INTO analytics.user_activity (id, user_id, workspace_id, event_type, event_name, page_path, session_id,
                                      ip_address, user_agent, referrer, metadata, created_at)
 SELECT id, md5(user_id::text || copy)::uuid, md5('one')::uuid, event_type, event_name, page_path, md5(session_id::text || copy)::uuid, ip_address,
