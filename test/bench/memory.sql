@@ -1,5 +1,6 @@
 -- The backend's peak while it aggregates a day of one workspace: what it allocated beyond a day of 1,000 events, per
 -- distinct user, session and run. rollup_memory_mb is set so high that one pass is enough; then to 16, which takes several.
+-- The target is for 10,000,000 events: below, the rows of 26,000 agents, which are formed in memory, weigh more.
 -- FULL=1 takes the day of bench.stage five times, each time with users, sessions and runs of its own: 10,000,000 events
 -- (and then 80 MB: a pass reads all of them).
 \ir stage.sql
@@ -44,6 +45,6 @@ SELECT bench.peak_of('2025-10-01', 65536) AS large \gset
 SELECT bench.peak_of('2025-10-01', :little) AS passes \gset
 SELECT (:large - :small) * 1024.0 / :distinct_things AS bytes \gset
 CALL bench.record('memory of a day of ' || :number_of_events || ' events in one workspace, per distinct user, session and run', round(:bytes, 1) || ' bytes', NULL, NULL, NULL,
-                  '<= 64 bytes', :bytes <= 64);
+                  CASE :copies WHEN 5 THEN '<= 64 bytes' END, CASE :copies WHEN 5 THEN :bytes <= 64 END);
 CALL bench.record('peak of it', round(:large / 1024.0) || ' MB', 'with rollup_memory_mb = ' || :little, round(:passes / 1024.0) || ' MB', :large / (:passes)::numeric, '', NULL);
 DELETE FROM analytics.settings WHERE name = 'rollup_memory_mb';
