@@ -7,9 +7,7 @@ extern "C" {
 #include "access/xlog.h"
 #include "catalog/pg_control.h"
 #include "common/hashfn.h"
-}
 
-extern "C" {
 PG_MODULE_MAGIC;
 PGDLLEXPORT void _PG_init(void);
 }
