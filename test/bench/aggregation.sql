@@ -1,5 +1,5 @@
 -- Aggregating a day against the same day written by hand in plain SQL, which computes fewer columns.
-\ir stage.sql
+\ir day.sql
 INSERT INTO bench.statement VALUES
 ('a count of the day', '', $$
     SELECT count(*) FROM analytics.user_activity WHERE created_at >= '2025-11-08' AND created_at < '2025-11-09'$$),

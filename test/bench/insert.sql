@@ -1,6 +1,6 @@
 -- What storing events costs: INSERT and COPY into the table a user would have without us (a uuid key), into tables with
 -- one of the parts of an open partition, and into user_activity itself; then what closing a day adds in bulk.
-\ir stage.sql
+\ir day.sql
 SET synchronous_commit = off;
 CREATE TABLE bench.copy_bare (LIKE analytics.user_activity INCLUDING DEFAULTS);
 CREATE TABLE bench.copy_key (LIKE analytics.user_activity INCLUDING DEFAULTS, PRIMARY KEY (id));

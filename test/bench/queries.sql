@@ -5,14 +5,7 @@ SELECT NOT EXISTS (SELECT FROM analytics.mv_active_users) AS missing \gset
 \ir refresh.sql
 SELECT count(*) FROM analytics.refresh_all_materialized_views() \g /dev/null
 \endif
-\ir stage.sql
-SELECT analytics.create_partitions('2025-11-08', '2025-11-08') \g /dev/null
-SELECT NOT EXISTS (SELECT FROM analytics.user_activity WHERE created_at >= '2025-11-08' AND created_at < '2025-11-09') AS missing \gset
-\if :missing
-INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, event_name, page_path, session_id,
-                                     ip_address, user_agent, referrer, metadata, created_at)
-SELECT * FROM bench.stage;
-\endif
+\ir day.sql
 -- What the daily schedule does: also the days that other topics left here.
 SELECT analytics.index_closed_partitions() \g /dev/null
 VACUUM ANALYZE analytics.user_activity_20251108;

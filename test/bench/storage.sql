@@ -1,11 +1,7 @@
 -- Bytes: of an event in the heap and in each index of an open and of a closed day, against the bare table with a uuid
 -- key; of a user-day and of a row of each rollup.
-\ir stage.sql
 \ir empty.sql
-SELECT analytics.create_partitions('2025-11-08', '2025-11-08') \g /dev/null
-INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, event_name, page_path, session_id,
-                                     ip_address, user_agent, referrer, metadata, created_at)
-SELECT * FROM bench.stage;
+\ir day.sql
 SELECT analytics_internal.index_partition('user_activity_20251108') \g /dev/null
 SELECT analytics.aggregate_daily_metrics('2025-11-08') \g /dev/null
 SELECT analytics.aggregate_hourly_metrics('2025-11-08 12:00') \g /dev/null
