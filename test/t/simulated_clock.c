@@ -55,3 +55,14 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone)
     now->tv_usec = real.tv_nsec / 1000;
     return 0;
 }
+
+time_t time(time_t *result)
+{
+    struct timespec real;
+
+    clock_gettime(CLOCK_REALTIME, &real);
+    real.tv_sec += offset();
+    if (result != NULL)
+        *result = real.tv_sec;
+    return real.tv_sec;
+}
