@@ -32,7 +32,7 @@ private_port() { echo $((20000 + $(printf '%s' "$1" | cksum | cut -d' ' -f1) % 2
 copy_tree() {
     local dir=$1
     mkdir -p "$dir"
-    find "$dir" -type f ! -name '*.o' ! -name '*.d' ! -name '*.so' -delete
+    find "$dir" -type f ! -path "$dir/build/*" ! -name '*.o' ! -name '*.d' ! -name '*.so' -delete
     git -c safe.directory='*' ls-files -z --cached --others --exclude-standard \
         | while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done \
         | tar --null --no-recursion --files-from=- -cf - | tar -C "$dir" --no-same-owner -xf -
