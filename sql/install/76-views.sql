@@ -374,6 +374,7 @@ SET search_path = pg_catalog, pg_temp
 SET row_security = off
 SET jit = off -- compiling the views' expressions takes longer than computing them
 SET work_mem = '256MB'
+SET default_statistics_target = 10 -- a refresh analyzes the new rows, and needs little more than their number
 AS $$
 DECLARE
     started timestamptz;
