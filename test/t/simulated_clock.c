@@ -58,11 +58,10 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone)
 
 time_t time(time_t *result)
 {
-    struct timespec real;
+    struct timeval now;
 
-    clock_gettime(CLOCK_REALTIME, &real);
-    real.tv_sec += offset();
+    gettimeofday(&now, NULL);
     if (result != NULL)
-        *result = real.tv_sec;
-    return real.tv_sec;
+        *result = now.tv_sec;
+    return now.tv_sec;
 }
