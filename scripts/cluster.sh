@@ -24,8 +24,11 @@ as_server_user() {
 # own PATH…: the server's user may write there.
 own() { [ "$(id -u)" -ne 0 ] || chown "$SERVER_USER:" "$@"; }
 
+# path_number PATH: tells what belongs to one checkout from what belongs to another.
+path_number() { printf '%s' "$1" | cksum | cut -d' ' -f1; }
+
 # private_port DIR: one port per directory; the socket is private anyway, so a clash only matters to TCP users.
-private_port() { echo $((20000 + $(printf '%s' "$1" | cksum | cut -d' ' -f1) % 20000)); }
+private_port() { echo $((20000 + $(path_number "$1") % 20000)); }
 
 # copy_tree DIR: what is in this checkout and not ignored, without build products, goes to DIR. Objects built
 # there before stay, and file times are kept, so that make only compiles what changed.
