@@ -3,13 +3,13 @@
 #include "pg/statement.hpp"
 
 extern "C" {
-#include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
@@ -20,27 +20,24 @@ extern "C" {
 namespace shadow::pg
 {
 
-// Column marked_until of analytics.watermark.
-static constexpr int marked_until_column = 2;
-
 // A scan of one row without a plan: it costs less than the insert of an event. With the latest snapshot, as
 // that of the statement, or of a REPEATABLE READ transaction, may be older than the mark.
 static TimestampTz read_watermark()
 {
-    Oid const relation_id = get_relname_relid("watermark", get_namespace_oid("analytics", false));
-    if (!OidIsValid(relation_id))
-        return DT_NOBEGIN; // the SQL objects are older than the library
-    Relation const relation = table_open(relation_id, AccessShareLock);
+    Relation const relation =
+        table_open(get_relname_relid("watermark", get_namespace_oid("analytics", false)), AccessShareLock);
+    AttrNumber const marked_until = get_attnum(RelationGetRelid(relation), "marked_until");
     Snapshot const snapshot = RegisterSnapshot(GetLatestSnapshot());
     TableScanDesc const scan = table_beginscan(relation, snapshot, 0, nullptr);
+    TupleTableSlot *const row = table_slot_create(relation, nullptr);
     TimestampTz watermark = DT_NOBEGIN;
-    HeapTuple const row = heap_getnext(scan, ForwardScanDirection);
-    if (HeapTupleIsValid(row)) {
+    if (table_scan_getnextslot(scan, ForwardScanDirection, row)) {
         bool is_null;
-        Datum const value = heap_getattr(row, marked_until_column, RelationGetDescr(relation), &is_null);
+        Datum const value = slot_getattr(row, marked_until, &is_null);
         if (!is_null)
             watermark = DatumGetTimestampTz(value);
     }
+    ExecDropSingleTupleTableSlot(row);
     table_endscan(scan);
     UnregisterSnapshot(snapshot);
     table_close(relation, AccessShareLock);
