@@ -112,7 +112,7 @@ DECLARE
                            CASE unit WHEN 'day' THEN 1 / 365.25 WHEN 'week' THEN 7 / 365.25 ELSE 1 / 12.0 END) - 1;
     written bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('analytics.user_cohorts', 0));
+    PERFORM analytics_internal.lock('cohorts');
 
     WITH source AS MATERIALIZED (
         SELECT s.* FROM analytics_internal.cohort_sources(period, first_day, next_day, target_workspace_id) AS s

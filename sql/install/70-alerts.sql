@@ -427,7 +427,7 @@ SET row_security = off
 AS $$
 BEGIN
     -- One evaluation at a time; whoever waited sees what the other has written.
-    PERFORM pg_advisory_xact_lock(1523621891, 3); -- 1 and 2: closing and maintenance
+    PERFORM analytics_internal.lock('alerts');
     RETURN QUERY SELECT v.* FROM analytics_internal.apply_alert_verdicts(at) AS v;
     PERFORM analytics_internal.queue_notifications(at);
 END

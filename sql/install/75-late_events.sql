@@ -238,24 +238,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.try_aggregate(date, timestamptz, u
 COMMENT ON FUNCTION analytics_internal.try_aggregate(date, timestamptz, uuid) IS
     'aggregates a local day or (day NULL) an hour, of one workspace or of all, but what is sealed; of all, if that fails, one after the other. Who fails is noted in analytics.failed_days. The number of workspaces written';
 
--- Locks out other closers and repairers to the end of the transaction. Whoever aggregates several buckets in one
--- transaction takes it first, or, holding locks of the aggregation already, only tries: so nobody deadlocks.
-CREATE FUNCTION analytics_internal.lock_closing() RETURNS void
-LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS 'SELECT pg_advisory_xact_lock(1523621891, 3)';
-REVOKE EXECUTE ON FUNCTION analytics_internal.lock_closing() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.lock_closing() IS
-    'lets one transaction at a time close or repair buckets';
-
-CREATE FUNCTION analytics_internal.try_lock_closing() RETURNS boolean
-LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS 'SELECT pg_try_advisory_xact_lock(1523621891, 3)';
-REVOKE EXECUTE ON FUNCTION analytics_internal.try_lock_closing() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.try_lock_closing() IS
-    'lock_closing() without waiting: false while another transaction closes or repairs buckets';
-
 CREATE FUNCTION analytics_internal.report_progress(work text, at timestamptz) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
@@ -463,7 +445,7 @@ AS $$
 DECLARE
     workspaces bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock(1523621889, 0);
+    PERFORM analytics_internal.lock('daily_rollups');
     WITH stale AS (
         DELETE FROM analytics.stale_totals AS s
         WHERE s.workspace_id IN (SELECT c.workspace_id FROM analytics.stale_totals AS c ORDER BY c.workspace_id LIMIT 1000)
@@ -507,7 +489,7 @@ DECLARE
     utc_day timestamptz;
     workspaces bigint;
 BEGIN
-    PERFORM analytics_internal.lock_closing();
+    PERFORM analytics_internal.lock('finalization');
     SELECT d.workspace_id, d.metric_hour INTO dirty FROM analytics_internal.next_dirty_hour(before) AS d;
     IF NOT FOUND THEN
         RETURN analytics_internal.update_stale_totals();
@@ -721,7 +703,7 @@ DECLARE
     to_time timestamptz;
     written bigint;
 BEGIN
-    PERFORM analytics_internal.lock_closing();
+    PERFORM analytics_internal.lock('finalization');
     IF analytics_internal.advance_watermark('-infinity') <> 'ready' THEN
         RETURN NULL;
     END IF;

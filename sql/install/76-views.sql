@@ -381,7 +381,7 @@ DECLARE
     populated boolean;
 BEGIN
     -- Two refreshes at a time would only wait for each other, view by view.
-    PERFORM pg_advisory_xact_lock(hashtextextended('analytics.refresh_all_materialized_views', 0));
+    PERFORM analytics_internal.lock('views');
     FOR view, populated IN
         SELECT c.relname::text, c.relispopulated FROM pg_class AS c
         WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'm'

@@ -1,13 +1,21 @@
 -- maintain(): whatever is due, step by step. The procedure commits, so it carries neither SET nor SECURITY
 -- DEFINER; everything it does is done by functions with both, under a lock that each transaction takes anew.
 
-CREATE FUNCTION analytics_internal.try_lock_maintenance() RETURNS boolean
-LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS 'SELECT pg_try_advisory_xact_lock(1523621891, 2)';
-REVOKE EXECUTE ON FUNCTION analytics_internal.try_lock_maintenance() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.try_lock_maintenance() IS
-    'false while another session is in a transaction of maintain() or backfill()';
+-- Whoever aggregates several buckets in one transaction takes finalization first, or, holding locks of rollups
+-- already, only tries: so nobody deadlocks.
+CREATE FUNCTION analytics_internal.lock(name text) RETURNS void
+LANGUAGE c STRICT
+AS 'MODULE_PATHNAME', 'shadow_lock';
+REVOKE EXECUTE ON FUNCTION analytics_internal.lock(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.lock(text) IS
+    'waits for a lock and keeps it to the end of the transaction. Names: maintenance (maintain(), backfill()), finalization (closing and repairing buckets), daily_rollups, hourly_rollups, cohorts, views, alerts; another is an error (22023)';
+
+CREATE FUNCTION analytics_internal.try_lock(name text) RETURNS boolean
+LANGUAGE c STRICT
+AS 'MODULE_PATHNAME', 'shadow_try_lock';
+REVOKE EXECUTE ON FUNCTION analytics_internal.try_lock(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.try_lock(text) IS
+    'lock() without waiting: false while another transaction has the lock';
 
 CREATE FUNCTION analytics_internal.last_run(step text) RETURNS timestamptz
 LANGUAGE sql STABLE
@@ -126,7 +134,7 @@ AS $$
 DECLARE
     started timestamptz;
 BEGIN
-    IF NOT analytics_internal.try_lock_maintenance() THEN
+    IF NOT analytics_internal.try_lock('maintenance') THEN
         RETURN NULL;
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
@@ -208,7 +216,7 @@ DECLARE
 BEGIN
     rows := 0;
     again := false;
-    IF NOT analytics_internal.try_lock_closing() THEN
+    IF NOT analytics_internal.try_lock('finalization') THEN
         RETURN;
     END IF;
     state := analytics_internal.advance_watermark(analytics_internal.next_mark());
@@ -230,7 +238,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     rows := 0;
-    IF analytics_internal.try_lock_closing() THEN
+    IF analytics_internal.try_lock('finalization') THEN
         rows := analytics_internal.repair_newest();
     END IF;
     SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) INTO total FROM analytics.dirty_hours AS d;
@@ -251,7 +259,7 @@ DECLARE
     hour timestamptz;
     day date;
 BEGIN
-    IF NOT analytics_internal.try_lock_closing() THEN
+    IF NOT analytics_internal.try_lock('finalization') THEN
         RETURN 0;
     END IF;
     UPDATE analytics.job_runs AS r SET detail = analytics_internal.open_changes()
@@ -382,7 +390,7 @@ AS $$
 DECLARE
     unit record;
 BEGIN
-    IF NOT analytics_internal.try_lock_maintenance() THEN
+    IF NOT analytics_internal.try_lock('maintenance') THEN
         RETURN NULL;
     END IF;
     PERFORM set_config('application_name', 'shadow_analytics: ' || step, true);
@@ -488,11 +496,11 @@ DECLARE
     oldest timestamptz := greatest(day::timestamp AT TIME ZONE 'UTC', now() - analytics_internal.retention('hourly_metrics'));
     day_end timestamptz := least((day + 1)::timestamp AT TIME ZONE 'UTC', now());
 BEGIN
-    IF NOT analytics_internal.try_lock_maintenance() THEN
+    IF NOT analytics_internal.try_lock('maintenance') THEN
         RETURN false;
     END IF;
     PERFORM set_config('application_name', 'shadow_analytics: backfill ' || to_char(day, 'YYYY-MM-DD'), true);
-    PERFORM analytics_internal.lock_closing();
+    PERFORM analytics_internal.lock('finalization');
     PERFORM analytics_internal.create_partitions(day, day);
     -- What was noted while the events were loaded is done with the rest.
     written := analytics_internal.try_repair_utc_day(day);

@@ -48,7 +48,7 @@ DECLARE
         SELECT FROM analytics.workspace_retention AS w WHERE w.table_name = 'daily_users' AND w.keep_days IS NOT NULL));
     state text;
 BEGIN
-    IF seconds = 0 OR NOT analytics_internal.try_lock_closing() THEN
+    IF seconds = 0 OR NOT analytics_internal.try_lock('finalization') THEN
         RETURN;
     END IF;
     state := analytics_internal.advance_watermark(analytics_internal.next_mark());

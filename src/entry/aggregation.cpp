@@ -3,13 +3,13 @@
 // PostgreSQL calls and plain data only.
 
 #include "entry/aggregation.hpp"
+#include "entry/locks.hpp"
 
 extern "C" {
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "executor/tstoreReceiver.h"
 #include "lib/stringinfo.h"
-#include "storage/lock.h"
 #include "utils/date.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
@@ -91,22 +91,17 @@ std::uint64_t shadow::entry::materialize(run_relations &relations, const tempora
 namespace
 {
 
-// Locks: all-workspace runs exclude everybody, one-workspace runs exclude each other on the same workspace.
-// Taken in this order by everyone and kept to the end of the transaction, so runs neither interleave nor
-// deadlock.
-enum lock_space : std::uint32_t { daily_lock = 0x5AD0A001, hourly_lock = 0x5AD0A002 };
-
+// All-workspace runs exclude everybody, one-workspace runs exclude each other on the same workspace. Taken in
+// this order by everyone, so runs neither interleave nor deadlock.
 void lock_workspaces(const bucket &b)
 {
-    std::uint32_t const space = b.is_day ? daily_lock : hourly_lock;
-    LOCKTAG tag;
-    SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, space, 0, 2);
-    (void)LockAcquire(&tag, b.all_workspaces ? ExclusiveLock : ShareLock, false, false);
+    entry::lock_name const name =
+        b.is_day ? entry::lock_name::daily_rollups : entry::lock_name::hourly_rollups;
+    entry::take_lock(name, 0, b.all_workspaces ? ExclusiveLock : ShareLock, true);
     if (b.all_workspaces)
         return;
     std::uint32_t const hash = DatumGetUInt32(DirectFunctionCall1(uuid_hash, b.workspace));
-    SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, space, hash | 1, 2);
-    (void)LockAcquire(&tag, ExclusiveLock, false, false);
+    entry::take_lock(name, hash | 1, ExclusiveLock, true);
 }
 
 // Work memory for a run: as much as the rollup may take.

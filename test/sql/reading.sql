@@ -127,7 +127,7 @@ SELECT view, rows, error FROM analytics.refresh_all_materialized_views();
 ROLLBACK;
 SELECT view, rows, error FROM analytics.refresh_all_materialized_views();
 \echo the lock goes with the transaction
-SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+SELECT count(*) FROM pg_locks WHERE classid = 'pg_extension'::regclass AND locktype = 'object' AND pid = pg_backend_pid();
 
 \echo error trends (B-17): failed runs count, unknown is a type like others, samples are redacted
 SELECT pg_temp.today() - error_date AS ago, error_type, event_name, total_errors, unique_error_messages, sample_messages

@@ -65,7 +65,7 @@ for my $delay (0.02, 0.1, 0.3)
 
 # Two at once: the second says so and returns.
 my $holder = $node->background_psql('app');
-$holder->query_safe(q{BEGIN; SELECT analytics_internal.try_lock_maintenance()});
+$holder->query_safe(q{BEGIN; SELECT analytics_internal.try_lock('maintenance')});
 my (undef, undef, $notice) = $node->psql('app', 'CALL analytics.maintain()');
 like($notice, qr/already running in another session/, 'the second maintain() returns');
 $holder->query_safe('ROLLBACK');
