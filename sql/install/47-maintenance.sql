@@ -6,6 +6,10 @@ CREATE TABLE analytics.job_runs (
     rows bigint NOT NULL DEFAULT 0,
     done bigint NOT NULL DEFAULT 0,
     total bigint,
+    first_day date,
+    last_day date,
+    event_changes numeric,
+    kept_unaggregated boolean NOT NULL DEFAULT false,
     detail text,
     error text,
     pid integer NOT NULL DEFAULT pg_backend_pid(),
@@ -30,7 +34,13 @@ COMMENT ON COLUMN analytics.job_runs.outcome IS
 COMMENT ON COLUMN analytics.job_runs.rows IS 'what the step counts: partitions, hours, days, rollups, rows removed, alerts';
 COMMENT ON COLUMN analytics.job_runs.done IS 'units committed so far';
 COMMENT ON COLUMN analytics.job_runs.total IS 'units there were to do at the last count; NULL: not counted';
-COMMENT ON COLUMN analytics.job_runs.detail IS 'backfill: the range of days; aggregate_open: the changes of events it has seen; else what the step has to say';
+COMMENT ON COLUMN analytics.job_runs.first_day IS 'backfill: first day of the range; aggregate_open: first UTC day whose changes event_changes counts; else NULL';
+COMMENT ON COLUMN analytics.job_runs.last_day IS 'backfill: last day of the range; else NULL';
+COMMENT ON COLUMN analytics.job_runs.event_changes IS
+    'aggregate_open: changes of events of first_day and later that it has seen, by the statistics; while they do not grow it has nothing to do. NULL: another step, or not counted (track_counts is off)';
+COMMENT ON COLUMN analytics.job_runs.kept_unaggregated IS
+    'cleanup: events past their retention were kept, as rollups of theirs could not be made';
+COMMENT ON COLUMN analytics.job_runs.detail IS 'what the step has to say, for people';
 COMMENT ON COLUMN analytics.job_runs.error IS 'SQLSTATE and message; of a partial run those of the first day set aside';
 COMMENT ON COLUMN analytics.job_runs.pid IS 'server process';
 COMMENT ON CONSTRAINT job_runs_outcome ON analytics.job_runs IS 'how a run may end';

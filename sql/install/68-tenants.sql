@@ -211,11 +211,11 @@ VALUES
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.health()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.health()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.due_steps()'),
-    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.begin_step(text, text)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.begin_step(text, date, date)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.run_step(text, timestamptz)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.end_step(text, timestamptz, text, text)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.backfill_day(date, timestamptz, integer)'),
-    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.resume_backfill(text, timestamptz)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.resume_backfill(timestamptz)'),
     ('operator', 'EXECUTE', 'PROCEDURE', 'analytics.maintain(interval, boolean)'),
     ('operator', 'EXECUTE', 'PROCEDURE', 'analytics.backfill(date, date)')
 $$;

@@ -165,7 +165,8 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.has_old_default_rows(timestamptz) 
 COMMENT ON FUNCTION analytics_internal.has_old_default_rows(timestamptz) IS
     'whether the default partition, if there is one, holds events before an instant';
 
-CREATE FUNCTION analytics_internal.cleanup_old_data(OUT table_name text, OUT rows_deleted bigint, OUT note text)
+CREATE FUNCTION analytics_internal.cleanup_old_data(
+    OUT table_name text, OUT rows_deleted bigint, OUT note text, OUT has_more boolean, OUT kept_unaggregated boolean)
 RETURNS SETOF record
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -173,7 +174,7 @@ SET row_security = off
 AS 'MODULE_PATHNAME', 'shadow_cleanup_old_data';
 REVOKE EXECUTE ON FUNCTION analytics_internal.cleanup_old_data() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.cleanup_old_data() IS
-    'analytics.cleanup_old_data with the rights of the owner, without noting what it removes as a late change';
+    'analytics.cleanup_old_data with the rights of the owner, without noting what it removes as a late change; has_more: more partitions have expired than one call drops, kept_unaggregated: events were kept, as rollups of theirs could not be made';
 
 CREATE FUNCTION analytics.cleanup_old_data(OUT table_name text, OUT rows_deleted bigint, OUT note text)
 RETURNS SETOF record
@@ -182,7 +183,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM analytics_internal.catch_up((now() AT TIME ZONE 'UTC')::date, NULL);
-    RETURN QUERY SELECT * FROM analytics_internal.cleanup_old_data();
+    RETURN QUERY SELECT c.table_name, c.rows_deleted, c.note FROM analytics_internal.cleanup_old_data() AS c;
     PERFORM analytics_internal.keep_partitions_ahead();
 END
 $$;

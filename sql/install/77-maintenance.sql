@@ -47,14 +47,13 @@ COMMENT ON FUNCTION analytics_internal.steps() IS
     'steps of maintain() in their order, and how often each is due; NULL: at every call';
 
 -- The counters of the statistics follow within seconds; what they do not show yet they show at the next call.
-CREATE FUNCTION analytics_internal.open_changes() RETURNS text
+CREATE FUNCTION analytics_internal.open_changes(OUT first_day date, OUT event_changes numeric)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT CASE WHEN current_setting('track_counts')::boolean
-            THEN format('%s changes of the events since %s', sum(pg_stat_get_tuples_inserted(p.oid) + pg_stat_get_tuples_updated(p.oid)
-                        + pg_stat_get_tuples_deleted(p.oid)), o.first_day)
-            ELSE clock_timestamp()::text END
+SELECT o.first_day,
+       CASE WHEN current_setting('track_counts')::boolean
+            THEN sum(pg_stat_get_tuples_inserted(p.oid) + pg_stat_get_tuples_updated(p.oid) + pg_stat_get_tuples_deleted(p.oid)) END
 FROM (SELECT (greatest((SELECT w.closed_until FROM analytics.watermark AS w), now() - interval '26 hours') AT TIME ZONE 'UTC')::date - 1 AS first_day) AS o,
      (SELECT c.oid, to_date(substring(c.relname FROM '_([0-9]{8})$'), 'YYYYMMDD') AS day
       FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
@@ -64,7 +63,7 @@ GROUP BY o.first_day
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.open_changes() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.open_changes() IS
-    'differs from an earlier value when events of days that are not closed were changed since';
+    'how often events of days that are not closed were changed, by the statistics: first_day (UTC) and event_changes, NULL where track_counts is off';
 
 CREATE FUNCTION analytics_internal.has_work(step text) RETURNS boolean
 LANGUAGE plpgsql STABLE
@@ -87,9 +86,10 @@ BEGIN
         WHEN 'repair_buckets' THEN
             RETURN EXISTS (SELECT FROM analytics_internal.next_dirty_hour()) OR EXISTS (SELECT FROM analytics.stale_totals);
         WHEN 'aggregate_open' THEN
-            RETURN analytics_internal.open_changes() IS DISTINCT FROM (
-                SELECT r.detail FROM analytics.job_runs AS r WHERE r.step = 'aggregate_open' AND r.outcome = 'done'
-                ORDER BY r.started_at DESC LIMIT 1);
+            RETURN (SELECT (r.first_day, r.event_changes) = (c.first_day, c.event_changes)
+                    FROM analytics.job_runs AS r, analytics_internal.open_changes() AS c
+                    WHERE r.step = 'aggregate_open' AND r.outcome = 'done'
+                    ORDER BY r.started_at DESC LIMIT 1) IS NOT TRUE;
         WHEN 'evaluate_alerts' THEN
             RETURN EXISTS (SELECT FROM analytics.alert_rules);
         ELSE
@@ -105,7 +105,7 @@ CREATE FUNCTION analytics_internal.is_cleanup_waiting() RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT COALESCE((SELECT r.detail LIKE '%could not be aggregated%' FROM analytics.job_runs AS r WHERE r.step = 'cleanup'
+SELECT COALESCE((SELECT r.kept_unaggregated FROM analytics.job_runs AS r WHERE r.step = 'cleanup'
                  ORDER BY r.started_at DESC LIMIT 1), false)
    AND NOT EXISTS (SELECT FROM analytics.failed_days AS f WHERE f.next_attempt_at > now())
 $$;
@@ -127,7 +127,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.due_steps() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.due_steps() IS 'steps of maintain() that are due now and have something to do';
 
 -- What is only told of a run need not have reached the disk before it goes on.
-CREATE FUNCTION analytics_internal.begin_step(step text, detail text DEFAULT NULL) RETURNS timestamptz
+CREATE FUNCTION analytics_internal.begin_step(step text, first_day date DEFAULT NULL, last_day date DEFAULT NULL) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -140,13 +140,13 @@ BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     UPDATE analytics.job_runs AS r SET outcome = 'interrupted', finished_at = clock_timestamp()
     WHERE r.outcome = 'running' AND (r.step = begin_step.step OR r.pid <> pg_backend_pid());
-    INSERT INTO analytics.job_runs (step, detail) VALUES (begin_step.step, begin_step.detail)
+    INSERT INTO analytics.job_runs (step, first_day, last_day) VALUES (begin_step.step, begin_step.first_day, begin_step.last_day)
     RETURNING started_at INTO started;
     RETURN started;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.begin_step(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.begin_step(text, text) IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.begin_step(text, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.begin_step(text, date, date) IS
     'records the start of a step and returns it; NULL when another session is at work';
 
 -- What was set aside on the way stays in error.
@@ -262,7 +262,7 @@ BEGIN
     IF NOT analytics_internal.try_lock('finalization') THEN
         RETURN 0;
     END IF;
-    UPDATE analytics.job_runs AS r SET detail = analytics_internal.open_changes()
+    UPDATE analytics.job_runs AS r SET (first_day, event_changes) = (SELECT c.first_day, c.event_changes FROM analytics_internal.open_changes() AS c)
     WHERE r.step = 'aggregate_open' AND r.outcome = 'running';
     FOR hour IN
         SELECT DISTINCT date_trunc('hour', e.created_at, 'UTC') FROM analytics.user_activity AS e
@@ -347,12 +347,15 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    notes text;
+    removed record;
 BEGIN
-    SELECT sum(c.rows_deleted), string_agg(concat(c.table_name, ': ', c.note), '; ') FILTER (WHERE c.note IS NOT NULL)
-    INTO rows, notes FROM analytics_internal.cleanup_old_data() AS c;
-    UPDATE analytics.job_runs AS r SET detail = notes WHERE r.step = 'cleanup' AND r.outcome = 'running';
-    again := COALESCE(notes LIKE '%the next call goes on%', false);
+    SELECT sum(c.rows_deleted) AS rows, bool_or(c.has_more) AS has_more, bool_or(c.kept_unaggregated) AS kept_unaggregated,
+           string_agg(concat(c.table_name, ': ', c.note), '; ') FILTER (WHERE c.note IS NOT NULL) AS notes
+    INTO removed FROM analytics_internal.cleanup_old_data() AS c;
+    UPDATE analytics.job_runs AS r SET detail = removed.notes, kept_unaggregated = removed.kept_unaggregated
+    WHERE r.step = 'cleanup' AND r.outcome = 'running';
+    rows := removed.rows;
+    again := removed.has_more;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.cleanup() FROM PUBLIC;
@@ -522,21 +525,19 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.backfill_day(date, timestamptz, in
 COMMENT ON FUNCTION analytics_internal.backfill_day(date, timestamptz, integer) IS
     'partition and rollups of one day of a backfill; false when another session is at work';
 
-CREATE FUNCTION analytics_internal.resume_backfill(range text, started timestamptz) RETURNS integer
+CREATE FUNCTION analytics_internal.resume_backfill(started timestamptz) RETURNS integer
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 UPDATE analytics.job_runs AS r
-SET done = COALESCE((SELECT p.done FROM analytics.job_runs AS p
-                     WHERE p.step = 'backfill' AND p.detail = range AND p.started_at < started AND p.done < p.total
-                       AND NOT EXISTS (SELECT FROM analytics.job_runs AS later
-                                       WHERE later.step = 'backfill' AND later.detail = range
-                                         AND later.started_at > p.started_at AND later.started_at < started)), 0)
+SET done = COALESCE((SELECT CASE WHEN p.done < p.total THEN p.done END FROM analytics.job_runs AS p
+                     WHERE p.step = 'backfill' AND (p.first_day, p.last_day) = (r.first_day, r.last_day) AND p.started_at < started
+                     ORDER BY p.started_at DESC LIMIT 1), 0)
 WHERE r.started_at = started AND r.step = 'backfill'
 RETURNING r.done::integer
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.resume_backfill(text, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.resume_backfill(text, timestamptz) IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.resume_backfill(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.resume_backfill(timestamptz) IS
     'how many days the last run of the same backfill finished, if it was broken off; else 0';
 
 CREATE PROCEDURE analytics.backfill(start_date date, end_date date)
@@ -544,8 +545,6 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     days pg_catalog.int4 := end_date OPERATOR(pg_catalog.-) start_date OPERATOR(pg_catalog.+) 1;
-    range pg_catalog.text := pg_catalog.concat(pg_catalog.to_char(start_date, 'YYYY-MM-DD'), ' to ',
-                                               pg_catalog.to_char(end_date, 'YYYY-MM-DD'));
     started pg_catalog.timestamptz;
     finished pg_catalog.int4;
     reason pg_catalog.text;
@@ -554,14 +553,15 @@ BEGIN
         RAISE EXCEPTION 'start_date and end_date must not be NULL' USING ERRCODE = 'null_value_not_allowed';
     ELSIF days OPERATOR(pg_catalog.<) 1 THEN
         RAISE EXCEPTION 'start_date is after end_date'
-            USING ERRCODE = 'invalid_parameter_value', DETAIL = pg_catalog.concat('The range is ', range, '.');
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = pg_catalog.concat('The range is ', pg_catalog.to_char(start_date, 'YYYY-MM-DD'), ' to ',
+                                                pg_catalog.to_char(end_date, 'YYYY-MM-DD'), '.');
     END IF;
-    started := analytics_internal.begin_step('backfill', range);
+    started := analytics_internal.begin_step('backfill', start_date, end_date);
     IF started IS NULL THEN
         RAISE NOTICE 'maintenance is running in another session; call backfill again';
         RETURN;
     END IF;
-    finished := analytics_internal.resume_backfill(range, started);
+    finished := analytics_internal.resume_backfill(started);
     COMMIT;
     WHILE finished OPERATOR(pg_catalog.<) days LOOP
         IF analytics_internal.backfill_day(start_date OPERATOR(pg_catalog.+) finished, started, days) THEN

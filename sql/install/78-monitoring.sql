@@ -115,14 +115,15 @@ COMMENT ON COLUMN analytics.data_quality.ignored_values IS 'values ignored';
 COMMENT ON COLUMN analytics.data_quality.workspaces IS 'workspaces concerned';
 
 CREATE VIEW analytics.job_progress WITH (security_invoker = true) AS
-SELECT r.step, r.detail, r.started_at, clock_timestamp() - r.started_at AS elapsed, r.rows, r.done, r.total,
+SELECT r.step, r.first_day, r.last_day, r.started_at, clock_timestamp() - r.started_at AS elapsed, r.rows, r.done, r.total,
        round(100.0 * r.done / nullif(r.total, 0), 2) AS percent_done, r.pid
 FROM analytics.job_runs AS r
 WHERE r.outcome = 'running';
 COMMENT ON VIEW analytics.job_progress IS
     'runs of maintain() and backfill() in progress; a killed one stays until the next run';
 COMMENT ON COLUMN analytics.job_progress.step IS 'step';
-COMMENT ON COLUMN analytics.job_progress.detail IS 'backfill: the range of days';
+COMMENT ON COLUMN analytics.job_progress.first_day IS 'backfill: first day of the range';
+COMMENT ON COLUMN analytics.job_progress.last_day IS 'backfill: last day of the range';
 COMMENT ON COLUMN analytics.job_progress.started_at IS 'when it began';
 COMMENT ON COLUMN analytics.job_progress.elapsed IS 'since then';
 COMMENT ON COLUMN analytics.job_progress.rows IS 'what the step counts, so far';

@@ -375,58 +375,66 @@ bool has_expired(const event_partitions &all)
     return false;
 }
 
-// The number of events removed; note: why some were left.
-std::uint64_t remove_events(const char *&note, MemoryContext context)
+struct outcome {
+    std::uint64_t removed;
+    char const *note; // why some rows were left; nullptr: none was
+    bool has_more;
+    bool kept_unaggregated;
+};
+
+void remove_events(outcome &result, MemoryContext context)
 {
     parameter const days = keep_days("user_activity");
     if (days.is_null)
-        return 0;
+        return;
     TimestampTz const limit =
         GetCurrentTransactionStartTimestamp() - DatumGetInt32(days.value) * USECS_PER_DAY;
     parameter const before{TIMESTAMPTZOID, TimestampTzGetDatum(limit), false};
     event_partitions all = find_partitions(before, context);
     if (all.count == 0)
-        return 0;
+        return;
     lock_out_writers(all);
     run("SELECT analytics_internal.try_aggregate_expiring($1)", {before});
-    note = first_text(context);
-    if (note != nullptr)
-        return 0;
+    result.note = first_text(context);
+    result.kept_unaggregated = result.note != nullptr;
+    if (result.kept_unaggregated)
+        return;
     leave_unfinished(all, before);
 
-    if (all.waiting > 0)
-        note = "more partitions have expired; the next call goes on";
-    if (all.busy > 0)
-        note = "partitions in use were left; the next call tries again";
-    if (all.unfinished > 0)
-        note = "partitions were kept, as days of workspaces in them could not be aggregated; see "
-               "analytics.failed_days";
-    std::uint64_t removed = 0;
+    result.has_more = all.waiting > 0;
+    result.kept_unaggregated = all.unfinished > 0;
+    result.note = all.unfinished > 0
+                      ? "partitions were kept, as days of workspaces in them could not be aggregated; see "
+                        "analytics.failed_days"
+                  : all.busy > 0    ? "partitions in use were left; the next call tries again"
+                  : all.waiting > 0 ? "more partitions have expired; the next call goes on"
+                                    : nullptr;
     for (int i = 0; i < all.count; ++i)
         if (!all.items[i].is_expired && all.items[i].is_locked)
-            removed += trim(all.items[i], before);
+            result.removed += trim(all.items[i], before);
     char const *const failure = archive(all, context);
     if (failure != nullptr)
-        note = failure;
+        result.note = failure;
     if (!has_expired(all))
-        return removed;
+        return;
     if (lock_for_drop(all))
-        return removed + drop_partitions(all);
-    note = "no partition was dropped, as user_activity was in use; the next call tries again";
-    return removed;
+        result.removed += drop_partitions(all);
+    else
+        result.note = "no partition was dropped, as user_activity was in use; the next call tries again";
 }
 
-void report(ReturnSetInfo *result, const char *table, std::uint64_t removed, const char *note)
+void report(ReturnSetInfo *result, const char *table, const outcome &done)
 {
-    Datum values[] = {CStringGetTextDatum(table), Int64GetDatum(static_cast<int64>(removed)),
-                      note == nullptr ? Datum{0} : CStringGetTextDatum(note)};
-    bool nulls[] = {false, false, note == nullptr};
+    Datum values[] = {CStringGetTextDatum(table), Int64GetDatum(static_cast<int64>(done.removed)),
+                      done.note == nullptr ? Datum{0} : CStringGetTextDatum(done.note),
+                      BoolGetDatum(done.has_more), BoolGetDatum(done.kept_unaggregated)};
+    bool nulls[] = {false, false, done.note == nullptr, false, false};
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 } // namespace
 
-// (table_name, rows_deleted, note)
+// (table_name, rows_deleted, note, has_more, kept_unaggregated)
 SHADOW_FUNCTION(shadow_cleanup_old_data)
 {
     InitMaterializedSRF(fcinfo, 0);
@@ -434,11 +442,11 @@ SHADOW_FUNCTION(shadow_cleanup_old_data)
     MemoryContext const context = CurrentMemoryContext;
     SPI_connect();
     for (aged_table const &table : aged_tables)
-        report(result, table.name, remove_rows(table), nullptr);
-    report(result, "identities", forget_identities(), nullptr);
-    char const *note = nullptr;
-    std::uint64_t const removed = remove_events(note, context);
-    report(result, "user_activity", removed, note);
+        report(result, table.name, {remove_rows(table), nullptr, false, false});
+    report(result, "identities", {forget_identities(), nullptr, false, false});
+    outcome events = {0, nullptr, false, false};
+    remove_events(events, context);
+    report(result, "user_activity", events);
     SPI_finish();
     return Datum{0};
 }

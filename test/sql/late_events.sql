@@ -165,9 +165,9 @@ SELECT analytics.schedule_jobs();
 -- Backfill, and again after a break.
 INSERT INTO analytics.user_activity (user_id, event_type, created_at) SELECT md5('u')::uuid, 'login', t FROM generate_series(TIMESTAMPTZ '2020-03-01 12:00+00', '2020-03-04', '1 day') AS t;
 CALL analytics.backfill('2020-03-01', '2020-03-03');
-SELECT outcome, done, total, detail FROM analytics.job_runs WHERE step = 'backfill';
+SELECT outcome, done, total, first_day, last_day FROM analytics.job_runs WHERE step = 'backfill';
 SELECT metric_date, total_events, is_final FROM analytics.daily_metrics WHERE metric_date BETWEEN '2020-03-01' AND '2020-03-04' ORDER BY 1;
-UPDATE analytics.job_runs SET outcome = 'interrupted', done = 1, started_at = started_at - interval '1 second' WHERE step = 'backfill';
+UPDATE analytics.job_runs SET outcome = 'interrupted', done = 1, detail = 'other words', started_at = started_at - interval '1 second' WHERE step = 'backfill';
 DELETE FROM analytics.daily_metrics WHERE metric_date BETWEEN '2020-03-01' AND '2020-03-04';
 CALL analytics.backfill('2020-03-01', '2020-03-03');
 SELECT outcome, done, total FROM analytics.job_runs WHERE step = 'backfill' ORDER BY started_at;

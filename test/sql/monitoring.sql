@@ -33,8 +33,8 @@ INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata
 SELECT md5('quality' || i % 2)::uuid, md5('u')::uuid, 'agent_run', '{"credits": "many", "tokens": -1}' FROM generate_series(1, 5) AS i;
 SELECT analytics.aggregate_daily_metrics((now() AT TIME ZONE 'UTC')::date);
 SELECT metadata_key, ignored_values, workspaces FROM analytics.data_quality WHERE metric_date = (now() AT TIME ZONE 'UTC')::date ORDER BY 1;
-INSERT INTO analytics.job_runs (step, detail, done, total) VALUES ('backfill', 'test', 1, 3);
-SELECT step, detail, done, total, percent_done FROM analytics.job_progress;
+INSERT INTO analytics.job_runs (step, first_day, last_day, done, total) VALUES ('backfill', '2026-01-01', '2026-01-03', 1, 3);
+SELECT step, first_day, last_day, done, total, percent_done FROM analytics.job_progress;
 SELECT analytics.post_restore();
 SELECT count(*) FROM analytics.job_progress;
 
