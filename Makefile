@@ -94,17 +94,17 @@ tidy:
 	cmake -S . -B build > /dev/null
 	clang-tidy-14 -p build --quiet $(patsubst %.o,%.cpp,$(OBJS))
 
-# make freeze NEXT=1.1.0: the current version is published, its script never changes again; CONTRIBUTING.md goes on.
+# make freeze NEXT=1.1.0: the current version is published, its script never changes again; NEXT is begun.
 STEP = sql/$(EXTENSION)--$(EXTVERSION)--$(NEXT).sql
 .PHONY: freeze
 freeze: $(DATA_built)
-	@test -n '$(NEXT)' || { echo 'usage: make freeze NEXT=1.1.0'; exit 2; }
-	sed -i 's|^/sql/$(EXTENSION)--.*|/sql/$(EXTENSION)--$(NEXT).sql|' .gitignore
+	@test -n '$(filter-out $(EXTVERSION),$(NEXT))' || { echo 'usage: make freeze NEXT=VERSION, a later one than $(EXTVERSION)'; exit 2; }
 	sed -i "s/^\(default_version *= *\).*/\1'$(NEXT)'/" $(EXTENSION).control
 	sed -i '/"meta-spec"/,$$!s/$(EXTVERSION)/$(NEXT)/' META.json
+	sed -i 's/^## \[Unreleased\]/&\n\n## [$(EXTVERSION)] - '"$$(date +%F)/" CHANGELOG.md
 	printf '%s\n' '\echo Use "ALTER EXTENSION $(EXTENSION) UPDATE" to load this file. \quit' \
 		'SET LOCAL search_path = pg_catalog, pg_temp;' > $(STEP)
-	@echo 'now: git add $(DATA_built) $(STEP)'
+	@echo 'now: git add --force $(DATA_built) $(STEP)'
 
 .PHONY: list-regress list-isolation
 list-regress:

@@ -379,7 +379,7 @@ bucket make_bucket(FunctionCallInfo fcinfo, bool is_day)
 SHADOW_FUNCTION(shadow_aggregate_daily)
 {
     bucket b = make_bucket(fcinfo, true);
-    b.is_repair = PG_NARGS() > 2 && PG_GETARG_BOOL(2); // older SQL objects have no such argument
+    b.is_repair = PG_GETARG_BOOL(2);
     DateADT const day = DatumGetDateADT(b.key);
     if (DATE_NOT_FINITE(day) || DATE_NOT_FINITE(day + 1))
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("target_date must be finite"),

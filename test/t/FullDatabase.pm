@@ -68,6 +68,7 @@ sub fill
 		INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from)
 		VALUES (md5('w2')::uuid, 'Europe/Berlin', '2025-06-01 12:34+00')}));
 	$node->safe_psql($database, 'CALL analytics.maintain()') for 1 .. 3;
+	$node->safe_psql($database, $with_day->(q{SELECT analytics.aggregate_user_cohorts('daily', %day% + 1)}));
 	# Late events, which wait for repair; a sealed day; and watermarks in the midst of closing.
 	$node->safe_psql($database, $with_day->(q{
 		INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at) VALUES
@@ -80,19 +81,26 @@ sub fill
 	return;
 }
 
-# Every row of every table that holds users' rows, as text; with partitions also where it lies.
+# Every row of every table that holds users' rows, as text; with partitions also where it lies. Of all columns, or of
+# those of another call of columns().
 sub content
 {
-	my ($node, $database, $partitions) = @_;
-	my $query = join ' UNION ALL ', map { "SELECT '$_', r::text FROM $_ AS r" } tables($node, $database);
+	my ($node, $database, $partitions, $columns) = @_;
+	$columns //= columns($node, $database);
+	my $query = join ' UNION ALL ', map { "SELECT '$_', ROW(" . join(', ', map { "r.$_" } @{ $columns->{$_} }) . ")::text FROM $_ AS r" } sort keys %$columns;
 	$query =~ s/'analytics.user_activity'/tableoid::regclass::text/ if $partitions;
 	return $node->safe_psql($database, qq{SET extra_float_digits = 3; SET TimeZone = 'UTC'; SELECT * FROM ($query) AS t (name, r) ORDER BY 1, r COLLATE "C"});
 }
-sub tables
+
+# The columns of these tables, by table.
+sub columns
 {
 	my ($node, $database) = @_;
-	return split / /, $node->safe_psql($database, q{SELECT string_agg(oid::regclass::text, ' ' ORDER BY relname) FROM pg_class
-		WHERE relnamespace = 'analytics'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition});
+	return { map { my ($table, @columns) = split / /; $table => \@columns } split /\n/, $node->safe_psql($database, q{
+		SELECT c.oid::regclass || ' ' || string_agg(quote_ident(a.attname), ' ' ORDER BY a.attnum)
+		FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+		WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+		GROUP BY c.oid}) };
 }
 
 # The rows of materialized views.

@@ -1,5 +1,6 @@
 # Every published version, updated, ends in exactly the objects of a fresh install, with comments, privileges and
-# policies, and keeps its data. What the comparison sees is tried first, on deliberate changes.
+# policies, and keeps its data. So does a small older version that is made here (OlderVersion.pm), which also shows that
+# the comparison finds whatever a step forgets.
 use strict;
 use warnings;
 
@@ -7,19 +8,43 @@ use FindBin;
 use lib $FindBin::RealBin;
 use FullDatabase;
 use InstalledObjects;
+use OlderVersion;
+use OwnInstallation;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
+my $installation = OwnInstallation::make(PostgreSQL::Test::Utils::tempdir());
+my $node = PostgreSQL::Test::Cluster->new('main', install_path => $installation->{path});
 $node->init(extra => [ '--encoding=UTF8', '--locale=C' ]); # whatever the environment says
 $node->append_conf('postgresql.conf', "fsync = off\njit = off\n");
 $node->start;
+my $current = $node->safe_psql('postgres', q{SELECT default_version FROM pg_available_extensions WHERE name = 'shadow_analytics'});
+
+sub script_path { return "$installation->{extensions}/shadow_analytics--$_[0].sql" }
+
+# The step from the older version to another with these changes.
+sub install_step
+{
+	my ($to, @changes) = @_;
+	append_to_file(script_path("$OlderVersion::name--$to"), join '', "\\echo Use ALTER EXTENSION. \\quit\nSET LOCAL search_path = pg_catalog, pg_temp;\n", map { $_->[1] } @changes);
+	return;
+}
+
+my ($older, @changes) = OlderVersion::make(slurp_file(script_path($current)));
+append_to_file(script_path($OlderVersion::name), $older);
+install_step($current, @changes);
+for my $forgotten (0 .. $#changes)
+{
+	install_step("without_$forgotten", @changes[ grep { $_ != $forgotten } 0 .. $#changes ]);
+}
 
 $node->safe_psql('postgres', 'CREATE DATABASE fresh');
 $node->safe_psql('fresh', 'CREATE EXTENSION shadow_analytics');
 my $fresh = InstalledObjects::facts($node, 'fresh');
 cmp_ok(scalar(split /\n/, $fresh), '>', 1000, 'facts about a fresh install');
+
+# What the comparison sees: deliberate changes, ...
 for my $change (
 	"COMMENT ON COLUMN analytics.daily_metrics.currency IS 'other'", 'GRANT SELECT ON analytics.watermark TO PUBLIC', 'GRANT SELECT (name) ON analytics.settings TO PUBLIC',
 	'ALTER POLICY member_reads ON analytics.daily_metrics USING (true)', 'ALTER POLICY member_reads ON analytics.daily_metrics TO pg_monitor', 'ALTER TABLE analytics.settings DISABLE TRIGGER check_setting',
@@ -30,21 +55,44 @@ for my $change (
 	isnt(InstalledObjects::difference($fresh, $node->safe_psql('fresh', "BEGIN; $change; $InstalledObjects::facts")), '', "seen: $change");
 }
 
-my $current = $node->safe_psql('postgres', q{SELECT default_version FROM pg_available_extensions WHERE name = 'shadow_analytics'});
-is($node->safe_psql('postgres', qq{SELECT source FROM pg_extension_update_paths('shadow_analytics') WHERE target = '$current' AND source <> target AND path IS NULL}),
-	'', 'every published version has a path to the current one');
-my @published = split /\n/, $node->safe_psql('postgres', qq{SELECT version FROM pg_available_extension_versions WHERE name = 'shadow_analytics' AND version <> '$current'});
+# ... and steps that have forgotten one.
+$node->safe_psql('postgres', 'CREATE DATABASE forgetful');
+$node->safe_psql('forgetful', "CREATE EXTENSION shadow_analytics VERSION '$OlderVersion::name'");
+for my $forgotten (0 .. $#changes)
+{
+	my $facts = $node->safe_psql('forgetful', "BEGIN; ALTER EXTENSION shadow_analytics UPDATE TO 'without_$forgotten'; $InstalledObjects::facts");
+	my @found = split /\n/, InstalledObjects::difference($fresh, $facts);
+	my $is_about_it = qr/^[-+] \Q$changes[$forgotten][0]\E/;
+	ok(@found && !(grep { $_ !~ $is_about_it } @found), "found, and nothing else, where a step forgets it: $changes[$forgotten][0]") or diag(join "\n", @found);
+}
+
+# The columns that both databases have, by table.
+sub common_columns
+{
+	my ($one, $other) = map { FullDatabase::columns($node, $_) } @_;
+	my %common;
+	for my $table (grep { $other->{$_} } keys %$one)
+	{
+		my %is_there = map { $_ => 1 } @{ $other->{$table} };
+		$common{$table} = [ grep { $is_there{$_} } @{ $one->{$table} } ];
+	}
+	return \%common;
+}
+
+# Names of steps have two versions.
+my @published = grep { $_ ne $current && !/--/ } map { /shadow_analytics--(.+)\.sql$/ } glob 'sql/shadow_analytics--*.sql';
 note 'published before: ' . (@published ? "@published" : 'none');
-for my $version (@published)
+for my $version (@published, $OlderVersion::name)
 {
 	my $database = 'from_' . $version =~ s/\W/_/gr;
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	# The current library serves the old SQL.
 	$node->safe_psql($database, "CREATE EXTENSION shadow_analytics VERSION '$version'");
 	FullDatabase::fill($node, $database, FullDatabase::first_day($node));
-	my $before = FullDatabase::content($node, $database, 1);
+	my $columns = common_columns($database, 'fresh');
+	my $before = FullDatabase::content($node, $database, 1, $columns);
 	$node->safe_psql($database, 'ALTER EXTENSION shadow_analytics UPDATE');
-	FullDatabase::is_same(FullDatabase::content($node, $database, 1), $before, "$version: every row of every table is kept");
+	FullDatabase::is_same(FullDatabase::content($node, $database, 1, $columns), $before, "$version: every row of every table is kept");
 	$node->safe_psql($database, 'SELECT analytics.post_restore()');
 	$node->safe_psql('fresh', q{SELECT analytics.setup_roles(), analytics.grant_operator('operator')});
 	is(InstalledObjects::difference(InstalledObjects::facts($node, 'fresh'), InstalledObjects::facts($node, $database)), '',
