@@ -86,7 +86,7 @@ CALL bench.record(:'queries' || ' queries named in index comments, the slowest',
 -- Nothing is left out.
 SELECT count(*) AS forgotten, string_agg(c.relname, ', ') AS names
 FROM pg_class AS c
-WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'i' AND obj_description(c.oid) IS NOT NULL
+WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'i' AND obj_description(c.oid, 'pg_class') IS NOT NULL
   AND (c.relname !~ '^user_activity_' OR c.relname ~ '^user_activity_20251108_')
   AND NOT EXISTS (SELECT FROM bench.query AS q WHERE q.index_name = c.relname) \gset
 \if :{?names}

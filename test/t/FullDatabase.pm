@@ -132,7 +132,7 @@ sub partitions
 	my ($node, $database) = @_;
 	return $node->safe_psql($database, q{
 		SELECT c.relname, c.relrowsecurity::text, pg_get_expr(c.relpartbound, c.oid),
-		       (SELECT string_agg(pg_get_indexdef(indexrelid) || obj_description(indexrelid), E'\n' ORDER BY pg_get_indexdef(indexrelid))
+		       (SELECT string_agg(pg_get_indexdef(indexrelid) || obj_description(indexrelid, 'pg_class'), E'\n' ORDER BY pg_get_indexdef(indexrelid))
 		        FROM pg_index WHERE indrelid = c.oid),
 		       (SELECT string_agg(polname, ',' ORDER BY polname) FROM pg_policy WHERE polrelid = c.oid),
 		       (SELECT string_agg(tgname, ',' ORDER BY tgname) FROM pg_trigger WHERE tgrelid = c.oid),
