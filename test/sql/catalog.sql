@@ -77,6 +77,10 @@ ORDER BY name::text;
 SELECT name AS c_function_with_set, proconfig FROM routine
 WHERE lanname = 'c' AND proconfig IS NOT NULL AND NOT prosecdef ORDER BY name::text;
 
+-- CREATE EXTENSION does not look into bodies: each is checked here. One that does not pass is an error.
+SELECT count(CASE lanname WHEN 'sql' THEN fmgr_sql_validator(oid)::text ELSE plpgsql_validator(oid)::text END) > 50 AS are_checked
+FROM routine WHERE lanname IN ('sql', 'plpgsql');
+
 -- What PUBLIC may execute computes from its arguments alone. Exceptions stand in the array, with a reason here:
 -- (none)
 SELECT name AS executable_by_public FROM routine

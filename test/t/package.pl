@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 
-use File::Basename qw(dirname);
+use File::Basename qw(basename dirname);
 use JSON::PP qw(decode_json);
 use Test::More;
 
@@ -96,6 +96,11 @@ is_deeply([ matching_lines(qr/^\s*#\s*include\s*"entry\//, glob 'src/pg/*') ], [
 
 # Install scripts: CREATE, never CREATE OR REPLACE, which would take over an object planted beforehand.
 is_deeply([ matching_lines(qr/^\s*CREATE\s+OR\s+REPLACE/i, glob 'sql/install/*.sql') ], [], 'no CREATE OR REPLACE');
+
+# A topic is one module with a number of its own.
+my %modules;
+push @{ $modules{ basename($_) =~ /^(\d\d)-[a-z_]+\.sql$/ ? $1 : 'without a number' } }, $_ for glob 'sql/install/*';
+is_deeply([ grep { /\D/ || @{ $modules{$_} } > 1 } sort keys %modules ], [], 'the modules of SQL have a number each');
 
 # Links between the documents lead somewhere.
 my @broken;

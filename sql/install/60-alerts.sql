@@ -1,4 +1,201 @@
--- Alerts: validation, evaluation, acknowledgment, and the outbox that the notifier empties.
+-- Alerts: rules, what they have found, their evaluation and acknowledgment.
+
+CREATE TABLE analytics.alert_rules (
+    workspace_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    name text NOT NULL,
+    description text,
+    is_active boolean NOT NULL DEFAULT true,
+    scope text NOT NULL DEFAULT 'workspace',
+    metric_type text NOT NULL,
+    condition text NOT NULL,
+    threshold_value numeric NOT NULL,
+    threshold_max numeric,
+    evaluation_window_minutes integer NOT NULL DEFAULT 5,
+    for_minutes integer NOT NULL DEFAULT 0,
+    cooldown_minutes integer NOT NULL DEFAULT 60,
+    severity text NOT NULL DEFAULT 'warning',
+    no_data text NOT NULL DEFAULT 'ok',
+    notification_channels jsonb NOT NULL DEFAULT '[]',
+    notification_recipients jsonb NOT NULL DEFAULT '[]',
+    last_triggered_at timestamptz,
+    trigger_count bigint NOT NULL DEFAULT 0,
+    created_by uuid,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, id)
+);
+ALTER TABLE analytics.alert_rules ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.alert_rules', '');
+COMMENT ON TABLE analytics.alert_rules IS
+    'what to watch: a metric over a window, a condition, whom to tell; evaluated by analytics.evaluate_alert_rules(). A change of metric, condition, thresholds, window, scope or workspace, and switching off, end an open episode';
+COMMENT ON COLUMN analytics.alert_rules.workspace_id IS
+    'workspace whose events are watched; the nil uuid: events without a workspace, or every workspace where scope = platform';
+COMMENT ON COLUMN analytics.alert_rules.id IS
+    'the rule';
+COMMENT ON COLUMN analytics.alert_rules.name IS
+    'name shown to people, 1 to 200 characters';
+COMMENT ON COLUMN analytics.alert_rules.description IS
+    'what it means and what to do about it';
+COMMENT ON COLUMN analytics.alert_rules.is_active IS
+    'false: not evaluated';
+COMMENT ON COLUMN analytics.alert_rules.scope IS
+    'workspace, or platform: all workspaces together, only with the nil workspace, so only for the service role';
+COMMENT ON COLUMN analytics.alert_rules.metric_type IS
+    'error_rate, failure_rate (percent), response_time (mean, ms), active_users, failed_runs, credits_consumed, agent_failures (agents with a failed run), user_signups (users whose first event this is), session_duration (mean, seconds)';
+COMMENT ON COLUMN analytics.alert_rules.condition IS
+    'greater_than, less_than, equals, not_equals (both after rounding to 2 decimals), between (inclusive, with threshold_max); anomaly, poisson (counts of users, runs and agents) and binomial (rates) score the last full hour against the same hour of earlier days';
+COMMENT ON COLUMN analytics.alert_rules.threshold_value IS
+    'bound in the metric''s unit; for anomaly the modified z-score above which it fires (default 3.5), for poisson and binomial the probability below which it fires';
+COMMENT ON COLUMN analytics.alert_rules.threshold_max IS
+    'upper bound of between; NULL for other conditions';
+COMMENT ON COLUMN analytics.alert_rules.evaluation_window_minutes IS
+    'length of the window before the evaluation, 1 to 1440 minutes; unused by anomaly, poisson and binomial';
+COMMENT ON COLUMN analytics.alert_rules.for_minutes IS
+    'how long the condition must hold before the rule fires, 0 to 1440 minutes; until then it is pending';
+COMMENT ON COLUMN analytics.alert_rules.cooldown_minutes IS
+    'after a notification no new episode is notified for so long, 0 to 10080 minutes; an episode that outlasts it is notified then';
+COMMENT ON COLUMN analytics.alert_rules.severity IS
+    'info, warning or critical';
+COMMENT ON COLUMN analytics.alert_rules.no_data IS
+    'what a window without data, or an hour that cannot be scored, means: ok, alert, or keep the state';
+COMMENT ON COLUMN analytics.alert_rules.notification_channels IS
+    'array of email, slack and webhook';
+COMMENT ON COLUMN analytics.alert_rules.notification_recipients IS
+    'array of names in analytics.notification_destinations of the same workspace, each of one of the channels';
+COMMENT ON COLUMN analytics.alert_rules.last_triggered_at IS
+    'start of the last episode';
+COMMENT ON COLUMN analytics.alert_rules.trigger_count IS
+    'episodes so far';
+COMMENT ON COLUMN analytics.alert_rules.created_by IS
+    'user who made the rule; any manager of the workspace may change it';
+COMMENT ON COLUMN analytics.alert_rules.created_at IS
+    'when the rule was made';
+COMMENT ON COLUMN analytics.alert_rules.updated_at IS
+    'when a user last changed it';
+COMMENT ON INDEX analytics.alert_rules_pkey IS
+    'serves: a workspace''s rules, WHERE workspace_id = ...';
+
+CREATE TABLE analytics.alert_rule_states (
+    workspace_id uuid NOT NULL,
+    alert_rule_id uuid NOT NULL,
+    state text NOT NULL,
+    since timestamptz NOT NULL,
+    alert_id uuid,
+    last_notified_at timestamptz,
+    PRIMARY KEY (workspace_id, alert_rule_id),
+    CONSTRAINT alert_rule_states_state CHECK (state IN ('ok', 'pending', 'firing'))
+);
+ALTER TABLE analytics.alert_rule_states ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.alert_rule_states', '');
+COMMENT ON TABLE analytics.alert_rule_states IS
+    'where each rule stands; written by analytics.evaluate_alert_rules() when a state changes, no row: ok since ever';
+COMMENT ON COLUMN analytics.alert_rule_states.workspace_id IS 'workspace of the rule';
+COMMENT ON COLUMN analytics.alert_rule_states.alert_rule_id IS 'the rule';
+COMMENT ON COLUMN analytics.alert_rule_states.state IS 'ok, pending or firing';
+COMMENT ON COLUMN analytics.alert_rule_states.since IS 'when it entered the state';
+COMMENT ON COLUMN analytics.alert_rule_states.alert_id IS 'the open episode while firing, else NULL';
+COMMENT ON COLUMN analytics.alert_rule_states.last_notified_at IS 'last notification of an episode''s start; the cooldown counts from here';
+COMMENT ON CONSTRAINT alert_rule_states_state ON analytics.alert_rule_states IS
+    'the states of Prometheus; resolved is the step from firing to ok';
+
+CREATE TABLE analytics.alert_history (
+    workspace_id uuid NOT NULL,
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    alert_rule_id uuid NOT NULL,
+    rule_name text NOT NULL,
+    severity text NOT NULL,
+    triggered_at timestamptz NOT NULL,
+    resolved_at timestamptz,
+    state text NOT NULL GENERATED ALWAYS AS (CASE WHEN resolved_at IS NULL THEN 'firing' ELSE 'resolved' END) STORED,
+    metric_type text NOT NULL,
+    condition text NOT NULL,
+    metric_value numeric,
+    threshold_value numeric,
+    reason text NOT NULL,
+    evaluation_context jsonb NOT NULL DEFAULT '{}',
+    resolved_reason text,
+    acknowledged_by uuid,
+    acknowledged_at timestamptz,
+    notes text,
+    snoozed_until timestamptz,
+    notified_at timestamptz,
+    PRIMARY KEY (workspace_id, id),
+    CONSTRAINT alert_history_order CHECK (resolved_at >= triggered_at),
+    CONSTRAINT alert_history_acknowledgment CHECK (acknowledged_by IS NULL OR acknowledged_at IS NOT NULL),
+    CONSTRAINT alert_history_notes CHECK (length(notes) <= 10000)
+);
+ALTER TABLE analytics.alert_history ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.alert_history', '');
+COMMENT ON TABLE analytics.alert_history IS
+    'one row per episode: from the evaluation at which a rule fired to the one at which it resolved';
+COMMENT ON COLUMN analytics.alert_history.workspace_id IS 'workspace of the rule';
+COMMENT ON COLUMN analytics.alert_history.id IS 'the episode';
+COMMENT ON COLUMN analytics.alert_history.alert_rule_id IS 'the rule, which may have been deleted since';
+COMMENT ON COLUMN analytics.alert_history.rule_name IS 'name of the rule then';
+COMMENT ON COLUMN analytics.alert_history.severity IS 'severity of the rule then';
+COMMENT ON COLUMN analytics.alert_history.triggered_at IS 'evaluation at which it fired';
+COMMENT ON COLUMN analytics.alert_history.resolved_at IS 'evaluation at which it resolved; NULL: still firing';
+COMMENT ON COLUMN analytics.alert_history.state IS 'firing or resolved';
+COMMENT ON COLUMN analytics.alert_history.metric_type IS 'metric of the rule then';
+COMMENT ON COLUMN analytics.alert_history.condition IS 'condition of the rule then';
+COMMENT ON COLUMN analytics.alert_history.metric_value IS 'value that made it fire, in the metric''s unit; NULL where missing data did';
+COMMENT ON COLUMN analytics.alert_history.threshold_value IS 'threshold of the rule then';
+COMMENT ON COLUMN analytics.alert_history.reason IS 'why it fired, for people';
+COMMENT ON COLUMN analytics.alert_history.evaluation_context IS
+    'what the window held: window_start, window_end, counts of events, users, runs and errors, the agents and error types with most failures, samples of errors (the latest different messages, redacted); for scores the baseline';
+COMMENT ON COLUMN analytics.alert_history.resolved_reason IS 'why it resolved; NULL while firing';
+COMMENT ON COLUMN analytics.alert_history.acknowledged_by IS
+    'who has taken it up, always the one who writes; NULL: nobody. Setting it to NULL takes the acknowledgment back';
+COMMENT ON COLUMN analytics.alert_history.acknowledged_at IS 'when it was taken up; says nothing about delivery';
+COMMENT ON COLUMN analytics.alert_history.notes IS 'notes of people, at most 10,000 characters';
+COMMENT ON COLUMN analytics.alert_history.snoozed_until IS 'no notification about the rule before this instant';
+COMMENT ON COLUMN analytics.alert_history.notified_at IS
+    'when its start was handed to the outbox; NULL: withheld so far by cooldown or snooze';
+COMMENT ON CONSTRAINT alert_history_order ON analytics.alert_history IS 'an episode ends after it starts';
+COMMENT ON CONSTRAINT alert_history_acknowledgment ON analytics.alert_history IS 'who and when go together';
+COMMENT ON CONSTRAINT alert_history_notes ON analytics.alert_history IS 'notes are short';
+COMMENT ON INDEX analytics.alert_history_pkey IS 'serves: one episode of a workspace';
+CREATE UNIQUE INDEX alert_history_one_open ON analytics.alert_history (workspace_id, alert_rule_id) WHERE resolved_at IS NULL;
+COMMENT ON INDEX analytics.alert_history_one_open IS
+    'a rule has at most one open episode; serves: analytics.active_alerts';
+CREATE INDEX alert_history_triggered ON analytics.alert_history (workspace_id, triggered_at);
+COMMENT ON INDEX analytics.alert_history_triggered IS
+    'serves: a workspace''s episodes by time, and their removal by age';
+CREATE INDEX alert_history_snoozed ON analytics.alert_history (workspace_id, alert_rule_id, snoozed_until) WHERE snoozed_until IS NOT NULL;
+COMMENT ON INDEX analytics.alert_history_snoozed IS
+    'serves: is the rule snoozed, asked when a notification is due';
+
+CREATE POLICY member_reads ON analytics.alert_rules FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.alert_rules IS
+    'members read their workspaces';
+CREATE POLICY manager_inserts ON analytics.alert_rules FOR INSERT
+    WITH CHECK (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_inserts ON analytics.alert_rules IS
+    'managers make rules for their workspaces';
+CREATE POLICY manager_updates ON analytics.alert_rules FOR UPDATE
+    USING (workspace_id = ANY (analytics.managed_workspace_ids()))
+    WITH CHECK (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_updates ON analytics.alert_rules IS
+    'managers change any rule of their workspaces, whoever made it';
+CREATE POLICY manager_deletes ON analytics.alert_rules FOR DELETE
+    USING (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_deletes ON analytics.alert_rules IS
+    'managers delete any rule of their workspaces';
+CREATE POLICY member_reads ON analytics.alert_rule_states FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.alert_rule_states IS
+    'members read their workspaces';
+CREATE POLICY member_reads ON analytics.alert_history FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.alert_history IS
+    'members read their workspaces';
+CREATE POLICY member_updates ON analytics.alert_history FOR UPDATE
+    USING (workspace_id = ANY (analytics.workspace_ids()))
+    WITH CHECK (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_updates ON analytics.alert_history IS
+    'members acknowledge, snooze and note; other columns are not granted';
 
 CREATE FUNCTION analytics_internal.is_text_array(value jsonb, pattern text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
@@ -300,122 +497,6 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.apply_alert_verdicts(timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.apply_alert_verdicts(timestamptz) IS
     'evaluates the active rules as of a moment and writes episodes and states; the caller holds the lock';
-
--- Notifications
-
-CREATE FUNCTION analytics_internal.notification_message(alert analytics.alert_history, kind text) RETURNS jsonb
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT jsonb_build_object(
-    'kind', kind,
-    'alert_id', alert.id,
-    'alert_rule_id', alert.alert_rule_id,
-    'workspace_id', alert.workspace_id,
-    'rule_name', alert.rule_name,
-    'severity', alert.severity,
-    'metric_type', alert.metric_type,
-    'condition', alert.condition,
-    'metric_value', alert.metric_value,
-    'threshold_value', alert.threshold_value,
-    'reason', CASE kind WHEN 'resolved' THEN alert.resolved_reason ELSE alert.reason END,
-    'triggered_at', to_char(alert.triggered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-    'resolved_at', to_char(alert.resolved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.notification_message(analytics.alert_history, text) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.notification_message(analytics.alert_history, text) IS
-    'what a notification says about an episode; the notifier makes mail, Slack blocks or JSON of it';
-
-CREATE FUNCTION analytics_internal.send_notifications(kind text, workspace_ids uuid[], alert_ids uuid[], at timestamptz)
-RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    budget CONSTANT integer := analytics.setting('alert_notifications_per_hour')::integer;
-    written bigint;
-BEGIN
-    INSERT INTO analytics.notification_outbox AS o (workspace_id, kind, alert_id, alert_rule_id, destination_name, channel,
-        message, status, last_error, next_attempt_at, created_at)
-    SELECT m.workspace_id, kind, m.alert_id, m.alert_rule_id, m.destination_name, m.channel, m.message,
-           CASE WHEN m.place + m.used > budget THEN 'suppressed' ELSE 'waiting' END,
-           CASE WHEN m.place + m.used > budget THEN 'over the hourly budget of the workspace' END, at, at
-    FROM (SELECT h.workspace_id, h.id AS alert_id, h.alert_rule_id, d.name AS destination_name, d.channel,
-                 analytics_internal.notification_message(h, kind) AS message,
-                 row_number() OVER (PARTITION BY h.workspace_id
-                                    ORDER BY array_position('{critical,warning,info}', h.severity), h.id, d.name) AS place,
-                 (SELECT count(*) FROM analytics.notification_outbox AS p
-                  WHERE p.workspace_id = h.workspace_id AND p.created_at > at - interval '1 hour'
-                    AND p.status <> 'suppressed') AS used
-          FROM unnest(workspace_ids, alert_ids) AS a (workspace_id, id)
-          JOIN analytics.alert_history AS h ON h.workspace_id = a.workspace_id AND h.id = a.id
-          JOIN analytics.alert_rules AS r ON r.workspace_id = h.workspace_id AND r.id = h.alert_rule_id
-          JOIN analytics.notification_destinations AS d
-            ON d.workspace_id = r.workspace_id AND r.notification_recipients ? d.name
-               AND r.notification_channels ? d.channel AND d.is_verified
-          -- Who was not told of the start is not told of the end.
-          WHERE kind <> 'resolved'
-             OR NOT EXISTS (SELECT FROM analytics.notification_outbox AS f
-                            WHERE f.workspace_id = h.workspace_id AND f.alert_id = h.id AND f.kind = 'firing'
-                              AND f.destination_name = d.name AND f.status = 'suppressed')) AS m
-    ON CONFLICT ON CONSTRAINT notification_outbox_once DO NOTHING;
-    GET DIAGNOSTICS written = ROW_COUNT;
-    IF written > 0 THEN
-        PERFORM pg_notify('shadow_analytics', '');
-    END IF;
-    RETURN written;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.send_notifications(text, uuid[], uuid[], timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.send_notifications(text, uuid[], uuid[], timestamptz) IS
-    'writes messages about episodes to the outbox, one per verified destination of the rule, within the workspace''s hourly budget, and wakes the notifiers; returns their number';
-
-CREATE FUNCTION analytics_internal.queue_notifications(at timestamptz) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    workspaces uuid[];
-    alerts uuid[];
-    written bigint := 0;
-BEGIN
-    -- Starts: also of episodes that a cooldown or snooze has held back until now.
-    WITH due AS (
-        SELECT h.workspace_id, h.id, h.alert_rule_id
-        FROM analytics.alert_history AS h
-        JOIN analytics.alert_rules AS r ON r.workspace_id = h.workspace_id AND r.id = h.alert_rule_id
-        JOIN analytics.alert_rule_states AS s ON s.workspace_id = h.workspace_id AND s.alert_rule_id = h.alert_rule_id
-        WHERE h.resolved_at IS NULL AND h.notified_at IS NULL AND h.acknowledged_at IS NULL
-          AND (s.last_notified_at IS NULL OR s.last_notified_at + make_interval(mins => r.cooldown_minutes) <= at)
-          AND NOT EXISTS (SELECT FROM analytics.alert_history AS z
-                          WHERE z.workspace_id = h.workspace_id AND z.alert_rule_id = h.alert_rule_id
-                            AND z.snoozed_until > at)
-    ), marked AS (
-        UPDATE analytics.alert_history AS h SET notified_at = at
-        FROM due AS d WHERE h.workspace_id = d.workspace_id AND h.id = d.id
-    ), cooled AS (
-        UPDATE analytics.alert_rule_states AS s SET last_notified_at = at
-        FROM due AS d WHERE s.workspace_id = d.workspace_id AND s.alert_rule_id = d.alert_rule_id
-    )
-    SELECT array_agg(d.workspace_id), array_agg(d.id) INTO workspaces, alerts FROM due AS d;
-    IF alerts IS NOT NULL THEN
-        written := analytics_internal.send_notifications('firing', workspaces, alerts, at);
-    END IF;
-
-    -- Ends of what was notified.
-    SELECT array_agg(h.workspace_id), array_agg(h.id) INTO workspaces, alerts
-    FROM analytics.alert_history AS h
-    JOIN analytics.alert_rule_states AS s ON s.workspace_id = h.workspace_id AND s.alert_rule_id = h.alert_rule_id
-    WHERE s.state = 'ok' AND s.since = at AND h.resolved_at >= at AND h.notified_at IS NOT NULL;
-    IF alerts IS NOT NULL THEN
-        written := written + analytics_internal.send_notifications('resolved', workspaces, alerts, at);
-    END IF;
-    RETURN written;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.queue_notifications(timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.queue_notifications(timestamptz) IS
-    'after an evaluation: messages about episodes that started, unless acknowledged, snoozed or cooling down, and about the ends of those that were notified';
 
 CREATE FUNCTION analytics_internal.evaluate_alert_rules(at timestamptz)
 RETURNS TABLE (

@@ -1,4 +1,239 @@
--- Destinations of notifications, and the functions of shadow-analytics-notifier.
+-- Notifications: where they go, the outbox that the evaluation fills, and the functions of
+-- shadow-analytics-notifier, which empties it.
+
+CREATE TABLE analytics.notification_destinations (
+    workspace_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    name text NOT NULL,
+    channel text NOT NULL,
+    address text NOT NULL,
+    signing_secret text,
+    is_verified boolean NOT NULL DEFAULT false,
+    verification_hash bytea,
+    verification_expires_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, name),
+    CONSTRAINT notification_destinations_channel CHECK (channel IN ('email', 'slack', 'webhook')),
+    CONSTRAINT notification_destinations_name CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}$')
+);
+ALTER TABLE analytics.notification_destinations ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.notification_destinations', '');
+COMMENT ON TABLE analytics.notification_destinations IS
+    'where notifications go, by name; addresses and secrets are never readable through the API, see analytics.notification_destination_list';
+COMMENT ON COLUMN analytics.notification_destinations.workspace_id IS 'workspace that may use it';
+COMMENT ON COLUMN analytics.notification_destinations.name IS 'name that rules refer to';
+COMMENT ON COLUMN analytics.notification_destinations.channel IS 'email, slack (incoming webhook) or webhook';
+COMMENT ON COLUMN analytics.notification_destinations.address IS 'mail address, or URL beginning with https://; secret';
+COMMENT ON COLUMN analytics.notification_destinations.signing_secret IS 'key of the HMAC-SHA-256 signature of a webhook; secret';
+COMMENT ON COLUMN analytics.notification_destinations.is_verified IS 'false: nothing but the verification code is sent there';
+COMMENT ON COLUMN analytics.notification_destinations.verification_hash IS 'SHA-256 of the code that was sent; NULL: none is open';
+COMMENT ON COLUMN analytics.notification_destinations.verification_expires_at IS 'until when the code is good';
+COMMENT ON COLUMN analytics.notification_destinations.created_at IS 'when it was made';
+COMMENT ON COLUMN analytics.notification_destinations.updated_at IS 'when it last changed';
+COMMENT ON CONSTRAINT notification_destinations_channel ON analytics.notification_destinations IS 'the channels that the notifier serves';
+COMMENT ON CONSTRAINT notification_destinations_name ON analytics.notification_destinations IS
+    'a short name, so that nobody uses the address itself';
+COMMENT ON INDEX analytics.notification_destinations_pkey IS 'serves: a rule''s recipients, WHERE workspace_id = ... AND name = ...';
+
+CREATE TABLE analytics.notification_outbox (
+    workspace_id uuid NOT NULL,
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    kind text NOT NULL,
+    alert_id uuid,
+    alert_rule_id uuid,
+    destination_name text NOT NULL,
+    channel text NOT NULL,
+    message jsonb NOT NULL,
+    status text NOT NULL DEFAULT 'waiting',
+    attempts integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz NOT NULL DEFAULT now(),
+    leased_by text,
+    leased_until timestamptz,
+    last_error text,
+    response_status integer,
+    latency_ms bigint,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    delivered_at timestamptz,
+    PRIMARY KEY (workspace_id, id),
+    CONSTRAINT notification_outbox_once UNIQUE (workspace_id, alert_id, kind, destination_name),
+    CONSTRAINT notification_outbox_kind CHECK (kind IN ('firing', 'resolved', 'verification')),
+    CONSTRAINT notification_outbox_status CHECK (status IN ('waiting', 'sending', 'delivered', 'dead', 'suppressed'))
+);
+ALTER TABLE analytics.notification_outbox ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.notification_outbox', '');
+COMMENT ON TABLE analytics.notification_outbox IS
+    'messages to be delivered by shadow-analytics-notifier, written in the transaction of the episode; delivered at least once';
+COMMENT ON COLUMN analytics.notification_outbox.workspace_id IS 'workspace of the message';
+COMMENT ON COLUMN analytics.notification_outbox.id IS 'the message; sent along as its idempotency key, the same at every attempt';
+COMMENT ON COLUMN analytics.notification_outbox.kind IS 'firing, resolved or verification';
+COMMENT ON COLUMN analytics.notification_outbox.alert_id IS 'the episode; NULL for verification';
+COMMENT ON COLUMN analytics.notification_outbox.alert_rule_id IS 'the rule; NULL for verification';
+COMMENT ON COLUMN analytics.notification_outbox.destination_name IS 'name in analytics.notification_destinations';
+COMMENT ON COLUMN analytics.notification_outbox.channel IS 'channel of the destination then';
+COMMENT ON COLUMN analytics.notification_outbox.message IS 'what to say, without address or secret';
+COMMENT ON COLUMN analytics.notification_outbox.status IS
+    'waiting, sending (leased), delivered, dead (given up), suppressed (over the workspace''s hourly budget)';
+COMMENT ON COLUMN analytics.notification_outbox.attempts IS 'deliveries tried so far';
+COMMENT ON COLUMN analytics.notification_outbox.next_attempt_at IS 'not to be tried before; grows exponentially with jitter';
+COMMENT ON COLUMN analytics.notification_outbox.leased_by IS 'notifier that is sending it';
+COMMENT ON COLUMN analytics.notification_outbox.leased_until IS 'after this instant another notifier may take it';
+COMMENT ON COLUMN analytics.notification_outbox.last_error IS 'what the last attempt failed with, without address';
+COMMENT ON COLUMN analytics.notification_outbox.response_status IS 'HTTP or SMTP status of the last attempt';
+COMMENT ON COLUMN analytics.notification_outbox.latency_ms IS 'duration of the last attempt';
+COMMENT ON COLUMN analytics.notification_outbox.created_at IS 'when it was written';
+COMMENT ON COLUMN analytics.notification_outbox.delivered_at IS 'when the destination accepted it';
+COMMENT ON CONSTRAINT notification_outbox_once ON analytics.notification_outbox IS
+    'an episode''s start and end are told to a destination once';
+COMMENT ON CONSTRAINT notification_outbox_kind ON analytics.notification_outbox IS 'the kinds of messages';
+COMMENT ON CONSTRAINT notification_outbox_status ON analytics.notification_outbox IS 'the life of a message';
+COMMENT ON INDEX analytics.notification_outbox_pkey IS 'serves: the notifier''s note of an outcome';
+COMMENT ON INDEX analytics.notification_outbox_once IS 'serves: an episode''s messages, and that there is one of each';
+CREATE INDEX notification_outbox_due ON analytics.notification_outbox (next_attempt_at) WHERE status IN ('waiting', 'sending');
+COMMENT ON INDEX analytics.notification_outbox_due IS
+    'serves: analytics_internal.claim_notifications(), the messages that are due';
+CREATE INDEX notification_outbox_created ON analytics.notification_outbox (workspace_id, created_at);
+COMMENT ON INDEX analytics.notification_outbox_created IS
+    'serves: the workspace''s hourly budget, and removal by age';
+
+CREATE POLICY manager_reads ON analytics.notification_destinations FOR SELECT
+    USING (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_reads ON analytics.notification_destinations IS
+    'managers read the names; addresses and secrets are not granted';
+CREATE POLICY manager_inserts ON analytics.notification_destinations FOR INSERT
+    WITH CHECK (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_inserts ON analytics.notification_destinations IS
+    'managers make destinations for their workspaces';
+CREATE POLICY manager_updates ON analytics.notification_destinations FOR UPDATE
+    USING (workspace_id = ANY (analytics.managed_workspace_ids()))
+    WITH CHECK (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_updates ON analytics.notification_destinations IS
+    'managers change destinations of their workspaces';
+CREATE POLICY manager_deletes ON analytics.notification_destinations FOR DELETE
+    USING (workspace_id = ANY (analytics.managed_workspace_ids()));
+COMMENT ON POLICY manager_deletes ON analytics.notification_destinations IS
+    'managers delete destinations of their workspaces';
+CREATE POLICY member_reads ON analytics.notification_outbox FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.notification_outbox IS
+    'members see what became of their workspaces'' notifications; the messages are not granted';
+
+-- The outbox
+
+CREATE FUNCTION analytics_internal.notification_message(alert analytics.alert_history, kind text) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT jsonb_build_object(
+    'kind', kind,
+    'alert_id', alert.id,
+    'alert_rule_id', alert.alert_rule_id,
+    'workspace_id', alert.workspace_id,
+    'rule_name', alert.rule_name,
+    'severity', alert.severity,
+    'metric_type', alert.metric_type,
+    'condition', alert.condition,
+    'metric_value', alert.metric_value,
+    'threshold_value', alert.threshold_value,
+    'reason', CASE kind WHEN 'resolved' THEN alert.resolved_reason ELSE alert.reason END,
+    'triggered_at', to_char(alert.triggered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+    'resolved_at', to_char(alert.resolved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.notification_message(analytics.alert_history, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.notification_message(analytics.alert_history, text) IS
+    'what a notification says about an episode; the notifier makes mail, Slack blocks or JSON of it';
+
+CREATE FUNCTION analytics_internal.send_notifications(kind text, workspace_ids uuid[], alert_ids uuid[], at timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    budget CONSTANT integer := analytics.setting('alert_notifications_per_hour')::integer;
+    written bigint;
+BEGIN
+    INSERT INTO analytics.notification_outbox AS o (workspace_id, kind, alert_id, alert_rule_id, destination_name, channel,
+        message, status, last_error, next_attempt_at, created_at)
+    SELECT m.workspace_id, kind, m.alert_id, m.alert_rule_id, m.destination_name, m.channel, m.message,
+           CASE WHEN m.place + m.used > budget THEN 'suppressed' ELSE 'waiting' END,
+           CASE WHEN m.place + m.used > budget THEN 'over the hourly budget of the workspace' END, at, at
+    FROM (SELECT h.workspace_id, h.id AS alert_id, h.alert_rule_id, d.name AS destination_name, d.channel,
+                 analytics_internal.notification_message(h, kind) AS message,
+                 row_number() OVER (PARTITION BY h.workspace_id
+                                    ORDER BY array_position('{critical,warning,info}', h.severity), h.id, d.name) AS place,
+                 (SELECT count(*) FROM analytics.notification_outbox AS p
+                  WHERE p.workspace_id = h.workspace_id AND p.created_at > at - interval '1 hour'
+                    AND p.status <> 'suppressed') AS used
+          FROM unnest(workspace_ids, alert_ids) AS a (workspace_id, id)
+          JOIN analytics.alert_history AS h ON h.workspace_id = a.workspace_id AND h.id = a.id
+          JOIN analytics.alert_rules AS r ON r.workspace_id = h.workspace_id AND r.id = h.alert_rule_id
+          JOIN analytics.notification_destinations AS d
+            ON d.workspace_id = r.workspace_id AND r.notification_recipients ? d.name
+               AND r.notification_channels ? d.channel AND d.is_verified
+          -- Who was not told of the start is not told of the end.
+          WHERE kind <> 'resolved'
+             OR NOT EXISTS (SELECT FROM analytics.notification_outbox AS f
+                            WHERE f.workspace_id = h.workspace_id AND f.alert_id = h.id AND f.kind = 'firing'
+                              AND f.destination_name = d.name AND f.status = 'suppressed')) AS m
+    ON CONFLICT ON CONSTRAINT notification_outbox_once DO NOTHING;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    IF written > 0 THEN
+        PERFORM pg_notify('shadow_analytics', '');
+    END IF;
+    RETURN written;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.send_notifications(text, uuid[], uuid[], timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.send_notifications(text, uuid[], uuid[], timestamptz) IS
+    'writes messages about episodes to the outbox, one per verified destination of the rule, within the workspace''s hourly budget, and wakes the notifiers; returns their number';
+
+CREATE FUNCTION analytics_internal.queue_notifications(at timestamptz) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    workspaces uuid[];
+    alerts uuid[];
+    written bigint := 0;
+BEGIN
+    -- Starts: also of episodes that a cooldown or snooze has held back until now.
+    WITH due AS (
+        SELECT h.workspace_id, h.id, h.alert_rule_id
+        FROM analytics.alert_history AS h
+        JOIN analytics.alert_rules AS r ON r.workspace_id = h.workspace_id AND r.id = h.alert_rule_id
+        JOIN analytics.alert_rule_states AS s ON s.workspace_id = h.workspace_id AND s.alert_rule_id = h.alert_rule_id
+        WHERE h.resolved_at IS NULL AND h.notified_at IS NULL AND h.acknowledged_at IS NULL
+          AND (s.last_notified_at IS NULL OR s.last_notified_at + make_interval(mins => r.cooldown_minutes) <= at)
+          AND NOT EXISTS (SELECT FROM analytics.alert_history AS z
+                          WHERE z.workspace_id = h.workspace_id AND z.alert_rule_id = h.alert_rule_id
+                            AND z.snoozed_until > at)
+    ), marked AS (
+        UPDATE analytics.alert_history AS h SET notified_at = at
+        FROM due AS d WHERE h.workspace_id = d.workspace_id AND h.id = d.id
+    ), cooled AS (
+        UPDATE analytics.alert_rule_states AS s SET last_notified_at = at
+        FROM due AS d WHERE s.workspace_id = d.workspace_id AND s.alert_rule_id = d.alert_rule_id
+    )
+    SELECT array_agg(d.workspace_id), array_agg(d.id) INTO workspaces, alerts FROM due AS d;
+    IF alerts IS NOT NULL THEN
+        written := analytics_internal.send_notifications('firing', workspaces, alerts, at);
+    END IF;
+
+    -- Ends of what was notified.
+    SELECT array_agg(h.workspace_id), array_agg(h.id) INTO workspaces, alerts
+    FROM analytics.alert_history AS h
+    JOIN analytics.alert_rule_states AS s ON s.workspace_id = h.workspace_id AND s.alert_rule_id = h.alert_rule_id
+    WHERE s.state = 'ok' AND s.since = at AND h.resolved_at >= at AND h.notified_at IS NOT NULL;
+    IF alerts IS NOT NULL THEN
+        written := written + analytics_internal.send_notifications('resolved', workspaces, alerts, at);
+    END IF;
+    RETURN written;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.queue_notifications(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.queue_notifications(timestamptz) IS
+    'after an evaluation: messages about episodes that started, unless acknowledged, snoozed or cooling down, and about the ends of those that were notified';
+
+-- Destinations
 
 CREATE FUNCTION analytics_internal.address_problem(channel text, address text) RETURNS text
 LANGUAGE sql IMMUTABLE
@@ -142,78 +377,6 @@ CREATE TRIGGER check_verification BEFORE UPDATE OF verification_hash ON analytic
     FOR EACH ROW EXECUTE FUNCTION analytics_internal.verification_check();
 COMMENT ON TRIGGER check_verification ON analytics.notification_destinations IS
     'verifies a destination when the hash of its code is written';
-
--- What people change is audited; what the evaluation counts is not, nor any address or secret.
-CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF workspace_id, name, description, is_active, scope,
-        metric_type, condition, threshold_value, threshold_max, evaluation_window_minutes, for_minutes,
-        cooldown_minutes, severity, no_data, notification_channels, notification_recipients
-    ON analytics.alert_rules
-    FOR EACH ROW EXECUTE FUNCTION analytics_internal.audit_change();
-COMMENT ON TRIGGER audit_change ON analytics.alert_rules IS
-    'writes changes to analytics.audit_log';
-CREATE TRIGGER audit_truncate AFTER TRUNCATE ON analytics.alert_rules
-    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.audit_change();
-COMMENT ON TRIGGER audit_truncate ON analytics.alert_rules IS
-    'writes truncation to analytics.audit_log';
-
--- Whose an acknowledgment or snooze is, and what it replaced; what was found stands in the episode itself.
-CREATE FUNCTION analytics_internal.audit_acknowledgment() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM analytics_internal.write_audit(
-        NEW.workspace_id,
-        CASE WHEN NEW.acknowledged_at IS NOT DISTINCT FROM OLD.acknowledged_at THEN 'snooze'
-             WHEN NEW.acknowledged_at IS NULL THEN 'unacknowledge' ELSE 'acknowledge' END,
-        'analytics.alert_history',
-        jsonb_build_object('id', OLD.id, 'acknowledged_by', OLD.acknowledged_by, 'acknowledged_at', OLD.acknowledged_at, 'snoozed_until', OLD.snoozed_until),
-        jsonb_build_object('id', NEW.id, 'acknowledged_by', NEW.acknowledged_by, 'acknowledged_at', NEW.acknowledged_at, 'snoozed_until', NEW.snoozed_until));
-    RETURN NULL;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.audit_acknowledgment() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.audit_acknowledgment() IS
-    'row trigger: notes in analytics.audit_log who acknowledged or snoozed an episode, or took that back';
-CREATE TRIGGER audit_acknowledgment AFTER UPDATE OF acknowledged_at, snoozed_until ON analytics.alert_history
-    FOR EACH ROW
-    WHEN (OLD.acknowledged_at IS DISTINCT FROM NEW.acknowledged_at OR OLD.snoozed_until IS DISTINCT FROM NEW.snoozed_until)
-    EXECUTE FUNCTION analytics_internal.audit_acknowledgment();
-COMMENT ON TRIGGER audit_acknowledgment ON analytics.alert_history IS
-    'notes acknowledgments and snoozes in analytics.audit_log';
-
-CREATE FUNCTION analytics_internal.audited_destination(destination analytics.notification_destinations) RETURNS jsonb
-LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT jsonb_build_object('name', destination.name, 'channel', destination.channel, 'is_verified', destination.is_verified)
-WHERE destination.name IS NOT NULL
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.audited_destination(analytics.notification_destinations) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.audited_destination(analytics.notification_destinations) IS
-    'what the audit log may know of a destination: name, channel, is_verified';
-
-CREATE FUNCTION analytics_internal.audit_destination() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF NOT analytics_internal.is_restore(TG_RELID) THEN
-        PERFORM analytics_internal.write_audit(
-            CASE WHEN TG_OP = 'DELETE' THEN OLD.workspace_id ELSE NEW.workspace_id END, lower(TG_OP),
-            'analytics.notification_destinations', analytics_internal.audited_destination(OLD),
-            analytics_internal.audited_destination(NEW));
-    END IF;
-    RETURN NULL;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.audit_destination() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.audit_destination() IS
-    'row trigger: notes in analytics.audit_log that a destination has changed, but neither address nor secret; not a restore';
-CREATE TRIGGER audit_change AFTER INSERT OR UPDATE OR DELETE ON analytics.notification_destinations
-    FOR EACH ROW EXECUTE FUNCTION analytics_internal.audit_destination();
-COMMENT ON TRIGGER audit_change ON analytics.notification_destinations IS
-    'notes changes in analytics.audit_log, without address and secret';
 
 CREATE FUNCTION analytics.set_notification_destination(
     workspace_id uuid, name text, channel text, address text, signing_secret text DEFAULT NULL)

@@ -1,4 +1,67 @@
--- Identity of the caller. Used in the policies (88-policies.sql), so the functions are C and cached.
+-- Access: who the caller is, which rows the caller sees, and what the roles of the API may do at all.
+--
+-- Rules for the policies of a new table, which stand beside it in its module:
+--   * ENABLE ROW LEVEL SECURITY after CREATE TABLE; what roles may do is a line in role_grants() below.
+--   * No TO clause: roles need not exist when the extension is created. What a role may do at all is a matter
+--     of privileges; which rows, of the policies. Owner and service role bypass them.
+--   * One permissive policy per command; no sub-select: compare with the functions below, which are cached.
+--   * Rows of a tenant:  USING (workspace_id = ANY (analytics.workspace_ids()))
+--   * Rows of nobody:    FOR SELECT USING (false), so that the intention is visible
+--   * Materialized views know no row security: grant them to nobody and read them through a view
+--     WITH (security_barrier) AS SELECT ... WHERE workspace_id = ANY (analytics.workspace_ids())
+-- Partitions have a policy of their own kind, see 31-partitions.sql.
+
+-- Where memberships come from. No row: the defaults, which are those of the columns.
+CREATE TABLE analytics.membership (
+    id boolean PRIMARY KEY DEFAULT true CONSTRAINT membership_single_row CHECK (id),
+    source text NOT NULL DEFAULT 'relation' CONSTRAINT membership_source CHECK (source IN ('relation', 'claim')),
+    relation text NOT NULL DEFAULT 'public.workspace_members'
+        CONSTRAINT membership_relation_qualified CHECK (cardinality(parse_ident(relation)) = 2),
+    workspace_column text NOT NULL DEFAULT 'workspace_id',
+    user_column text NOT NULL DEFAULT 'user_id',
+    role_column text,
+    manager_roles text[] NOT NULL DEFAULT '{owner,admin}'
+);
+ALTER TABLE analytics.membership ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.membership', '');
+COMMENT ON TABLE analytics.membership IS
+    'where analytics.workspace_ids() finds who is a member of which workspace; at most one row, changed by the owner only; without one the defaults hold';
+COMMENT ON COLUMN analytics.membership.id IS
+    'always true: there is one row';
+COMMENT ON COLUMN analytics.membership.source IS
+    'relation: read the relation; claim: the array app_metadata.workspaces in request.jwt.claims (never user_metadata, which users edit)';
+COMMENT ON COLUMN analytics.membership.relation IS
+    'schema-qualified table or view with one row per member, as SQL writes it; read with its owner''s rights; missing or malformed: nobody has workspaces';
+COMMENT ON COLUMN analytics.membership.workspace_column IS
+    'its column with the workspace (uuid, or text that is one), as it is stored, without quotes';
+COMMENT ON COLUMN analytics.membership.user_column IS
+    'its column with the user (uuid or text), as it is stored, without quotes';
+COMMENT ON COLUMN analytics.membership.role_column IS
+    'its column with the role of the member in the workspace; NULL: members have no roles, each manages alert rules and none sees others'' raw events by role';
+COMMENT ON COLUMN analytics.membership.manager_roles IS
+    'roles that may manage a workspace''s alert rules and, with raw_events_visible_to = roles, read its raw events';
+
+CREATE TABLE analytics.access_roles (
+    role_name text PRIMARY KEY,
+    audience text NOT NULL CONSTRAINT access_roles_audience CHECK (audience IN ('anonymous', 'member', 'service', 'operator'))
+);
+ALTER TABLE analytics.access_roles ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.access_roles', '');
+COMMENT ON TABLE analytics.access_roles IS
+    'database roles that analytics.setup_roles() and analytics.grant_operator() have granted something, for analytics.security_audit()';
+COMMENT ON COLUMN analytics.access_roles.role_name IS
+    'name of the database role';
+COMMENT ON COLUMN analytics.access_roles.audience IS
+    'anonymous (nothing), member (its workspaces), service (everything but settings), operator (maintenance functions)';
+
+CREATE POLICY no_access ON analytics.membership FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.membership IS
+    'for the owner only';
+CREATE POLICY no_access ON analytics.access_roles FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.access_roles IS
+    'for the owner only';
+
+-- Identity of the caller. The policies call these for every statement, so the functions are C and cached.
 
 CREATE FUNCTION analytics.current_user_id() RETURNS uuid
 LANGUAGE c STABLE PARALLEL SAFE
@@ -36,20 +99,6 @@ REVOKE EXECUTE ON FUNCTION analytics.get_user_workspaces() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_user_workspaces() IS
     'workspaces of the current user, one a row; the same as analytics.workspace_ids()';
 
-CREATE FUNCTION analytics.earliest_event_time() RETURNS timestamptz
-LANGUAGE c STABLE PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_earliest_event_time';
-REVOKE EXECUTE ON FUNCTION analytics.earliest_event_time() FROM PUBLIC;
-COMMENT ON FUNCTION analytics.earliest_event_time() IS
-    'oldest created_at that a role under row security may insert now (setting event_max_age_days, before the start of the statement)';
-
-CREATE FUNCTION analytics.latest_event_time() RETURNS timestamptz
-LANGUAGE c STABLE PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_latest_event_time';
-REVOKE EXECUTE ON FUNCTION analytics.latest_event_time() FROM PUBLIC;
-COMMENT ON FUNCTION analytics.latest_event_time() IS
-    'latest created_at that a role under row security may insert now (setting event_max_future_minutes, after the start of the statement)';
-
 CREATE FUNCTION analytics_internal.membership_problem() RETURNS text
 LANGUAGE c STABLE
 AS 'MODULE_PATHNAME', 'shadow_membership_problem';
@@ -57,8 +106,9 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.membership_problem() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.membership_problem() IS
     'what is wrong with the membership relation, so that nobody has workspaces; NULL if nothing is';
 
--- Roles. Whatever a role of an audience may do stands in analytics_internal.role_grants(), one line per
--- object; a test fails when an object of the schema is missing there.
+-- Roles. They may not exist when the extension is created, so no module can GRANT: setup_roles() and
+-- grant_operator() do, from this one list of what a role of each audience may do. A test fails when an object of
+-- the schema is missing in it.
 
 CREATE FUNCTION analytics_internal.role_grants(
     OUT audience text, OUT privileges text, OUT object_type text, OUT object text)
@@ -370,14 +420,172 @@ REVOKE EXECUTE ON FUNCTION analytics.revoke_operator(name) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.revoke_operator(name) IS
     'takes back what analytics.grant_operator() granted; for the owner; an error (22023) for a role that is no operator';
 
-CREATE FUNCTION analytics.rotate_ip_secret() RETURNS integer
-LANGUAGE sql
+-- security_audit(): whether the installation keeps to that. One function per question, so that each stays short.
+
+CREATE FUNCTION analytics_internal.audit_tables(
+    OUT finding text, OUT severity text, OUT object text, OUT remedy text) RETURNS SETOF record
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-INSERT INTO analytics.ip_secret AS s DEFAULT VALUES
-ON CONFLICT (id) DO UPDATE SET version = s.version + 1, secret = EXCLUDED.secret, created_at = EXCLUDED.created_at
-RETURNING version
+SELECT 'row security is off', 'error', c.oid::regclass::text,
+       format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', c.oid::regclass)
+FROM pg_class AS c
+WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
+UNION ALL
+SELECT 'table has no policy', 'warning', c.oid::regclass::text,
+       'Every table of the extension has one: it was dropped, or the table was made by hand'
+FROM pg_class AS c
+WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p')
+  AND NOT EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid)
+UNION ALL
+SELECT DISTINCT 'materialized view is granted, but knows no row security', 'error', c.oid::regclass::text,
+       format('REVOKE ALL ON %s FROM %s; read it through its view', c.oid::regclass,
+              CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+FROM pg_class AS c, aclexplode(c.relacl) AS a
+WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'm' AND a.grantee <> c.relowner
+UNION ALL
+SELECT DISTINCT 'relation is granted to PUBLIC or the anonymous role', 'error', c.oid::regclass::text,
+       format('REVOKE ALL ON %s FROM %s', c.oid::regclass, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(r.role_name) END)
+FROM pg_class AS c
+CROSS JOIN LATERAL aclexplode(c.relacl) AS a
+LEFT JOIN analytics.access_roles AS r ON r.role_name = pg_get_userbyid(a.grantee) AND r.audience = 'anonymous'
+WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
+  AND (a.grantee = 0 OR r.role_name IS NOT NULL)
+UNION ALL
+SELECT 'API role may do what row security does not restrict', 'error', c.oid::regclass::text,
+       format('REVOKE TRUNCATE, TRIGGER, REFERENCES ON %s FROM PUBLIC, %I', c.oid::regclass, r.role_name)
+FROM pg_class AS c
+CROSS JOIN analytics.access_roles AS r
+JOIN pg_roles AS g ON g.rolname = r.role_name
+WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p') AND r.audience IN ('anonymous', 'member')
+  AND has_table_privilege(g.oid, c.oid, 'TRUNCATE, TRIGGER, REFERENCES')
 $$;
-REVOKE EXECUTE ON FUNCTION analytics.rotate_ip_secret() FROM PUBLIC;
-COMMENT ON FUNCTION analytics.rotate_ip_secret() IS
-    'replaces the key of user_activity.ip_hash and returns its version; the old key is gone, so older hashes can no longer be traced to an address. For the owner';
+REVOKE EXECUTE ON FUNCTION analytics_internal.audit_tables() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.audit_tables() IS
+    'findings about tables, partitions and views';
+
+CREATE FUNCTION analytics_internal.audit_functions(
+    OUT finding text, OUT severity text, OUT object text, OUT remedy text) RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT 'internal function can be executed by an API role', 'error', p.oid::regprocedure::text,
+       format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC, %I', p.oid::regprocedure, r.role_name)
+FROM pg_proc AS p
+CROSS JOIN analytics.access_roles AS r
+JOIN pg_roles AS g ON g.rolname = r.role_name
+WHERE p.pronamespace = 'analytics_internal'::regnamespace AND r.audience IN ('anonymous', 'member')
+  AND has_function_privilege(g.oid, p.oid, 'EXECUTE')
+  AND NOT EXISTS (SELECT FROM analytics_internal.role_grants() AS e
+                  WHERE e.audience = r.audience AND e.object_type = 'FUNCTION' AND to_regprocedure(e.object) = p.oid)
+UNION ALL
+SELECT 'search_path of a function is not pinned', 'error', p.oid::regprocedure::text,
+       format('ALTER FUNCTION %s SET search_path = pg_catalog, pg_temp', p.oid::regprocedure)
+FROM pg_proc AS p
+JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname IN ('sql', 'plpgsql')
+WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)
+  AND p.prokind = 'f' AND p.prosqlbody IS NULL
+  AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search\_path=%')
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.audit_functions() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.audit_functions() IS
+    'findings about functions';
+
+CREATE FUNCTION analytics_internal.audit_membership(
+    OUT finding text, OUT severity text, OUT object text, OUT remedy text) RETURNS SETOF record
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    problem text := analytics_internal.membership_problem();
+    relation_name text := coalesce((SELECT m.relation FROM analytics.membership AS m), 'public.workspace_members');
+BEGIN
+    IF EXISTS (SELECT FROM analytics.membership AS m WHERE m.source = 'claim') THEN
+        RETURN;
+    END IF;
+    IF problem IS NOT NULL THEN
+        RETURN QUERY SELECT 'membership relation cannot be read, nobody has workspaces: ' || problem, 'warning', relation_name,
+                            'Create it, or name another in analytics.membership';
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT DISTINCT 'membership relation can be written by an API role', 'error', relation_name,
+           format('REVOKE INSERT, UPDATE, DELETE ON %s FROM PUBLIC, %I, or allow it by no policy', relation_name, r.role_name)
+    FROM analytics.access_roles AS r
+    JOIN pg_roles AS g ON g.rolname = r.role_name
+    JOIN pg_class AS c ON c.oid = to_regclass(relation_name)
+    CROSS JOIN (VALUES ('INSERT', 'a'), ('UPDATE', 'w'), ('DELETE', 'd')) AS command (name, letter)
+    WHERE r.audience IN ('anonymous', 'member')
+      AND (has_table_privilege(g.oid, c.oid, command.name)
+           OR command.name <> 'DELETE' AND has_any_column_privilege(g.oid, c.oid, command.name))
+      AND (NOT c.relrowsecurity
+           OR EXISTS (SELECT FROM pg_policy AS p
+                      WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('*', command.letter::"char")
+                        AND (p.polroles && ARRAY[0::oid] OR EXISTS (SELECT FROM unnest(p.polroles) AS x WHERE pg_has_role(g.oid, x, 'USAGE')))));
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.audit_membership() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.audit_membership() IS
+    'findings about the membership relation';
+
+CREATE FUNCTION analytics_internal.audit_roles(
+    OUT finding text, OUT severity text, OUT object text, OUT remedy text) RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT 'API role is not subject to row security', 'error', r.role_name,
+       format('ALTER ROLE %I NOSUPERUSER NOBYPASSRLS', r.role_name)
+FROM analytics.access_roles AS r
+JOIN pg_roles AS g ON g.rolname = r.role_name
+WHERE r.audience IN ('anonymous', 'member') AND (g.rolsuper OR g.rolbypassrls)
+UNION ALL
+SELECT 'service role is subject to row security', 'warning', r.role_name, format('ALTER ROLE %I BYPASSRLS', r.role_name)
+FROM analytics.access_roles AS r
+JOIN pg_roles AS g ON g.rolname = r.role_name
+WHERE r.audience = 'service' AND NOT (g.rolsuper OR g.rolbypassrls)
+UNION ALL
+SELECT DISTINCT 'API role may use the internal schema', 'error', r.role_name,
+       format('REVOKE USAGE ON SCHEMA analytics_internal FROM PUBLIC, %I', r.role_name)
+FROM analytics.access_roles AS r
+JOIN pg_roles AS g ON g.rolname = r.role_name
+WHERE r.audience IN ('anonymous', 'member') AND has_schema_privilege(g.oid, 'analytics_internal', 'USAGE')
+  AND NOT EXISTS (SELECT FROM analytics_internal.role_grants() AS e
+                  WHERE e.audience = r.audience AND e.object_type = 'SCHEMA' AND e.object = 'analytics_internal')
+UNION ALL
+SELECT DISTINCT 'API role is connected without encryption', 'warning', a.usename::text,
+       'Use hostssl in pg_hba.conf for it'
+FROM pg_stat_activity AS a
+JOIN pg_stat_ssl AS s ON s.pid = a.pid AND NOT s.ssl
+WHERE a.client_addr IS NOT NULL
+  AND EXISTS (SELECT FROM analytics.access_roles AS r
+              JOIN pg_roles AS g ON g.rolname = r.role_name
+              JOIN pg_roles AS u ON u.oid = a.usesysid AND NOT u.rolsuper
+              WHERE pg_has_role(a.usesysid, g.oid, 'MEMBER'))
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.audit_roles() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.audit_roles() IS
+    'findings about roles and their connections';
+
+CREATE FUNCTION analytics_internal.security_audit(
+    OUT finding text, OUT severity text, OUT object text, OUT remedy text) RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT * FROM analytics_internal.audit_tables()
+UNION ALL SELECT * FROM analytics_internal.audit_functions()
+UNION ALL SELECT * FROM analytics_internal.audit_membership()
+UNION ALL SELECT * FROM analytics_internal.audit_roles()
+ORDER BY 2, 1, 3
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.security_audit() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.security_audit() IS
+    'analytics.security_audit() with the rights of the owner';
+
+CREATE FUNCTION analytics.security_audit(
+    OUT finding text, OUT severity text, OUT object text, OUT remedy text) RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT * FROM analytics_internal.security_audit()';
+REVOKE EXECUTE ON FUNCTION analytics.security_audit() FROM PUBLIC;
+COMMENT ON FUNCTION analytics.security_audit() IS
+    'what is wrong with the installation''s security: finding, severity (error, warning), object, remedy; no row when nothing is. Looks for tables without row security or policies, materialized views and internal functions that API roles may use, tables that they may truncate, functions without pinned search_path, a membership relation that is missing or that API roles may write, API roles that bypass row security or are connected without encryption';

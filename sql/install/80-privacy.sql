@@ -1,4 +1,40 @@
--- The rights of a person: to be forgotten, and to know what is stored.
+-- Privacy: the key of hashed addresses, and the rights of a person: to be forgotten, and to know what is stored.
+
+CREATE TABLE analytics.ip_secret (
+    id boolean PRIMARY KEY DEFAULT true CONSTRAINT ip_secret_single_row CHECK (id),
+    version integer NOT NULL DEFAULT 1 CONSTRAINT ip_secret_version CHECK (version > 0),
+    secret bytea NOT NULL DEFAULT uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+        CONSTRAINT ip_secret_length CHECK (length(secret) = 48),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+ALTER TABLE analytics.ip_secret ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.ip_secret', '');
+COMMENT ON TABLE analytics.ip_secret IS
+    'the key of user_activity.ip_hash, made on first use; read by nobody but the owner; analytics.rotate_ip_secret() replaces it';
+COMMENT ON COLUMN analytics.ip_secret.id IS
+    'always true: there is one row';
+COMMENT ON COLUMN analytics.ip_secret.version IS
+    'counts the keys there have been; the first four bytes of an ip_hash';
+COMMENT ON COLUMN analytics.ip_secret.secret IS
+    'random bytes (from the server''s cryptographic generator)';
+COMMENT ON COLUMN analytics.ip_secret.created_at IS
+    'when this key was made';
+
+CREATE POLICY no_access ON analytics.ip_secret FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.ip_secret IS
+    'for the owner only';
+
+CREATE FUNCTION analytics.rotate_ip_secret() RETURNS integer
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+INSERT INTO analytics.ip_secret AS s DEFAULT VALUES
+ON CONFLICT (id) DO UPDATE SET version = s.version + 1, secret = EXCLUDED.secret, created_at = EXCLUDED.created_at
+RETURNING version
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.rotate_ip_secret() FROM PUBLIC;
+COMMENT ON FUNCTION analytics.rotate_ip_secret() IS
+    'replaces the key of user_activity.ip_hash and returns its version; the old key is gone, so older hashes can no longer be traced to an address. For the owner';
 
 CREATE FUNCTION analytics_internal.metadata_without_person(metadata jsonb) RETURNS jsonb
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE

@@ -1,4 +1,4 @@
--- activity aggregate: everything the rollups need of a workspace's events, from one scan.
+-- Activity: everything the rollups need of a workspace's events, from one scan.
 
 CREATE TYPE analytics.credit_price_rule AS (
     workspace_id uuid,
@@ -187,3 +187,33 @@ CREATE AGGREGATE analytics.activity_summary(
 );
 COMMENT ON AGGREGATE analytics.activity_summary(uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid) IS
     'as activity_summary() with rules, with the defaults: sessions end after 30 minutes, single-event bounces, no prices';
+
+CREATE FUNCTION analytics.activity_rules(details boolean DEFAULT true) RETURNS analytics.activity_rules
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ROW(make_interval(mins => analytics.setting('session_gap_minutes')::integer),
+               analytics.setting('bounce_rule'),
+               analytics.setting('currency'),
+               details,
+               ARRAY(SELECT ROW(p.workspace_id, p.model, p.price, p.currency, p.valid_from)::analytics.credit_price_rule
+                     FROM analytics.credit_prices AS p))::analytics.activity_rules;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.activity_rules(boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.activity_rules(boolean) IS
+    'rules of activity_summary() as configured now: from analytics.settings and analytics.credit_prices';
+
+-- Dear enough that a plan gives each call a process of its own.
+CREATE FUNCTION analytics_internal.collect_activity(
+    target_date date, at timestamptz, first_instant timestamptz, last_instant timestamptz,
+    shares integer, share integer, passes integer)
+RETURNS TABLE (workspace_id uuid, is_final boolean, result analytics.activity_result)
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 1000
+AS 'MODULE_PATHNAME', 'shadow_collect_activity';
+REVOKE EXECUTE ON FUNCTION analytics_internal.collect_activity(
+    date, timestamptz, timestamptz, timestamptz, integer, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.collect_activity(
+    date, timestamptz, timestamptz, timestamptz, integer, integer, integer) IS
+    'the activity of the workspaces of one share (0 .. shares - 1, by hash; a power of two) on a local day, as of the instant "at", collected in so many passes; first_instant and last_instant: the day in UTC. Called by analytics.aggregate_daily_metrics(), a process for each share';

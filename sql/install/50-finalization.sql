@@ -1,42 +1,142 @@
--- Late changes of events, and closing buckets. A bucket is closed in three transactions (advance_watermark):
--- the mark is set; then a transaction id is taken; when every older transaction is over, whoever had not seen
--- the mark is over, so its events are counted, and whoever comes later notes what he changes.
+-- Finalization: until when rollups are final, and what changed before that. A bucket is closed in three
+-- transactions (advance_watermark): the mark is set; then a transaction id is taken; when every older transaction
+-- is over, whoever had not seen the mark is over, so its events are counted, and whoever comes later notes what
+-- was changed.
 
-CREATE FUNCTION analytics_internal.user_activity_deleted() RETURNS trigger
-LANGUAGE c
-AS 'MODULE_PATHNAME', 'shadow_user_activity_deleted';
-REVOKE EXECUTE ON FUNCTION analytics_internal.user_activity_deleted() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.user_activity_deleted() IS
-    'row trigger of user_activity: notes deleted events of closed hours in analytics.dirty_hours';
-CREATE TRIGGER note_deleted BEFORE DELETE ON analytics.user_activity
-    FOR EACH ROW EXECUTE FUNCTION analytics_internal.user_activity_deleted();
-COMMENT ON TRIGGER note_deleted ON analytics.user_activity IS
-    'notes deleted events of closed hours';
+CREATE TABLE analytics.watermark (
+    id smallint PRIMARY KEY DEFAULT 1,
+    marked_until timestamptz NOT NULL, -- the library reads this column by its place
+    marked_by xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    closing_xid xid8,
+    closed_until timestamptz NOT NULL DEFAULT '-infinity',
+    CONSTRAINT watermark_one_row CHECK (id = 1),
+    CONSTRAINT watermark_order CHECK (closed_until <= marked_until)
+);
+ALTER TABLE analytics.watermark ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.watermark', '');
+COMMENT ON TABLE analytics.watermark IS
+    'one row, from the first maintenance on: how far rollups are final. Delete it to have everything aggregated again';
+COMMENT ON COLUMN analytics.watermark.id IS 'always 1';
+COMMENT ON CONSTRAINT watermark_one_row ON analytics.watermark IS 'there is one watermark';
+COMMENT ON CONSTRAINT watermark_order ON analytics.watermark IS 'what is closed was marked before';
+COMMENT ON COLUMN analytics.watermark.marked_until IS
+    'changes of events before this instant are noted in analytics.dirty_hours';
+COMMENT ON COLUMN analytics.watermark.marked_by IS
+    'transaction that moved marked_until; the next phase must be another one';
+COMMENT ON COLUMN analytics.watermark.closing_xid IS
+    'taken after the mark was committed: when all older transactions are over, everything before marked_until is visible or noted. NULL: not taken yet';
+COMMENT ON COLUMN analytics.watermark.closed_until IS
+    'hours and local days that ended by this instant are aggregated for good, but for those in analytics.dirty_hours';
 
-CREATE FUNCTION analytics_internal.user_activity_truncated() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    INSERT INTO analytics.dirty_hours (workspace_id, metric_hour)
-    SELECT h.workspace_id, h.metric_hour
-    FROM analytics.hourly_metrics AS h, analytics.watermark AS w
-    WHERE h.metric_hour < w.marked_until
-    UNION
-    SELECT d.workspace_id, date_trunc('hour', b.day_start, 'UTC')
-    FROM analytics.daily_metrics AS d, analytics.watermark AS w,
-         analytics.workspace_day_bounds(d.workspace_id, d.metric_date) AS b
-    WHERE b.day_start < w.marked_until;
-    RETURN NULL;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.user_activity_truncated() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.user_activity_truncated() IS
-    'statement trigger of user_activity: notes every closed hour and day that has rollups in analytics.dirty_hours';
-CREATE TRIGGER note_truncated BEFORE TRUNCATE ON analytics.user_activity
-    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.user_activity_truncated();
-COMMENT ON TRIGGER note_truncated ON analytics.user_activity IS
-    'notes every closed bucket that has rollups; not fired by TRUNCATE of a single partition';
+-- Append-only, so that no writer ever waits for another or for the repair.
+CREATE TABLE analytics.dirty_hours (
+    workspace_id uuid NOT NULL,
+    metric_hour timestamptz NOT NULL,
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    PRIMARY KEY (workspace_id, metric_hour, id)
+);
+CREATE INDEX dirty_hours_metric_hour ON analytics.dirty_hours (metric_hour);
+COMMENT ON INDEX analytics.dirty_hours_metric_hour IS
+    'serves: the newest dirty hour, ORDER BY metric_hour DESC LIMIT 1, and those of one day';
+ALTER TABLE analytics.dirty_hours ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.dirty_hours', '');
+COMMENT ON TABLE analytics.dirty_hours IS
+    'hours whose events were changed after they were marked as closed; their rollups are to be computed again. An hour may stand here several times';
+COMMENT ON COLUMN analytics.dirty_hours.workspace_id IS 'workspace of the changed event';
+COMMENT ON COLUMN analytics.dirty_hours.metric_hour IS 'start of the UTC hour of the changed event';
+COMMENT ON COLUMN analytics.dirty_hours.id IS 'makes the entry unique without a sequence';
+
+CREATE TABLE analytics.failed_days (
+    workspace_id uuid NOT NULL,
+    metric_date date NOT NULL,
+    day_start timestamptz NOT NULL,
+    day_end timestamptz NOT NULL,
+    error text NOT NULL,
+    attempts integer NOT NULL DEFAULT 1,
+    first_failed_at timestamptz NOT NULL DEFAULT now(),
+    last_failed_at timestamptz NOT NULL DEFAULT now(),
+    next_attempt_at timestamptz NOT NULL,
+    PRIMARY KEY (workspace_id, metric_date)
+);
+ALTER TABLE analytics.failed_days ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.failed_days', '');
+COMMENT ON TABLE analytics.failed_days IS
+    'local days of workspaces that could not be aggregated: set aside, so that nobody else waits for them, and tried again after a minute, two, four and so on up to a day. analytics.retry_failed_days() has them tried at once';
+COMMENT ON COLUMN analytics.failed_days.workspace_id IS 'workspace';
+COMMENT ON COLUMN analytics.failed_days.metric_date IS 'local day of the workspace; the day itself or one of its hours failed';
+COMMENT ON COLUMN analytics.failed_days.day_start IS 'start of that day';
+COMMENT ON COLUMN analytics.failed_days.day_end IS 'end of that day';
+COMMENT ON COLUMN analytics.failed_days.error IS 'SQLSTATE and message of the last attempt';
+COMMENT ON COLUMN analytics.failed_days.attempts IS 'attempts that failed';
+COMMENT ON COLUMN analytics.failed_days.first_failed_at IS 'first of them';
+COMMENT ON COLUMN analytics.failed_days.last_failed_at IS 'last of them';
+COMMENT ON COLUMN analytics.failed_days.next_attempt_at IS 'not tried again before';
+
+CREATE TABLE analytics.stale_totals (
+    workspace_id uuid PRIMARY KEY,
+    from_date date NOT NULL
+);
+ALTER TABLE analytics.stale_totals ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.stale_totals', '');
+COMMENT ON TABLE analytics.stale_totals IS
+    'workspaces whose users changed on a day while earlier days wait for repair: new_users, returning_users and total_users of later days are brought up to date once, when those are repaired';
+COMMENT ON COLUMN analytics.stale_totals.workspace_id IS 'workspace';
+COMMENT ON COLUMN analytics.stale_totals.from_date IS 'the local day; those after it are stale';
+
+CREATE TABLE analytics.closed_days (
+    workspace_id uuid NOT NULL,
+    event_day date NOT NULL,
+    events bigint NOT NULL,
+    PRIMARY KEY (workspace_id, event_day)
+);
+ALTER TABLE analytics.closed_days ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.closed_days', '');
+CREATE INDEX closed_days_event_day ON analytics.closed_days (event_day);
+COMMENT ON INDEX analytics.closed_days_event_day IS
+    'serves: the events of an expired day, WHERE event_day = ...';
+COMMENT ON TABLE analytics.closed_days IS
+    'events of each workspace and UTC day, counted when the day was closed and again when it was repaired, so that cleanup need not count what it drops';
+COMMENT ON COLUMN analytics.closed_days.workspace_id IS 'workspace';
+COMMENT ON COLUMN analytics.closed_days.event_day IS 'UTC day';
+COMMENT ON COLUMN analytics.closed_days.events IS 'its events in analytics.user_activity';
+
+CREATE TABLE analytics.sealed_days (
+    workspace_id uuid NOT NULL,
+    event_day date NOT NULL,
+    events bigint NOT NULL,
+    sealed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, event_day)
+);
+ALTER TABLE analytics.sealed_days ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.sealed_days', '');
+CREATE INDEX sealed_days_event_day ON analytics.sealed_days (event_day);
+COMMENT ON INDEX analytics.sealed_days_event_day IS
+    'serves: is a bucket sealed for any workspace, WHERE event_day BETWEEN ... AND ...';
+COMMENT ON TABLE analytics.sealed_days IS
+    'days from which retention removed events: their rollups can no longer be computed and are not overwritten';
+COMMENT ON COLUMN analytics.sealed_days.workspace_id IS 'workspace';
+COMMENT ON COLUMN analytics.sealed_days.event_day IS 'UTC day';
+COMMENT ON COLUMN analytics.sealed_days.events IS 'events of the workspace that were removed from the day';
+COMMENT ON COLUMN analytics.sealed_days.sealed_at IS 'when';
+
+CREATE POLICY no_access ON analytics.watermark FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.watermark IS
+    'for maintenance only';
+CREATE POLICY no_access ON analytics.dirty_hours FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.dirty_hours IS
+    'for maintenance only';
+CREATE POLICY no_access ON analytics.failed_days FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.failed_days IS
+    'for maintenance only';
+CREATE POLICY no_access ON analytics.stale_totals FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.stale_totals IS
+    'for maintenance only';
+CREATE POLICY no_access ON analytics.closed_days FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.closed_days IS
+    'for maintenance only';
+CREATE POLICY no_access ON analytics.sealed_days FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.sealed_days IS
+    'for maintenance only';
 
 CREATE FUNCTION analytics_internal.advance_watermark(mark timestamptz) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
@@ -614,18 +714,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.first_unclosed_time() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.first_unclosed_time() IS
     'where closing goes on: at closed_until of the watermark or the next day with events or rollups';
 
-CREATE FUNCTION analytics_internal.day_partitions(OUT name name, OUT day date) RETURNS SETOF record
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT c.relname, to_date(right(c.relname, 8), 'YYYYMMDD')
-FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'analytics.user_activity'::regclass AND c.relname ~ '^user_activity_[0-9]{8}$'
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.day_partitions() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.day_partitions() IS
-    'attached partitions of user_activity and their UTC days, the default partition left out';
-
 -- Local days that end after from_time and not after to_time, of the workspaces with a time zone of their own.
 CREATE FUNCTION analytics_internal.ended_days(
     from_time timestamptz, to_time timestamptz, OUT workspace_id uuid, OUT day date)
@@ -718,3 +806,77 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.close_next() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.close_next() IS
     'closes what ended between closed_until and marked_until of the watermark, at most to the next UTC midnight; rollups written, NULL when nothing is ready to be closed';
+
+-- What the scheduled functions do beside their own work, so that rollups stay right where nobody calls maintain().
+
+CREATE FUNCTION analytics_internal.finish_provisional(deadline timestamptz) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    hour timestamptz;
+    day date;
+BEGIN
+    FOR hour IN
+        SELECT DISTINCT h.metric_hour FROM analytics.hourly_metrics AS h
+        WHERE NOT h.is_final AND h.metric_hour <= now() - interval '1 hour' ORDER BY 1
+    LOOP
+        EXIT WHEN clock_timestamp() >= deadline;
+        PERFORM analytics_internal.try_aggregate(NULL, hour);
+    END LOOP;
+    FOR day IN
+        SELECT DISTINCT d.metric_date FROM analytics.daily_metrics AS d
+        WHERE NOT d.is_final
+          AND CASE WHEN EXISTS (SELECT FROM analytics.workspace_settings AS s WHERE s.workspace_id = d.workspace_id)
+                   THEN (SELECT b.day_end FROM analytics.workspace_day_bounds(d.workspace_id, d.metric_date) AS b) <= now()
+                   ELSE d.metric_date < (now() AT TIME ZONE 'UTC')::date END
+        ORDER BY 1
+    LOOP
+        EXIT WHEN clock_timestamp() >= deadline;
+        PERFORM analytics_internal.try_aggregate(day, NULL);
+    END LOOP;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.finish_provisional(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.finish_provisional(timestamptz) IS
+    'aggregates hours and local days that are over but were last aggregated before, until an instant';
+
+-- The caller may hold locks of the aggregation, so the lock of closing is only tried; whoever has it does the same.
+-- Closing takes three calls. Its scans of old days are left to calls for recent ones: whoever aggregates history
+-- day by day is not made to aggregate all of it in one call.
+CREATE FUNCTION analytics_internal.catch_up(target_date date, with_cohorts boolean) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    seconds integer := analytics.setting('catch_up_seconds')::integer;
+    deadline timestamptz := clock_timestamp() + make_interval(secs => seconds);
+    is_recent boolean := target_date >= (now() AT TIME ZONE 'UTC')::date - 2;
+    -- Cohorts are made of the sets of users.
+    cohorts boolean := coalesce(with_cohorts, analytics_internal.retention('daily_users') IS NOT NULL OR EXISTS (
+        SELECT FROM analytics.workspace_retention AS w WHERE w.table_name = 'daily_users' AND w.keep_days IS NOT NULL));
+    state text;
+BEGIN
+    IF seconds = 0 OR NOT analytics_internal.try_lock('finalization') THEN
+        RETURN;
+    END IF;
+    state := analytics_internal.advance_watermark(analytics_internal.next_mark());
+    WHILE is_recent AND state = 'ready' AND clock_timestamp() < deadline LOOP
+        PERFORM analytics_internal.close_next();
+        state := analytics_internal.advance_watermark(analytics_internal.next_mark());
+    END LOOP;
+    WHILE clock_timestamp() < deadline LOOP
+        EXIT WHEN analytics_internal.repair_newest() = 0;
+    END LOOP;
+    PERFORM analytics_internal.finish_provisional(deadline);
+    IF cohorts AND is_recent AND clock_timestamp() < deadline THEN
+        PERFORM analytics_internal.aggregate_due_cohorts(deadline - clock_timestamp());
+    END IF;
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING 'other days could not be finished: %', SQLERRM
+        USING ERRCODE = SQLSTATE, HINT = 'What was asked for is done; the next call tries again.';
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.catch_up(date, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.catch_up(date, boolean) IS
+    'closes what is ready to be closed, repairs what has changed and finishes what was provisional, for at most the setting catch_up_seconds; a failure is a warning. target_date: the day that was aggregated; for older ones than the day before yesterday nothing is closed. with_cohorts: then cohorts that are due are computed too; NULL: if sets of users are removed at some age';

@@ -419,3 +419,88 @@ SELECT pg_catalog.pg_extension_config_dump('analytics.hourly_metrics', '');
 SELECT pg_catalog.pg_extension_config_dump('analytics.agent_performance', '');
 SELECT pg_catalog.pg_extension_config_dump('analytics.daily_event_usage', '');
 SELECT pg_catalog.pg_extension_config_dump('analytics.daily_error_types', '');
+
+CREATE POLICY member_reads ON analytics.daily_metrics FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.daily_metrics IS
+    'members read their workspaces';
+CREATE POLICY member_reads ON analytics.hourly_metrics FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.hourly_metrics IS
+    'members read their workspaces';
+CREATE POLICY member_reads ON analytics.agent_performance FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.agent_performance IS
+    'members read their workspaces';
+CREATE POLICY member_reads ON analytics.daily_event_usage FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.daily_event_usage IS
+    'members read their workspaces';
+CREATE POLICY member_reads ON analytics.daily_error_types FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.daily_error_types IS
+    'members read their workspaces';
+
+-- From raw events to the rollup tables.
+
+-- Without JIT: estimates of arrays' elements make small statements look dear, and compiling one takes half a second.
+CREATE FUNCTION analytics_internal.aggregate_daily_metrics(
+    target_date date, target_workspace_id uuid, is_repair boolean DEFAULT false) RETURNS bigint
+LANGUAGE c VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+SET jit = off
+AS 'MODULE_PATHNAME', 'shadow_aggregate_daily';
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_daily_metrics(date, uuid, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_daily_metrics(date, uuid, boolean) IS
+    'does the work of analytics.aggregate_daily_metrics() as the owner, without row security; is_repair: of workspaces whose earlier days are dirty, counts of users of later days are left to analytics_internal.update_stale_totals()';
+
+CREATE FUNCTION analytics.aggregate_daily_metrics(target_date date, target_workspace_id uuid DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    written bigint;
+BEGIN
+    written := analytics_internal.aggregate_daily_metrics(target_date, target_workspace_id);
+    IF target_workspace_id IS NULL THEN
+        PERFORM analytics_internal.catch_up(target_date, true);
+        PERFORM analytics_internal.keep_partitions_ahead();
+    END IF;
+    RETURN written;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.aggregate_daily_metrics(date, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.aggregate_daily_metrics(date, uuid) IS
+    'computes daily_metrics, agent_performance, daily_event_counts and daily_errors of a local day for every workspace, or for one, from the raw events; replaces what was there and returns the number of workspaces written. A day that is not over is provisional (is_final = false); one later than the workspace''s today is an error (22023). NULL date: error (22004). For every workspace it also does what is due of maintenance: it makes partitions ahead and finishes provisional and changed days and hours, for at most the setting catch_up_seconds; so a daily call keeps the rollups right';
+
+CREATE FUNCTION analytics_internal.aggregate_hourly_metrics(target_hour timestamptz, target_workspace_id uuid)
+RETURNS bigint
+LANGUAGE c VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+SET jit = off
+AS 'MODULE_PATHNAME', 'shadow_aggregate_hourly';
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_hourly_metrics(timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_hourly_metrics(timestamptz, uuid) IS
+    'does the work of analytics.aggregate_hourly_metrics() as the owner, without row security';
+
+CREATE FUNCTION analytics.aggregate_hourly_metrics(target_hour timestamptz, target_workspace_id uuid DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    written bigint;
+BEGIN
+    written := analytics_internal.aggregate_hourly_metrics(target_hour, target_workspace_id);
+    IF target_workspace_id IS NULL THEN
+        PERFORM analytics_internal.catch_up((target_hour AT TIME ZONE 'UTC')::date, false);
+    END IF;
+    RETURN written;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.aggregate_hourly_metrics(timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.aggregate_hourly_metrics(timestamptz, uuid) IS
+    'computes hourly_metrics of the UTC hour that contains the instant, for every workspace or for one; replaces what was there and returns the number of workspaces written. A running hour is provisional; one that has not begun is an error (22023). NULL: error (22004). For every workspace it also finishes provisional and changed days and hours, for at most the setting catch_up_seconds';

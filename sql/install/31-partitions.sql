@@ -227,3 +227,79 @@ AS 'SELECT analytics_internal.index_closed_partitions()';
 REVOKE EXECUTE ON FUNCTION analytics.index_closed_partitions() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.index_closed_partitions() IS
     'builds the indexes that partitions of past UTC days lack and returns how many it built; late events for a day wait while its indexes are being built';
+
+CREATE FUNCTION analytics_internal.day_partitions(OUT name name, OUT day date) RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT c.relname, to_date(right(c.relname, 8), 'YYYYMMDD')
+FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'analytics.user_activity'::regclass AND c.relname ~ '^user_activity_[0-9]{8}$'
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.day_partitions() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.day_partitions() IS
+    'attached partitions of user_activity and their UTC days, the default partition left out';
+
+CREATE FUNCTION analytics_internal.default_days(OUT day date) RETURNS SETOF date
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT DISTINCT (e.created_at AT TIME ZONE 'UTC')::date FROM analytics.user_activity_default AS e
+    WHERE e.created_at >= COALESCE(date_trunc('day', now() - analytics_internal.retention('user_activity'), 'UTC'),
+                                   '1970-01-01 UTC')
+      AND e.created_at < now() + interval '366 days';
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.default_days() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.default_days() IS
+    'days whose events wait in the default partition and are to get a partition: within the retention, at most a year ahead';
+
+CREATE FUNCTION analytics_internal.make_partitions() RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    made bigint;
+    day date;
+BEGIN
+    PERFORM analytics_internal.create_default_partition();
+    made := analytics_internal.create_partitions(today - 1, today + analytics.setting('partitions_ahead_days')::integer);
+    FOR day IN SELECT d.day FROM analytics_internal.default_days() AS d ORDER BY 1 DESC LIMIT 100 LOOP
+        made := made + analytics_internal.create_partitions(day, day);
+    END LOOP;
+    RETURN made;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.make_partitions() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.make_partitions() IS
+    'makes the partitions ahead and those of days whose events wait in the default partition, at most 100 of these; how many';
+
+CREATE FUNCTION analytics_internal.keep_partitions_ahead() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s' -- nobody shall queue behind us for long
+AS $$
+BEGIN
+    PERFORM analytics_internal.make_partitions();
+EXCEPTION WHEN lock_not_available THEN
+    RAISE NOTICE 'no partition was made, as user_activity is in use; the next call tries again';
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.keep_partitions_ahead() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.keep_partitions_ahead() IS
+    'makes the partitions ahead; to be called last in a transaction, as its locks last to the end';
+
+-- A dump carries its partitions with it and turns row_security off: then none are made, or they would be in
+-- the way of those to be restored.
+DO $$
+BEGIN
+    IF current_setting('row_security')::boolean THEN
+        PERFORM analytics_internal.create_default_partition();
+        PERFORM analytics_internal.create_partitions((now() AT TIME ZONE 'UTC')::date - 1,
+                                                     (now() AT TIME ZONE 'UTC')::date + 7);
+    END IF;
+END
+$$;

@@ -1,4 +1,4 @@
--- reading: functions over the rollups. They run as the caller, so row security decides which workspaces count.
+-- Reading: functions over the rollups. They run as the caller, so row security decides which workspaces count.
 
 -- Functions that a refresh calls per row are not STRICT: PostgreSQL would not inline them.
 
