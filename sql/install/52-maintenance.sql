@@ -302,24 +302,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_open() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_open() IS
     'writes provisional rollups of the hours and local days that are not closed yet, at most of the last 26 hours; how many';
 
--- What other topics bring; a step without them does nothing.
-CREATE FUNCTION analytics_internal.run_optional(function_name text) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    counted bigint := 0;
-BEGIN
-    IF to_regprocedure(function_name) IS NOT NULL THEN
-        EXECUTE format('SELECT count(*) FROM %s', function_name) INTO counted;
-    END IF;
-    RETURN counted;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.run_optional(text) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.run_optional(text) IS
-    'calls a function without arguments if it exists; the number of rows it returned';
-
 -- One view's failure is reported by the function itself and leaves the others refreshed; raising it would undo them.
 CREATE FUNCTION analytics_internal.refresh_views() RETURNS bigint
 LANGUAGE plpgsql
@@ -391,7 +373,7 @@ BEGIN
         WHEN 'index_partitions' THEN rows := analytics_internal.index_closed_partitions();
         WHEN 'refresh_views' THEN rows := analytics_internal.refresh_views();
         WHEN 'cleanup' THEN SELECT c.* INTO rows, again FROM analytics_internal.cleanup() AS c;
-        WHEN 'evaluate_alerts' THEN rows := analytics_internal.run_optional('analytics.evaluate_alert_rules()');
+        WHEN 'evaluate_alerts' THEN SELECT count(*) INTO rows FROM analytics.evaluate_alert_rules();
         WHEN 'analyze' THEN rows := analytics_internal.analyze_tables();
     END CASE;
 END

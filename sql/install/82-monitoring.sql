@@ -276,7 +276,7 @@ BEGIN
     JOIN pg_roles AS r ON r.rolname = a.role_name
     CROSS JOIN LATERAL unnest(CASE a.audience WHEN 'service' THEN '{member,service,operator}'::text[]
                                               WHEN 'anonymous' THEN '{}' ELSE ARRAY[a.audience] END) AS g (audience);
-    PERFORM analytics_internal.run_optional('analytics.refresh_all_materialized_views()');
+    PERFORM count(*) FROM analytics.refresh_all_materialized_views();
     RETURN made;
 END
 $$;
