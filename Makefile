@@ -2,7 +2,7 @@ EXTENSION  = shadow_analytics
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
 
 MODULE_big = $(EXTENSION)
-OBJS       = $(patsubst %.cpp,%.o,$(sort $(wildcard src/*/*.cpp)))
+OBJS       = $(patsubst %.cpp,%.o,$(sort $(wildcard src/*/*.cpp src/*/*/*.cpp)))
 
 # The current version is assembled from the modules in sql/install; published scripts are frozen.
 DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql

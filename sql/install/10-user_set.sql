@@ -1,5 +1,5 @@
 -- analytics.user_set: a compressed set of 32-bit unsigned integers. The stored form is a version byte and the portable
--- Roaring format in its canonical shape (src/core/roaring.hpp), the same on every machine.
+-- Roaring format in its canonical shape (src/core/sets/roaring.hpp), the same on every machine.
 
 CREATE TYPE analytics.user_set;
 

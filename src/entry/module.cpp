@@ -1,6 +1,6 @@
 // The module itself: magic block, version, what is set when it is loaded.
 
-#include "core/hash.hpp"
+#include "core/base/hash.hpp"
 #include "pg/boundary.hpp"
 
 extern "C" {

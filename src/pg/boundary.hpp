@@ -8,8 +8,8 @@
 // returns (PostgreSQL calls, plain data). No object with a destructor is alive while PostgreSQL can raise,
 // except inside pg::call.
 
-#include "core/error.hpp"
-#include "core/interrupt.hpp"
+#include "core/base/error.hpp"
+#include "core/base/interrupt.hpp"
 #include "pg/prelude.hpp"
 
 namespace shadow::pg

@@ -9,7 +9,7 @@
 //   value = sign * sum(digit[i] * 10000^(weight - i)); no digits: zero
 // The regression test "numeric" compares with numeric's own functions over every form.
 
-#include "core/int128.hpp"
+#include "core/base/int128.hpp"
 #include "pg/prelude.hpp"
 
 extern "C" {
@@ -89,8 +89,8 @@ public:
     }
     bool to_scaled(int scale, int128 &out) const noexcept { return scaled<uint128, 38>(scale, out); }
 
-    // As numeric_out prints it; empty if it is not finite or does not fit into `capacity` bytes. `buffer` must
-    // have room for 8 bytes more.
+    // As numeric_out prints it; empty if it is not finite or does not fit into `capacity` bytes. `buffer`
+    // must have room for 8 bytes more.
     std::string_view to_text(char *buffer, std::size_t capacity) const noexcept;
 
 private:

@@ -1,7 +1,7 @@
 #include "pg/settings.hpp"
 
-#include "core/settings.hpp"
-#include "pg/statement.hpp"
+#include "core/access/settings.hpp"
+#include "pg/spi.hpp"
 
 #include <algorithm>
 #include <iterator>

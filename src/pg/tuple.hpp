@@ -1,7 +1,7 @@
 #pragma once
 // Builds the datums of a composite value, field by field in the order of its columns. Plain data only.
 
-#include "core/activity_report.hpp"
+#include "core/rollup/metrics.hpp"
 #include "pg/numeric.hpp"
 #include "pg/prelude.hpp"
 

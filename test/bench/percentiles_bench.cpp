@@ -1,4 +1,4 @@
-#include "core/percentiles.hpp"
+#include "core/quantiles/percentiles.hpp"
 
 #include <benchmark/benchmark.h>
 #include <cmath>

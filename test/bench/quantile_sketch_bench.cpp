@@ -6,7 +6,7 @@
 
 #include <benchmark/benchmark.h>
 
-#include "core/quantile_sketch.hpp"
+#include "core/quantiles/quantile_sketch.hpp"
 
 static std::vector<double> lognormal(std::size_t n)
 {

@@ -1,7 +1,7 @@
 // Sets of users against CRoaring: time per operation, and bytes stored. Arguments: elements drawn, and the
 // range of ids they are drawn from, as for the active users of a day among all users of a workspace.
 
-#include "core/user_set.hpp"
+#include "core/sets/user_set.hpp"
 
 #include <algorithm>
 #include <benchmark/benchmark.h>

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/error.hpp"
-#include "core/quantile_sketch.hpp"
+#include "core/base/error.hpp"
+#include "core/quantiles/quantile_sketch.hpp"
 
 namespace shadow
 {

@@ -1,7 +1,7 @@
 // libFuzzer target: any bytes as a portable set, as a stored value whose contents were not checked, and as
 // text. The unit tests replay test/fuzz/corpus/user_set.
 
-#include "core/user_set.hpp"
+#include "core/sets/user_set.hpp"
 
 #include <cstdlib>
 #include <string>

@@ -90,7 +90,7 @@ SKIP:
 }
 
 # Dependencies run one way: entry -> pg -> core.
-is_deeply([ matching_lines(qr/^\s*#\s*include\s*["<](pg|entry|postgres|fmgr|utils)[\/.]/, glob 'src/core/*') ],
+is_deeply([ matching_lines(qr/^\s*#\s*include\s*["<](pg|entry|postgres|fmgr|utils)[\/.]/, glob 'src/core/*/*') ],
 	[], 'core knows nothing of PostgreSQL');
 is_deeply([ matching_lines(qr/^\s*#\s*include\s*"entry\//, glob 'src/pg/*') ], [], 'pg knows nothing of entry');
 

@@ -1,0 +1,376 @@
+#include "core/event/event.hpp"
+
+#include "core/base/decimal.hpp"
+
+#include <algorithm>
+#include <initializer_list>
+
+namespace shadow
+{
+
+namespace
+{
+
+using key = metadata_key;
+
+constexpr int128 largest_amount = int128{1'000'000'000'000} * nano; // exclusive: credits, cost, revenue
+constexpr int128 longest_runtime = int128{1'000'000'000} * nano;    // inclusive: seconds
+constexpr int128 most_tokens = int128{1} << 53;                     // inclusive
+constexpr std::string_view unknown = "unknown";
+
+// Each fact that may be a number read as text has a buffer of its own: all views live as long as the facts.
+enum text_buffer { run_id_buffer, model_buffer, error_type_buffer, reason_buffer, text_buffer_count };
+static_assert(text_buffer_count == sizeof(event_facts::text_buffers) / sizeof(event_facts::text_buffers[0]));
+
+constexpr std::uint64_t bits(std::initializer_list<key> keys) noexcept
+{
+    std::uint64_t mask = 0;
+    for (key const k : keys)
+        mask |= metadata::bit(k);
+    return mask;
+}
+
+// The first of the aliases that is there; key::none without one.
+key first_present(const metadata &values, std::initializer_list<key> aliases) noexcept
+{
+    for (key const k : aliases)
+        if (values.has(k))
+            return k;
+    return key::none;
+}
+
+scaled_number read_number(const metadata &values, key k, int scale) noexcept
+{
+    json_value const &value = values[k];
+    if (value.type == json_type::string)
+        return parse_scaled(value.text, scale);
+    scaled_number result{false, false, 0};
+    if (value.type == json_type::number) {
+        result.valid = values.host().to_scaled(value, scale, result.value);
+        result.is_whole = result.valid && values.host().is_whole(value);
+    }
+    return result;
+}
+
+// Interprets one event: reads facts by their rules and notes the malformed values it ignores.
+class interpreter
+{
+public:
+    interpreter(const metadata &values, text_clipper clip, event_facts &out) noexcept
+        : values_(values), clip_(clip), out_(out)
+    {
+    }
+
+    void agent() noexcept
+    {
+        if (!values_.has(key::agent_id))
+            return;
+        json_value const &value = values_[key::agent_id];
+        auto const id = value.type == json_type::string ? parse_uuid(value.text) : std::nullopt;
+        if (id) {
+            out_.has_agent = true;
+            out_.agent = *id;
+        } else {
+            ignore(key::agent_id);
+        }
+    }
+
+    void run_id() noexcept
+    {
+        key const k = first_present(values_, {key::run_id, key::execution_id});
+        if (k == key::none)
+            return;
+        json_value const &value = values_[k];
+        if (value.type == json_type::string)
+            out_.run_id = value.text;
+        else if (value.type == json_type::number)
+            out_.run_id = number_text(value, run_id_buffer);
+        if (out_.run_id.empty())
+            ignore(k);
+    }
+
+    void status() noexcept
+    {
+        key const k = first_present(values_, {key::status, key::outcome, key::success});
+        if (k != key::none)
+            out_.status = k == key::success ? success_status() : named_status(values_[k]);
+        if (out_.status != run_status::unknown)
+            return;
+        ignore(k == key::none ? key::status : k);
+        if (first_present(values_, {key::error_type, key::error_code, key::exception, key::error_message,
+                                    key::failure_reason}) != key::none)
+            out_.status = run_status::failed;
+    }
+
+    void runtime() noexcept
+    {
+        key const k =
+            first_present(values_, {key::runtime_seconds, key::duration_seconds, key::runtime, key::duration,
+                                    key::duration_ms, key::response_time_ms, key::latency_ms});
+        constexpr std::uint64_t in_milliseconds =
+            bits({key::duration_ms, key::response_time_ms, key::latency_ms});
+        if (k == key::none)
+            return;
+        bool const milliseconds = (in_milliseconds & metadata::bit(k)) != 0;
+        scaled_number const n = read_number(values_, k, milliseconds ? nano_scale - 3 : nano_scale);
+        if (n.valid && n.value >= 0 && n.value <= longest_runtime)
+            out_.runtime = static_cast<std::int64_t>(n.value);
+        else
+            ignore(k);
+    }
+
+    // Amounts that a client stated although only the server may.
+    void dropped() noexcept
+    {
+        if (!values_.has(key::dropped_values) || values_[key::dropped_values].type != json_type::string)
+            return;
+        std::string_view names = values_[key::dropped_values].text;
+        while (!names.empty()) {
+            auto const end = std::min(names.find(','), names.size());
+            key const k = find_metadata_key(names.substr(0, end));
+            if (k != key::none)
+                ignore(k);
+            names.remove_prefix(std::min(end + 1, names.size()));
+        }
+    }
+
+    void money() noexcept
+    {
+        key const credits =
+            amount({key::credits_consumed, key::credits, key::credits_used}, false, out_.credits);
+        out_.has_credits = credits != key::none;
+        key const cost = amount({key::cost, key::cost_usd}, false, out_.cost);
+        out_.has_cost = cost != key::none;
+        out_.cost_in_usd = cost == key::cost_usd;
+        out_.has_revenue = amount({key::revenue, key::amount}, true, out_.revenue) != key::none;
+    }
+
+    void tokens() noexcept
+    {
+        key const k = first_present(values_, {key::tokens_used, key::tokens, key::total_tokens});
+        if (k == key::none) {
+            out_.tokens = token_sum(values_, true);
+            return;
+        }
+        out_.tokens =
+            values_[k].type == json_type::object ? nested_tokens(values_[k]) : token_count(values_, k);
+        if (out_.tokens < 0)
+            ignore(k);
+    }
+
+    void texts(event_type type) noexcept
+    {
+        out_.model = text({key::model, key::model_name, key::model_id}, model_buffer, unknown);
+        if (type != event_type::agent_run && type != event_type::error)
+            return;
+        out_.error_type =
+            text({key::error_type, key::error_code, key::exception}, error_type_buffer, unknown);
+        key const message = first_present(values_, {key::error_message, key::message});
+        if (message != key::none && values_[message].type == json_type::string)
+            out_.error_message = values_[message].text;
+        if (type == event_type::agent_run)
+            out_.failure_reason = whole_text({key::failure_reason}, reason_buffer);
+    }
+
+    void feedback() noexcept
+    {
+        key const rating = first_present(values_, {key::rating, key::user_rating});
+        if (rating != key::none) {
+            scaled_number const n = read_number(values_, rating, nano_scale);
+            if (n.valid && n.value >= nano && n.value <= 5 * int128{nano})
+                out_.rating = static_cast<std::int64_t>(n.value);
+            else
+                ignore(rating);
+        }
+        key const comment = first_present(values_, {key::feedback, key::user_feedback, key::comment});
+        bool const has_comment = comment != key::none && (values_[comment].type != json_type::string ||
+                                                          !values_[comment].text.empty());
+        out_.is_feedback = out_.rating >= 0 || has_comment;
+    }
+
+private:
+    void ignore(key k) noexcept { out_.ignored |= metadata::bit(k); }
+
+    std::string_view number_text(const json_value &value, text_buffer buffer) noexcept
+    {
+        std::string_view const text =
+            values_.host().to_text(value, out_.text_buffers[buffer], sizeof out_.text_buffers[buffer]);
+        return text.size() <= longest_number_text ? text : std::string_view{};
+    }
+
+    run_status success_status() const noexcept
+    {
+        json_value const &value = values_[key::success];
+        if (value.type != json_type::boolean)
+            return run_status::unknown;
+        return value.boolean ? run_status::successful : run_status::failed;
+    }
+
+    static run_status named_status(const json_value &value) noexcept;
+
+    // Reads a sum of money; returns the key that holds a valid one.
+    key amount(std::initializer_list<key> aliases, bool is_signed, int128 &out) noexcept
+    {
+        key const k = first_present(values_, aliases);
+        if (k == key::none)
+            return k;
+        scaled_number const n = read_number(values_, k, nano_scale);
+        if (n.valid && n.value < largest_amount && n.value > (is_signed ? -largest_amount : int128{-1})) {
+            out = n.value;
+            return k;
+        }
+        ignore(k);
+        return key::none;
+    }
+
+    static std::int64_t token_count(const metadata &values, key k) noexcept
+    {
+        scaled_number const n = read_number(values, k, 0);
+        bool const valid = n.valid && n.is_whole && n.value >= 0 && n.value <= most_tokens;
+        return valid ? static_cast<std::int64_t>(n.value) : -1;
+    }
+
+    // The sum of a pair of keys, of which one may be missing; -1 if neither is there or one is malformed.
+    std::int64_t token_sum(const metadata &values, bool note) noexcept
+    {
+        bool const prompt = values.has(key::prompt_tokens) || values.has(key::completion_tokens);
+        key const pair[] = {prompt ? key::prompt_tokens : key::input_tokens,
+                            prompt ? key::completion_tokens : key::output_tokens};
+        std::int64_t sum = -1;
+        bool malformed = false;
+        for (key const k : pair) {
+            if (!values.has(k))
+                continue;
+            std::int64_t const n = token_count(values, k);
+            if (n < 0 && note)
+                ignore(k);
+            malformed = malformed || n < 0;
+            sum = std::max<std::int64_t>(sum, 0) + n;
+        }
+        if (malformed || sum <= most_tokens)
+            return malformed ? -1 : sum;
+        if (note)
+            ignore(values.has(pair[0]) ? pair[0] : pair[1]);
+        return -1;
+    }
+
+    std::int64_t nested_tokens(const json_value &object) noexcept
+    {
+        metadata inner(values_.host());
+        values_.host().read_object(object, inner);
+        key const k = first_present(inner, {key::tokens_used, key::tokens, key::total_tokens});
+        return k == key::none ? token_sum(inner, false) : token_count(inner, k);
+    }
+
+    std::string_view text(std::initializer_list<key> aliases, text_buffer buffer,
+                          std::string_view missing) noexcept
+    {
+        std::string_view result = whole_text(aliases, buffer);
+        if (result.size() > longest_text_key)
+            result = result.substr(0, clip_(result.data(), result.size(), longest_text_key));
+        return result.empty() ? missing : result;
+    }
+
+    std::string_view whole_text(std::initializer_list<key> aliases, text_buffer buffer) noexcept
+    {
+        key const k = first_present(values_, aliases);
+        if (k == key::none)
+            return {};
+        json_value const &value = values_[k];
+        switch (value.type) {
+        case json_type::string:
+            return value.text;
+        case json_type::number: {
+            std::string_view const result = number_text(value, buffer);
+            if (result.empty())
+                ignore(k);
+            return result;
+        }
+        case json_type::boolean:
+            return value.boolean ? "true" : "false";
+        default:
+            ignore(k);
+            return {};
+        }
+    }
+
+    const metadata &values_;
+    text_clipper clip_;
+    event_facts &out_;
+};
+
+bool equals_ignoring_case(std::string_view text, std::string_view lower) noexcept
+{
+    return text.size() == lower.size() &&
+           std::equal(text.begin(), text.end(), lower.begin(),
+                      [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + ('a' - 'A') : a) == b; });
+}
+
+run_status interpreter::named_status(const json_value &value) noexcept
+{
+    struct name {
+        std::string_view text;
+        run_status status;
+    };
+    static constexpr name names[] = {
+        {"completed", run_status::successful}, {"success", run_status::successful},
+        {"succeeded", run_status::successful}, {"ok", run_status::successful},
+        {"failed", run_status::failed},        {"failure", run_status::failed},
+        {"error", run_status::failed},         {"timeout", run_status::failed},
+        {"timed_out", run_status::failed},     {"cancelled", run_status::cancelled},
+        {"canceled", run_status::cancelled},   {"aborted", run_status::cancelled},
+        {"pending", run_status::unfinished},   {"queued", run_status::unfinished},
+        {"running", run_status::unfinished},   {"started", run_status::unfinished}};
+    if (value.type != json_type::string)
+        return run_status::unknown;
+    constexpr std::string_view blanks = " \t\n\v\f\r";
+    std::size_t const first = value.text.find_first_not_of(blanks);
+    if (first == std::string_view::npos)
+        return run_status::unknown;
+    std::string_view const text = value.text.substr(first, value.text.find_last_not_of(blanks) - first + 1);
+    for (name const &n : names)
+        if (equals_ignoring_case(text, n.text))
+            return n.status;
+    return run_status::unknown;
+}
+
+void clear(event_facts &out) noexcept
+{
+    out.has_agent = out.has_credits = out.has_cost = out.cost_in_usd = out.has_revenue = false;
+    out.is_feedback = false;
+    out.status = run_status::unknown;
+    out.runtime = out.tokens = out.rating = -1;
+    out.credits = out.cost = out.revenue = 0;
+    out.run_id = out.error_message = out.failure_reason = {};
+    out.model = out.error_type = unknown;
+    out.ignored = 0;
+}
+
+} // namespace
+
+void interpret(event_type type, const metadata &values, text_clipper clip, event_facts &out) noexcept
+{
+    clear(out);
+    bool const is_run = type == event_type::agent_run;
+    if (values.is_empty()) {
+        if (is_run)
+            out.ignored = metadata::bit(key::status);
+        return;
+    }
+    interpreter read(values, clip, out);
+    read.agent();
+    if (is_run || type == event_type::error)
+        read.run_id();
+    if (is_run)
+        read.status();
+    if (is_run || type == event_type::api_call)
+        read.runtime();
+    read.money();
+    if (is_run)
+        read.tokens();
+    read.texts(type);
+    read.feedback();
+    read.dropped();
+}
+
+} // namespace shadow

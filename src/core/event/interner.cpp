@@ -1,0 +1,79 @@
+#include "core/event/interner.hpp"
+
+#include "core/event/redact.hpp"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace shadow
+{
+
+std::uint32_t dictionary::text_id(std::string_view text)
+{
+    return text_index_.find_or_add(
+        XXH3_64bits_withSeed(text.data(), text.size(), secret_hash_key.first),
+        [&](std::uint32_t i) { return texts_[i] == text; }, [&] { return texts_.push(arena_.copy(text)); });
+}
+
+std::uint32_t dictionary::agent_id(const uuid &agent)
+{
+    return agent_index_.find_or_add(
+        agent.hash(), [&](std::uint32_t i) { return agents_[i] == agent; },
+        [&] { return agents_.push(agent); });
+}
+
+std::uint32_t dictionary::name_id(event_type type, std::uint32_t text)
+{
+    std::uint64_t const key = std::uint64_t{text} << 8 | static_cast<std::uint64_t>(type);
+    return name_index_.find_or_add(
+        key * 0x9E3779B97F4A7C15u,
+        [&](std::uint32_t i) { return names_[i].text == text && names_[i].type == type; },
+        [&] {
+            return names_.push({type, text});
+        });
+}
+
+static constexpr int longest_message = 200; // characters
+
+std::uint32_t dictionary::message_id(const error_message &message)
+{
+    return message_index_.find_or_add(
+        keyed_hash(static_cast<std::uint64_t>(message.hash), 0),
+        [&](std::uint32_t i) {
+            return messages_[i].hash == message.hash && messages_[i].text == message.text;
+        },
+        [&] {
+            return messages_.push({message.hash, arena_.copy(message.text)});
+        });
+}
+
+// keep(text): the number of a text that was redacted.
+template <typename Keep>
+std::uint32_t dictionary::redacted_id(recently_redacted &recent, std::string_view raw, Keep keep)
+{
+    if (raw.empty())
+        return npos;
+    // Keyed, so that nobody can make a message that is taken for another.
+    std::uint64_t const hash = XXH3_64bits_withSeed(raw.data(), raw.size(), secret_hash_key.first);
+    redacted &known = recent[hash % std::size(recent)];
+    if (known.id == npos || known.raw_hash != hash)
+        known = {hash, keep(redact(raw, memory_))};
+    return known.id;
+}
+
+std::uint32_t dictionary::message_id(std::string_view raw, text_clipper clip)
+{
+    return redacted_id(recent_messages_, raw, [&](std::string_view text) {
+        auto const whole = static_cast<std::int64_t>(XXH3_64bits(text.data(), text.size()));
+        return message_id({whole, text.substr(0, clip(text.data(), text.size(), longest_message))});
+    });
+}
+
+std::uint32_t dictionary::reason_id(std::string_view raw, text_clipper clip)
+{
+    return redacted_id(recent_reasons_, raw, [&](std::string_view text) {
+        return text_id(text.substr(0, clip(text.data(), text.size(), longest_text_key)));
+    });
+}
+
+} // namespace shadow

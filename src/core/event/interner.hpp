@@ -1,0 +1,77 @@
+#pragma once
+// The texts, agents, event names and error messages of one query, each with a small number. Shared by the
+// activities of all its workspaces: there are few of them, so the dictionary stays in the processor's cache
+// while the activities do not.
+
+#include "core/base/arena.hpp"
+#include "core/base/uuid.hpp"
+#include "core/event/event.hpp"
+#include "core/event/event_type.hpp"
+
+namespace shadow
+{
+
+class dictionary
+{
+public:
+    explicit dictionary(std::pmr::memory_resource *memory) noexcept
+        : arena_(memory), texts_(memory), text_index_(memory), agents_(memory), agent_index_(memory),
+          names_(memory), name_index_(memory), messages_(memory), message_index_(memory), memory_(memory)
+    {
+    }
+
+    struct event_name {
+        event_type type;
+        std::uint32_t text;
+    };
+
+    // An error message as it may be kept: redacted. Messages are the same if they are so after that.
+    struct error_message {
+        std::int64_t hash;     // of the whole
+        std::string_view text; // at most 200 characters
+    };
+
+    std::uint32_t text_id(std::string_view text);
+    std::uint32_t agent_id(const uuid &agent);
+    std::uint32_t name_id(event_type type, std::uint32_t text);
+    std::uint32_t message_id(const error_message &message);
+    std::uint32_t message_id(std::string_view raw, text_clipper clip); // npos if empty
+    // The text of a reason for failure, redacted too, at most 100 characters; npos if empty.
+    std::uint32_t reason_id(std::string_view raw, text_clipper clip);
+
+    std::string_view text(std::uint32_t id) const noexcept { return texts_[id]; }
+    const uuid &agent(std::uint32_t id) const noexcept { return agents_[id]; }
+    const event_name &name(std::uint32_t id) const noexcept { return names_[id]; }
+    const error_message &message(std::uint32_t id) const noexcept { return messages_[id]; }
+
+    std::uint32_t text_count() const noexcept { return texts_.size(); }
+    std::uint32_t agent_count() const noexcept { return agents_.size(); }
+    std::uint32_t name_count() const noexcept { return names_.size(); }
+    std::uint32_t message_count() const noexcept { return messages_.size(); }
+
+private:
+    arena arena_;
+    pool<std::string_view> texts_;
+    pool_index text_index_;
+    pool<uuid> agents_;
+    pool_index agent_index_;
+    pool<event_name> names_;
+    pool_index name_index_;
+    pool<error_message> messages_;
+    pool_index message_index_;
+
+    // Few messages make up most errors, and redacting one takes microseconds.
+    struct redacted {
+        std::uint64_t raw_hash;
+        std::uint32_t id = npos;
+    };
+    using recently_redacted = redacted[64];
+    template <typename Keep>
+    std::uint32_t redacted_id(recently_redacted &recent, std::string_view raw, Keep keep);
+
+    recently_redacted recent_messages_ = {};
+    recently_redacted recent_reasons_ = {};
+    std::pmr::memory_resource *memory_;
+};
+
+} // namespace shadow

@@ -1,0 +1,103 @@
+#pragma once
+// The numbers of one activity: what metrics.md defines, ready to be stored. Everything points into the arena
+// that was given to make_report().
+
+#include "core/base/interrupt.hpp"
+#include "core/rollup/state.hpp"
+
+namespace shadow
+{
+
+// An integer in units of 10^-scale, or NULL. The scale is part of the field's documentation.
+template <typename T>
+struct nullable {
+    bool is_null = true;
+    T value = 0;
+
+    nullable() = default;
+    nullable(T v) noexcept : is_null(false), value(v) {}
+};
+
+struct run_counts {
+    std::int64_t total, successful, failed, cancelled;
+};
+
+// Of the runtimes of runs that were not cancelled; seconds with 2 decimals.
+struct runtime_numbers {
+    nullable<std::int64_t> average, minimum, maximum, p50, p75, p95, p99;
+};
+
+struct agent_numbers {
+    uuid agent;
+    run_counts runs;
+    runtime_numbers runtime;
+    int128 credits;                   // 10^-9
+    nullable<int128> average_credits; // 10^-2
+    nullable<int128> cost;            // 10^-4
+    int128 tokens;
+    nullable<int128> average_tokens;
+    std::int64_t unique_users;
+    nullable<std::int64_t> average_rating; // 10^-2
+    std::int64_t feedbacks;
+    std::string_view error_types;     // JSON
+    std::string_view failure_reasons; // JSON
+    std::string_view runtime_sketch;  // a serialized quantile sketch; empty: no runtime
+    std::string_view user_positions;  // a stored user_set of positions in user_list
+};
+
+struct event_count {
+    event_type type;
+    std::string_view name;
+    std::int64_t events, users;
+    std::string_view user_positions; // a stored user_set of positions in user_list
+};
+
+// Errors (error events, and failed runs without one) of one type and event name.
+struct error_count {
+    std::string_view type, name;
+    std::int64_t errors;
+    span<std::int64_t> message_hashes; // the smallest of the distinct messages', ascending
+    span<std::string_view> samples;    // the messages with the smallest hashes
+};
+
+struct user_activity {
+    uuid user;
+    std::int64_t first, last;
+    int128 revenue; // 10^-9
+};
+
+struct activity_numbers {
+    std::int64_t events;
+    std::string_view events_by_type; // JSON
+    std::int64_t users;
+    std::int64_t sessions;
+    nullable<int128> average_session;   // seconds, 10^-2
+    nullable<std::int64_t> bounce_rate; // percent, 10^-2
+    run_counts runs;
+    runtime_numbers runtime;
+    std::string_view runtime_sketch;   // as of an agent
+    int128 credits;                    // 10^-9
+    nullable<int128> average_credits;  // 10^-2
+    std::string_view credits_by_model; // JSON
+    nullable<int128> cost;             // 10^-4
+    std::string_view cost_by_model;    // JSON, empty: NULL
+    currency_code currency;            // 0: NULL
+    std::int64_t agents_run;
+    std::string_view top_agents; // JSON
+    std::int64_t errors;
+    nullable<std::int64_t> error_rate;                     // percent, 10^-2
+    std::string_view errors_by_type;                       // JSON
+    std::string_view ignored_values;                       // JSON
+    nullable<std::int64_t> average_response, p95_response; // milliseconds
+    span<agent_numbers> agents;                            // by agent
+    span<event_count> event_counts;                        // by type, name
+    span<error_count> error_counts;                        // by type, name
+    span<user_activity> user_list;                         // by user
+};
+
+// `details` = false leaves out what only the daily rollup needs: agents, sketches, event counts, errors,
+// users.
+activity_numbers make_report(const activity &state, const activity_rules &rules, bool details,
+                             std::pmr::memory_resource *memory, interrupt_check interrupted);
+
+} // namespace shadow

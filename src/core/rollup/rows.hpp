@@ -1,0 +1,252 @@
+#pragma once
+// What an activity keeps of each user, session and run, and how it is packed: none, unknown and zero as 0, so
+// that what an activity does not use takes no room.
+
+#include "core/base/packed_pool.hpp"
+#include "core/event/event.hpp"
+
+namespace shadow
+{
+
+// A currency's three capital letters as an integer that orders like its text; 0: none.
+using currency_code = std::uint16_t;
+
+// Stands for what it was computed from (XXH3, 128 bits).
+struct hash128 {
+    std::uint64_t low, high;
+    friend bool operator==(const hash128 &a, const hash128 &b) noexcept
+    {
+        return a.low == b.low && a.high == b.high;
+    }
+};
+
+// An amount that fits, or the place of another among the big ones (4.6e9 and more): pack() of activity.
+using amount = std::int64_t;
+inline constexpr amount no_amount = INT64_MIN;
+
+struct user_entry {
+    uuid id;
+    std::uint32_t intervals; // first of its sessions by inactivity, npos: none
+    std::uint32_t revenue;   // npos: none
+
+    enum { id_high, id_low, intervals_position, revenue_position, columns };
+    static constexpr std::uint8_t widths[columns] = {8, 8, 0, 0};
+    void pack(std::uint64_t *out, std::int64_t) const noexcept
+    {
+        out[id_high] = id.high;
+        out[id_low] = id.low;
+        out[intervals_position] = pack_position(intervals);
+        out[revenue_position] = pack_position(revenue);
+    }
+    void unpack(const std::uint64_t *in, std::int64_t) noexcept
+    {
+        id = {in[id_high], in[id_low]};
+        intervals = unpack_position(in[intervals_position]);
+        revenue = unpack_position(in[revenue_position]);
+    }
+};
+
+struct session_entry {
+    static constexpr std::uint32_t many_events = 3; // nothing asks for more
+
+    hash128 key; // of session_id and user_id; 0 for sessions by inactivity
+    std::int64_t first, last;
+    std::uint32_t user;
+    std::uint32_t next;         // sessions by inactivity: the user's next, or the next free entry
+    std::uint32_t page_views;   // at most many_events
+    std::uint32_t other_events; // at most many_events; neither page views nor session_start/_end
+    bool has_id, has_key_event, is_free;
+
+    enum { key_low, key_high, first_time, duration, user_position, next_position, facts, columns };
+    static constexpr std::uint8_t widths[columns] = {0, 0, 5, 5, 1, 0, 1};
+    void pack(std::uint64_t *out, std::int64_t origin) const noexcept
+    {
+        out[key_low] = key.low;
+        out[key_high] = key.high;
+        out[first_time] = pack_time(first, origin);
+        out[duration] = static_cast<std::uint64_t>(last) - static_cast<std::uint64_t>(first);
+        out[user_position] = user;
+        out[next_position] = pack_position(next);
+        out[facts] = page_views | other_events << 2 | std::uint32_t{has_id} << 4 |
+                     std::uint32_t{has_key_event} << 5 | std::uint32_t{is_free} << 6;
+    }
+    void unpack(const std::uint64_t *in, std::int64_t origin) noexcept
+    {
+        key = {in[key_low], in[key_high]};
+        first = unpack_time(in[first_time], origin);
+        last = static_cast<std::int64_t>(static_cast<std::uint64_t>(first) + in[duration]);
+        user = static_cast<std::uint32_t>(in[user_position]);
+        next = unpack_position(in[next_position]);
+        page_views = in[facts] & 3;
+        other_events = in[facts] >> 2 & 3;
+        has_id = (in[facts] & 16) != 0;
+        has_key_event = (in[facts] & 32) != 0;
+        is_free = (in[facts] & 64) != 0;
+    }
+};
+
+struct run_entry {
+    std::int64_t runtime; // nanoseconds, -1: none
+    std::int64_t tokens;  // -1: none
+    amount credits;
+    amount cost;                               // no_amount: unknown
+    std::uint32_t agent, user, model, failure; // npos: none
+    currency_code currency;                    // of the cost
+    run_status status;
+
+    enum {
+        runtime_ns,
+        token_count,
+        credit_amount,
+        cost_amount,
+        agent_id,
+        user_position,
+        model_id,
+        failure_position,
+        currency_id,
+        status_id,
+        columns
+    };
+    static constexpr std::uint8_t widths[columns] = {5, 2, 5, 0, 1, 1, 1, 0, 0, 1};
+    void pack(std::uint64_t *out, std::int64_t) const noexcept
+    {
+        out[runtime_ns] = static_cast<std::uint64_t>(runtime + 1);
+        out[token_count] = static_cast<std::uint64_t>(tokens + 1);
+        out[credit_amount] = zigzag(credits);
+        out[cost_amount] = cost == no_amount ? 0 : zigzag(cost) + 1;
+        out[agent_id] = pack_position(agent);
+        out[user_position] = pack_position(user);
+        out[model_id] = pack_position(model);
+        out[failure_position] = pack_position(failure);
+        out[currency_id] = currency;
+        out[status_id] = static_cast<std::uint64_t>(status);
+    }
+    void unpack(const std::uint64_t *in, std::int64_t) noexcept
+    {
+        runtime = static_cast<std::int64_t>(in[runtime_ns]) - 1;
+        tokens = static_cast<std::int64_t>(in[token_count]) - 1;
+        credits = unzigzag(in[credit_amount]);
+        cost = in[cost_amount] == 0 ? no_amount : unzigzag(in[cost_amount] - 1);
+        agent = unpack_position(in[agent_id]);
+        user = unpack_position(in[user_position]);
+        model = unpack_position(in[model_id]);
+        failure = unpack_position(in[failure_position]);
+        currency = static_cast<currency_code>(in[currency_id]);
+        status = static_cast<run_status>(in[status_id]);
+    }
+};
+
+struct keyed_run { // a run with a run_id: the deciding event so far
+    run_entry run;
+    hash128 key;
+    uuid id;
+    std::int64_t at;
+    std::uint32_t trail; // npos: none
+    bool is_counted;     // false: no deciding event yet
+    bool has_error_event;
+
+    enum { key_low = run_entry::columns, key_high, id_high, id_low, time, trail_position, facts, columns };
+    static constexpr std::uint8_t widths[columns] = {5, 2, 5, 0, 1, 1, 1, 0, 0, 1, 8, 8, 8, 8, 5, 0, 1};
+    void pack(std::uint64_t *out, std::int64_t origin) const noexcept
+    {
+        run.pack(out, origin);
+        out[key_low] = key.low;
+        out[key_high] = key.high;
+        out[id_high] = id.high;
+        out[id_low] = id.low;
+        out[time] = pack_time(at, origin);
+        out[trail_position] = pack_position(trail);
+        out[facts] = std::uint64_t{is_counted} | std::uint64_t{has_error_event} << 1;
+    }
+    void unpack(const std::uint64_t *in, std::int64_t origin) noexcept
+    {
+        run.unpack(in, origin);
+        key = {in[key_low], in[key_high]};
+        id = {in[id_high], in[id_low]};
+        at = unpack_time(in[time], origin);
+        trail = unpack_position(in[trail_position]);
+        is_counted = (in[facts] & 1) != 0;
+        has_error_event = (in[facts] & 2) != 0;
+    }
+};
+
+struct trail_entry { // an event of a keyed run that named an agent and does not decide
+    std::int64_t at;
+    uuid id;
+    std::uint32_t agent;
+    std::uint32_t next; // of the run, npos: none
+
+    enum { time, id_high, id_low, agent_id, next_position, columns };
+    static constexpr std::uint8_t widths[columns] = {5, 8, 8, 1, 1};
+    void pack(std::uint64_t *out, std::int64_t origin) const noexcept
+    {
+        out[time] = pack_time(at, origin);
+        out[id_high] = id.high;
+        out[id_low] = id.low;
+        out[agent_id] = pack_position(agent);
+        out[next_position] = pack_position(next);
+    }
+    void unpack(const std::uint64_t *in, std::int64_t origin) noexcept
+    {
+        at = unpack_time(in[time], origin);
+        id = {in[id_high], in[id_low]};
+        agent = unpack_position(in[agent_id]);
+        next = unpack_position(in[next_position]);
+    }
+};
+
+struct failure_entry { // what a failed run says: in the dictionary, npos: nothing
+    std::uint32_t type, reason, name, message;
+
+    enum { type_id, reason_id, name_id, message_id, columns };
+    static constexpr std::uint8_t widths[columns] = {1, 1, 1, 1};
+    void pack(std::uint64_t *out, std::int64_t) const noexcept
+    {
+        out[type_id] = pack_position(type);
+        out[reason_id] = pack_position(reason);
+        out[name_id] = pack_position(name);
+        out[message_id] = pack_position(message);
+    }
+    void unpack(const std::uint64_t *in, std::int64_t) noexcept
+    {
+        type = unpack_position(in[type_id]);
+        reason = unpack_position(in[reason_id]);
+        name = unpack_position(in[name_id]);
+        message = unpack_position(in[message_id]);
+    }
+};
+
+struct amount_entry {
+    int128 value;
+
+    enum { low, high, columns };
+    static constexpr std::uint8_t widths[columns] = {};
+    void pack(std::uint64_t *out, std::int64_t) const noexcept
+    {
+        uint128 const zigzag = static_cast<uint128>(value) << 1 ^ (value < 0 ? ~uint128{0} : 0);
+        out[low] = static_cast<std::uint64_t>(zigzag);
+        out[high] = static_cast<std::uint64_t>(zigzag >> 64);
+    }
+    void unpack(const std::uint64_t *in, std::int64_t) noexcept
+    {
+        uint128 const zigzag = uint128{in[high]} << 64 | in[low];
+        value = static_cast<int128>(zigzag >> 1 ^ (0 - (zigzag & 1)));
+    }
+};
+
+struct runtime_entry {
+    std::int64_t value; // nanoseconds
+
+    enum { nanoseconds, columns };
+    static constexpr std::uint8_t widths[columns] = {5};
+    void pack(std::uint64_t *out, std::int64_t) const noexcept
+    {
+        out[nanoseconds] = static_cast<std::uint64_t>(value);
+    }
+    void unpack(const std::uint64_t *in, std::int64_t) noexcept
+    {
+        value = static_cast<std::int64_t>(in[nanoseconds]);
+    }
+};
+
+} // namespace shadow

@@ -1,0 +1,394 @@
+#include "entry/access/membership.hpp"
+
+#include "core/access/claims.hpp"
+#include "pg/session_text.hpp"
+#include "pg/settings.hpp"
+
+#include <algorithm>
+
+extern "C" {
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "storage/lmgr.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/syscache.h"
+#include "utils/uuid.h"
+}
+
+namespace shadow::pg
+{
+
+// ---- claims ----------------------------------------------------------------------------------------------
+
+struct claim_texts {
+    const char *subject;
+    const char *claims;
+};
+
+static claim_texts current_claims()
+{
+    static session_text subject("request.jwt.claim.sub");
+    static session_text claims("request.jwt.claims");
+    return {subject.value(), claims.value()};
+}
+
+// A copy of the claims that an answer was computed from. Their addresses say nothing: a new value may stand
+// where the old one stood.
+class remembered_claims
+{
+public:
+    bool equal(const claim_texts &now) const
+    {
+        return subject_ != nullptr && strcmp(subject_, now.subject) == 0 && strcmp(claims_, now.claims) == 0;
+    }
+    void forget()
+    {
+        char *const old[] = {subject_, claims_};
+        subject_ = claims_ = nullptr;
+        for (char *const p : old)
+            if (p != nullptr)
+                pfree(p);
+    }
+    void remember(const claim_texts &now)
+    {
+        forget();
+        claims_ = MemoryContextStrdup(TopMemoryContext, now.claims);
+        subject_ = MemoryContextStrdup(TopMemoryContext, now.subject);
+    }
+
+private:
+    char *subject_ = nullptr; // set last: both or neither
+    char *claims_ = nullptr;
+};
+
+bool current_user(uuid &out)
+{
+    static remembered_claims source;
+    static std::optional<uuid> answer;
+    auto const now = current_claims();
+    if (!source.equal(now)) {
+        source.forget();
+        answer = shadow::current_user(now.subject, now.claims);
+        source.remember(now);
+    }
+    if (answer)
+        out = *answer;
+    return answer.has_value();
+}
+
+// ---- configuration ---------------------------------------------------------------------------------------
+
+// analytics.membership, or the defaults where it has no row; palloc'd strings.
+struct configuration {
+    bool from_claim;
+    const char *schema_name;
+    const char *relation_name;
+    const char *workspace_column;
+    const char *user_column;
+    const char *role_column;   // nullptr: members have no roles
+    const char *manager_roles; // the array as text, cast back in the query
+};
+
+static Oid owner_of(Oid relation)
+{
+    HeapTuple const tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+    if (!HeapTupleIsValid(tuple))
+        return InvalidOid;
+    Oid const owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+    ReleaseSysCache(tuple);
+    return owner;
+}
+
+static char *column_value(int number, MemoryContext context)
+{
+    char const *const value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number);
+    return value == nullptr ? nullptr : MemoryContextStrdup(context, value);
+}
+
+static SPIPlanPtr keep_plan(const char *query, int argument_count, Oid *types)
+{
+    SPIPlanPtr const plan = SPI_prepare(query, argument_count, types);
+    if (plan == nullptr || SPI_keepplan(plan) != 0)
+        elog(ERROR, "SPI could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
+    return plan;
+}
+
+// The caller has connected to SPI and is the table's owner.
+static void read_configuration(configuration &out, MemoryContext context)
+{
+    static SPIPlanPtr plan = nullptr;
+    if (plan == nullptr)
+        plan = keep_plan("SELECT source, (pg_catalog.parse_ident(relation))[1],"
+                         " (pg_catalog.parse_ident(relation))[2], workspace_column, user_column, role_column,"
+                         " manager_roles::pg_catalog.text FROM analytics.membership",
+                         0, nullptr);
+    if (SPI_execute_plan(plan, nullptr, nullptr, true, 1) != SPI_OK_SELECT)
+        elog(ERROR, "SPI could not read analytics.membership: %s", SPI_result_code_string(SPI_result));
+    if (SPI_processed == 0) {
+        out = {false, "public", "workspace_members", "workspace_id", "user_id", nullptr, "{}"};
+        return;
+    }
+    out.from_claim = strcmp(column_value(1, context), "claim") == 0;
+    out.schema_name = column_value(2, context);
+    out.relation_name = column_value(3, context);
+    out.workspace_column = column_value(4, context);
+    out.user_column = column_value(5, context);
+    out.role_column = column_value(6, context);
+    out.manager_roles = column_value(7, context);
+}
+
+// False without the table: the library is loaded, the extension is not (or no longer) there.
+static bool current_configuration(configuration &out)
+{
+    Oid const schema = get_namespace_oid("analytics", true);
+    Oid const relation = OidIsValid(schema) ? get_relname_relid("membership", schema) : InvalidOid;
+    Oid const owner = OidIsValid(relation) ? owner_of(relation) : InvalidOid;
+    if (!OidIsValid(owner))
+        return false;
+    MemoryContext const context = CurrentMemoryContext;
+    auto const caller = become(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    SPI_connect();
+    read_configuration(out, context);
+    SPI_finish();
+    become_caller(caller);
+    return true;
+}
+
+// ---- the membership relation -----------------------------------------------------------------------------
+
+struct membership_relation {
+    Oid id;
+    Oid owner;
+    Oid user_type; // uuid or text
+};
+
+static Oid column_type(Oid relation, const char *name)
+{
+    AttrNumber const number = get_attnum(relation, name);
+    return number > 0 ? getBaseType(get_atttype(relation, number)) : InvalidOid;
+}
+
+// Finds the relation and locks it against being dropped; returns what is wrong with it, or nullptr.
+static const char *resolve(const configuration &source, membership_relation &out)
+{
+    Oid const schema = get_namespace_oid(source.schema_name, true);
+    out.id = OidIsValid(schema) ? get_relname_relid(source.relation_name, schema) : InvalidOid;
+    if (!OidIsValid(out.id))
+        return "it does not exist";
+    LockRelationOid(out.id, AccessShareLock);
+    out.owner = owner_of(out.id);
+    if (!OidIsValid(out.owner))
+        return "it does not exist";
+    char const kind = get_rel_relkind(out.id);
+    if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
+        kind != RELKIND_MATVIEW && kind != RELKIND_FOREIGN_TABLE)
+        return "it is not a table or view";
+    if (!OidIsValid(column_type(out.id, source.workspace_column)))
+        return "it has no such workspace column";
+    out.user_type = column_type(out.id, source.user_column);
+    if (out.user_type == VARCHAROID)
+        out.user_type = TEXTOID;
+    if (out.user_type != UUIDOID && out.user_type != TEXTOID)
+        return "it has no user column of type uuid or text";
+    if (source.role_column != nullptr && !OidIsValid(column_type(out.id, source.role_column)))
+        return "it has no such role column";
+    if (!may_use_schema(schema, out.owner) || pg_class_aclcheck(out.id, out.owner, ACL_SELECT) != ACLCHECK_OK)
+        return "its owner may not read it";
+    if (check_enable_rls(out.id, out.owner, true) == RLS_ENABLED)
+        return "row security is forced on its owner";
+    return nullptr;
+}
+
+static char *membership_query(const configuration &source, const membership_relation &relation)
+{
+    char *const role_test =
+        source.role_column == nullptr
+            ? pstrdup("true")
+            : psprintf("m.%s::pg_catalog.text OPERATOR(pg_catalog.=) ANY (%s::pg_catalog.text[])",
+                       quote_identifier(source.role_column), quote_literal_cstr(source.manager_roles));
+    return psprintf("SELECT m.%s, %s FROM %s AS m WHERE m.%s OPERATOR(pg_catalog.=) $1%s",
+                    quote_identifier(source.workspace_column), role_test,
+                    quote_qualified_identifier(source.schema_name, source.relation_name),
+                    quote_identifier(source.user_column),
+                    relation.user_type == TEXTOID ? "::pg_catalog.text" : "");
+}
+
+// One plan, for the configuration used last.
+static SPIPlanPtr membership_plan(const char *query)
+{
+    static SPIPlanPtr plan = nullptr;
+    static char *planned_query = nullptr;
+    if (plan != nullptr && strcmp(planned_query, query) == 0)
+        return plan;
+    Oid types[] = {UUIDOID};
+    SPIPlanPtr const fresh = keep_plan(query, 1, types);
+    char *const copy = MemoryContextStrdup(TopMemoryContext, query);
+    if (plan != nullptr) {
+        SPI_freeplan(plan);
+        pfree(planned_query);
+    }
+    planned_query = copy;
+    return plan = fresh;
+}
+
+// ---- the cache -------------------------------------------------------------------------------------------
+
+struct membership_cache {
+    bool is_valid;
+    bool is_reading;                  // a membership view that asks for memberships finds none
+    const workspace_list *raw_events; // into `answer` or to `nowhere`; nullptr: not asked yet
+    statement_key key;
+    remembered_claims claims;
+    MemoryContext context; // of the lists
+    memberships answer;
+};
+static membership_cache cache;
+
+static constexpr uuid nil{0, 0};
+
+static workspace_list make_list(uuid *items, int count)
+{
+    std::sort(items, items + count);
+    auto *const end = std::remove(items, std::unique(items, items + count), nil);
+    return {items, static_cast<int>(end - items)};
+}
+
+static uuid *allocate_ids(std::size_t count)
+{
+    return static_cast<uuid *>(MemoryContextAllocHuge(cache.context, (count + 1) * sizeof(uuid)));
+}
+
+static void take_claimed(const char *claims)
+{
+    auto const capacity = workspace_capacity(strlen(claims));
+    uuid *const ids = allocate_ids(capacity);
+    auto const count = claimed_workspaces(claims, ids, capacity);
+    cache.answer.all = cache.answer.managed = make_list(ids, static_cast<int>(count));
+}
+
+static void take_rows(bool has_roles)
+{
+    uuid *const all = allocate_ids(SPI_processed);
+    uuid *const managed = allocate_ids(SPI_processed);
+    int all_count = 0;
+    int managed_count = 0;
+    for (std::uint64_t i = 0; i < SPI_processed; ++i) {
+        HeapTuple const row = SPI_tuptable->vals[i];
+        char const *const text = SPI_getvalue(row, SPI_tuptable->tupdesc, 1);
+        auto const id = text == nullptr ? std::nullopt : parse_uuid(text);
+        if (!id)
+            continue;
+        bool is_null;
+        bool const manages = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &is_null)) && !is_null;
+        all[all_count++] = *id;
+        if (manages)
+            managed[managed_count++] = *id;
+    }
+    cache.answer = {make_list(all, all_count), make_list(managed, managed_count), has_roles};
+}
+
+// Reads as the relation's owner: the caller needs no right on it, its row security (which might ask for the
+// caller's memberships) does not apply, and a view's functions run with no more rights than its owner has.
+static void read_relation(const configuration &source, const membership_relation &relation, const uuid &user)
+{
+    pg_uuid_t id;
+    user.to_bytes(id.data);
+    auto const caller = become(relation.owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+    int const nest_level = NewGUCNestLevel();
+    set_parameter("search_path", "pg_catalog, pg_temp");
+    set_parameter("row_security", "on");
+    SPI_connect();
+    Datum arguments[] = {UUIDPGetDatum(&id)};
+    if (SPI_execute_plan(membership_plan(membership_query(source, relation)), arguments, nullptr, true, 0) !=
+        SPI_OK_SELECT)
+        elog(ERROR, "SPI could not read the membership relation: %s", SPI_result_code_string(SPI_result));
+    take_rows(source.role_column != nullptr);
+    SPI_finish();
+    AtEOXact_GUC(false, nest_level);
+    become_caller(caller);
+}
+
+static void read_memberships(const claim_texts &claims)
+{
+    uuid user;
+    configuration source;
+    if (!current_user(user) || !current_configuration(source))
+        return;
+    if (source.from_claim) {
+        take_claimed(claims.claims);
+        return;
+    }
+    membership_relation relation;
+    if (resolve(source, relation) == nullptr)
+        read_relation(source, relation, user);
+}
+
+// Reads into the cache and leaves it marked invalid if anything fails.
+static void refresh(const statement_key &key, const claim_texts &claims)
+{
+    cache.is_valid = false;
+    if (cache.context == nullptr)
+        cache.context = AllocSetContextCreate(TopMemoryContext, "shadow memberships", ALLOCSET_SMALL_SIZES);
+    MemoryContextReset(cache.context);
+    cache.answer = {};
+    cache.raw_events = nullptr;
+    cache.is_reading = true;
+    PG_TRY();
+    {
+        cache.claims.remember(claims);
+        read_memberships(claims);
+    }
+    PG_FINALLY();
+    {
+        cache.is_reading = false;
+    }
+    PG_END_TRY();
+    cache.key = key;
+    cache.is_valid = true;
+}
+
+const memberships &current_memberships()
+{
+    static constexpr memberships none{};
+    statement_key key;
+    auto const claims = current_claims();
+    if (cache.is_reading || !current_statement(key))
+        return none;
+    if (!cache.is_valid || !(cache.key == key) || !cache.claims.equal(claims))
+        refresh(key, claims);
+    return cache.answer;
+}
+
+const workspace_list &raw_event_workspaces()
+{
+    static constexpr workspace_list nowhere{};
+    auto const &mine = current_memberships();
+    if (&mine != &cache.answer)
+        return nowhere;
+    if (cache.raw_events == nullptr) {
+        const char *const visible_to = setting_value("raw_events_visible_to");
+        if (strcmp(visible_to, "members") == 0)
+            cache.raw_events = &cache.answer.all;
+        else if (strcmp(visible_to, "roles") == 0 && cache.answer.has_roles)
+            cache.raw_events = &cache.answer.managed;
+        else
+            cache.raw_events = &nowhere;
+    }
+    return *cache.raw_events;
+}
+
+const char *membership_problem()
+{
+    configuration source;
+    membership_relation relation;
+    if (!current_configuration(source))
+        return "analytics.membership does not exist";
+    return source.from_claim ? nullptr : resolve(source, relation);
+}
+
+} // namespace shadow::pg

@@ -1,0 +1,36 @@
+#pragma once
+// Who is asking and which workspaces are his. The answers are cached; the first reads no table, the second
+// costs one read of the membership relation per statement. Plain data only: the functions may raise.
+
+#include "core/base/uuid.hpp"
+#include "pg/spi.hpp"
+
+namespace shadow::pg
+{
+
+// False: nobody, as far as the claims say.
+bool current_user(uuid &out);
+
+struct workspace_list {
+    const uuid *items; // sorted, without duplicates and without the nil uuid
+    int count;
+};
+
+struct memberships {
+    workspace_list all;     // workspaces the current user is a member of
+    workspace_list managed; // those where his role is one of the manager roles; all without a role column
+    bool has_roles;         // a role column is configured, so `managed` means something
+};
+
+// Valid until the next call. Empty for nobody, and whenever the membership relation is missing, malformed
+// or itself under row security: fail closed.
+const memberships &current_memberships();
+
+// The workspaces whose raw events the current user may read beside his own, by the setting
+// raw_events_visible_to.
+const workspace_list &raw_event_workspaces();
+
+// Why current_memberships() has nothing to read, for analytics.security_audit(); nullptr if it does.
+const char *membership_problem();
+
+} // namespace shadow::pg

@@ -1,0 +1,48 @@
+#pragma once
+// What the row trigger of user_activity asks about an event's personal data and amounts. PostgreSQL calls:
+// they may raise.
+
+#include "core/event/privacy.hpp"
+#include "pg/boundary.hpp"
+
+extern "C" {
+#include "utils/inet.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+}
+
+namespace shadow::pg
+{
+
+// The settings in force, derived once per change.
+struct privacy_rules {
+    ip_policy ip;
+    user_agent_policy user_agent;
+    bool keep_query;
+    bool trust_client_amounts;
+    std::int64_t most_age;    // microseconds, for roles under row security
+    std::int64_t most_future; // microseconds
+};
+const privacy_rules &current_privacy_rules();
+
+// Whether the current user is subject to row security on the table: a client of the API.
+bool is_under_row_security(Oid relation);
+
+// False while a dump is being restored: its scripts switch row_security off, and no value may change.
+bool is_privacy_enforced();
+
+// The network of the address.
+inet *truncated_address(const inet *address);
+
+// Four bytes of the secret's version, big endian, then HMAC-SHA-256 of family and address; the secret is made
+// on first use.
+bytea *hashed_address(const inet *address);
+
+// Without the amounts that a client may not state, naming them in dropped_values; nullptr if there are none.
+Jsonb *without_amounts(Jsonb *metadata);
+
+// What of an event's metadata stays when its user is forgotten: the keys that are counted, without free text.
+// Every count computed from it is the same.
+Jsonb *without_person(Jsonb *metadata);
+
+} // namespace shadow::pg

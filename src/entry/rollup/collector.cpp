@@ -1,0 +1,186 @@
+#include "entry/rollup/state.hpp"
+
+#include "pg/tuple.hpp"
+
+#include "entry/rollup/collector.hpp"
+
+extern "C" {
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+}
+
+using namespace shadow;
+using namespace shadow::entry;
+
+namespace
+{
+
+constexpr int final_column = event_argument_count;
+// In the order of the event arguments.
+constexpr const char *columns[] = {"workspace_id", "user_id",    "session_id", "event_type", "event_name",
+                                   "metadata",     "created_at", "id",         "is_final"};
+
+class activity_collector
+{
+public:
+    activity_collector(MemoryContext context, HeapTupleHeader rules)
+        : query_(context), index_(&query_.memory), workspaces_(&query_.memory)
+    {
+        query_.read_rules(rules, context);
+    }
+
+    void add(const Datum *values, const bool *nulls)
+    {
+        digested_event event;
+        if (!read_event(query_, values, nulls, event))
+            return;
+        uuid const id = uuid::from_bytes(DatumGetUUIDP(values[event_workspace])->data);
+        query_.batch.add(query_.rules, lane_of(id, DatumGetBool(values[final_column])), event);
+    }
+
+    void finish();
+    std::uint64_t store(Tuplestorestate *store, TupleDesc description);
+
+private:
+    struct workspace {
+        uuid id;
+        activity *data;
+        std::uint32_t lane; // in the batch
+        bool is_final;
+    };
+
+    std::uint32_t lane_of(const uuid &id, bool is_final)
+    {
+        return workspaces_[index_.find_or_add(
+                               id.hash(), [&](std::uint32_t i) { return workspaces_[i].id == id; },
+                               [&] { return workspaces_.push(make_workspace(id, is_final)); })]
+            .lane;
+    }
+    workspace make_workspace(const uuid &id, bool is_final)
+    {
+        auto *const data = new (query_.memory.allocate(sizeof(activity), alignof(activity)))
+            activity(&query_.memory, &query_.words);
+        return {id, data, query_.batch.open(data), is_final};
+    }
+
+    activity_query query_;
+    pool_index index_;
+    pool<workspace> workspaces_;
+};
+
+// All events have come.
+void activity_collector::finish()
+{
+    query_.batch.flush(query_.rules);
+    query_.batch.release();
+    for (std::uint32_t i = 0; i < workspaces_.size(); ++i)
+        workspaces_[i].data->finish();
+}
+
+std::uint64_t activity_collector::store(Tuplestorestate *store, TupleDesc description)
+{
+    std::uint32_t const n = workspaces_.size();
+    if (n == 0)
+        return 0;
+    std::sort(&workspaces_[0], &workspaces_[0] + n,
+              [](const workspace &a, const workspace &b) { return a.id < b.id; });
+    result_types const *const types =
+        find_result_types(TupleDescAttr(description, 2)->atttypid, CurrentMemoryContext);
+    MemoryContext const row_context =
+        AllocSetContextCreate(CurrentMemoryContext, "collected activity", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext const old = MemoryContextSwitchTo(row_context);
+    for (std::uint32_t i = 0; i < n; ++i) {
+        CHECK_FOR_INTERRUPTS();
+        workspace const &w = workspaces_[i];
+        Datum const values[] = {pg::uuid_datum(w.id), BoolGetDatum(w.is_final),
+                                last_activity_datum(*types, *w.data, query_.rules, query_.details)};
+        bool const nulls[lengthof(values)] = {};
+        tuplestore_putvalues(store, description, const_cast<Datum *>(values), const_cast<bool *>(nulls));
+        MemoryContextReset(row_context);
+    }
+    MemoryContextSwitchTo(old);
+    MemoryContextDelete(row_context);
+    return n;
+}
+
+struct collecting_receiver {
+    DestReceiver base;
+    MemoryContext context; // everything
+    MemoryContext row_context;
+    activity_collector *collector;
+    std::uint32_t rows;
+    bool is_final;                  // without a column that says it
+    int numbers[lengthof(columns)]; // of the attributes; of the last <= 0: none
+};
+
+void read_columns(const collecting_receiver &receiver, const TupleTableSlot &slot, Datum *values, bool *nulls)
+{
+    for (int i = 0; i < event_argument_count; ++i) {
+        values[i] = slot.tts_values[receiver.numbers[i] - 1];
+        nulls[i] = slot.tts_isnull[receiver.numbers[i] - 1];
+    }
+    int const number = receiver.numbers[final_column];
+    values[final_column] = number > 0 ? slot.tts_values[number - 1] : BoolGetDatum(receiver.is_final);
+}
+
+// Detoasted copies are few: it is enough to let them go now and then.
+constexpr std::uint32_t rows_between_resets = 1024;
+
+bool receive(TupleTableSlot *slot, DestReceiver *self)
+{
+    auto *const receiver = reinterpret_cast<collecting_receiver *>(self);
+    slot_getallattrs(slot);
+    MemoryContext const old = MemoryContextSwitchTo(receiver->row_context);
+    Datum values[lengthof(columns)];
+    bool nulls[lengthof(columns)];
+    read_columns(*receiver, *slot, values, nulls);
+    pg::enter_callback([&] { receiver->collector->add(values, nulls); });
+    MemoryContextSwitchTo(old);
+    if (++receiver->rows % rows_between_resets == 0)
+        MemoryContextReset(receiver->row_context);
+    return true;
+}
+
+void start(DestReceiver *self, int, TupleDesc description)
+{
+    auto *const receiver = reinterpret_cast<collecting_receiver *>(self);
+    for (int i = 0; i <= final_column; ++i) {
+        receiver->numbers[i] = SPI_fnumber(description, columns[i]);
+        if (i != final_column && receiver->numbers[i] <= 0)
+            elog(ERROR, "analytics.user_activity has no column \"%s\"", columns[i]);
+    }
+}
+void ignore(DestReceiver *) {}
+
+} // namespace
+
+DestReceiver *shadow::entry::create_activity_collector(HeapTupleHeader rules, bool is_final)
+{
+    MemoryContext const context =
+        AllocSetContextCreate(CurrentMemoryContext, "activity collector", ALLOCSET_DEFAULT_SIZES);
+    auto *const receiver =
+        static_cast<collecting_receiver *>(MemoryContextAllocZero(context, sizeof(collecting_receiver)));
+    receiver->base = {receive, start, ignore, ignore, DestNone};
+    receiver->context = context;
+    receiver->is_final = is_final;
+    receiver->row_context = AllocSetContextCreate(context, "collected row", ALLOCSET_DEFAULT_SIZES);
+    receiver->collector = pg::new_state<activity_collector>(context, rules);
+    return &receiver->base;
+}
+
+constexpr Size large_state = Size{64} << 20;
+
+std::uint64_t shadow::entry::store_collected(DestReceiver *collector, Tuplestorestate *store,
+                                             TupleDesc description)
+{
+    auto *const receiver = reinterpret_cast<collecting_receiver *>(collector);
+    bool const is_large = MemoryContextMemAllocated(receiver->context, true) >= large_state;
+    receiver->collector->finish();
+    if (is_large)
+        pg::return_free_memory();
+    std::uint64_t const workspaces = receiver->collector->store(store, description);
+    MemoryContextDelete(receiver->context);
+    if (is_large)
+        pg::return_free_memory();
+    return workspaces;
+}

@@ -1,0 +1,419 @@
+// aggregate_daily_metrics() and aggregate_hourly_metrics(): one scan of the bucket's events, collected
+// workspace by workspace into a tuplestore, from which set-based statements replace the rollups' rows.
+// PostgreSQL calls and plain data only.
+
+#include "entry/locks.hpp"
+#include "entry/rollup/run.hpp"
+
+extern "C" {
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "executor/tstoreReceiver.h"
+#include "lib/stringinfo.h"
+#include "utils/date.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+#include "utils/uuid.h"
+}
+
+#include "pg/settings.hpp"
+
+using namespace shadow;
+using namespace shadow::entry;
+
+constexpr int parameter_count = 5;
+
+std::uint64_t shadow::entry::execute(const char *sql, const bucket &b, DestReceiver *receiver)
+{
+    Oid const key_type = b.is_day ? DATEOID : TIMESTAMPTZOID;
+    Oid const types[parameter_count] = {key_type, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+    Datum const values[parameter_count] = {b.key, b.workspace, TimestampTzGetDatum(b.now),
+                                           TimestampTzGetDatum(b.first), TimestampTzGetDatum(b.last)};
+    ParamListInfo const parameters = makeParamList(parameter_count);
+    for (int i = 0; i < parameter_count; ++i)
+        parameters->params[i] = {values[i], i == 1 && b.all_workspaces, PARAM_FLAG_CONST, types[i]};
+    SPIExecuteOptions options;
+    memset(&options, 0, sizeof options);
+    options.params = parameters;
+    options.read_only = IsInParallelMode(); // a share of a scan may not take a snapshot of its own
+    options.dest = receiver;
+    int const result = SPI_execute_extended(sql, &options);
+    if (result < 0)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(result));
+    return SPI_processed;
+}
+
+TupleDesc shadow::entry::describe(const temporary_relation &relation)
+{
+    TupleDesc const description = CreateTemplateTupleDesc(relation.column_count);
+    for (int i = 0; i < relation.column_count; ++i) {
+        Oid const type = DatumGetObjectId(
+            DirectFunctionCall1(regtypein, CStringGetDatum(pstrdup(relation.columns[i].type))));
+        TupleDescInitEntry(description, static_cast<AttrNumber>(i + 1), relation.columns[i].name, type, -1,
+                           0);
+    }
+    return description;
+}
+
+void shadow::entry::register_relation(const temporary_relation &relation, Tuplestorestate *store,
+                                      std::uint64_t rows)
+{
+    auto *const named = static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
+    named->md.name = pstrdup(relation.name);
+    named->md.reliddesc = InvalidOid;
+    named->md.tupdesc = describe(relation);
+    named->md.enrtype = ENR_NAMED_TUPLESTORE;
+    named->md.enrtuples = static_cast<double>(rows);
+    named->reldata = store;
+    if (SPI_register_relation(named) != SPI_OK_REL_REGISTER)
+        elog(ERROR, "SPI could not register %s", relation.name);
+}
+
+Tuplestorestate *shadow::entry::new_store(run_relations &relations)
+{
+    Assert(relations.count < static_cast<int>(lengthof(relations.stores)));
+    return relations.stores[relations.count++] = tuplestore_begin_heap(false, false, work_mem / 4);
+}
+
+std::uint64_t shadow::entry::materialize(run_relations &relations, const temporary_relation &relation,
+                                         const char *sql, const bucket &b)
+{
+    Tuplestorestate *const store = new_store(relations);
+    DestReceiver *const receiver = CreateDestReceiver(DestTuplestore);
+    SetTuplestoreDestReceiverParams(receiver, store, CurrentMemoryContext, true, nullptr, nullptr);
+    std::uint64_t const rows = execute(sql, b, receiver);
+    receiver->rDestroy(receiver);
+    register_relation(relation, store, rows);
+    return rows;
+}
+
+namespace
+{
+
+// All-workspace runs exclude everybody, one-workspace runs exclude each other on the same workspace. Taken in
+// this order by everyone, so runs neither interleave nor deadlock.
+void lock_workspaces(const bucket &b)
+{
+    entry::lock_name const name =
+        b.is_day ? entry::lock_name::daily_rollups : entry::lock_name::hourly_rollups;
+    entry::take_lock(name, 0, b.all_workspaces ? ExclusiveLock : ShareLock, true);
+    if (b.all_workspaces)
+        return;
+    std::uint32_t const hash = DatumGetUInt32(DirectFunctionCall1(uuid_hash, b.workspace));
+    entry::take_lock(name, hash | 1, ExclusiveLock, true);
+}
+
+// Work memory for a run: as much as the rollup may take.
+void allow_memory()
+{
+    char megabytes[32];
+    snprintf(megabytes, sizeof megabytes, INT64_FORMAT "MB", pg::setting_integer("rollup_memory_mb"));
+    pg::set_parameter("work_mem", megabytes);
+}
+
+// A rollup table: its key, its values, and where they come from in "activities".
+struct rollup {
+    const char *table;
+    const char *bucket_column;
+    const char *other_keys; // ", column" after workspace_id and the bucket, or ""
+    const char *values;     // columns of table and source alike
+    const char *source;     // FROM item over "activities AS s"
+    const char *source_keys;
+    const char *keys_source; // as source, but the keys alone
+    const char *row_count;   // rows of the source, over "activities AS s"
+    bool has_final = true;
+};
+
+constexpr const char *revenue_source =
+    "LATERAL (SELECT s.user_numbers[r.place] AS user_number, r.revenue"
+    " FROM unnest((s.result).revenue_positions, (s.result).revenues) AS r(place, revenue)) AS v";
+
+constexpr rollup daily_rollups[] = {
+    {"analytics.daily_metrics", "metric_date", "",
+     "total_events, events_by_type, active_users, new_users, returning_users, total_users, total_sessions, "
+     "avg_session_duration_seconds, bounce_rate,"
+     " total_runs, successful_runs, failed_runs, cancelled_runs, avg_runtime_seconds, median_runtime_seconds,"
+     " p95_runtime_seconds, p99_runtime_seconds, runtime_sketch, total_credits_consumed, "
+     "avg_credits_per_run, "
+     "credits_by_model,"
+     " total_cost, cost_by_model, currency, unique_agents_run, top_agents, total_errors, error_rate,"
+     " errors_by_type, ignored_values",
+     "LATERAL (SELECT (s.result).*, s.new_user_count AS new_users,"
+     " (s.result).active_users - s.new_user_count AS returning_users, s.total_users) AS v",
+     "", "", "count(*)"},
+    {"analytics.agent_performance", "metric_date", ", agent_id",
+     "total_runs, successful_runs, failed_runs, cancelled_runs, avg_runtime_seconds, min_runtime_seconds,"
+     " max_runtime_seconds, p50_runtime_seconds, p75_runtime_seconds, p95_runtime_seconds, "
+     "p99_runtime_seconds,"
+     " runtime_sketch, total_credits, avg_credits_per_run, total_cost, total_tokens_used, "
+     "avg_tokens_per_run, unique_users,"
+     " users, avg_user_rating, total_feedback_count, error_types, common_failure_reasons",
+     "LATERAL (SELECT a.*, analytics_internal.number_users(a.user_positions, s.user_numbers) AS users"
+     " FROM unnest((s.result).agents) AS a) AS v",
+     ", v.agent_id", "LATERAL unnest((s.result).agents) AS v", "sum(cardinality((s.result).agents))"},
+    {"analytics.daily_event_usage", "metric_date", ", event_type", "event_names, events, users",
+     "LATERAL (SELECT e.event_type, e.event_names, e.events,"
+     " analytics_internal.number_users(e.user_positions, s.user_numbers) AS users"
+     " FROM unnest((s.result).event_usage) AS e) AS v",
+     ", v.event_type", "LATERAL unnest((s.result).event_usage) AS v",
+     "sum(cardinality((s.result).event_usage))", false},
+    {"analytics.daily_error_types", "metric_date", ", error_type", "errors",
+     "LATERAL unnest((s.result).errors) AS v", ", v.error_type", "LATERAL unnest((s.result).errors) AS v",
+     "sum(cardinality((s.result).errors))", false},
+    {"analytics.daily_users", "metric_date", "", "users, new_users",
+     "LATERAL (SELECT analytics.user_set(s.user_numbers) AS users, s.new_users) AS v", "", "", "count(*)"},
+    {"analytics.daily_user_revenue", "metric_date", ", user_number", "revenue", revenue_source,
+     ", v.user_number", revenue_source, "sum(cardinality((s.result).revenues))", false},
+};
+
+constexpr rollup hourly_rollups[] = {
+    {"analytics.hourly_metrics", "metric_hour", "",
+     "active_users, total_runs, successful_runs, failed_runs, total_credits, avg_response_time_ms,"
+     " p95_response_time_ms",
+     "LATERAL (SELECT (s.result).*, (s.result).total_credits_consumed AS total_credits) AS v", "", "",
+     "count(*)"},
+};
+
+// In key order, for the statements of all rollups. Days have more columns: update_users().
+constexpr column activity_columns[] = {
+    {"workspace_id", "uuid"}, {"is_final", "boolean"}, {"result", "analytics.activity_result"}};
+constexpr temporary_relation activities = {"activities", activity_columns, lengthof(activity_columns)};
+constexpr const char *select_activities = "SELECT s.* FROM summary AS s ORDER BY s.workspace_id";
+
+void append_columns(StringInfo sql, const char *prefix, const char *columns)
+{
+    for (const char *at = columns; *at != '\0';) {
+        std::size_t const length = strcspn(at, ",");
+        appendStringInfo(sql, "%s%s%.*s", at == columns ? "" : ", ", prefix, static_cast<int>(length), at);
+        at += length;
+        at += strspn(at, ", ");
+    }
+}
+
+bool has_rows(const rollup &r, const bucket &b)
+{
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfo(&sql,
+                     "SELECT FROM %s AS t WHERE t.%s = $1 AND ($2 IS NULL OR t.workspace_id = $2) LIMIT 1",
+                     r.table, r.bucket_column);
+    return execute(sql.data, b) > 0;
+}
+
+// After the upsert the table holds every row of the source: it holds others only if it holds more.
+bool has_vanished_rows(const rollup &r, const bucket &b)
+{
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfo(
+        &sql,
+        "SELECT WHERE (SELECT count(*) FROM %s AS t WHERE t.%s = $1"
+        " AND ($2 IS NULL OR t.workspace_id = $2)) > (SELECT coalesce(%s, 0) FROM activities AS s)",
+        r.table, r.bucket_column, r.row_count);
+    return execute(sql.data, b) > 0;
+}
+
+// Rows whose workspace or agent or name is no longer in the bucket go.
+void delete_vanished(const rollup &r, const bucket &b)
+{
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfo(&sql,
+                     "DELETE FROM %s AS t WHERE t.%s = $1 AND ($2 IS NULL OR t.workspace_id = $2)"
+                     " AND NOT EXISTS (SELECT FROM activities AS s%s%s WHERE s.workspace_id = t.workspace_id",
+                     r.table, r.bucket_column, r.keys_source[0] == '\0' ? "" : ", ", r.keys_source);
+    if (r.other_keys[0] != '\0') {
+        appendStringInfo(&sql, " AND (%s) = (", r.source_keys + 2);
+        append_columns(&sql, "t.", r.other_keys + 2);
+        appendStringInfoString(&sql, ")");
+    }
+    appendStringInfoString(&sql, ")");
+    execute(sql.data, b);
+}
+
+// A row is touched only when a value differs, so updated_at tells of changes. Compared as stored: the
+// operators of some types are not in the search path.
+void append_on_conflict(StringInfo sql, const rollup &r, const char *columns)
+{
+    appendStringInfo(sql, " ON CONFLICT (workspace_id, %s%s) DO UPDATE SET (%s, updated_at) = ROW(",
+                     r.bucket_column, r.other_keys, columns);
+    append_columns(sql, "EXCLUDED.", columns);
+    appendStringInfoString(sql, ", EXCLUDED.updated_at) WHERE ROW(");
+    append_columns(sql, "t.", columns);
+    appendStringInfoString(sql, ")::record *<> ROW(");
+    append_columns(sql, "EXCLUDED.", columns);
+    appendStringInfoString(sql, ")::record");
+}
+
+// Inserts in key order (the activities and their arrays are in the order of theirs). A bucket without rows is
+// filled by a plain INSERT, which costs half: the locks keep others from filling it meanwhile.
+void write_rows(const rollup &r, const bucket &b, bool is_empty)
+{
+    StringInfoData columns, sql;
+    initStringInfo(&columns);
+    initStringInfo(&sql);
+    appendStringInfo(&columns, "%s%s", r.values, r.has_final ? ", is_final" : "");
+    appendStringInfo(
+        &sql,
+        "INSERT INTO %s AS t (workspace_id, %s%s, %s, created_at, updated_at) SELECT s.workspace_id, $1%s, ",
+        r.table, r.bucket_column, r.other_keys, columns.data, r.source_keys);
+    append_columns(&sql, "v.", r.values);
+    appendStringInfo(&sql, "%s, $3, $3 FROM activities AS s, %s", r.has_final ? ", s.is_final" : "",
+                     r.source);
+    if (!is_empty)
+        append_on_conflict(&sql, r, columns.data);
+    execute(sql.data, b);
+}
+
+void replace_rows(const rollup &r, const bucket &b)
+{
+    bool const is_empty = !has_rows(r, b);
+    write_rows(r, b, is_empty);
+    if (!is_empty && has_vanished_rows(r, b))
+        delete_vanished(r, b);
+}
+
+// A bucket from which retention has removed events would come out too small: refused.
+void check_not_sealed(const bucket &b)
+{
+    std::uint64_t const sealed = execute(
+        b.is_day ? "SELECT s.workspace_id, to_char(s.event_day, 'YYYY-MM-DD')"
+                   " FROM analytics.sealed_days AS s, analytics.workspace_day_bounds(s.workspace_id, $1) AS b"
+                   " WHERE s.event_day BETWEEN $1 - 1 AND $1 + 1 AND ($2 IS NULL OR s.workspace_id = $2)"
+                   " AND b.day_start < (s.event_day + 1)::timestamp AT TIME ZONE 'UTC'"
+                   " AND b.day_end > s.event_day::timestamp AT TIME ZONE 'UTC'"
+                   " ORDER BY s.event_day, s.workspace_id LIMIT 1"
+                 : "SELECT s.workspace_id, to_char(s.event_day, 'YYYY-MM-DD') FROM analytics.sealed_days AS s"
+                   " WHERE s.event_day = ($4 AT TIME ZONE 'UTC')::date"
+                   " AND ($2 IS NULL OR s.workspace_id = $2) ORDER BY s.workspace_id LIMIT 1",
+        b);
+    if (sealed == 0)
+        return;
+    char const *const workspace = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+    char const *const day = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("cannot aggregate %s whose events were removed", b.is_day ? "a day" : "an hour"),
+             errdetail("Retention removed events of workspace %s on %s (UTC); what was aggregated before "
+                       "is kept.",
+                       workspace, day),
+             errhint(b.all_workspaces ? "Aggregate the other workspaces one by one, by target_workspace_id."
+                                      : "Restore the events from a backup and delete their rows in "
+                                        "analytics.sealed_days first.")));
+}
+
+// Scans the bucket and replaces its rows; the number of workspaces written.
+template <std::size_t n>
+std::uint64_t aggregate(const rollup (&rollups)[n], const bucket &b)
+{
+    int const guc_level = NewGUCNestLevel();
+    allow_memory();
+    run_relations relations;
+    relations.count = 0;
+    std::uint64_t const workspaces = scan_events(relations, b);
+    std::uint64_t departures = 0;
+    if (b.is_day)
+        departures = update_users(relations, b);
+    else
+        materialize(relations, activities, select_activities, b);
+    for (rollup const &r : rollups)
+        replace_rows(r, b);
+    if (b.is_day)
+        update_later_days(relations, b, departures > 0);
+    for (int i = 0; i < relations.count; ++i)
+        tuplestore_end(relations.stores[i]);
+    AtEOXact_GUC(true, guc_level);
+    return workspaces;
+}
+
+// The UTC day as instants.
+void set_utc_day(bucket &b, DateADT day)
+{
+    Datum const zone = PointerGetDatum(cstring_to_text("UTC"));
+    auto const midnight = [zone](DateADT d) {
+        return DatumGetTimestampTz(DirectFunctionCall2(
+            timestamp_zone, zone, DirectFunctionCall1(date_timestamp, DateADTGetDatum(d))));
+    };
+    b.first = midnight(day);
+    b.last = midnight(day + 1);
+}
+
+// A day that has begun nowhere is refused; one that has begun somewhere is done there only.
+void check_day_has_begun(bucket &b)
+{
+    bool begun = b.first <= b.now;
+    if (!begun)
+        b.last = b.first = b.now; // nothing of the workspaces that keep UTC
+    if (has_time_zones(b))
+        begun = has_begun_somewhere(b) || (begun && b.all_workspaces);
+    if (!begun)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("cannot aggregate a day that has not begun"),
+                        errdetail("It is later than the workspace's own today: %s.",
+                                  DatumGetCString(DirectFunctionCall1(date_out, b.key))),
+                        errhint("Aggregate days up to today; today itself is provisional.")));
+}
+
+Datum required_argument(FunctionCallInfo fcinfo, const char *name)
+{
+    if (PG_ARGISNULL(0))
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", name)));
+    return PG_GETARG_DATUM(0);
+}
+
+bucket make_bucket(FunctionCallInfo fcinfo, bool is_day)
+{
+    bucket b;
+    memset(&b, 0, sizeof b);
+    b.is_day = is_day;
+    b.key = required_argument(fcinfo, is_day ? "target_date" : "target_hour");
+    b.all_workspaces = PG_ARGISNULL(1);
+    b.workspace = b.all_workspaces ? Datum{0} : PG_GETARG_DATUM(1);
+    b.now = GetCurrentTransactionStartTimestamp();
+    return b;
+}
+
+} // namespace
+
+SHADOW_FUNCTION(shadow_aggregate_daily)
+{
+    bucket b = make_bucket(fcinfo, true);
+    b.is_repair = PG_GETARG_BOOL(2);
+    DateADT const day = DatumGetDateADT(b.key);
+    if (DATE_NOT_FINITE(day) || DATE_NOT_FINITE(day + 1))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("target_date must be finite"),
+                        errhint("Aggregate one day at a time.")));
+    set_utc_day(b, day);
+    SPI_connect();
+    lock_workspaces(b);
+    check_not_sealed(b);
+    check_day_has_begun(b);
+    std::uint64_t const workspaces = aggregate(daily_rollups, b);
+    SPI_finish();
+    PG_RETURN_INT64(static_cast<int64>(workspaces));
+}
+
+SHADOW_FUNCTION(shadow_aggregate_hourly)
+{
+    bucket b = make_bucket(fcinfo, false);
+    TimestampTz const at = DatumGetTimestampTz(b.key);
+    if (TIMESTAMP_NOT_FINITE(at))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("target_hour must be finite"),
+                        errhint("Aggregate one hour at a time.")));
+    TimestampTz const rest = at % USECS_PER_HOUR;
+    b.first = at - (rest < 0 ? rest + USECS_PER_HOUR : rest);
+    b.last = b.first + USECS_PER_HOUR;
+    b.key = TimestampTzGetDatum(b.first);
+    if (b.first > b.now)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("cannot aggregate an hour that has not begun"),
+                        errdetail("It starts at %s.", timestamptz_to_str(b.first)),
+                        errhint("Aggregate hours up to the running one, which is provisional.")));
+    SPI_connect();
+    lock_workspaces(b);
+    check_not_sealed(b);
+    std::uint64_t const workspaces = aggregate(hourly_rollups, b);
+    SPI_finish();
+    PG_RETURN_INT64(static_cast<int64>(workspaces));
+}

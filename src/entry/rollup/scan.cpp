@@ -1,0 +1,221 @@
+// The scan of a bucket's events: what a rollup is made of, as the relation "summary". Large days are shared
+// out: each process of a parallel plan reads the day and collects the workspaces of its share. That beats a
+// parallel scan below one aggregate, as the activities of a workspace need not be combined
+// (doc/performance.md). PostgreSQL calls and plain data only.
+
+#include "entry/rollup/collector.hpp"
+#include "entry/rollup/run.hpp"
+
+extern "C" {
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "optimizer/cost.h"
+#include "optimizer/paths.h"
+#include "utils/timestamp.h"
+}
+
+#include "pg/settings.hpp"
+
+using namespace shadow;
+using namespace shadow::entry;
+
+// Bounds of the local day of every workspace that has chosen a time zone; a day that has not begun is empty.
+// The others' day is the UTC day $4..$5.
+static constexpr const char *day_bounds =
+    "SELECT p.workspace_id,"
+    " CASE WHEN min(p.part_start) <= $3 THEN min(p.part_start) ELSE 'infinity' END AS day_start,"
+    " max(p.part_end) AS day_end "
+    "FROM (SELECT z.workspace_id,"
+    "  greatest(z.valid_from, analytics.day_start($1, z.time_zone)) AS part_start,"
+    "  least(lead(z.valid_from, 1, 'infinity') OVER (PARTITION BY z.workspace_id ORDER BY z.valid_from),"
+    "        analytics.day_start($1 + 1, z.time_zone)) AS part_end"
+    " FROM (SELECT s.workspace_id, s.time_zone, s.valid_from FROM analytics.workspace_settings AS s"
+    "       UNION ALL"
+    "       SELECT s.workspace_id, 'UTC', '-infinity' FROM analytics.workspace_settings AS s"
+    "       GROUP BY s.workspace_id HAVING min(s.valid_from) > '-infinity') AS z"
+    " WHERE $2 IS NULL OR z.workspace_id = $2) AS p "
+    "WHERE p.part_start < p.part_end GROUP BY p.workspace_id";
+
+bool shadow::entry::has_time_zones(const bucket &b)
+{
+    if (!b.is_day)
+        return false;
+    return execute("SELECT FROM analytics.workspace_settings AS s WHERE $2 IS NULL OR s.workspace_id = $2 "
+                   "LIMIT 1",
+                   b) > 0;
+}
+
+bool shadow::entry::has_begun_somewhere(const bucket &b)
+{
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfo(&sql, "SELECT FROM (%s) AS b WHERE b.day_start < 'infinity' LIMIT 1", day_bounds);
+    return execute(sql.data, b) > 0;
+}
+
+namespace
+{
+
+// The scan of the bucket. %s: what one-workspace runs and passes add to the condition.
+char *scan_statement(bool has_zones, const char *condition)
+{
+    StringInfoData sql;
+    initStringInfo(&sql);
+    if (has_zones)
+        appendStringInfo(
+            &sql,
+            "WITH bounds AS MATERIALIZED (%s) "
+            "SELECT e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name, e.metadata,"
+            " e.created_at, e.id, coalesce(z.day_end, $5) <= $3 AS is_final FROM analytics.user_activity AS "
+            "e "
+            "LEFT JOIN (SELECT c.workspace_id, b.day_start, b.day_end"
+            " FROM (SELECT DISTINCT s.workspace_id FROM analytics.workspace_settings AS s) AS c"
+            " LEFT JOIN bounds AS b ON b.workspace_id = c.workspace_id) AS z"
+            " ON z.workspace_id = e.workspace_id "
+            "WHERE e.created_at >= (SELECT least($4, min(b.day_start)) FROM bounds AS b)"
+            " AND e.created_at < (SELECT greatest($5, max(b.day_end)) FROM bounds AS b)"
+            " AND CASE WHEN z.workspace_id IS NULL THEN e.created_at >= $4 AND e.created_at < $5"
+            " ELSE e.created_at >= z.day_start AND e.created_at < z.day_end END",
+            day_bounds);
+    else // nothing but the rows as they lie, which spares the executor a projection
+        appendStringInfoString(&sql, "SELECT e.* FROM analytics.user_activity AS e "
+                                     "WHERE e.created_at >= $4 AND e.created_at < $5");
+    appendStringInfoString(&sql, condition);
+    return sql.data;
+}
+
+// How a scan is divided: in processes, and in passes of each. The numbers are powers of two, which keeps
+// hashing cheap.
+struct division {
+    int shares, share; // of processes: their number, and which one
+    int passes;
+};
+
+// The condition of one pass of one share.
+void append_condition(char (&condition)[160], const bucket &b, const division &d, int pass)
+{
+    condition[0] = '\0';
+    if (!b.all_workspaces)
+        strlcpy(condition, " AND e.workspace_id = $2", sizeof condition);
+    else if (d.shares * d.passes > 1)
+        snprintf(condition, sizeof condition, " AND pg_catalog.uuid_hash(e.workspace_id) & %d = %d",
+                 d.shares * d.passes - 1, pass * d.shares + d.share);
+}
+
+// Of the events on disk, with those of the neighbouring days.
+double bytes_near(const bucket &b)
+{
+    execute("SELECT coalesce(sum(pg_catalog.pg_relation_size(i.inhrelid)), 0)::bigint"
+            " FROM pg_catalog.pg_inherits AS i"
+            " JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = 'analytics.user_activity'::regclass"
+            " AND (c.relname = 'user_activity_default' OR c.relname BETWEEN"
+            " 'user_activity_' || to_char($4 AT TIME ZONE 'UTC' - interval '1 day', 'YYYYMMDD') AND"
+            " 'user_activity_' || to_char($5 AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD'))",
+            b);
+    bool is_null;
+    return static_cast<double>(
+        DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)));
+}
+
+// Activities do not spill, so a bucket that may need more memory than allowed is done in several
+// passes over hash ranges of workspaces. A state is smaller than its events on disk.
+int passes_needed(const bucket &b, double bytes)
+{
+    double const allowed = static_cast<double>(pg::setting_integer("rollup_memory_mb")) * 1024 * 1024;
+    // Neighbouring days are in the sum, hence a sixth rather than half of it.
+    double const needed = b.is_day ? bytes / 6 : bytes / 48;
+    int passes = 1;
+    while (passes < 1024 && needed / passes > allowed)
+        passes *= 2;
+    ereport(DEBUG1, errmsg_internal("the events are aggregated in passes: %d", passes));
+    return passes;
+}
+
+// As many as there are processes for it, the leader among them; but each reads the whole day.
+int shares_wanted(const bucket &b, double bytes)
+{
+    if (!b.is_day || max_parallel_workers_per_gather == 0 ||
+        bytes < static_cast<double>(min_parallel_table_scan_size) * BLCKSZ)
+        return 1;
+    return max_parallel_workers_per_gather < 3 ? 2 : 4;
+}
+
+HeapTupleHeader read_rules(const bucket &b)
+{
+    execute(b.is_day ? "SELECT analytics.activity_rules(true)" : "SELECT analytics.activity_rules(false)", b);
+    bool is_null;
+    return DatumGetHeapTupleHeader(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+}
+
+constexpr column summary_relation_columns[] = {
+    {"workspace_id", "uuid"}, {"is_final", "boolean"}, {"result", "analytics.activity_result"}};
+constexpr temporary_relation summary = {"summary", summary_relation_columns,
+                                        lengthof(summary_relation_columns)};
+
+std::uint64_t scan_share(const bucket &b, const division &d, Tuplestorestate *store, TupleDesc description)
+{
+    bool const has_zones = has_time_zones(b);
+    std::uint64_t workspaces = 0;
+    for (int pass = 0; pass < d.passes; ++pass) {
+        char condition[160];
+        append_condition(condition, b, d, pass);
+        DestReceiver *const collector = create_activity_collector(read_rules(b), b.last <= b.now);
+        execute(scan_statement(has_zones, condition), b, collector);
+        workspaces += store_collected(collector, store, description);
+    }
+    return workspaces;
+}
+
+// UNION ALL of functions becomes a parallel Append of one function per process.
+std::uint64_t scan_in_parallel(run_relations &relations, const bucket &b, const division &d)
+{
+    StringInfoData sql;
+    initStringInfo(&sql);
+    for (int share = 0; share < d.shares; ++share)
+        appendStringInfo(
+            &sql, "%sSELECT c.* FROM analytics_internal.collect_activity($1, $3, $4, $5, %d, %d, %d) AS c",
+            share == 0 ? "" : " UNION ALL ", d.shares, share, d.passes);
+    return materialize(relations, summary, sql.data, b);
+}
+
+} // namespace
+
+std::uint64_t shadow::entry::scan_events(run_relations &relations, const bucket &b)
+{
+    division d = {1, 0, 1};
+    if (b.all_workspaces) {
+        double const bytes = bytes_near(b);
+        d.passes = passes_needed(b, bytes);
+        d.shares = shares_wanted(b, bytes);
+    }
+    if (d.shares > 1)
+        return scan_in_parallel(relations, b, d);
+    Tuplestorestate *const store = new_store(relations);
+    std::uint64_t const workspaces = scan_share(b, d, store, describe(summary));
+    register_relation(summary, store, workspaces);
+    return workspaces;
+}
+
+// collect_activity(day, now, first, last, shares, share, passes): one share of scan_in_parallel(), under the
+// settings of the aggregating function. The scan of a share is not divided again.
+SHADOW_FUNCTION(shadow_collect_activity)
+{
+    InitMaterializedSRF(fcinfo, 0);
+    auto *const result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+    bucket b;
+    memset(&b, 0, sizeof b);
+    b.is_day = b.all_workspaces = true;
+    b.key = PG_GETARG_DATUM(0);
+    b.now = PG_GETARG_TIMESTAMPTZ(1);
+    b.first = PG_GETARG_TIMESTAMPTZ(2);
+    b.last = PG_GETARG_TIMESTAMPTZ(3);
+    division const d = {PG_GETARG_INT32(4), PG_GETARG_INT32(5), PG_GETARG_INT32(6)};
+    int const guc_level = NewGUCNestLevel();
+    pg::set_parameter("max_parallel_workers_per_gather", "0");
+    SPI_connect();
+    scan_share(b, d, result->setResult, result->setDesc);
+    SPI_finish();
+    AtEOXact_GUC(true, guc_level);
+    return Datum{0};
+}

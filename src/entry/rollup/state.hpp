@@ -1,0 +1,62 @@
+#pragma once
+// What the aggregate analytics.activity_summary and the scan of the rollups share: rules and events as they
+// come from PostgreSQL, the numbers of an activity as they go there.
+
+#include "core/rollup/metrics.hpp"
+#include "pg/aggregate.hpp"
+
+extern "C" {
+#include "access/tupdesc.h"
+}
+
+namespace shadow::entry
+{
+
+std::size_t clip_text(const char *text, std::size_t length, int characters);
+
+// What the activities of one query share.
+struct activity_query {
+    explicit activity_query(MemoryContext context);
+    // From a value of analytics.activity_rules.
+    void read_rules(HeapTupleHeader tuple, MemoryContext context);
+
+    pg::palloc_resource memory;
+    dictionary words;
+    activity_batch batch;
+    activity_rules rules{};
+    bool details = true;
+};
+
+// The arguments of an event in the order of the aggregate's, which is that of the rollups' SELECT.
+enum event_argument {
+    event_workspace,
+    event_user,
+    event_session,
+    event_type_name,
+    event_name,
+    event_metadata,
+    event_at,
+    event_id,
+    event_argument_count
+};
+
+// Digests an event, with nothing of core alive while PostgreSQL may raise. False: a row without user, type or
+// time, which is none. May leave a copy of the metadata in the current memory context.
+bool read_event(activity_query &query, const Datum *values, const bool *nulls, digested_event &out);
+
+// The row types of a result, looked up once per query.
+struct result_types {
+    TupleDesc summary, agent, usage, error_summary, error;
+    Oid agent_type, usage_type, error_summary_type, error_type, user_set;
+};
+// `type` is analytics.activity_result.
+result_types *find_result_types(Oid type, MemoryContext context);
+
+// The activity's numbers as a value of analytics.activity_result.
+Datum activity_datum(const result_types &types, const activity &data, const activity_rules &rules,
+                     bool details);
+// The same of a finished activity, whose memory is freed before the rows are formed.
+Datum last_activity_datum(const result_types &types, activity &data, const activity_rules &rules,
+                          bool details);
+
+} // namespace shadow::entry
