@@ -1,7 +1,9 @@
 #pragma once
 // Builds the datums of a composite value, field by field in the order of its columns. Plain data only.
 
-#include "core/rollup/metrics.hpp"
+#include "core/base/arena.hpp"
+#include "core/base/nullable.hpp"
+#include "core/base/uuid.hpp"
 #include "pg/numeric.hpp"
 #include "pg/prelude.hpp"
 

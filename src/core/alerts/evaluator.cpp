@@ -1,9 +1,5 @@
 #include "core/alerts/evaluator.hpp"
 
-#include "core/alerts/collector.hpp"
-#include "core/alerts/rule_result.hpp"
-#include "core/alerts/window_metrics.hpp"
-
 namespace shadow
 {
 
@@ -42,20 +38,6 @@ private:
 };
 
 } // namespace
-
-bool precedes(const alert_rule &a, const alert_rule &b) noexcept
-{
-    if (a.is_platform != b.is_platform)
-        return b.is_platform;
-    if (!a.is_platform && !(a.workspace == b.workspace))
-        return a.workspace < b.workspace;
-    return a.window_minutes < b.window_minutes;
-}
-
-void sort_alert_rules(span<alert_rule> rules) noexcept
-{
-    std::sort(rules.begin(), rules.end(), precedes);
-}
 
 class alert_scope
 {

@@ -1,6 +1,5 @@
-// Conditions, scores and states of alert rules.
+#include "core/alerts/rule.hpp"
 
-#include "core/alerts/evaluator.hpp"
 #include "core/base/decimal.hpp"
 
 #include <boost/math/special_functions/beta.hpp>
@@ -95,6 +94,20 @@ alert_step next_state(alert_state state, std::int64_t since, std::optional<bool>
     if (now - pending_since >= for_microseconds)
         return {alert_state::firing, now, true, false};
     return {alert_state::pending, pending_since, false, false};
+}
+
+static bool precedes(const alert_rule &a, const alert_rule &b) noexcept
+{
+    if (a.is_platform != b.is_platform)
+        return b.is_platform;
+    if (!a.is_platform && !(a.workspace == b.workspace))
+        return a.workspace < b.workspace;
+    return a.window_minutes < b.window_minutes;
+}
+
+void sort_alert_rules(span<alert_rule> rules) noexcept
+{
+    std::sort(rules.begin(), rules.end(), precedes);
 }
 
 } // namespace shadow

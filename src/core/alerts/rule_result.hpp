@@ -1,10 +1,19 @@
 #pragma once
-// Whether the condition of a rule holds, and why, in words.
+// The result of a rule: whether its condition holds, and why, in words.
 
 #include "core/alerts/window_metrics.hpp"
 
 namespace shadow
 {
+
+struct alert_verdict {
+    bool has_value;
+    bool holds; // of the data at hand, whatever the state; missing data count as the rule's no_data says
+    int128 value;
+    alert_step step;
+    std::string_view reason;
+    std::string_view context; // JSON; "{}" unless the condition holds
+};
 
 // A sentence, built from pieces.
 class sentence

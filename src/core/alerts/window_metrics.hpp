@@ -2,7 +2,7 @@
 // The numbers of one window or hour: what each metric of an alert rule is there, and what the window held.
 
 #include "core/alerts/collector.hpp"
-#include "core/alerts/evaluator.hpp"
+#include "core/alerts/rule.hpp"
 #include "core/base/json_writer.hpp"
 
 namespace shadow

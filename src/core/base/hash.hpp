@@ -23,4 +23,13 @@ inline std::uint64_t keyed_hash(std::uint64_t a, std::uint64_t b) noexcept
     return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
+// Stands for what it was computed from (XXH3, 128 bits).
+struct hash128 {
+    std::uint64_t low, high;
+    friend bool operator==(const hash128 &a, const hash128 &b) noexcept
+    {
+        return a.low == b.low && a.high == b.high;
+    }
+};
+
 } // namespace shadow

@@ -7,7 +7,7 @@
 // origin), which turn it into unsigned numbers, small ones where possible, and back. `origin` is an instant
 // of the pool: times near it become small numbers (zigzag() of the difference).
 
-#include "core/base/arena.hpp"
+#include "core/base/pool.hpp"
 
 #include <utility>
 

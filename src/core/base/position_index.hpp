@@ -3,7 +3,7 @@
 // rows and 8 bits of their hashes. A bucket that is full overflows into the next. 6 to 8 bytes per row once
 // there are many: to grow, the table is freed first and then built anew from the rows.
 
-#include "core/base/arena.hpp"
+#include "core/base/pool.hpp"
 
 namespace shadow
 {

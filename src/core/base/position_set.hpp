@@ -2,7 +2,7 @@
 // A set of positions: a bitmap where it holds many of them, else a hash table of 4 bytes an entry. Plain
 // data: the memory is its owner's, who gives the resource to each call.
 
-#include "core/base/arena.hpp"
+#include "core/base/pool.hpp"
 
 namespace shadow
 {

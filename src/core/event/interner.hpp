@@ -4,6 +4,7 @@
 // while the activities do not.
 
 #include "core/base/arena.hpp"
+#include "core/base/index.hpp"
 #include "core/base/uuid.hpp"
 #include "core/event/event.hpp"
 #include "core/event/event_type.hpp"

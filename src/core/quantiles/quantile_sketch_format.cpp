@@ -1,4 +1,4 @@
-#include "core/quantiles/quantile_sketch_format.hpp"
+#include "core/quantiles/quantile_sketch.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -3,20 +3,11 @@
 // that was given to make_report().
 
 #include "core/base/interrupt.hpp"
+#include "core/base/nullable.hpp"
 #include "core/rollup/state.hpp"
 
 namespace shadow
 {
-
-// An integer in units of 10^-scale, or NULL. The scale is part of the field's documentation.
-template <typename T>
-struct nullable {
-    bool is_null = true;
-    T value = 0;
-
-    nullable() = default;
-    nullable(T v) noexcept : is_null(false), value(v) {}
-};
 
 struct run_counts {
     std::int64_t total, successful, failed, cancelled;

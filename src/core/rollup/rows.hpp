@@ -4,21 +4,10 @@
 
 #include "core/base/packed_pool.hpp"
 #include "core/event/event.hpp"
+#include "core/event/prices.hpp"
 
 namespace shadow
 {
-
-// A currency's three capital letters as an integer that orders like its text; 0: none.
-using currency_code = std::uint16_t;
-
-// Stands for what it was computed from (XXH3, 128 bits).
-struct hash128 {
-    std::uint64_t low, high;
-    friend bool operator==(const hash128 &a, const hash128 &b) noexcept
-    {
-        return a.low == b.low && a.high == b.high;
-    }
-};
 
 // An amount that fits, or the place of another among the big ones (4.6e9 and more): pack() of activity.
 using amount = std::int64_t;
@@ -135,6 +124,8 @@ struct run_entry {
         status = static_cast<run_status>(in[status_id]);
     }
 };
+
+inline constexpr run_entry no_run = {-1, -1, 0, no_amount, npos, npos, npos, npos, 0, run_status::unknown};
 
 struct keyed_run { // a run with a run_id: the deciding event so far
     run_entry run;

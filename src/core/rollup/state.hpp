@@ -6,84 +6,19 @@
 
 #include "core/base/position_index.hpp"
 #include "core/base/position_set.hpp"
-#include "core/event/interner.hpp"
+#include "core/event/decode.hpp"
 #include "core/rollup/rows.hpp"
 
 namespace shadow
 {
 
-currency_code pack_currency(std::string_view code) noexcept;
-std::string_view unpack_currency(currency_code code, char (&buffer)[4]) noexcept;
-
-struct credit_price {
-    uuid workspace;          // nil: every workspace
-    std::string_view model;  // empty: every model
-    std::int64_t valid_from; // microseconds, PostgreSQL's epoch
-    int128 price;            // 10^-9 per credit
-    currency_code currency;
-};
-
 // What is the same for all events of a query; it outlives the activities.
-struct activity_rules {
-    std::int64_t session_gap;  // microseconds
-    bool engaged_bounce;       // bounce_rule = 'engaged'
-    currency_code currency;    // of the key "cost"
-    span<credit_price> prices; // sorted by sort_prices()
-    text_clipper clip;
-};
-void sort_prices(span<credit_price> prices) noexcept;
-
-struct activity_event {
-    uuid workspace;
-    uuid user;
-    uuid session; // if has_session
-    uuid id;
-    std::int64_t at; // microseconds, PostgreSQL's epoch
-    std::string_view name;
-    event_type type;
-    bool has_session;
+struct activity_rules : decoding_rules {
+    std::int64_t session_gap; // microseconds
+    bool engaged_bounce;      // bounce_rule = 'engaged'
 };
 
-// An event after its interpretation: numbers and ids only, nothing points into the event any more.
-struct digested_head {
-    uuid user;
-    hash128 session; // of session_id and user_id, if has_session
-    std::int64_t at;
-    std::uint32_t name; // in the dictionary
-    event_type type;
-    bool has_session, has_facts;
-};
-
-// What only some events have.
-struct digested_facts {
-    uuid id;
-    hash128 run; // of the run_id, if has_run
-    int128 credits;
-    int128 cost; // if has_cost
-    int128 revenue;
-    std::int64_t runtime, tokens, rating; // -1: none
-    std::uint64_t ignored;
-    std::uint32_t agent, model, error_type, reason, message; // in the dictionary, npos: none
-    currency_code currency;                                  // of the cost
-    run_status status;
-    bool has_run, has_cost, is_feedback;
-};
-
-struct digested_event : digested_head {
-    digested_facts facts; // if has_facts
-};
-
-// Everything of an event that needs no activity: interprets the metadata, looks words up, prices credits.
-void digest(const activity_rules &rules, dictionary &words, const activity_event &event,
-            const metadata &values, digested_event &out);
-
-class activity_report; // core/activity_report.hpp: computes the numbers
-
-// Some waiting events of one activity, one after the other: heads, each with its facts if it has any.
-struct event_chunk {
-    event_chunk *next;
-    const char *end; // of its events, once it is not written to any more
-};
+class activity_report; // metrics.hpp: computes the numbers
 
 class activity
 {
@@ -212,46 +147,32 @@ private:
     std::uint64_t ignored_[metadata_key_count] = {};
 };
 
-// Events wait here until there are many, and are then added one activity after the other: events of many
-// workspaces come mixed, and so the tables of one stay in the processor's cache for all of its events.
-class activity_batch
+// change(run), of the one with this key or of a new one.
+template <typename Change>
+void activity::change_run(const hash128 &key, Change change)
 {
-public:
-    explicit activity_batch(std::pmr::memory_resource *memory) noexcept
-        : blocks_(memory), lanes_(memory), memory_(memory)
-    {
-    }
-
-    // The lane in which the activity's events wait.
-    std::uint32_t open(activity *target);
-    // The activity is going away: its events are forgotten.
-    void close(std::uint32_t lane) noexcept;
-    void add(const activity_rules &rules, std::uint32_t lane, const digested_event &event);
-    // Before anything is read from the activities.
-    void flush(const activity_rules &rules);
-    // After the last flush(): frees the room of waiting events.
-    void release() noexcept;
-
-private:
-    // All that adding an event looks at: small, as the events of thousands of lanes come mixed.
-    struct lane {
-        activity *target;        // nullptr: closed
-        char *at;                // where the next event goes
-        std::uint32_t room;      // bytes there
-        std::uint32_t next_free; // of a closed one: the next
-        event_chunk *first, *last;
-    };
-    class reader;
-
-    void append_chunk(const activity_rules &rules, std::uint32_t lane);
-    char *take(std::size_t bytes);
-
-    pool<char *> blocks_;
-    std::uint32_t block_ = 0; // the one in use
-    std::size_t used_ = 0;    // bytes of it
-    pool<lane> lanes_;
-    std::uint32_t free_lane_ = npos;
-    std::pmr::memory_resource *memory_;
-};
+    bool is_new = false;
+    std::uint32_t const position = keyed_run_index_.find_or_add(
+        key.high,
+        [&](std::uint32_t i) {
+            return keyed_runs_.column(i, keyed_run::key_high) == key.high &&
+                   keyed_runs_.column(i, keyed_run::key_low) == key.low;
+        },
+        [&](auto insert) {
+            for (std::uint32_t i = 0; i < keyed_runs_.size(); ++i)
+                insert(keyed_runs_.column(i, keyed_run::key_high), i);
+        },
+        [&] {
+            is_new = true;
+            keyed_run added{no_run, key, {0, 0}, keyed_runs_.origin(), npos, false, false};
+            change(added);
+            return keyed_runs_.push(added);
+        });
+    if (is_new)
+        return;
+    keyed_run known = keyed_runs_[position];
+    change(known);
+    keyed_runs_.set(position, known);
+}
 
 } // namespace shadow

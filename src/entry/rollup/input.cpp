@@ -106,7 +106,7 @@ std::int64_t read_gap(Datum value)
 
 activity_query::activity_query(MemoryContext context) : memory(context), words(&memory), batch(&memory)
 {
-    rules = {default_gap, false, pack_currency("USD"), {}, clip_text};
+    rules = {{pack_currency("USD"), {}, clip_text}, default_gap, false};
 }
 
 void activity_query::read_rules(HeapTupleHeader tuple, MemoryContext context)

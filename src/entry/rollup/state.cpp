@@ -35,7 +35,7 @@ struct summary_state {
 
 activity_rules rules_of(const summary_options &options)
 {
-    return {options.session_gap, options.engaged_bounce, 0, {}, clip_text};
+    return {{0, {}, clip_text}, options.session_gap, options.engaged_bounce};
 }
 
 // Events of a state that is gone without having been read (a rescan, a LIMIT) must not reach its memory.

@@ -2,6 +2,7 @@
 // What the aggregate analytics.activity_summary and the scan of the rollups share: rules and events as they
 // come from PostgreSQL, the numbers of an activity as they go there.
 
+#include "core/rollup/batch.hpp"
 #include "core/rollup/metrics.hpp"
 #include "pg/aggregate.hpp"
 

@@ -2,6 +2,8 @@
 // What is computed lies in a memory context and needs no destructor, so errors may pass at any time.
 
 #include "core/users/active_users.hpp"
+#include "core/users/cohorts.hpp"
+#include "core/users/periods.hpp"
 
 #include <algorithm>
 

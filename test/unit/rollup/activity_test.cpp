@@ -2,6 +2,7 @@
 
 #include "core/base/decimal.hpp"
 #include "core/base/error.hpp"
+#include "core/rollup/batch.hpp"
 #include "core/rollup/metrics.hpp"
 
 #include <gtest/gtest.h>
@@ -64,7 +65,7 @@ struct test_event {
 
 activity_rules rules()
 {
-    return {std::int64_t{30} * 60 * 1'000'000, false, pack_currency("USD"), {}, clip};
+    return {{pack_currency("USD"), {}, clip}, std::int64_t{30} * 60 * 1'000'000, false};
 }
 
 struct workspace {

@@ -1,6 +1,8 @@
 // Active users over time: periods, trailing windows, lifecycle and retention against brute force.
 
 #include "core/users/active_users.hpp"
+#include "core/users/cohorts.hpp"
+#include "core/users/periods.hpp"
 
 #include <gtest/gtest.h>
 

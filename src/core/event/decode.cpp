@@ -1,0 +1,96 @@
+#include "core/event/decode.hpp"
+
+#include "core/base/decimal.hpp"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace shadow
+{
+
+// What an event costs by rule 14 of doc/metrics.md.
+struct event_cost {
+    bool is_known;
+    int128 value;
+    currency_code currency;
+};
+
+static event_cost cost_of(const decoding_rules &rules, const activity_event &event,
+                          const event_facts &facts) noexcept
+{
+    if (facts.has_cost)
+        return {true, facts.cost, facts.cost_in_usd ? pack_currency("USD") : rules.currency};
+    const credit_price *const price =
+        facts.has_credits ? price_in_force(rules.prices, event.workspace, facts.model, event.at) : nullptr;
+    if (price == nullptr)
+        return {false, 0, 0};
+    // Whole credits and their fraction apart, so that the product always fits.
+    int128 const whole = facts.credits / nano * price->price;
+    int128 const fraction = divide_rounded(facts.credits % nano * price->price, nano);
+    return {true, whole + fraction, price->currency};
+}
+
+static hash128 hash_of(const void *bytes, std::size_t size) noexcept
+{
+    XXH128_hash_t const h = XXH3_128bits_withSeed(bytes, size, secret_hash_key.first);
+    return {h.low64, h.high64};
+}
+
+// What an error event or a failed run tells the user: a run without a message may give a reason.
+static std::uint32_t message_of(const decoding_rules &rules, dictionary &words, const event_facts &facts)
+{
+    return words.message_id(facts.error_message.empty() ? facts.failure_reason : facts.error_message,
+                            rules.clip);
+}
+
+static void digest_facts(const decoding_rules &rules, dictionary &words, const activity_event &event,
+                         const event_facts &facts, digested_facts &out)
+{
+    event_cost const cost = cost_of(rules, event, facts);
+    out.id = event.id;
+    out.credits = facts.credits;
+    out.cost = cost.value;
+    out.has_cost = cost.is_known;
+    out.currency = cost.currency;
+    out.revenue = facts.revenue;
+    out.runtime = facts.runtime;
+    out.tokens = facts.tokens;
+    out.rating = facts.rating;
+    out.is_feedback = facts.is_feedback;
+    out.ignored = facts.ignored;
+    out.status = facts.status;
+    out.agent = facts.has_agent ? words.agent_id(facts.agent) : npos;
+    // Only what add() will ask for is looked up.
+    bool const is_run = event.type == event_type::agent_run;
+    bool const is_error = event.type == event_type::error || facts.status == run_status::failed;
+    out.model = is_run || facts.has_credits || cost.is_known ? words.text_id(facts.model) : npos;
+    out.error_type = is_error ? words.text_id(facts.error_type) : npos;
+    out.reason = is_error ? words.reason_id(facts.failure_reason, rules.clip) : npos;
+    out.message = is_error ? message_of(rules, words, facts) : npos;
+    out.has_run = !facts.run_id.empty();
+    if (out.has_run)
+        out.run = hash_of(facts.run_id.data(), facts.run_id.size());
+}
+
+void digest(const decoding_rules &rules, dictionary &words, const activity_event &event,
+            const metadata &values, digested_event &out)
+{
+    out.user = event.user;
+    if (event.has_session) {
+        uuid const session_of_user[] = {event.session, event.user};
+        out.session = hash_of(session_of_user, sizeof session_of_user);
+    }
+    out.at = event.at;
+    out.name = words.name_id(event.type, words.text_id(event.name));
+    out.type = event.type;
+    out.has_session = event.has_session;
+    out.has_facts =
+        !values.is_empty() || event.type == event_type::agent_run || event.type == event_type::error;
+    if (!out.has_facts)
+        return;
+    event_facts facts;
+    interpret(event.type, values, rules.clip, facts);
+    digest_facts(rules, words, event, facts, out.facts);
+}
+
+} // namespace shadow
