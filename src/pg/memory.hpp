@@ -55,6 +55,15 @@ private:
     MemoryContext context_;
 };
 
+// A varlena to be filled. Throws instead of raising, so it may be called while C++ objects live.
+inline varlena *allocate_varlena(std::size_t payload, MemoryContext context = CurrentMemoryContext)
+{
+    auto *const value =
+        static_cast<varlena *>(palloc_resource(context).allocate(VARHDRSZ + payload, MAXIMUM_ALIGNOF));
+    SET_VARSIZE(value, VARHDRSZ + payload);
+    return value;
+}
+
 // Free memory goes back to the operating system. The C library keeps what lies between blocks in use: after a
 // large state that would be most of it, for as long as the session lasts.
 inline void return_free_memory() noexcept

@@ -40,12 +40,8 @@ static void note_change(Datum, Oid relation)
 static SPIPlanPtr reading_plan()
 {
     static SPIPlanPtr plan = nullptr;
-    if (plan == nullptr) {
-        SPIPlanPtr const prepared = SPI_prepare("SELECT name, value FROM analytics.settings", 0, nullptr);
-        if (prepared == nullptr || SPI_keepplan(prepared) != 0)
-            elog(ERROR, "SPI could not prepare reading the settings: %s", SPI_result_code_string(SPI_result));
-        plan = prepared;
-    }
+    if (plan == nullptr)
+        plan = keep_plan("SELECT name, value FROM analytics.settings");
     return plan;
 }
 
@@ -66,9 +62,8 @@ static void take_rows()
 static void read_settings()
 {
     bool const can_take_snapshot = !IsInParallelMode();
-    auto const caller =
-        become(relation_owner(get_relname_relid("settings", get_namespace_oid("analytics", false))),
-               SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    auto const caller = become(relation_owner(extension_relation("settings")),
+                               SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
     SPI_connect();
     if (can_take_snapshot)
         PushActiveSnapshot(GetLatestSnapshot());
@@ -95,7 +90,7 @@ static void refresh()
     ++cache.generation;
     std::fill(std::begin(cache.changed), std::end(cache.changed), nullptr);
     MemoryContextReset(cache.context);
-    cache.relation = get_relname_relid("settings", get_namespace_oid("analytics", false));
+    cache.relation = extension_relation("settings");
     cache.is_stale = false; // before reading: what is announced meanwhile counts
     PG_TRY();
     {

@@ -2,8 +2,10 @@
 
 extern "C" {
 #include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "storage/proc.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 }
 
@@ -45,15 +47,37 @@ bool current_statement(statement_key &out)
     return true;
 }
 
-Oid relation_owner(Oid relation)
+Oid extension_relation(const char *name)
+{
+    Oid const schema = get_namespace_oid("analytics", true);
+    return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+Oid find_relation_owner(Oid relation)
 {
     HeapTuple const tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
     if (!HeapTupleIsValid(tuple))
-        ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE), errmsg("a table of the extension does not exist"),
-                errhint("Create the extension again, or ALTER EXTENSION shadow_analytics UPDATE."));
+        return InvalidOid;
     Oid const owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
     ReleaseSysCache(tuple);
     return owner;
+}
+
+Oid relation_owner(Oid relation)
+{
+    Oid const owner = find_relation_owner(relation);
+    if (!OidIsValid(owner))
+        ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE), errmsg("a table of the extension does not exist"),
+                errhint("Create the extension again, or ALTER EXTENSION shadow_analytics UPDATE."));
+    return owner;
+}
+
+SPIPlanPtr keep_plan(const char *query, int argument_count, Oid *types)
+{
+    SPIPlanPtr const plan = SPI_prepare(query, argument_count, types);
+    if (plan == nullptr || SPI_keepplan(plan) != 0)
+        elog(ERROR, "SPI could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
+    return plan;
 }
 
 user_switch become(Oid user, int flags)

@@ -1,19 +1,22 @@
 #pragma once
-// When an answer computed from tables may be given again: to the same database user, in the same transaction,
-// under a snapshot that sees the same rows. Planning and execution of a statement share it unless somebody
-// commits in between. Call-site caches (fn_extra) are not enough: PL/pgSQL keeps its simple expressions
-// over a change of the user.
+// Queries of our own: plans that stay, the rights they run with, and how long an answer holds. PostgreSQL
+// calls: they may raise.
 
 #include "pg/boundary.hpp"
 
 extern "C" {
 #include "access/xact.h"
+#include "executor/spi.h"
 #include "utils/snapmgr.h"
 }
 
 namespace shadow::pg
 {
 
+// When an answer computed from tables may be given again: to the same database user, in the same transaction,
+// under a snapshot that sees the same rows. Planning and execution of a statement share it unless somebody
+// commits in between. Call-site caches (fn_extra) are not enough: PL/pgSQL keeps its simple expressions
+// over a change of the user.
 struct statement_key {
     Oid user;
     LocalTransactionId transaction;
@@ -41,8 +44,15 @@ bool current_statement(statement_key &out);
 // How many subtransactions of this session were rolled back: what they wrote is gone.
 std::uint64_t aborted_subtransactions();
 
-// Owner of a relation; an error when there is none.
+// A table of the extension, by its name in the schema analytics; InvalidOid when there is none.
+Oid extension_relation(const char *name);
+
+// The owner of a relation. When there is none: InvalidOid, or an error.
+Oid find_relation_owner(Oid relation);
 Oid relation_owner(Oid relation);
+
+// A plan for the rest of the session. The caller has connected to SPI.
+SPIPlanPtr keep_plan(const char *query, int argument_count = 0, Oid *types = nullptr);
 
 // Another database user for a few reads, as foreign-key triggers do it. After an error the end of the
 // (sub)transaction returns to the caller by itself.

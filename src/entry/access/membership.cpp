@@ -7,20 +7,17 @@
 #include <algorithm>
 
 extern "C" {
-#include "access/htup_details.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/lmgr.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
-#include "utils/syscache.h"
 #include "utils/uuid.h"
 }
 
-namespace shadow::pg
+namespace shadow::entry
 {
 
 // ---- claims ----------------------------------------------------------------------------------------------
@@ -32,8 +29,8 @@ struct claim_texts {
 
 static claim_texts current_claims()
 {
-    static session_text subject("request.jwt.claim.sub");
-    static session_text claims("request.jwt.claims");
+    static pg::session_text subject("request.jwt.claim.sub");
+    static pg::session_text claims("request.jwt.claims");
     return {subject.value(), claims.value()};
 }
 
@@ -94,28 +91,10 @@ struct configuration {
     const char *manager_roles; // the array as text, cast back in the query
 };
 
-static Oid owner_of(Oid relation)
-{
-    HeapTuple const tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-    if (!HeapTupleIsValid(tuple))
-        return InvalidOid;
-    Oid const owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-    ReleaseSysCache(tuple);
-    return owner;
-}
-
 static char *column_value(int number, MemoryContext context)
 {
     char const *const value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number);
     return value == nullptr ? nullptr : MemoryContextStrdup(context, value);
-}
-
-static SPIPlanPtr keep_plan(const char *query, int argument_count, Oid *types)
-{
-    SPIPlanPtr const plan = SPI_prepare(query, argument_count, types);
-    if (plan == nullptr || SPI_keepplan(plan) != 0)
-        elog(ERROR, "SPI could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
-    return plan;
 }
 
 // The caller has connected to SPI and is the table's owner.
@@ -123,10 +102,10 @@ static void read_configuration(configuration &out, MemoryContext context)
 {
     static SPIPlanPtr plan = nullptr;
     if (plan == nullptr)
-        plan = keep_plan("SELECT source, (pg_catalog.parse_ident(relation))[1],"
-                         " (pg_catalog.parse_ident(relation))[2], workspace_column, user_column, role_column,"
-                         " manager_roles::pg_catalog.text FROM analytics.membership",
-                         0, nullptr);
+        plan = pg::keep_plan(
+            "SELECT source, (pg_catalog.parse_ident(relation))[1],"
+            " (pg_catalog.parse_ident(relation))[2], workspace_column, user_column, role_column,"
+            " manager_roles::pg_catalog.text FROM analytics.membership");
     if (SPI_execute_plan(plan, nullptr, nullptr, true, 1) != SPI_OK_SELECT)
         elog(ERROR, "SPI could not read analytics.membership: %s", SPI_result_code_string(SPI_result));
     if (SPI_processed == 0) {
@@ -145,17 +124,15 @@ static void read_configuration(configuration &out, MemoryContext context)
 // False without the table: the library is loaded, the extension is not (or no longer) there.
 static bool current_configuration(configuration &out)
 {
-    Oid const schema = get_namespace_oid("analytics", true);
-    Oid const relation = OidIsValid(schema) ? get_relname_relid("membership", schema) : InvalidOid;
-    Oid const owner = OidIsValid(relation) ? owner_of(relation) : InvalidOid;
+    Oid const owner = pg::find_relation_owner(pg::extension_relation("membership"));
     if (!OidIsValid(owner))
         return false;
     MemoryContext const context = CurrentMemoryContext;
-    auto const caller = become(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    auto const caller = pg::become(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
     SPI_connect();
     read_configuration(out, context);
     SPI_finish();
-    become_caller(caller);
+    pg::become_caller(caller);
     return true;
 }
 
@@ -181,7 +158,7 @@ static const char *resolve(const configuration &source, membership_relation &out
     if (!OidIsValid(out.id))
         return "it does not exist";
     LockRelationOid(out.id, AccessShareLock);
-    out.owner = owner_of(out.id);
+    out.owner = pg::find_relation_owner(out.id);
     if (!OidIsValid(out.owner))
         return "it does not exist";
     char const kind = get_rel_relkind(out.id);
@@ -197,7 +174,8 @@ static const char *resolve(const configuration &source, membership_relation &out
         return "it has no user column of type uuid or text";
     if (source.role_column != nullptr && !OidIsValid(column_type(out.id, source.role_column)))
         return "it has no such role column";
-    if (!may_use_schema(schema, out.owner) || pg_class_aclcheck(out.id, out.owner, ACL_SELECT) != ACLCHECK_OK)
+    if (!pg::may_use_schema(schema, out.owner) ||
+        pg_class_aclcheck(out.id, out.owner, ACL_SELECT) != ACLCHECK_OK)
         return "its owner may not read it";
     if (check_enable_rls(out.id, out.owner, true) == RLS_ENABLED)
         return "row security is forced on its owner";
@@ -226,7 +204,7 @@ static SPIPlanPtr membership_plan(const char *query)
     if (plan != nullptr && strcmp(planned_query, query) == 0)
         return plan;
     Oid types[] = {UUIDOID};
-    SPIPlanPtr const fresh = keep_plan(query, 1, types);
+    SPIPlanPtr const fresh = pg::keep_plan(query, 1, types);
     char *const copy = MemoryContextStrdup(TopMemoryContext, query);
     if (plan != nullptr) {
         SPI_freeplan(plan);
@@ -242,7 +220,7 @@ struct membership_cache {
     bool is_valid;
     bool is_reading;                  // a membership view that asks for memberships finds none
     const workspace_list *raw_events; // into `answer` or to `nowhere`; nullptr: not asked yet
-    statement_key key;
+    pg::statement_key key;
     remembered_claims claims;
     MemoryContext context; // of the lists
     memberships answer;
@@ -298,10 +276,11 @@ static void read_relation(const configuration &source, const membership_relation
 {
     pg_uuid_t id;
     user.to_bytes(id.data);
-    auto const caller = become(relation.owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+    auto const caller =
+        pg::become(relation.owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
     int const nest_level = NewGUCNestLevel();
-    set_parameter("search_path", "pg_catalog, pg_temp");
-    set_parameter("row_security", "on");
+    pg::set_parameter("search_path", "pg_catalog, pg_temp");
+    pg::set_parameter("row_security", "on");
     SPI_connect();
     Datum arguments[] = {UUIDPGetDatum(&id)};
     if (SPI_execute_plan(membership_plan(membership_query(source, relation)), arguments, nullptr, true, 0) !=
@@ -310,7 +289,7 @@ static void read_relation(const configuration &source, const membership_relation
     take_rows(source.role_column != nullptr);
     SPI_finish();
     AtEOXact_GUC(false, nest_level);
-    become_caller(caller);
+    pg::become_caller(caller);
 }
 
 static void read_memberships(const claim_texts &claims)
@@ -329,7 +308,7 @@ static void read_memberships(const claim_texts &claims)
 }
 
 // Reads into the cache and leaves it marked invalid if anything fails.
-static void refresh(const statement_key &key, const claim_texts &claims)
+static void refresh(const pg::statement_key &key, const claim_texts &claims)
 {
     cache.is_valid = false;
     if (cache.context == nullptr)
@@ -355,9 +334,9 @@ static void refresh(const statement_key &key, const claim_texts &claims)
 const memberships &current_memberships()
 {
     static constexpr memberships none{};
-    statement_key key;
+    pg::statement_key key;
     auto const claims = current_claims();
-    if (cache.is_reading || !current_statement(key))
+    if (cache.is_reading || !pg::current_statement(key))
         return none;
     if (!cache.is_valid || !(cache.key == key) || !cache.claims.equal(claims))
         refresh(key, claims);
@@ -371,7 +350,7 @@ const workspace_list &raw_event_workspaces()
     if (&mine != &cache.answer)
         return nowhere;
     if (cache.raw_events == nullptr) {
-        const char *const visible_to = setting_value("raw_events_visible_to");
+        const char *const visible_to = pg::setting_value("raw_events_visible_to");
         if (strcmp(visible_to, "members") == 0)
             cache.raw_events = &cache.answer.all;
         else if (strcmp(visible_to, "roles") == 0 && cache.answer.has_roles)
@@ -391,4 +370,4 @@ const char *membership_problem()
     return source.from_claim ? nullptr : resolve(source, relation);
 }
 
-} // namespace shadow::pg
+} // namespace shadow::entry

@@ -5,7 +5,7 @@
 #include "core/base/uuid.hpp"
 #include "pg/spi.hpp"
 
-namespace shadow::pg
+namespace shadow::entry
 {
 
 // False: nobody, as far as the claims say.
@@ -33,4 +33,4 @@ const workspace_list &raw_event_workspaces();
 // Why current_memberships() has nothing to read, for analytics.security_audit(); nullptr if it does.
 const char *membership_problem();
 
-} // namespace shadow::pg
+} // namespace shadow::entry

@@ -17,7 +17,7 @@ using namespace shadow;
 SHADOW_FUNCTION(shadow_current_user_id)
 {
     uuid user;
-    if (!pg::current_user(user))
+    if (!entry::current_user(user))
         PG_RETURN_NULL();
     auto *const result = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t)));
     user.to_bytes(result->data);
@@ -25,7 +25,7 @@ SHADOW_FUNCTION(shadow_current_user_id)
 }
 
 // A copy: the list may be replaced while the caller still looks at the array.
-static Datum uuid_array(const pg::workspace_list &list)
+static Datum uuid_array(const entry::workspace_list &list)
 {
     if (list.count == 0)
         PG_RETURN_ARRAYTYPE_P(construct_empty_array(UUIDOID));
@@ -45,22 +45,22 @@ static Datum uuid_array(const pg::workspace_list &list)
 
 SHADOW_FUNCTION(shadow_workspace_ids)
 {
-    return uuid_array(pg::current_memberships().all);
+    return uuid_array(entry::current_memberships().all);
 }
 
 SHADOW_FUNCTION(shadow_managed_workspace_ids)
 {
-    return uuid_array(pg::current_memberships().managed);
+    return uuid_array(entry::current_memberships().managed);
 }
 
 SHADOW_FUNCTION(shadow_raw_event_workspace_ids)
 {
-    return uuid_array(pg::raw_event_workspaces());
+    return uuid_array(entry::raw_event_workspaces());
 }
 
 SHADOW_FUNCTION(shadow_membership_problem)
 {
-    const char *const problem = pg::membership_problem();
+    const char *const problem = entry::membership_problem();
     if (problem == nullptr)
         PG_RETURN_NULL();
     PG_RETURN_TEXT_P(cstring_to_text(problem));
@@ -84,5 +84,5 @@ SHADOW_FUNCTION(shadow_metadata_without_person)
     Jsonb *const metadata = PG_GETARG_JSONB_P(0);
     if (!JB_ROOT_IS_OBJECT(metadata))
         PG_RETURN_NULL();
-    PG_RETURN_JSONB_P(pg::without_person(metadata));
+    PG_RETURN_JSONB_P(entry::without_person(metadata));
 }

@@ -11,7 +11,6 @@
 extern "C" {
 #include "executor/spi.h"
 #include "executor/tuptable.h"
-#include "mb/pg_wchar.h"
 #include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/timestamp.h"
@@ -21,11 +20,6 @@ using namespace shadow;
 
 namespace
 {
-
-std::size_t clip_text(const char *text, std::size_t length, int characters)
-{
-    return static_cast<std::size_t>(pg_mbcharcliplen(text, static_cast<int>(length), characters));
-}
 
 std::string_view view_of(Datum value)
 {
@@ -271,8 +265,8 @@ void feed(const event_row &row)
     event.id = row.uuid_at(event_id);
     event.at = row.at();
     event.type = *type;
-    metadata json(pg::jsonb_host());
-    pg::read_metadata(PG_DETOAST_DATUM_PACKED(row[event_metadata]), json);
+    metadata json(entry::jsonb_host());
+    entry::read_metadata(PG_DETOAST_DATUM_PACKED(row[event_metadata]), json);
     row.receiver.board->add(scope, row.receiver.to_hours, event, json);
 }
 
@@ -519,7 +513,8 @@ SHADOW_FUNCTION(shadow_measure_alert_rules)
         AllocSetContextCreate(CurrentMemoryContext, "alert evaluation", ALLOCSET_DEFAULT_SIZES);
     auto *const e = new (MemoryContextAlloc(context, sizeof(evaluation))) evaluation(context);
     e->now = PG_GETARG_TIMESTAMPTZ(0);
-    e->options = {{0, {}, clip_text}, pg::setting_integer("session_gap_minutes") * 60 * USECS_PER_SEC, false};
+    e->options = {
+        {0, {}, entry::clip_text}, pg::setting_integer("session_gap_minutes") * 60 * USECS_PER_SEC, false};
 
     SPI_connect();
     fetch_rules(*e, fcinfo);

@@ -17,7 +17,7 @@ extern "C" {
 #include "utils/timestamp.h"
 }
 
-namespace shadow::pg
+namespace shadow::entry
 {
 
 // A scan of one row without a plan: it costs less than the insert of an event. With the latest snapshot, as
@@ -91,18 +91,15 @@ static SPIPlanPtr appending_plan()
     static SPIPlanPtr plan = nullptr;
     if (plan == nullptr) {
         Oid types[] = {UUIDOID, TIMESTAMPTZOID};
-        SPIPlanPtr const prepared = SPI_prepare(
-            "INSERT INTO analytics.dirty_hours (workspace_id, metric_hour) VALUES ($1, $2)", 2, types);
-        if (prepared == nullptr || SPI_keepplan(prepared) != 0)
-            elog(ERROR, "SPI could not prepare: %s", SPI_result_code_string(SPI_result));
-        plan = prepared;
+        plan = pg::keep_plan("INSERT INTO analytics.dirty_hours (workspace_id, metric_hour) VALUES ($1, $2)",
+                             2, types);
     }
     return plan;
 }
 
 static Oid log_owner()
 {
-    return relation_owner(get_relname_relid("dirty_hours", get_namespace_oid("analytics", false)));
+    return pg::relation_owner(pg::extension_relation("dirty_hours"));
 }
 
 // As the owner, since writers of events have no rights on the log.
@@ -111,14 +108,14 @@ void append_late_event(late_log &log, const pg_uuid_t &workspace, TimestampTz ti
     workspace_hour key = {workspace, hour_of(time)};
     if (!note(log, key))
         return;
-    auto const caller = become(log_owner(), SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    auto const caller = pg::become(log_owner(), SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
     SPI_connect();
     Datum values[] = {UUIDPGetDatum(&key.workspace), TimestampTzGetDatum(key.hour)};
     int const result = SPI_execute_plan(appending_plan(), values, nullptr, false, 0);
     if (result != SPI_OK_INSERT)
         elog(ERROR, "SPI could not note a late event: %s", SPI_result_code_string(result));
     SPI_finish();
-    become_caller(caller);
+    pg::become_caller(caller);
 }
 
-} // namespace shadow::pg
+} // namespace shadow::entry

@@ -11,7 +11,7 @@ extern "C" {
 #include "utils/uuid.h"
 }
 
-namespace shadow::pg
+namespace shadow::entry
 {
 
 struct late_log {
@@ -32,4 +32,4 @@ inline void log_if_late(late_log &log, const pg_uuid_t &workspace, TimestampTz t
         append_late_event(log, workspace, time);
 }
 
-} // namespace shadow::pg
+} // namespace shadow::entry

@@ -3,10 +3,11 @@
 #include "pg/numeric.hpp"
 
 extern "C" {
+#include "mb/pg_wchar.h"
 #include "utils/jsonb.h"
 }
 
-namespace shadow::pg
+namespace shadow::entry
 {
 
 namespace
@@ -100,16 +101,16 @@ class jsonb_reader final : public json_host
 public:
     bool to_scaled(const json_value &number, int scale, int128 &out) const noexcept override
     {
-        return numeric_view(number.host).to_scaled(scale, out);
+        return pg::numeric_view(number.host).to_scaled(scale, out);
     }
     bool is_whole(const json_value &number) const noexcept override
     {
-        return numeric_view(number.host).needed_scale() == 0;
+        return pg::numeric_view(number.host).needed_scale() == 0;
     }
     std::string_view to_text(const json_value &number, char *buffer,
                              std::size_t capacity) const noexcept override
     {
-        return numeric_view(number.host).to_text(buffer, capacity);
+        return pg::numeric_view(number.host).to_text(buffer, capacity);
     }
     void read_object(const json_value &object, metadata &out) const noexcept override
     {
@@ -132,4 +133,9 @@ void read_metadata(const void *varlena, metadata &out) noexcept
         reader.read(out);
 }
 
-} // namespace shadow::pg
+std::size_t clip_text(const char *text, std::size_t length, int characters)
+{
+    return static_cast<std::size_t>(pg_mbcharcliplen(text, static_cast<int>(length), characters));
+}
+
+} // namespace shadow::entry

@@ -1,10 +1,11 @@
 #pragma once
-// PostgreSQL's jsonb as core::metadata: read in place, whatever its alignment, without a copy.
+// What core reads events with: PostgreSQL's jsonb as metadata, in place, whatever its alignment, without a
+// copy; and the database's encoding.
 
 #include "core/event/metadata.hpp"
 #include "pg/prelude.hpp"
 
-namespace shadow::pg
+namespace shadow::entry
 {
 
 const json_host &jsonb_host() noexcept;
@@ -13,4 +14,7 @@ const json_host &jsonb_host() noexcept;
 // (PG_DETOAST_DATUM_PACKED is enough); anything but an object has no keys. The result points into it.
 void read_metadata(const void *varlena, metadata &out) noexcept;
 
-} // namespace shadow::pg
+// The text_clipper of the database's encoding.
+std::size_t clip_text(const char *text, std::size_t length, int characters);
+
+} // namespace shadow::entry

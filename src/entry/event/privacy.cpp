@@ -6,35 +6,29 @@
 #include <sys/socket.h> // AF_INET, in PGSQL_AF_INET
 
 extern "C" {
-#include "access/htup_details.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_type.h"
 #include "common/hmac.h"
 #include "common/sha2.h"
 #include "executor/spi.h"
 #include "port/pg_bswap.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/rls.h"
-#include "utils/syscache.h"
 }
 
-namespace shadow::pg
+namespace shadow::entry
 {
 
 const privacy_rules &current_privacy_rules()
 {
     static privacy_rules rules;
     static std::uint64_t generation = 0;
-    auto const now = settings_generation();
+    auto const now = pg::settings_generation();
     if (generation != now) {
-        rules.ip = ip_policy_named(setting_value("ip_policy"));
-        rules.user_agent = user_agent_policy_named(setting_value("user_agent_policy"));
-        rules.keep_query = setting_boolean("keep_query");
-        rules.trust_client_amounts = setting_boolean("trust_client_amounts");
-        rules.most_age = setting_integer("event_max_age_days") * USECS_PER_DAY;
-        rules.most_future = setting_integer("event_max_future_minutes") * USECS_PER_MINUTE;
+        rules.ip = ip_policy_named(pg::setting_value("ip_policy"));
+        rules.user_agent = user_agent_policy_named(pg::setting_value("user_agent_policy"));
+        rules.keep_query = pg::setting_boolean("keep_query");
+        rules.trust_client_amounts = pg::setting_boolean("trust_client_amounts");
+        rules.most_age = pg::setting_integer("event_max_age_days") * USECS_PER_DAY;
+        rules.most_future = pg::setting_integer("event_max_future_minutes") * USECS_PER_MINUTE;
         generation = now;
     }
     return rules;
@@ -68,18 +62,6 @@ struct ip_secret {
     std::uint8_t bytes[48];
 };
 
-static Oid secret_owner()
-{
-    Oid const relation = get_relname_relid("ip_secret", get_namespace_oid("analytics", false));
-    HeapTuple const tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-    if (!HeapTupleIsValid(tuple))
-        ereport(ERROR, errcode(ERRCODE_UNDEFINED_TABLE),
-                errmsg("table \"analytics.ip_secret\" does not exist"));
-    Oid const owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-    ReleaseSysCache(tuple);
-    return owner;
-}
-
 static bool read_secret(ip_secret &out)
 {
     PushActiveSnapshot(GetLatestSnapshot());
@@ -111,11 +93,12 @@ static const ip_secret &current_secret()
 {
     static ip_secret secret;
     static std::uint64_t aborts = 0;
-    auto const now = local_transaction_id();
-    if (secret.transaction == now && aborts == aborted_subtransactions())
+    auto const now = pg::local_transaction_id();
+    if (secret.transaction == now && aborts == pg::aborted_subtransactions())
         return secret;
     secret.transaction = InvalidLocalTransactionId;
-    auto const caller = become(secret_owner(), SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    auto const caller = pg::become(pg::relation_owner(pg::extension_relation("ip_secret")),
+                                   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
     SPI_connect();
     if (!read_secret(secret)) {
         make_secret();
@@ -123,8 +106,8 @@ static const ip_secret &current_secret()
             elog(ERROR, "the secret of ip_hash is missing");
     }
     SPI_finish();
-    become_caller(caller);
-    aborts = aborted_subtransactions();
+    pg::become_caller(caller);
+    aborts = pg::aborted_subtransactions();
     secret.transaction = now;
     return secret;
 }
@@ -257,4 +240,4 @@ Jsonb *without_person(Jsonb *metadata)
     return JsonbValueToJsonb(push_without_person(&state, &metadata->root, 0));
 }
 
-} // namespace shadow::pg
+} // namespace shadow::entry

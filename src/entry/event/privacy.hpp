@@ -11,7 +11,7 @@ extern "C" {
 #include "utils/timestamp.h"
 }
 
-namespace shadow::pg
+namespace shadow::entry
 {
 
 // The settings in force, derived once per change.
@@ -45,4 +45,4 @@ Jsonb *without_amounts(Jsonb *metadata);
 // Every count computed from it is the same.
 Jsonb *without_person(Jsonb *metadata);
 
-} // namespace shadow::pg
+} // namespace shadow::entry

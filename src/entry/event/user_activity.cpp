@@ -71,7 +71,7 @@ constexpr column_rule rules[column::count] = {
 struct layout {
     Oid relation;
     AttrNumber number[column::count];
-    pg::late_log late;
+    entry::late_log late;
 };
 
 // The new row and what of it changes.
@@ -110,7 +110,7 @@ static layout *find_layout(FunctionCallInfo fcinfo, Relation relation)
     fcinfo->flinfo->fn_extra = known;
     for (int i = 0; i < column::count; ++i)
         known->number[i] = find_column(RelationGetDescr(relation), rules[i]);
-    pg::open_late_log(known->late, fcinfo->flinfo->fn_mcxt);
+    entry::open_late_log(known->late, fcinfo->flinfo->fn_mcxt);
     known->relation = RelationGetRelid(relation);
     return known;
 }
@@ -228,12 +228,12 @@ static void protect_address(event_row &row, ip_policy policy)
         return;
     inet const *const address = DatumGetInetPP(value);
     if (policy == ip_policy::truncate) {
-        set(row, column::ip_address, InetPGetDatum(pg::truncated_address(address)));
+        set(row, column::ip_address, InetPGetDatum(entry::truncated_address(address)));
         return;
     }
     set(row, column::ip_address, Datum{0}, true);
     if (policy == ip_policy::hash)
-        set(row, column::ip_hash, PointerGetDatum(pg::hashed_address(address)));
+        set(row, column::ip_hash, PointerGetDatum(entry::hashed_address(address)));
 }
 
 static void protect_user_agent(event_row &row, user_agent_policy policy)
@@ -270,9 +270,9 @@ static void strip_query(event_row &row, column::id which)
 
 static void protect_person(event_row &row)
 {
-    if (!pg::is_privacy_enforced())
+    if (!entry::is_privacy_enforced())
         return;
-    auto const &policy = pg::current_privacy_rules();
+    auto const &policy = entry::current_privacy_rules();
     protect_address(row, policy.ip);
     protect_user_agent(row, policy.user_agent);
     if (!policy.keep_query)
@@ -283,9 +283,9 @@ static void protect_person(event_row &row)
 // Clients of the API date their events within narrow limits and state no amounts.
 static void check_client(event_row &row, Relation relation)
 {
-    if (!pg::is_under_row_security(RelationGetRelid(relation)))
+    if (!entry::is_under_row_security(RelationGetRelid(relation)))
         return;
-    auto const &policy = pg::current_privacy_rules();
+    auto const &policy = entry::current_privacy_rules();
     bool is_null;
     TimestampTz const time = DatumGetTimestampTz(get(row, column::created_at, &is_null));
     TimestampTz const now = GetCurrentStatementStartTimestamp();
@@ -295,7 +295,7 @@ static void check_client(event_row &row, Relation relation)
     Datum const value = get(row, column::metadata, &is_null);
     if (is_null || policy.trust_client_amounts)
         return;
-    Jsonb *const kept = pg::without_amounts(DatumGetJsonbP(value));
+    Jsonb *const kept = entry::without_amounts(DatumGetJsonbP(value));
     if (kept != nullptr)
         set(row, column::metadata, JsonbPGetDatum(kept));
 }
@@ -308,7 +308,7 @@ static void note_if_late(TupleTableSlot *slot, layout &columns)
     TimestampTz const time =
         DatumGetTimestampTz(slot_getattr(slot, columns.number[column::created_at], &is_null));
     Datum const workspace = slot_getattr(slot, columns.number[column::workspace_id], &is_null);
-    pg::log_if_late(columns.late, is_null ? nil : *DatumGetUUIDP(workspace), time);
+    entry::log_if_late(columns.late, is_null ? nil : *DatumGetUUIDP(workspace), time);
 }
 
 // As heap_modify_tuple() makes it; the slot has taken the row apart already.

@@ -2,10 +2,10 @@
 #include "pg/boundary.hpp"
 #include "pg/memory.hpp"
 
-namespace shadow::pg
+namespace shadow::entry
 {
 
-static double *plain_fractions(const datum_span &fractions)
+static double *plain_fractions(const pg::datum_span &fractions)
 {
     auto const count = static_cast<std::size_t>(fractions.count);
     auto *const plain = static_cast<double *>(palloc((count + 1) * sizeof(double)));
@@ -14,20 +14,21 @@ static double *plain_fractions(const datum_span &fractions)
     return plain;
 }
 
-datum_span float8_fractions(ArrayType *array)
+pg::datum_span float8_fractions(ArrayType *array)
 {
-    datum_span const fractions = deconstruct(array);
+    pg::datum_span const fractions = pg::deconstruct(array);
     check_fractions(plain_fractions(fractions), static_cast<std::size_t>(fractions.count));
     return fractions;
 }
 
-Datum float8_percentiles(const float8_span &values, const datum_span &fractions, quantile_type type)
+Datum float8_percentiles(const pg::float8_span &values, const pg::datum_span &fractions, quantile_type type)
 {
     double *const results = plain_fractions(fractions);
     auto const count = static_cast<std::size_t>(fractions.count);
     if (values.count > 0) {
-        palloc_resource memory(CurrentMemoryContext);
-        compute_percentiles(values.data, values.count, type, results, count, results, &memory, interrupted);
+        pg::palloc_resource memory(CurrentMemoryContext);
+        compute_percentiles(values.data, values.count, type, results, count, results, &memory,
+                            pg::interrupted);
     }
     for (std::size_t i = 0; i < count; ++i) {
         fractions.nulls[i] |= values.count == 0;
@@ -36,4 +37,4 @@ Datum float8_percentiles(const float8_span &values, const datum_span &fractions,
     return make_array(fractions, FLOAT8OID);
 }
 
-} // namespace shadow::pg
+} // namespace shadow::entry

@@ -5,7 +5,7 @@
 #include "pg/boundary.hpp"
 #include "pg/memory.hpp"
 
-namespace shadow::pg
+namespace shadow::entry
 {
 
 namespace
@@ -44,18 +44,18 @@ struct selected {
 // Marks for NaN, infinity (one less) and -infinity (negated), beyond every scaled value.
 constexpr int128 largest = static_cast<int128>(~uint128{0} >> 1);
 
-// Calls visit(numeric_view, address) for each non-NULL numeric.
+// Calls visit(pg::numeric_view, address) for each non-NULL numeric.
 template <typename Visit>
 void for_each_numeric(const number_source &source, Visit visit)
 {
-    interrupt_poll poll(interrupted);
+    interrupt_poll poll(pg::interrupted);
     const char *at = source.data;
     for (std::size_t i = 0; i < source.slots; ++i) {
         poll();
-        if (is_null_slot(source.nulls, i))
+        if (pg::is_null_slot(source.nulls, i))
             continue;
         at = reinterpret_cast<const char *>(att_align_pointer(at, TYPALIGN_INT, -1, at));
-        visit(numeric_view(at), at);
+        visit(pg::numeric_view(at), at);
         at += VARSIZE_ANY(at);
     }
 }
@@ -66,10 +66,10 @@ profile profile_of(const number_source &source)
     if (source.is_bigint) {
         p.integer_places = 19;
         for (std::size_t i = 0; i < source.slots; ++i)
-            p.count += is_null_slot(source.nulls, i) ? 0 : 1;
+            p.count += pg::is_null_slot(source.nulls, i) ? 0 : 1;
         return p;
     }
-    for_each_numeric(source, [&p](const numeric_view &v, const char *) {
+    for_each_numeric(source, [&p](const pg::numeric_view &v, const char *) {
         ++p.count;
         p.integer_places = std::max(p.integer_places, v.integer_places());
         p.fraction_places = std::max(p.fraction_places, v.fraction_places());
@@ -85,14 +85,14 @@ struct scaled_keys {
     static constexpr Unsigned negative_infinity = 0, nan = ~Unsigned{0}, positive_infinity = nan - 1;
 
     static Unsigned of(Signed value) { return static_cast<Unsigned>(value) ^ sign; }
-    static Unsigned of(const numeric_view &v, int scale)
+    static Unsigned of(const pg::numeric_view &v, int scale)
     {
         Signed value = 0;
         if (v.to_scaled(scale, value))
             return of(value);
-        return v.kind() == numeric_kind::nan                 ? nan
-               : v.kind() == numeric_kind::positive_infinity ? positive_infinity
-                                                             : negative_infinity;
+        return v.kind() == pg::numeric_kind::nan                 ? nan
+               : v.kind() == pg::numeric_kind::positive_infinity ? positive_infinity
+                                                                 : negative_infinity;
     }
     static selected result(Unsigned key)
     {
@@ -111,7 +111,7 @@ void select_scaled(const number_source &source, const profile &p, const std::siz
                    std::size_t rank_count, selected *out)
 {
     using keys_of = scaled_keys<Signed, Unsigned>;
-    palloc_resource memory(CurrentMemoryContext);
+    pg::palloc_resource memory(CurrentMemoryContext);
     std::pmr::vector<Unsigned> keys(&memory);
     keys.reserve(p.count);
     if (source.is_bigint) {
@@ -119,13 +119,13 @@ void select_scaled(const number_source &source, const profile &p, const std::siz
         for (std::size_t i = 0; i < p.count; ++i) // NULLs take no room in an array's body
             keys.push_back(keys_of::of(static_cast<Signed>(values[i])));
     } else {
-        for_each_numeric(source, [&](const numeric_view &v, const char *) {
+        for_each_numeric(source, [&](const pg::numeric_view &v, const char *) {
             keys.push_back(keys_of::of(v, p.fraction_places));
         });
     }
     std::pmr::vector<Unsigned> found(rank_count, &memory);
     select_ranks([data = keys.data()](std::size_t i) { return data[i]; }, keys.size(), ranks, rank_count,
-                 found.data(), &memory, interrupted);
+                 found.data(), &memory, pg::interrupted);
     std::transform(found.begin(), found.end(), out, keys_of::result);
 }
 
@@ -133,15 +133,15 @@ void select_scaled(const number_source &source, const profile &p, const std::siz
 void select_wide(const number_source &source, const profile &p, const std::size_t *ranks,
                  std::size_t rank_count, selected *out)
 {
-    palloc_resource memory(CurrentMemoryContext);
+    pg::palloc_resource memory(CurrentMemoryContext);
     std::pmr::vector<const char *> items(&memory);
     items.reserve(p.count);
-    for_each_numeric(source, [&](const numeric_view &, const char *at) { items.push_back(at); });
+    for_each_numeric(source, [&](const pg::numeric_view &, const char *at) { items.push_back(at); });
     std::pmr::vector<const char *> found(rank_count, &memory);
-    interrupt_poll poll(interrupted);
+    interrupt_poll poll(pg::interrupted);
     auto const less = [&poll](const char *left, const char *right) {
         poll();
-        return compare(numeric_view(left), numeric_view(right)) < 0;
+        return pg::compare(pg::numeric_view(left), pg::numeric_view(right)) < 0;
     };
     shadow::detail::wanted_ranks<const char *> const wanted{ranks, rank_count, found.data(), 0};
     shadow::detail::select_in_place<const char *>(items.data(), items.data() + items.size(), wanted, less);
@@ -164,7 +164,7 @@ void select_numbers(const number_source &source, const profile &p, const std::si
 // numeric's own arithmetic on plain pointers.
 Numeric from_int64(std::int64_t value)
 {
-    return numeric_from_scaled(value, 0);
+    return pg::numeric_from_scaled(value, 0);
 }
 Numeric apply(PGFunction f, Numeric a, Numeric b)
 {
@@ -192,11 +192,11 @@ Numeric round_to(Numeric a, int scale)
 }
 bool is_zero(Numeric a)
 {
-    return numeric_view(a).is_finite() && numeric_view(a).digit_count() == 0;
+    return pg::numeric_view(a).is_finite() && pg::numeric_view(a).digit_count() == 0;
 }
 bool equal(Numeric a, Numeric b)
 {
-    return compare(numeric_view(a), numeric_view(b)) == 0;
+    return pg::compare(pg::numeric_view(a), pg::numeric_view(b)) == 0;
 }
 std::int64_t floor_of(Numeric a)
 {
@@ -209,7 +209,7 @@ exact_position step_position(quantile_type type, Numeric fraction, std::size_t c
     bool const is_closest = type == quantile_type::closest_observation;
     Numeric place = multiply(fraction, from_int64(static_cast<std::int64_t>(count)));
     if (is_closest)
-        place = subtract(place, numeric_from_scaled(5, 1));
+        place = subtract(place, pg::numeric_from_scaled(5, 1));
     std::int64_t const whole = floor_of(place);
     bool const is_whole = equal(place, from_int64(whole));
     double weight = is_whole ? 0 : 1;
@@ -240,12 +240,13 @@ Numeric third_of(Numeric sum, int scale)
 {
     Numeric const three = from_int64(3);
     Numeric const third = divide(sum, three);
-    Numeric const exact = round_to(third, numeric_view(sum).display_scale());
+    Numeric const exact = round_to(third, pg::numeric_view(sum).display_scale());
     if (equal(multiply(exact, three), sum))
         return exact;
-    int const decimals = std::max(scale, 20 - numeric_view(third).integer_places());
-    return round_to(divide(round_to(sum, std::max(decimals, numeric_view(sum).display_scale()) + 2), three),
-                    decimals);
+    int const decimals = std::max(scale, 20 - pg::numeric_view(third).integer_places());
+    return round_to(
+        divide(round_to(sum, std::max(decimals, pg::numeric_view(sum).display_scale()) + 2), three),
+        decimals);
 }
 
 Numeric special(const char *text)
@@ -257,30 +258,32 @@ Numeric special(const char *text)
 // Only -infinity with infinity has no value in between.
 Numeric interpolate_special(Numeric lower, Numeric upper)
 {
-    auto const low = numeric_view(lower).kind(), high = numeric_view(upper).kind();
+    auto const low = pg::numeric_view(lower).kind(), high = pg::numeric_view(upper).kind();
     if (low == high)
         return lower;
-    bool const opposite = low == numeric_kind::negative_infinity && high == numeric_kind::positive_infinity;
-    if (opposite || high == numeric_kind::nan)
+    bool const opposite =
+        low == pg::numeric_kind::negative_infinity && high == pg::numeric_kind::positive_infinity;
+    if (opposite || high == pg::numeric_kind::nan)
         return special("NaN");
-    return low == numeric_kind::finite ? upper : lower;
+    return low == pg::numeric_kind::finite ? upper : lower;
 }
 
 Numeric interpolate_exactly(Numeric lower, Numeric upper, const exact_position &position)
 {
     if (position.numerator == nullptr || equal(lower, upper))
         return lower;
-    if (!numeric_view(lower).is_finite() || !numeric_view(upper).is_finite())
+    if (!pg::numeric_view(lower).is_finite() || !pg::numeric_view(upper).is_finite())
         return interpolate_special(lower, upper);
     Numeric const part = multiply(subtract(upper, lower), position.numerator);
-    int const scale = std::max(numeric_view(lower).display_scale(), numeric_view(upper).display_scale());
+    int const scale =
+        std::max(pg::numeric_view(lower).display_scale(), pg::numeric_view(upper).display_scale());
     switch (position.denominator) {
     case 2:
-        return add(lower, multiply(part, numeric_from_scaled(5, 1)));
+        return add(lower, multiply(part, pg::numeric_from_scaled(5, 1)));
     case 3:
         return third_of(add(multiply(lower, from_int64(3)), part), scale);
     case 8:
-        return add(lower, multiply(part, numeric_from_scaled(125, 3)));
+        return add(lower, multiply(part, pg::numeric_from_scaled(125, 3)));
     default:
         return add(lower, part);
     }
@@ -295,13 +298,13 @@ Numeric to_numeric(const selected &s, int scale)
         return special("NaN");
     if (value == largest - 1 || value == -largest)
         return special(value < 0 ? "-Infinity" : "Infinity");
-    return numeric_from_scaled(value, scale);
+    return pg::numeric_from_scaled(value, scale);
 }
 
 // The decimals the input shows, or more if the value needs them.
 Numeric show(Numeric value, int display_scale)
 {
-    numeric_view const v(value);
+    pg::numeric_view const v(value);
     if (!v.is_finite())
         return value;
     return round_to(value, std::max(display_scale, v.needed_scale()));
@@ -322,22 +325,23 @@ std::size_t ranks_of(const exact_position *positions, int count, std::size_t *ra
 
 number_source numbers_of(ArrayType *array)
 {
-    return {ARR_DATA_PTR(array), ARR_NULLBITMAP(array), array_size(array), ARR_ELEMTYPE(array) == INT8OID};
+    return {ARR_DATA_PTR(array), ARR_NULLBITMAP(array), pg::array_size(array),
+            ARR_ELEMTYPE(array) == INT8OID};
 }
 
-datum_span numeric_fractions(ArrayType *array)
+pg::datum_span numeric_fractions(ArrayType *array)
 {
-    datum_span const fractions = deconstruct(array);
+    pg::datum_span const fractions = pg::deconstruct(array);
     Numeric const one = from_int64(1);
     for (int i = 0; i < fractions.count; ++i) {
         if (fractions.nulls[i])
             continue;
         if (ARR_ELEMTYPE(array) == INT4OID)
             fractions.values[i] = NumericGetDatum(from_int64(DatumGetInt32(fractions.values[i])));
-        numeric_view const fraction(DatumGetPointer(fractions.values[i]));
+        pg::numeric_view const fraction(DatumGetPointer(fractions.values[i]));
         bool const is_inside = fraction.is_finite() &&
                                (fraction.digit_count() == 0 || !fraction.is_negative()) &&
-                               compare(fraction, numeric_view(one)) <= 0;
+                               pg::compare(fraction, pg::numeric_view(one)) <= 0;
         if (!is_inside)
             refuse_fraction(DatumGetCString(DirectFunctionCall1(numeric_out, fractions.values[i])),
                             static_cast<std::size_t>(i) + 1);
@@ -345,12 +349,12 @@ datum_span numeric_fractions(ArrayType *array)
     return fractions;
 }
 
-Datum numeric_percentiles(const number_source &numbers, const datum_span &fractions, quantile_type type)
+Datum numeric_percentiles(const number_source &numbers, const pg::datum_span &fractions, quantile_type type)
 {
     profile const p = profile_of(numbers);
     std::size_t const wanted = static_cast<std::size_t>(fractions.count) + 1; // palloc(0) is allowed, but odd
-    datum_span const result{static_cast<Datum *>(palloc0(wanted * sizeof(Datum))),
-                            static_cast<bool *>(palloc0(wanted * sizeof(bool))), fractions.count};
+    pg::datum_span const result{static_cast<Datum *>(palloc0(wanted * sizeof(Datum))),
+                                static_cast<bool *>(palloc0(wanted * sizeof(bool))), fractions.count};
     auto *const positions = static_cast<exact_position *>(palloc0(wanted * sizeof(exact_position)));
     for (int i = 0; i < fractions.count; ++i) {
         result.nulls[i] = fractions.nulls[i] || p.count == 0;
@@ -375,4 +379,4 @@ Datum numeric_percentiles(const number_source &numbers, const datum_span &fracti
     return make_array(result, NUMERICOID);
 }
 
-} // namespace shadow::pg
+} // namespace shadow::entry

@@ -6,7 +6,7 @@
 #include "pg/array.hpp"
 #include "pg/numeric.hpp"
 
-namespace shadow::pg
+namespace shadow::entry
 {
 
 // Numbers where they lie: the body of an array of numeric or bigint, or numerics one after another.
@@ -20,9 +20,9 @@ struct number_source {
 number_source numbers_of(ArrayType *array);
 
 // {numeric}: the percentiles in the order of `fractions` (numerics or integers, NULLs kept).
-Datum numeric_percentiles(const number_source &numbers, const datum_span &fractions, quantile_type type);
+Datum numeric_percentiles(const number_source &numbers, const pg::datum_span &fractions, quantile_type type);
 
 // Fractions as numerics: integer elements are converted. Throws for one outside 0..1.
-datum_span numeric_fractions(ArrayType *array);
+pg::datum_span numeric_fractions(ArrayType *array);
 
-} // namespace shadow::pg
+} // namespace shadow::entry

@@ -6,6 +6,7 @@
 #include "entry/quantiles/numeric_percentiles.hpp"
 #include "pg/boundary.hpp"
 
+namespace entry = shadow::entry;
 namespace pg = shadow::pg;
 using shadow::quantile_type;
 
@@ -29,12 +30,12 @@ static ArrayType *numeric_array_of_text(FunctionCallInfo fcinfo, int argument)
 
 static Datum float8_percentiles(ArrayType *numbers, ArrayType *fractions, quantile_type type)
 {
-    return pg::float8_percentiles(pg::non_null_float8(numbers), pg::float8_fractions(fractions), type);
+    return entry::float8_percentiles(pg::non_null_float8(numbers), entry::float8_fractions(fractions), type);
 }
 
 static Datum numeric_percentiles(ArrayType *numbers, ArrayType *fractions, quantile_type type)
 {
-    return pg::numeric_percentiles(pg::numbers_of(numbers), pg::numeric_fractions(fractions), type);
+    return entry::numeric_percentiles(entry::numbers_of(numbers), entry::numeric_fractions(fractions), type);
 }
 
 SHADOW_FUNCTION(shadow_percentiles_float8)

@@ -10,6 +10,7 @@
 #include "pg/aggregate.hpp"
 #include "pg/boundary.hpp"
 
+namespace entry = shadow::entry;
 namespace pg = shadow::pg;
 
 namespace
@@ -112,9 +113,9 @@ percentiles_state *current_state(FunctionCallInfo fcinfo, bool is_named)
         return state;
     }
     if (fractions != nullptr && ARR_ELEMTYPE(fractions) == NUMERICOID) {
-        pg::numeric_fractions(fractions);
+        entry::numeric_fractions(fractions);
     } else if (fractions != nullptr) {
-        pg::float8_fractions(fractions);
+        entry::float8_fractions(fractions);
     }
     return new_state(context, fractions, method);
 }
@@ -274,8 +275,8 @@ SHADOW_FUNCTION(shadow_percentiles_float8_final)
     if (state->fractions == nullptr)
         PG_RETURN_NULL();
     pg::float8_span const values{reinterpret_cast<const double *>(state->values), state->count};
-    return pg::float8_percentiles(values, pg::float8_fractions(state->fractions),
-                                  shadow::quantile_type_from_number(state->method));
+    return entry::float8_percentiles(values, entry::float8_fractions(state->fractions),
+                                     shadow::quantile_type_from_number(state->method));
 }
 
 SHADOW_FUNCTION(shadow_percentiles_numeric_final)
@@ -284,7 +285,7 @@ SHADOW_FUNCTION(shadow_percentiles_numeric_final)
     const percentiles_state *const state = pg::state_argument<percentiles_state>(fcinfo, 0);
     if (state->fractions == nullptr)
         PG_RETURN_NULL();
-    pg::number_source const values{state->values, nullptr, state->count, false};
-    return pg::numeric_percentiles(values, pg::numeric_fractions(state->fractions),
-                                   shadow::quantile_type_from_number(state->method));
+    entry::number_source const values{state->values, nullptr, state->count, false};
+    return entry::numeric_percentiles(values, entry::numeric_fractions(state->fractions),
+                                      shadow::quantile_type_from_number(state->method));
 }

@@ -8,7 +8,6 @@
 extern "C" {
 #include "common/int.h"
 #include "executor/executor.h"
-#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -18,11 +17,6 @@ using namespace shadow;
 using namespace shadow::entry;
 
 constexpr std::int64_t default_gap = INT64CONST(30) * 60 * USECS_PER_SEC;
-
-std::size_t shadow::entry::clip_text(const char *text, std::size_t length, int characters)
-{
-    return static_cast<std::size_t>(pg_mbcharcliplen(text, static_cast<int>(length), characters));
-}
 
 namespace
 {
@@ -169,9 +163,9 @@ bool shadow::entry::read_event(activity_query &query, const Datum *values, const
     if (event.name.size() > longest_text_key)
         event.name = event.name.substr(0, clip_text(event.name.data(), event.name.size(), longest_text_key));
     event.type = type_of(view_of(type));
-    metadata facts(pg::jsonb_host());
+    metadata facts(entry::jsonb_host());
     if (json != nullptr)
-        pg::read_metadata(json, facts);
+        entry::read_metadata(json, facts);
     digest(query.rules, query.words, event, facts, out);
     return true;
 }

@@ -3,8 +3,8 @@
 // parallel scan below one aggregate, as the activities of a workspace need not be combined
 // (doc/performance.md). PostgreSQL calls and plain data only.
 
+#include "entry/rollup/scan.hpp"
 #include "entry/rollup/collector.hpp"
-#include "entry/rollup/run.hpp"
 
 extern "C" {
 #include "funcapi.h"

@@ -4,6 +4,7 @@
 
 #include "core/rollup/batch.hpp"
 #include "core/rollup/metrics.hpp"
+#include "entry/event/metadata.hpp"
 #include "pg/aggregate.hpp"
 
 extern "C" {
@@ -12,8 +13,6 @@ extern "C" {
 
 namespace shadow::entry
 {
-
-std::size_t clip_text(const char *text, std::size_t length, int characters);
 
 // What the activities of one query share.
 struct activity_query {

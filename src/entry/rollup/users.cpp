@@ -2,7 +2,7 @@
 // is aggregated again. A day's run knows the users of "summary"; it moves the first and last days of those
 // it saw and of those whom the day held before and holds no longer.
 
-#include "entry/rollup/run.hpp"
+#include "entry/rollup/users.hpp"
 
 #include "pg/settings.hpp"
 

@@ -13,11 +13,11 @@ extern "C" {
 
 using shadow::user_set_builder;
 using shadow::user_set_view;
+using shadow::entry::make_user_set;
+using shadow::entry::open_user_set;
 using shadow::pg::aggregate_context;
 using shadow::pg::interrupted;
-using shadow::pg::make_user_set;
 using shadow::pg::new_state;
-using shadow::pg::open_user_set;
 using shadow::pg::palloc_resource;
 using shadow::pg::return_state;
 using shadow::pg::state_argument;

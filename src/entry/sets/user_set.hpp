@@ -4,7 +4,7 @@
 #include "core/sets/user_set.hpp"
 #include "pg/memory.hpp"
 
-namespace shadow::pg
+namespace shadow::entry
 {
 
 // A detoasted value, possibly with a short header: what PG_DETOAST_DATUM_PACKED returns. Detoast first, open
@@ -15,22 +15,13 @@ inline user_set_view open_user_set(const varlena *value)
                                  VARSIZE_ANY_EXHDR(value));
 }
 
-// Throws instead of raising, so it may be called while C++ objects live.
-inline varlena *allocate_varlena(std::size_t payload, MemoryContext context = CurrentMemoryContext)
-{
-    auto *const value =
-        static_cast<varlena *>(palloc_resource(context).allocate(VARHDRSZ + payload, MAXIMUM_ALIGNOF));
-    SET_VARSIZE(value, VARHDRSZ + payload);
-    return value;
-}
-
 // The value that a writer collected, in the current memory context.
 inline Datum make_user_set(const roaring::writer &set)
 {
     static_assert(max_stored_size + VARHDRSZ < 0x3fffffff, "every set fits into a value");
-    varlena *const value = allocate_varlena(stored_size(set));
+    varlena *const value = pg::allocate_varlena(stored_size(set));
     write_stored(set, reinterpret_cast<std::uint8_t *>(VARDATA(value)));
     return PointerGetDatum(value);
 }
 
-} // namespace shadow::pg
+} // namespace shadow::entry

@@ -117,9 +117,10 @@ SHADOW_FUNCTION(shadow_trailing_users)
         return Datum{0};
     SPI_connect();
     auto *const counts = make<trailing_users>(range.first, range.last);
-    for_each_day(
-        workspace, range.first - trailing_users::longest + 1, range.last,
-        [&](const stored_day &day) { counts->add(day.day, pg::open_user_set(day.users), pg::interrupted); });
+    for_each_day(workspace, range.first - trailing_users::longest + 1, range.last,
+                 [&](const stored_day &day) {
+                     counts->add(day.day, entry::open_user_set(day.users), pg::interrupted);
+                 });
     for (active_counts const &c : counts->finish()) {
         Datum values[] = {DateADTGetDatum(c.day), Int64GetDatum(c.daily), Int64GetDatum(c.weekly),
                           Int64GetDatum(c.monthly)};
@@ -143,8 +144,8 @@ SHADOW_FUNCTION(shadow_user_lifecycle)
     auto *const counts = make<user_lifecycle>(first, last);
     for_each_day(workspace, period_start(kind, first - 1), period_start(kind, last + 1) - 1,
                  [&](const stored_day &day) {
-                     counts->add(period_of(kind, day.day), pg::open_user_set(day.users),
-                                 pg::open_user_set(day.new_users), pg::interrupted);
+                     counts->add(period_of(kind, day.day), entry::open_user_set(day.users),
+                                 entry::open_user_set(day.new_users), pg::interrupted);
                  });
     for (std::int32_t p = first; p <= last; ++p) {
         lifecycle_counts const c = counts->at(p);
@@ -173,8 +174,8 @@ SHADOW_FUNCTION(shadow_user_retention)
     SPI_connect();
     auto *const counts = make<user_retention>(first, last, end);
     for_each_day(workspace, period_start(kind, first), today, [&](const stored_day &day) {
-        counts->add(period_of(kind, day.day), pg::open_user_set(day.users), pg::open_user_set(day.new_users),
-                    pg::interrupted);
+        counts->add(period_of(kind, day.day), entry::open_user_set(day.users),
+                    entry::open_user_set(day.new_users), pg::interrupted);
     });
     counts->finish();
     for (std::int32_t cohort = first; cohort <= last; ++cohort) {

@@ -31,7 +31,7 @@ Datum number_users(const user_set_view &positions, const std::int64_t *numbers, 
     chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
     roaring::writer set(&memory);
     write_sorted_values(chosen.data(), chosen.size(), set, pg::interrupted);
-    return pg::make_user_set(set);
+    return entry::make_user_set(set);
 }
 
 } // namespace
@@ -42,7 +42,7 @@ SHADOW_FUNCTION(shadow_number_users)
     ArrayType *const numbers = PG_GETARG_ARRAYTYPE_P(1);
     if (ARR_HASNULL(numbers))
         ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("user numbers must not be null"));
-    return number_users(pg::open_user_set(positions),
+    return number_users(entry::open_user_set(positions),
                         reinterpret_cast<const std::int64_t *>(ARR_DATA_PTR(numbers)),
                         pg::array_size(numbers));
 }
@@ -56,7 +56,7 @@ SHADOW_FUNCTION(shadow_number_users_array)
                 errmsg("positions and user numbers must not be null"));
     pg::datum_span const elements = pg::deconstruct(sets);
     for (int i = 0; i < elements.count; ++i)
-        elements.values[i] = number_users(pg::open_user_set(PG_DETOAST_DATUM_PACKED(elements.values[i])),
+        elements.values[i] = number_users(entry::open_user_set(PG_DETOAST_DATUM_PACKED(elements.values[i])),
                                           reinterpret_cast<const std::int64_t *>(ARR_DATA_PTR(numbers)),
                                           pg::array_size(numbers));
     return pg::make_array(elements, ARR_ELEMTYPE(sets));

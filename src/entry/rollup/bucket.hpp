@@ -1,6 +1,6 @@
 #pragma once
-// What the files of the aggregation share: the bucket's parameters and relations that only a run sees.
-// PostgreSQL calls and plain data only.
+// One bucket: its statements with their parameters, and the relations that only they see. PostgreSQL calls
+// and plain data only.
 
 #include "pg/boundary.hpp"
 
@@ -49,15 +49,5 @@ void register_relation(const temporary_relation &relation, Tuplestorestate *stor
 // Keeps the rows of a query as a relation; their number.
 std::uint64_t materialize(run_relations &relations, const temporary_relation &relation, const char *sql,
                           const bucket &b);
-
-// activity_scan.cpp: collects the events; the number of workspaces.
-std::uint64_t scan_events(run_relations &relations, const bucket &b);
-bool has_time_zones(const bucket &b);
-// Whether the day has begun for a workspace that has a time zone.
-bool has_begun_somewhere(const bucket &b);
-
-// aggregation_users.cpp, in this order around the upsert of the rollups, which need "activities".
-std::uint64_t update_users(run_relations &relations, const bucket &b);
-void update_later_days(run_relations &relations, const bucket &b, bool has_departed);
 
 } // namespace shadow::entry

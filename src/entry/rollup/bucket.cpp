@@ -1,0 +1,81 @@
+#include "entry/rollup/bucket.hpp"
+
+extern "C" {
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "executor/tstoreReceiver.h"
+#include "utils/date.h"
+#include "utils/fmgrprotos.h"
+#include "utils/tuplestore.h"
+#include "utils/uuid.h"
+}
+
+namespace shadow::entry
+{
+
+constexpr int parameter_count = 5;
+
+std::uint64_t execute(const char *sql, const bucket &b, DestReceiver *receiver)
+{
+    Oid const key_type = b.is_day ? DATEOID : TIMESTAMPTZOID;
+    Oid const types[parameter_count] = {key_type, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+    Datum const values[parameter_count] = {b.key, b.workspace, TimestampTzGetDatum(b.now),
+                                           TimestampTzGetDatum(b.first), TimestampTzGetDatum(b.last)};
+    ParamListInfo const parameters = makeParamList(parameter_count);
+    for (int i = 0; i < parameter_count; ++i)
+        parameters->params[i] = {values[i], i == 1 && b.all_workspaces, PARAM_FLAG_CONST, types[i]};
+    SPIExecuteOptions options;
+    memset(&options, 0, sizeof options);
+    options.params = parameters;
+    options.read_only = IsInParallelMode(); // a share of a scan may not take a snapshot of its own
+    options.dest = receiver;
+    int const result = SPI_execute_extended(sql, &options);
+    if (result < 0)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(result));
+    return SPI_processed;
+}
+
+TupleDesc describe(const temporary_relation &relation)
+{
+    TupleDesc const description = CreateTemplateTupleDesc(relation.column_count);
+    for (int i = 0; i < relation.column_count; ++i) {
+        Oid const type = DatumGetObjectId(
+            DirectFunctionCall1(regtypein, CStringGetDatum(pstrdup(relation.columns[i].type))));
+        TupleDescInitEntry(description, static_cast<AttrNumber>(i + 1), relation.columns[i].name, type, -1,
+                           0);
+    }
+    return description;
+}
+
+void register_relation(const temporary_relation &relation, Tuplestorestate *store, std::uint64_t rows)
+{
+    auto *const named = static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
+    named->md.name = pstrdup(relation.name);
+    named->md.reliddesc = InvalidOid;
+    named->md.tupdesc = describe(relation);
+    named->md.enrtype = ENR_NAMED_TUPLESTORE;
+    named->md.enrtuples = static_cast<double>(rows);
+    named->reldata = store;
+    if (SPI_register_relation(named) != SPI_OK_REL_REGISTER)
+        elog(ERROR, "SPI could not register %s", relation.name);
+}
+
+Tuplestorestate *new_store(run_relations &relations)
+{
+    Assert(relations.count < static_cast<int>(lengthof(relations.stores)));
+    return relations.stores[relations.count++] = tuplestore_begin_heap(false, false, work_mem / 4);
+}
+
+std::uint64_t materialize(run_relations &relations, const temporary_relation &relation, const char *sql,
+                          const bucket &b)
+{
+    Tuplestorestate *const store = new_store(relations);
+    DestReceiver *const receiver = CreateDestReceiver(DestTuplestore);
+    SetTuplestoreDestReceiverParams(receiver, store, CurrentMemoryContext, true, nullptr, nullptr);
+    std::uint64_t const rows = execute(sql, b, receiver);
+    receiver->rDestroy(receiver);
+    register_relation(relation, store, rows);
+    return rows;
+}
+
+} // namespace shadow::entry
