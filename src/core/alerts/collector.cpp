@@ -29,7 +29,7 @@ alert_collector::alert_collector(std::size_t slots, bool nested, std::pmr::memor
 {
 }
 
-void alert_collector::add(std::size_t slot, const uuid &workspace, const digested_event &event)
+void alert_collector::add(std::size_t slot, const uuid &workspace, const decoded_event &event)
 {
     auto const number = static_cast<std::uint32_t>(slot);
     ++totals_[slot].events;
@@ -40,7 +40,7 @@ void alert_collector::add(std::size_t slot, const uuid &workspace, const digeste
 
 static constexpr std::uint64_t group_factor = 0x9E3779B97F4A7C15u;
 
-static std::uint64_t run_hash(const uuid &workspace, const digested_event &event) noexcept
+static std::uint64_t run_hash(const uuid &workspace, const decoded_event &event) noexcept
 {
     return event.facts.run.high + workspace.hash();
 }
@@ -58,7 +58,7 @@ void alert_collector::note_user(std::uint32_t slot, const uuid &id, std::int64_t
     user.slot = std::min(user.slot, slot);
 }
 
-void alert_collector::prefetch(int step, const uuid &workspace, const digested_event &event) const noexcept
+void alert_collector::prefetch(int step, const uuid &workspace, const decoded_event &event) const noexcept
 {
     if (step == 0) {
         user_index_.prefetch(event.user.hash());
@@ -80,7 +80,7 @@ void alert_collector::count_error(std::uint32_t slot, std::uint32_t type, int ch
 }
 
 // Everything but agent_run counts as it stands.
-void alert_collector::add_facts(std::uint32_t slot, const uuid &workspace, const digested_event &event)
+void alert_collector::add_facts(std::uint32_t slot, const uuid &workspace, const decoded_event &event)
 {
     if (event.facts.message != npos)
         note_sample(slot, event);
@@ -101,7 +101,7 @@ void alert_collector::add_facts(std::uint32_t slot, const uuid &workspace, const
 }
 
 alert_collector::run_event alert_collector::make_run_event(std::uint32_t slot,
-                                                           const digested_event &event) noexcept
+                                                           const decoded_event &event) noexcept
 {
     run_event made{};
     made.id = event.facts.id;
@@ -117,7 +117,7 @@ alert_collector::run_event alert_collector::make_run_event(std::uint32_t slot,
     return made;
 }
 
-void alert_collector::add_run_event(std::uint32_t slot, const uuid &workspace, const digested_event &event)
+void alert_collector::add_run_event(std::uint32_t slot, const uuid &workspace, const decoded_event &event)
 {
     run_event added = make_run_event(slot, event);
     if (!event.facts.has_run) {
@@ -222,7 +222,7 @@ span<const alert_mark> alert_collector::marks_of(const mark_list &marks, std::si
     return {marks.data() + (first - marks.begin()), static_cast<std::size_t>(last - first)};
 }
 
-void alert_collector::note_sample(std::size_t slot, const digested_event &event) noexcept
+void alert_collector::note_sample(std::size_t slot, const decoded_event &event) noexcept
 {
     if (!nested_ && slot != 0)
         return;

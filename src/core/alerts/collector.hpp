@@ -2,7 +2,7 @@
 // What alerts need of the events of one scope (a workspace, or all). Every event goes to one slot; afterwards
 // a slot knows its share of each number. A window is the sum of the slots up to its own, the newest first, so
 // the cost grows with the events and not with the number of windows. What an event means, and which event of
-// a run decides, is as in core/activity.
+// a run decides, is as in core/rollup.
 
 #include "core/base/interrupt.hpp"
 #include "core/rollup/metrics.hpp"
@@ -26,14 +26,14 @@ struct alert_totals {
 // A change of the number of failed runs of an agent, or of the errors of a type.
 struct alert_mark {
     std::uint32_t slot;
-    std::uint32_t key; // in the dictionary
+    std::uint32_t key; // in the interner
     std::int32_t change;
 };
 
 // The latest of the errors with the same message.
 struct alert_sample {
     std::int64_t at;
-    std::uint32_t type, message; // in the dictionary
+    std::uint32_t type, message; // in the interner
 };
 inline constexpr std::size_t most_samples = 3;
 
@@ -44,11 +44,11 @@ public:
     // lower numbers. Otherwise slots have nothing to do with each other.
     alert_collector(std::size_t slots, bool nested, std::pmr::memory_resource *memory);
 
-    void add(std::size_t slot, const uuid &workspace, const digested_event &event);
+    void add(std::size_t slot, const uuid &workspace, const decoded_event &event);
     // An event in no slot, of which only the user and the time matter. (If slots are nested.)
     void note_visit(const uuid &user, std::int64_t at) { note_user(npos, user, at); }
     // The places that add() will touch: asked for in two steps some events ahead.
-    void prefetch(int step, const uuid &workspace, const digested_event &event) const noexcept;
+    void prefetch(int step, const uuid &workspace, const decoded_event &event) const noexcept;
     // visit(user, his first event at hand)
     template <typename Visit>
     void for_each_user(Visit visit) const
@@ -115,10 +115,10 @@ private:
         return nested_ ? 0 : static_cast<std::uint32_t>(slot);
     }
     void note_user(std::uint32_t slot, const uuid &id, std::int64_t at);
-    void note_sample(std::size_t slot, const digested_event &event) noexcept;
-    void add_facts(std::uint32_t slot, const uuid &workspace, const digested_event &event);
-    void add_run_event(std::uint32_t slot, const uuid &workspace, const digested_event &event);
-    static run_event make_run_event(std::uint32_t slot, const digested_event &event) noexcept;
+    void note_sample(std::size_t slot, const decoded_event &event) noexcept;
+    void add_facts(std::uint32_t slot, const uuid &workspace, const decoded_event &event);
+    void add_run_event(std::uint32_t slot, const uuid &workspace, const decoded_event &event);
+    static run_event make_run_event(std::uint32_t slot, const decoded_event &event) noexcept;
     void decide(std::uint32_t first, std::pmr::vector<const run_event *> &events);
     void apply(std::uint32_t slot, const run_share &share, int sign);
     void count_error(std::uint32_t slot, std::uint32_t type, int change);

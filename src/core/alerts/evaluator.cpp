@@ -42,15 +42,15 @@ private:
 class alert_scope
 {
 public:
-    alert_scope(span<alert_rule> rules, const activity_rules &options, std::int64_t now,
-                std::int64_t known_until, dictionary &words, arena &memory,
+    alert_scope(span<alert_rule> rules, const rollup_rules &options, std::int64_t now,
+                std::int64_t known_until, interner &interned, arena &memory,
                 std::pmr::memory_resource *resource);
 
     const alert_rule &first_rule() const noexcept { return rules_[0]; }
     std::size_t rule_count() const noexcept { return rules_.size; }
     void list_ranges(std::uint32_t number, list<alert_range> &windows, list<alert_range> &scored) const;
 
-    void prefetch(int step, const uuid &workspace, const digested_event &event) const noexcept
+    void prefetch(int step, const uuid &workspace, const decoded_event &event) const noexcept
     {
         in_windows_->prefetch(step, workspace, event);
         if (sessions_ == nullptr)
@@ -60,35 +60,36 @@ public:
         else
             sessions_->prefetch_entries(event);
     }
-    void add_to_window(const uuid &workspace, const digested_event &event);
-    void add_to_hours(const uuid &workspace, const digested_event &event);
+    void add_to_window(const uuid &workspace, const decoded_event &event);
+    void add_to_hours(const uuid &workspace, const decoded_event &event);
     void list_newcomers(std::uint32_t number, list<alert_newcomer> &out) const;
     void add_known(const uuid &user, std::int64_t first_seen) { in_windows_->note_visit(user, first_seen); }
 
-    void judge(alert_verdict *out, interrupt_poll &poll);
+    void evaluate(rule_result *out, interrupt_poll &poll);
 
 private:
     void read_rules();
     std::size_t window_of(std::int64_t at) const noexcept;
     std::size_t hour_of(std::int64_t at) const noexcept;
-    activity *make_activity()
+    rollup_state *make_state()
     {
-        return new (resource_->allocate(sizeof(activity), alignof(activity))) activity(resource_, &words_);
+        return new (resource_->allocate(sizeof(rollup_state), alignof(rollup_state)))
+            rollup_state(resource_, &interned_);
     }
-    void visit(activity *sessions, const uuid &workspace, const digested_event &event);
+    void visit(rollup_state *sessions, const uuid &workspace, const decoded_event &event);
 
     void finish(interrupt_poll &poll);
-    void judge_windows(alert_verdict *out, interrupt_poll &poll);
-    void judge_hours(alert_verdict *out, interrupt_poll &poll);
-    void judge_hour_rule(const alert_rule &rule, span<alert_tally *> hours, alert_verdict &out);
+    void evaluate_windows(rule_result *out, interrupt_poll &poll);
+    void evaluate_hours(rule_result *out, interrupt_poll &poll);
+    void evaluate_hour_rule(const alert_rule &rule, span<window_metrics *> hours, rule_result &out);
     void conclude(const alert_rule &rule, const metric_sample &sample, std::optional<bool> holds,
-                  const sentence &reason, alert_verdict &out);
+                  const sentence &reason, rule_result &out);
 
     span<alert_rule> rules_;
-    const activity_rules &options_;
+    const rollup_rules &options_;
     std::int64_t now_;
     std::int64_t known_until_;
-    dictionary &words_;
+    interner &interned_;
     arena &arena_;
     std::pmr::memory_resource *resource_;
     span<int> windows_;                 // distinct lengths in minutes, ascending
@@ -98,16 +99,16 @@ private:
     bool scores_sessions_ = false;
     std::optional<std::int64_t> signups_since_; // start of the first interval of a rule on sign-ups
     alert_collector *in_windows_, *in_hours_;
-    activity *sessions_ = nullptr; // of the longest window and the day before
-    span<activity *> hour_sessions_;
+    rollup_state *sessions_ = nullptr; // of the longest window and the day before
+    span<rollup_state *> hour_sessions_;
     member_numbers visitors_;
 };
 
-alert_scope::alert_scope(span<alert_rule> rules, const activity_rules &options, std::int64_t now,
-                         std::int64_t known_until, dictionary &words, arena &memory,
+alert_scope::alert_scope(span<alert_rule> rules, const rollup_rules &options, std::int64_t now,
+                         std::int64_t known_until, interner &interned, arena &memory,
                          std::pmr::memory_resource *resource)
-    : rules_(rules), options_(options), now_(now), known_until_(known_until), words_(words), arena_(memory),
-      resource_(resource), visitors_(resource)
+    : rules_(rules), options_(options), now_(now), known_until_(known_until), interned_(interned),
+      arena_(memory), resource_(resource), visitors_(resource)
 {
     read_rules();
     auto const make_collector = [&](std::size_t slots, bool nested) {
@@ -117,9 +118,9 @@ alert_scope::alert_scope(span<alert_rule> rules, const activity_rules &options, 
     in_windows_ = make_collector(windows_.size, true);
     in_hours_ = make_collector(hours_.size, false);
     if (session_window_ != 0)
-        sessions_ = make_activity();
-    hour_sessions_ = arena_.make<activity *>(scores_sessions_ ? hours_.size : 0);
-    std::generate(hour_sessions_.begin(), hour_sessions_.end(), [this] { return make_activity(); });
+        sessions_ = make_state();
+    hour_sessions_ = arena_.make<rollup_state *>(scores_sessions_ ? hours_.size : 0);
+    std::generate(hour_sessions_.begin(), hour_sessions_.end(), [this] { return make_state(); });
 
     window_by_age_ = arena_.make<std::uint16_t>(windows_.size == 0 ? 1 : windows_[windows_.size - 1] + 1u);
     for (std::size_t age = 0, window = 0; age < window_by_age_.size; ++age) {
@@ -192,9 +193,9 @@ std::size_t alert_scope::hour_of(std::int64_t at) const noexcept
 }
 
 // Sessions are of one workspace: a user of two stands for two users.
-void alert_scope::visit(activity *sessions, const uuid &workspace, const digested_event &event)
+void alert_scope::visit(rollup_state *sessions, const uuid &workspace, const decoded_event &event)
 {
-    digested_head visitor = event;
+    decoded_head visitor = event;
     if (first_rule().is_platform) {
         visitor.user = {UINT64_MAX, visitors_.number(workspace, event.user)};
         if (event.has_session)
@@ -203,7 +204,7 @@ void alert_scope::visit(activity *sessions, const uuid &workspace, const digeste
     sessions->add_visit(options_, visitor);
 }
 
-void alert_scope::add_to_window(const uuid &workspace, const digested_event &event)
+void alert_scope::add_to_window(const uuid &workspace, const decoded_event &event)
 {
     if (std::size_t const window = window_of(event.at); window < windows_.size)
         in_windows_->add(window, workspace, event);
@@ -213,7 +214,7 @@ void alert_scope::add_to_window(const uuid &workspace, const digested_event &eve
         visit(sessions_, workspace, event);
 }
 
-void alert_scope::add_to_hours(const uuid &workspace, const digested_event &event)
+void alert_scope::add_to_hours(const uuid &workspace, const decoded_event &event)
 {
     if (std::size_t const i = hour_of(event.at); i < hours_.size)
         in_hours_->add(i, workspace, event);
@@ -258,7 +259,7 @@ void alert_scope::finish(interrupt_poll &poll)
 }
 
 void alert_scope::conclude(const alert_rule &rule, const metric_sample &sample, std::optional<bool> holds,
-                           const sentence &reason, alert_verdict &out)
+                           const sentence &reason, rule_result &out)
 {
     out.has_value = sample.has_value;
     out.value = sample.value;
@@ -268,26 +269,27 @@ void alert_scope::conclude(const alert_rule &rule, const metric_sample &sample, 
     out.context = "{}";
 }
 
-void alert_scope::judge_windows(alert_verdict *out, interrupt_poll &poll)
+void alert_scope::evaluate_windows(rule_result *out, interrupt_poll &poll)
 {
-    alert_tally tally(words_, resource_);
+    window_metrics metrics(interned_, resource_);
     std::size_t rule = 0;
     for (std::size_t window = 0; window < windows_.size; ++window) {
         poll.now();
-        tally.add(*in_windows_, window);
+        metrics.add(*in_windows_, window);
         std::string_view context; // the same for all rules of the window
         for (; rule < rules_.size && rules_[rule].window_minutes <= windows_[window]; ++rule) {
             if (is_scored(rules_[rule].condition))
                 continue;
             sentence reason(resource_);
-            metric_sample const sample = tally[rules_[rule].metric];
-            auto const holds = judge_threshold(rules_[rule], sample, reason);
+            metric_sample const sample = metrics[rules_[rule].metric];
+            auto const holds = evaluate_threshold(rules_[rule], sample, reason);
             conclude(rules_[rule], sample, holds, reason, out[rule]);
             if (!out[rule].holds)
                 continue;
             if (context.empty()) {
                 json_writer json(resource_);
-                tally.describe(now_ - windows_[window] * minute, now_, in_windows_->samples(), json.raw("{"));
+                metrics.describe(now_ - windows_[window] * minute, now_, in_windows_->samples(),
+                                 json.raw("{"));
                 context = arena_.copy(json.raw("}").text());
             }
             out[rule].context = context;
@@ -295,11 +297,11 @@ void alert_scope::judge_windows(alert_verdict *out, interrupt_poll &poll)
     }
 }
 
-void alert_scope::judge_hour_rule(const alert_rule &rule, span<alert_tally *> hours, alert_verdict &out)
+void alert_scope::evaluate_hour_rule(const alert_rule &rule, span<window_metrics *> hours, rule_result &out)
 {
     sentence reason(resource_);
     json_writer grounds(resource_);
-    auto const holds = judge_score(rule, hours, reason, grounds, resource_);
+    auto const holds = evaluate_score(rule, hours, reason, grounds, resource_);
     conclude(rule, hours.size == 0 ? metric_sample{} : (*hours[0])[rule.metric], holds, reason, out);
     if (!out.holds || hours.size == 0)
         return;
@@ -308,28 +310,29 @@ void alert_scope::judge_hour_rule(const alert_rule &rule, span<alert_tally *> ho
     out.context = arena_.copy(json.raw(grounds.text()).raw("}").text());
 }
 
-void alert_scope::judge_hours(alert_verdict *out, interrupt_poll &poll)
+void alert_scope::evaluate_hours(rule_result *out, interrupt_poll &poll)
 {
-    auto const tallies = arena_.make<alert_tally *>(hours_.size);
+    auto const metrics = arena_.make<window_metrics *>(hours_.size);
     for (std::size_t i = 0; i < hours_.size; ++i) {
         poll.now();
-        void *const place = arena_.allocate(sizeof(alert_tally), alignof(alert_tally));
-        tallies[i] = new (place) alert_tally(words_, resource_);
-        tallies[i]->add(*in_hours_, i);
+        void *const place = arena_.allocate(sizeof(window_metrics), alignof(window_metrics));
+        metrics[i] = new (place) window_metrics(interned_, resource_);
+        metrics[i]->add(*in_hours_, i);
     }
     for (std::size_t i = 0; i < rules_.size; ++i)
         if (is_scored(rules_[i].condition))
-            judge_hour_rule(rules_[i], tallies, out[i]);
+            evaluate_hour_rule(rules_[i], metrics, out[i]);
 }
 
-void alert_scope::judge(alert_verdict *out, interrupt_poll &poll)
+void alert_scope::evaluate(rule_result *out, interrupt_poll &poll)
 {
     finish(poll);
-    judge_windows(out, poll);
-    judge_hours(out, poll);
+    evaluate_windows(out, poll);
+    evaluate_hours(out, poll);
 }
 
-// The board -------------------------------------------------------------------------------------------------
+// The evaluator
+// -------------------------------------------------------------------------------------------------
 
 template <typename T>
 static span<T> keep(const list<T> &values, arena &memory)
@@ -343,7 +346,7 @@ static span<T> keep(const list<T> &values, arena &memory)
 class alert_pipeline
 {
 public:
-    digested_event &push(alert_scope *scope, const uuid &workspace)
+    decoded_event &push(alert_scope *scope, const uuid &workspace)
     {
         if (next_ - done_ == depth)
             finish_one();
@@ -373,7 +376,7 @@ private:
     struct step {
         alert_scope *scope;
         uuid workspace;
-        digested_event event;
+        decoded_event event;
     };
     void finish_one()
     {
@@ -385,9 +388,9 @@ private:
     std::uint64_t done_ = 0, next_ = 0;
 };
 
-alert_board::alert_board(span<alert_rule> rules, const activity_rules &options, std::int64_t now,
-                         std::int64_t known_until, std::pmr::memory_resource *memory)
-    : arena_(memory), memory_(memory), options_(options), words_(memory), workspace_ranges_(memory),
+alert_evaluator::alert_evaluator(span<alert_rule> rules, const rollup_rules &options, std::int64_t now,
+                                 std::int64_t known_until, std::pmr::memory_resource *memory)
+    : arena_(memory), memory_(memory), options_(options), interned_(memory), workspace_ranges_(memory),
       workspace_index_(memory)
 {
     pipeline_ = new (memory->allocate(sizeof(alert_pipeline), alignof(alert_pipeline))) alert_pipeline;
@@ -399,7 +402,7 @@ alert_board::alert_board(span<alert_rule> rules, const activity_rules &options, 
                            (rules[first].is_platform || rules[last].workspace == rules[first].workspace);)
             ++last;
         auto *const scope = new (arena_.allocate(sizeof(alert_scope), alignof(alert_scope))) alert_scope(
-            {rules.data + first, last - first}, options_, now, known_until, words_, arena_, memory);
+            {rules.data + first, last - first}, options_, now, known_until, interned_, arena_, memory);
         scope->list_ranges(static_cast<std::uint32_t>(scopes_.size), windows, hours);
         scopes_[scopes_.size++] = scope;
     }
@@ -414,7 +417,7 @@ alert_board::alert_board(span<alert_rule> rules, const activity_rules &options, 
                 });
 }
 
-std::uint32_t alert_board::find_window_scope(const uuid &workspace, std::int64_t at) const noexcept
+std::uint32_t alert_evaluator::find_window_scope(const uuid &workspace, std::int64_t at) const noexcept
 {
     std::uint32_t const found = workspace_index_.find(
         workspace.hash(), [&](std::uint32_t i) { return workspace_ranges_[i].workspace == workspace; });
@@ -424,29 +427,29 @@ std::uint32_t alert_board::find_window_scope(const uuid &workspace, std::int64_t
     return at >= range.first && at < range.last ? range.scope : npos;
 }
 
-bool alert_board::is_platform(std::uint32_t scope) const noexcept
+bool alert_evaluator::is_platform(std::uint32_t scope) const noexcept
 {
     return scopes_[scope]->first_rule().is_platform;
 }
 
-uuid alert_board::workspace(std::uint32_t scope) const noexcept
+uuid alert_evaluator::workspace(std::uint32_t scope) const noexcept
 {
     return scopes_[scope]->first_rule().workspace;
 }
 
-void alert_board::add(std::uint32_t scope, bool to_hours, const activity_event &event, const metadata &values)
+void alert_evaluator::add(std::uint32_t scope, bool to_hours, const raw_event &event, const metadata &values)
 {
     if (to_hours) {
-        digested_event digested;
-        digest(options_, words_, event, values, digested);
-        scopes_[scope]->add_to_hours(event.workspace, digested);
+        decoded_event decoded;
+        decode(options_, interned_, event, values, decoded);
+        scopes_[scope]->add_to_hours(event.workspace, decoded);
         return;
     }
-    digest(options_, words_, event, values, pipeline_->push(scopes_[scope], event.workspace));
+    decode(options_, interned_, event, values, pipeline_->push(scopes_[scope], event.workspace));
     pipeline_->prefetch();
 }
 
-span<alert_newcomer> alert_board::newcomers(bool platform)
+span<alert_newcomer> alert_evaluator::newcomers(bool platform)
 {
     pipeline_->flush();
     list<alert_newcomer> found(memory_);
@@ -456,26 +459,26 @@ span<alert_newcomer> alert_board::newcomers(bool platform)
     return keep(found, arena_);
 }
 
-void alert_board::add_known(std::uint32_t scope, const uuid &user, std::int64_t first_seen)
+void alert_evaluator::add_known(std::uint32_t scope, const uuid &user, std::int64_t first_seen)
 {
     scopes_[scope]->add_known(user, first_seen);
 }
 
-span<alert_verdict> alert_board::judge(interrupt_check interrupted)
+span<rule_result> alert_evaluator::evaluate(interrupt_check interrupted)
 {
     interrupt_poll poll(interrupted);
     pipeline_->flush();
     std::size_t count = 0;
     for (alert_scope *const scope : scopes_)
         count += scope->rule_count();
-    auto const verdicts = arena_.make<alert_verdict>(count);
-    std::fill(verdicts.begin(), verdicts.end(), alert_verdict{});
-    alert_verdict *next = verdicts.data;
+    auto const results = arena_.make<rule_result>(count);
+    std::fill(results.begin(), results.end(), rule_result{});
+    rule_result *next = results.data;
     for (alert_scope *const scope : scopes_) {
-        scope->judge(next, poll);
+        scope->evaluate(next, poll);
         next += scope->rule_count();
     }
-    return verdicts;
+    return results;
 }
 
 } // namespace shadow

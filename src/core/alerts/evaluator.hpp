@@ -23,14 +23,15 @@ struct alert_newcomer {
     uuid user;
 };
 
-// Collects the events of all rules' windows, each once per scope, and judges the rules. Needs no destructor.
-class alert_board
+// Collects the events of all rules' windows, each once per scope, and evaluates the rules. Needs no
+// destructor.
+class alert_evaluator
 {
 public:
-    // `rules` are sorted by sort_alert_rules() and outlive the board, as `options` does. Users first seen
+    // `rules` are sorted by sort_alert_rules() and outlive the evaluator, as `options` does. Users first seen
     // before `known_until` are known to whoever asks for newcomers().
-    alert_board(span<alert_rule> rules, const activity_rules &options, std::int64_t now,
-                std::int64_t known_until, std::pmr::memory_resource *memory);
+    alert_evaluator(span<alert_rule> rules, const rollup_rules &options, std::int64_t now,
+                    std::int64_t known_until, std::pmr::memory_resource *memory);
 
     std::uint32_t scope_count() const noexcept { return static_cast<std::uint32_t>(scopes_.size); }
     bool is_platform(std::uint32_t scope) const noexcept;
@@ -42,20 +43,20 @@ public:
     // The scope of a workspace whose window range holds that instant; npos without one.
     std::uint32_t find_window_scope(const uuid &workspace, std::int64_t at) const noexcept;
 
-    void add(std::uint32_t scope, bool to_hours, const activity_event &event, const metadata &values);
+    void add(std::uint32_t scope, bool to_hours, const raw_event &event, const metadata &values);
 
     // After the last event: who would be a sign-up, and what is known of his earlier events.
     span<alert_newcomer> newcomers(bool platform);
     void add_known(std::uint32_t scope, const uuid &user, std::int64_t first_seen);
 
-    // One verdict per rule, in their order.
-    span<alert_verdict> judge(interrupt_check interrupted);
+    // One result per rule, in their order.
+    span<rule_result> evaluate(interrupt_check interrupted);
 
 private:
     arena arena_;
     std::pmr::memory_resource *memory_;
-    const activity_rules &options_;
-    dictionary words_;
+    const rollup_rules &options_;
+    interner interned_;
     alert_pipeline *pipeline_;
     span<alert_scope *> scopes_;
     span<alert_range> window_ranges_, hour_ranges_;

@@ -45,7 +45,7 @@ static std::string_view in_words(alert_condition condition) noexcept
     }
 }
 
-std::optional<bool> judge_threshold(const alert_rule &rule, const metric_sample &sample, sentence &reason)
+std::optional<bool> evaluate_threshold(const alert_rule &rule, const metric_sample &sample, sentence &reason)
 {
     reason << name_of(rule.metric);
     if (!sample.has_value) {
@@ -77,7 +77,7 @@ struct baseline {
 
 } // namespace
 
-static baseline collect(alert_metric metric, span<alert_tally *> hours, json_writer &grounds,
+static baseline collect(alert_metric metric, span<window_metrics *> hours, json_writer &grounds,
                         std::pmr::memory_resource *memory)
 {
     baseline b(memory);
@@ -146,8 +146,8 @@ static bool is_scorable(std::int64_t events, const metric_sample &scored, const 
     return false;
 }
 
-std::optional<bool> judge_score(const alert_rule &rule, span<alert_tally *> hours, sentence &reason,
-                                json_writer &grounds, std::pmr::memory_resource *memory)
+std::optional<bool> evaluate_score(const alert_rule &rule, span<window_metrics *> hours, sentence &reason,
+                                   json_writer &grounds, std::pmr::memory_resource *memory)
 {
     if (hours.size == 0) {
         reason << "not scored: no hour to score";

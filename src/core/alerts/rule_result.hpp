@@ -6,7 +6,7 @@
 namespace shadow
 {
 
-struct alert_verdict {
+struct rule_result {
     bool has_value;
     bool holds; // of the data at hand, whatever the state; missing data count as the rule's no_data says
     int128 value;
@@ -34,11 +34,11 @@ private:
 };
 
 // Of a window; empty without data.
-std::optional<bool> judge_threshold(const alert_rule &rule, const metric_sample &sample, sentence &reason);
+std::optional<bool> evaluate_threshold(const alert_rule &rule, const metric_sample &sample, sentence &reason);
 
 // Of the first of the hours, compared with the others; empty if it cannot be scored. `grounds` gets a member
 // of a JSON object: the values of the others. Hours in which the metric has no value are left out.
-std::optional<bool> judge_score(const alert_rule &rule, span<alert_tally *> hours, sentence &reason,
-                                json_writer &grounds, std::pmr::memory_resource *memory);
+std::optional<bool> evaluate_score(const alert_rule &rule, span<window_metrics *> hours, sentence &reason,
+                                   json_writer &grounds, std::pmr::memory_resource *memory);
 
 } // namespace shadow

@@ -36,7 +36,7 @@ static metric_sample mean_sample(int128 sum, int128 divisor, int scale) noexcept
     return {true, nanos(divide_rounded(sum, divisor), scale), 0, 0};
 }
 
-void alert_tally::counts::add(const alert_mark &mark)
+void window_metrics::counts::add(const alert_mark &mark)
 {
     std::uint32_t const i = positions.find_or_add(mark.key, [&] {
         values.push_back({mark.key, 0});
@@ -48,7 +48,7 @@ void alert_tally::counts::add(const alert_mark &mark)
     present += n != 0;
 }
 
-void alert_tally::add(const alert_collector &events, std::size_t slot)
+void window_metrics::add(const alert_collector &events, std::size_t slot)
 {
     totals_.add(events.totals(slot));
     for (alert_mark const &mark : events.failing_agents(slot))
@@ -57,7 +57,7 @@ void alert_tally::add(const alert_collector &events, std::size_t slot)
         types_.add(mark);
 }
 
-metric_sample alert_tally::operator[](alert_metric metric) const noexcept
+metric_sample window_metrics::operator[](alert_metric metric) const noexcept
 {
     alert_totals const &t = totals_;
     switch (metric) {
@@ -84,7 +84,7 @@ metric_sample alert_tally::operator[](alert_metric metric) const noexcept
 }
 
 template <typename Less>
-std::pmr::vector<alert_tally::count> alert_tally::largest(const counts &of, Less less) const
+std::pmr::vector<window_metrics::count> window_metrics::largest(const counts &of, Less less) const
 {
     std::pmr::vector<count> result(memory_);
     std::copy_if(of.values.begin(), of.values.end(), std::back_inserter(result),
@@ -97,29 +97,29 @@ std::pmr::vector<alert_tally::count> alert_tally::largest(const counts &of, Less
     return result;
 }
 
-void alert_tally::describe_agents(json_writer &json) const
+void window_metrics::describe_agents(json_writer &json) const
 {
     char text[37];
-    auto const agents =
-        largest(agents_, [&](std::uint32_t a, std::uint32_t b) { return words_.agent(a) < words_.agent(b); });
+    auto const agents = largest(
+        agents_, [&](std::uint32_t a, std::uint32_t b) { return interned_.agent(a) < interned_.agent(b); });
     json.raw(",\"failing_agents\":[");
     for (count const &c : agents)
         json.raw(&c == agents.data() ? "{\"agent_id\":" : ",{\"agent_id\":")
-            .string(format_uuid(words_.agent(c.key), text))
+            .string(format_uuid(interned_.agent(c.key), text))
             .raw(",\"failed_runs\":")
             .number(c.n)
             .raw("}");
     json.raw("]");
 }
 
-void alert_tally::describe_types(json_writer &json) const
+void window_metrics::describe_types(json_writer &json) const
 {
-    auto const types =
-        largest(types_, [&](std::uint32_t a, std::uint32_t b) { return words_.text(a) < words_.text(b); });
+    auto const types = largest(
+        types_, [&](std::uint32_t a, std::uint32_t b) { return interned_.text(a) < interned_.text(b); });
     json.raw(",\"error_types\":[");
     for (count const &c : types)
         json.raw(&c == types.data() ? "{\"type\":" : ",{\"type\":")
-            .string(words_.text(c.key))
+            .string(interned_.text(c.key))
             .raw(",\"count\":")
             .number(c.n)
             .raw("}");
@@ -147,9 +147,9 @@ static std::string_view iso_time(std::int64_t at, char (&buffer)[32]) noexcept
     return {buffer, static_cast<std::size_t>(n)};
 }
 
-// The dictionary's messages are redacted and short.
-void alert_tally::describe_samples(std::int64_t first, span<const alert_sample> samples,
-                                   json_writer &json) const
+// The interner's messages are redacted and short.
+void window_metrics::describe_samples(std::int64_t first, span<const alert_sample> samples,
+                                      json_writer &json) const
 {
     char time[32];
     json.raw(",\"samples\":[");
@@ -159,16 +159,16 @@ void alert_tally::describe_samples(std::int64_t first, span<const alert_sample> 
         json.raw(&s == samples.data ? "{\"at\":" : ",{\"at\":")
             .string(iso_time(s.at, time))
             .raw(",\"type\":")
-            .string(words_.text(s.type))
+            .string(interned_.text(s.type))
             .raw(",\"message\":")
-            .string(words_.message(s.message).text)
+            .string(interned_.message(s.message).text)
             .raw("}");
     }
     json.raw("]");
 }
 
-void alert_tally::describe(std::int64_t first, std::int64_t last, span<const alert_sample> samples,
-                           json_writer &json) const
+void window_metrics::describe(std::int64_t first, std::int64_t last, span<const alert_sample> samples,
+                              json_writer &json) const
 {
     char time[32];
     json.raw("\"window_start\":").string(iso_time(first, time));

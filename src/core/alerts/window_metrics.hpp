@@ -16,11 +16,11 @@ struct metric_sample {
     std::int64_t whole; // of a rate: all
 };
 
-class alert_tally
+class window_metrics
 {
 public:
-    alert_tally(const dictionary &words, std::pmr::memory_resource *memory)
-        : words_(words), memory_(memory), agents_(memory), types_(memory)
+    window_metrics(const interner &interned, std::pmr::memory_resource *memory)
+        : interned_(interned), memory_(memory), agents_(memory), types_(memory)
     {
     }
 
@@ -53,7 +53,7 @@ private:
     void describe_types(json_writer &json) const;
     void describe_samples(std::int64_t first, span<const alert_sample> samples, json_writer &json) const;
 
-    const dictionary &words_;
+    const interner &interned_;
     std::pmr::memory_resource *memory_;
     alert_totals totals_;
     counts agents_, types_;

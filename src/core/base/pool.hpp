@@ -24,7 +24,7 @@ inline void prefetch_lines(const void *object, std::size_t size) noexcept
 }
 
 // An append-only array; push() may move the elements. Grows by doubling while it is small, then by a quarter,
-// so that large activities waste little.
+// so that large states waste little.
 template <typename T>
 class pool
 {

@@ -15,7 +15,7 @@ struct event_cost {
     currency_code currency;
 };
 
-static event_cost cost_of(const decoding_rules &rules, const activity_event &event,
+static event_cost cost_of(const decoding_rules &rules, const raw_event &event,
                           const event_facts &facts) noexcept
 {
     if (facts.has_cost)
@@ -37,14 +37,14 @@ static hash128 hash_of(const void *bytes, std::size_t size) noexcept
 }
 
 // What an error event or a failed run tells the user: a run without a message may give a reason.
-static std::uint32_t message_of(const decoding_rules &rules, dictionary &words, const event_facts &facts)
+static std::uint32_t message_of(const decoding_rules &rules, interner &interned, const event_facts &facts)
 {
-    return words.message_id(facts.error_message.empty() ? facts.failure_reason : facts.error_message,
-                            rules.clip);
+    return interned.message_id(facts.error_message.empty() ? facts.failure_reason : facts.error_message,
+                               rules.clip);
 }
 
-static void digest_facts(const decoding_rules &rules, dictionary &words, const activity_event &event,
-                         const event_facts &facts, digested_facts &out)
+static void decode_facts(const decoding_rules &rules, interner &interned, const raw_event &event,
+                         const event_facts &facts, decoded_facts &out)
 {
     event_cost const cost = cost_of(rules, event, facts);
     out.id = event.id;
@@ -59,21 +59,21 @@ static void digest_facts(const decoding_rules &rules, dictionary &words, const a
     out.is_feedback = facts.is_feedback;
     out.ignored = facts.ignored;
     out.status = facts.status;
-    out.agent = facts.has_agent ? words.agent_id(facts.agent) : npos;
+    out.agent = facts.has_agent ? interned.agent_id(facts.agent) : npos;
     // Only what add() will ask for is looked up.
     bool const is_run = event.type == event_type::agent_run;
     bool const is_error = event.type == event_type::error || facts.status == run_status::failed;
-    out.model = is_run || facts.has_credits || cost.is_known ? words.text_id(facts.model) : npos;
-    out.error_type = is_error ? words.text_id(facts.error_type) : npos;
-    out.reason = is_error ? words.reason_id(facts.failure_reason, rules.clip) : npos;
-    out.message = is_error ? message_of(rules, words, facts) : npos;
+    out.model = is_run || facts.has_credits || cost.is_known ? interned.text_id(facts.model) : npos;
+    out.error_type = is_error ? interned.text_id(facts.error_type) : npos;
+    out.reason = is_error ? interned.reason_id(facts.failure_reason, rules.clip) : npos;
+    out.message = is_error ? message_of(rules, interned, facts) : npos;
     out.has_run = !facts.run_id.empty();
     if (out.has_run)
         out.run = hash_of(facts.run_id.data(), facts.run_id.size());
 }
 
-void digest(const decoding_rules &rules, dictionary &words, const activity_event &event,
-            const metadata &values, digested_event &out)
+void decode(const decoding_rules &rules, interner &interned, const raw_event &event, const metadata &values,
+            decoded_event &out)
 {
     out.user = event.user;
     if (event.has_session) {
@@ -81,7 +81,7 @@ void digest(const decoding_rules &rules, dictionary &words, const activity_event
         out.session = hash_of(session_of_user, sizeof session_of_user);
     }
     out.at = event.at;
-    out.name = words.name_id(event.type, words.text_id(event.name));
+    out.name = interned.name_id(event.type, interned.text_id(event.name));
     out.type = event.type;
     out.has_session = event.has_session;
     out.has_facts =
@@ -90,7 +90,7 @@ void digest(const decoding_rules &rules, dictionary &words, const activity_event
         return;
     event_facts facts;
     interpret(event.type, values, rules.clip, facts);
-    digest_facts(rules, words, event, facts, out.facts);
+    decode_facts(rules, interned, event, facts, out.facts);
 }
 
 } // namespace shadow

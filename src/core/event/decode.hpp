@@ -17,7 +17,7 @@ struct decoding_rules {
     text_clipper clip;
 };
 
-struct activity_event {
+struct raw_event {
     uuid workspace;
     uuid user;
     uuid session; // if has_session
@@ -29,17 +29,17 @@ struct activity_event {
 };
 
 // An event after its interpretation: numbers and ids only, nothing points into the event any more.
-struct digested_head {
+struct decoded_head {
     uuid user;
     hash128 session; // of session_id and user_id, if has_session
     std::int64_t at;
-    std::uint32_t name; // in the dictionary
+    std::uint32_t name; // in the interner
     event_type type;
     bool has_session, has_facts;
 };
 
 // What only some events have.
-struct digested_facts {
+struct decoded_facts {
     uuid id;
     hash128 run; // of the run_id, if has_run
     int128 credits;
@@ -47,18 +47,18 @@ struct digested_facts {
     int128 revenue;
     std::int64_t runtime, tokens, rating; // -1: none
     std::uint64_t ignored;
-    std::uint32_t agent, model, error_type, reason, message; // in the dictionary, npos: none
+    std::uint32_t agent, model, error_type, reason, message; // in the interner, npos: none
     currency_code currency;                                  // of the cost
     run_status status;
     bool has_run, has_cost, is_feedback;
 };
 
-struct digested_event : digested_head {
-    digested_facts facts; // if has_facts
+struct decoded_event : decoded_head {
+    decoded_facts facts; // if has_facts
 };
 
-// Everything of an event that needs no activity: interprets the metadata, looks words up, prices credits.
-void digest(const decoding_rules &rules, dictionary &words, const activity_event &event,
-            const metadata &values, digested_event &out);
+// Interprets the metadata, looks texts up, prices credits.
+void decode(const decoding_rules &rules, interner &interned, const raw_event &event, const metadata &values,
+            decoded_event &out);
 
 } // namespace shadow

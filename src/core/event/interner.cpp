@@ -8,21 +8,21 @@
 namespace shadow
 {
 
-std::uint32_t dictionary::text_id(std::string_view text)
+std::uint32_t interner::text_id(std::string_view text)
 {
     return text_index_.find_or_add(
         XXH3_64bits_withSeed(text.data(), text.size(), secret_hash_key.first),
         [&](std::uint32_t i) { return texts_[i] == text; }, [&] { return texts_.push(arena_.copy(text)); });
 }
 
-std::uint32_t dictionary::agent_id(const uuid &agent)
+std::uint32_t interner::agent_id(const uuid &agent)
 {
     return agent_index_.find_or_add(
         agent.hash(), [&](std::uint32_t i) { return agents_[i] == agent; },
         [&] { return agents_.push(agent); });
 }
 
-std::uint32_t dictionary::name_id(event_type type, std::uint32_t text)
+std::uint32_t interner::name_id(event_type type, std::uint32_t text)
 {
     std::uint64_t const key = std::uint64_t{text} << 8 | static_cast<std::uint64_t>(type);
     return name_index_.find_or_add(
@@ -35,7 +35,7 @@ std::uint32_t dictionary::name_id(event_type type, std::uint32_t text)
 
 static constexpr int longest_message = 200; // characters
 
-std::uint32_t dictionary::message_id(const error_message &message)
+std::uint32_t interner::message_id(const error_message &message)
 {
     return message_index_.find_or_add(
         keyed_hash(static_cast<std::uint64_t>(message.hash), 0),
@@ -49,7 +49,7 @@ std::uint32_t dictionary::message_id(const error_message &message)
 
 // keep(text): the number of a text that was redacted.
 template <typename Keep>
-std::uint32_t dictionary::redacted_id(recently_redacted &recent, std::string_view raw, Keep keep)
+std::uint32_t interner::redacted_id(recently_redacted &recent, std::string_view raw, Keep keep)
 {
     if (raw.empty())
         return npos;
@@ -61,7 +61,7 @@ std::uint32_t dictionary::redacted_id(recently_redacted &recent, std::string_vie
     return known.id;
 }
 
-std::uint32_t dictionary::message_id(std::string_view raw, text_clipper clip)
+std::uint32_t interner::message_id(std::string_view raw, text_clipper clip)
 {
     return redacted_id(recent_messages_, raw, [&](std::string_view text) {
         auto const whole = static_cast<std::int64_t>(XXH3_64bits(text.data(), text.size()));
@@ -69,7 +69,7 @@ std::uint32_t dictionary::message_id(std::string_view raw, text_clipper clip)
     });
 }
 
-std::uint32_t dictionary::reason_id(std::string_view raw, text_clipper clip)
+std::uint32_t interner::reason_id(std::string_view raw, text_clipper clip)
 {
     return redacted_id(recent_reasons_, raw, [&](std::string_view text) {
         return text_id(text.substr(0, clip(text.data(), text.size(), longest_text_key)));

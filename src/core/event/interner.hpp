@@ -1,7 +1,7 @@
 #pragma once
 // The texts, agents, event names and error messages of one query, each with a small number. Shared by the
-// activities of all its workspaces: there are few of them, so the dictionary stays in the processor's cache
-// while the activities do not.
+// rollup states of all its workspaces: there are few of them, so the interner stays in the processor's cache
+// while the states do not.
 
 #include "core/base/arena.hpp"
 #include "core/base/index.hpp"
@@ -12,10 +12,10 @@
 namespace shadow
 {
 
-class dictionary
+class interner
 {
 public:
-    explicit dictionary(std::pmr::memory_resource *memory) noexcept
+    explicit interner(std::pmr::memory_resource *memory) noexcept
         : arena_(memory), texts_(memory), text_index_(memory), agents_(memory), agent_index_(memory),
           names_(memory), name_index_(memory), messages_(memory), message_index_(memory), memory_(memory)
     {

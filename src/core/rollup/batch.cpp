@@ -9,16 +9,16 @@ constexpr std::size_t block_bytes = 1u << 18;
 constexpr std::uint32_t most_blocks = 64;
 constexpr std::uint32_t first_chunk_bytes = 256, chunk_bytes = 1024;
 
-static std::uint32_t bytes_of(const digested_head &event) noexcept
+static std::uint32_t bytes_of(const decoded_head &event) noexcept
 {
-    return sizeof(digested_head) + (event.has_facts ? sizeof(digested_facts) : 0);
+    return sizeof(decoded_head) + (event.has_facts ? sizeof(decoded_facts) : 0);
 }
-static_assert(sizeof(digested_head) % alignof(digested_facts) == 0);
-static_assert(sizeof(event_chunk) % alignof(digested_head) == 0);
-static_assert(sizeof(event_chunk) + sizeof(digested_event) <= first_chunk_bytes);
+static_assert(sizeof(decoded_head) % alignof(decoded_facts) == 0);
+static_assert(sizeof(event_chunk) % alignof(decoded_head) == 0);
+static_assert(sizeof(event_chunk) + sizeof(decoded_event) <= first_chunk_bytes);
 
 // nullptr: the batch is full.
-char *activity_batch::take(std::size_t bytes)
+char *event_batch::take(std::size_t bytes)
 {
     if (blocks_.size() == 0 || used_ + bytes > block_bytes) {
         if (blocks_.size() != 0 && ++block_ == most_blocks)
@@ -32,32 +32,32 @@ char *activity_batch::take(std::size_t bytes)
     return taken;
 }
 
-std::uint32_t activity_batch::open(activity *target)
+std::uint32_t event_batch::open(rollup_state *target)
 {
-    lane const opened{target, nullptr, 0, npos, nullptr, nullptr};
-    if (free_lane_ == npos)
-        return lanes_.push(opened);
-    std::uint32_t const place = free_lane_;
-    free_lane_ = lanes_[place].next_free;
-    lanes_[place] = opened;
+    queue const opened{target, nullptr, 0, npos, nullptr, nullptr};
+    if (free_queue_ == npos)
+        return queues_.push(opened);
+    std::uint32_t const place = free_queue_;
+    free_queue_ = queues_[place].next_free;
+    queues_[place] = opened;
     return place;
 }
 
-void activity_batch::close(std::uint32_t place) noexcept
+void event_batch::close(std::uint32_t place) noexcept
 {
-    lanes_[place] = {nullptr, nullptr, 0, free_lane_, nullptr, nullptr};
-    free_lane_ = place;
+    queues_[place] = {nullptr, nullptr, 0, free_queue_, nullptr, nullptr};
+    free_queue_ = place;
 }
 
-void activity_batch::append_chunk(const activity_rules &rules, std::uint32_t place)
+void event_batch::append_chunk(const rollup_rules &rules, std::uint32_t place)
 {
-    std::uint32_t size = lanes_[place].last == nullptr ? first_chunk_bytes : chunk_bytes;
+    std::uint32_t size = queues_[place].last == nullptr ? first_chunk_bytes : chunk_bytes;
     char *space = take(size);
     if (space == nullptr) {
         flush(rules);
         space = take(size = first_chunk_bytes);
     }
-    lane &l = lanes_[place];
+    queue &l = queues_[place];
     auto *const chunk = new (space) event_chunk{nullptr, nullptr};
     if (l.last != nullptr) {
         l.last->end = l.at;
@@ -70,24 +70,24 @@ void activity_batch::append_chunk(const activity_rules &rules, std::uint32_t pla
     l.room = size - sizeof(event_chunk);
 }
 
-void activity_batch::add(const activity_rules &rules, std::uint32_t place, const digested_event &event)
+void event_batch::add(const rollup_rules &rules, std::uint32_t place, const decoded_event &event)
 {
     std::uint32_t const size = bytes_of(event);
-    lane &l = lanes_[place];
+    queue &l = queues_[place];
     if (l.room < size)
         append_chunk(rules, place);
-    new (l.at) digested_head(event);
+    new (l.at) decoded_head(event);
     if (event.has_facts)
-        new (l.at + sizeof(digested_head)) digested_facts(event.facts);
+        new (l.at + sizeof(decoded_head)) decoded_facts(event.facts);
     l.at += size;
     l.room -= size;
 }
 
-// Goes through the waiting events, activity by activity.
-class activity_batch::reader
+// Goes through the waiting events, state by state.
+class event_batch::reader
 {
 public:
-    explicit reader(const activity_batch &batch) noexcept : batch_(batch) {}
+    explicit reader(const event_batch &batch) noexcept : batch_(batch) {}
 
     bool next() noexcept
     {
@@ -95,29 +95,29 @@ public:
             at_ += bytes_of(*head());
         while (at_ == end_) {
             chunk_ = chunk_ == nullptr ? nullptr : chunk_->next;
-            if (chunk_ == nullptr && !next_lane())
+            if (chunk_ == nullptr && !next_queue())
                 return false;
             at_ = reinterpret_cast<const char *>(chunk_ + 1);
-            end_ = chunk_->next == nullptr ? lane_->at : chunk_->end;
+            end_ = chunk_->next == nullptr ? queue_->at : chunk_->end;
             prefetch_chunk(chunk_->next);
         }
         return true;
     }
-    activity &target() const noexcept { return *lane_->target; }
-    const digested_head *head() const noexcept { return reinterpret_cast<const digested_head *>(at_); }
-    const digested_facts *facts() const noexcept
+    rollup_state &target() const noexcept { return *queue_->target; }
+    const decoded_head *head() const noexcept { return reinterpret_cast<const decoded_head *>(at_); }
+    const decoded_facts *facts() const noexcept
     {
-        return head()->has_facts ? reinterpret_cast<const digested_facts *>(head() + 1) : nullptr;
+        return head()->has_facts ? reinterpret_cast<const decoded_facts *>(head() + 1) : nullptr;
     }
 
 private:
-    bool next_lane() noexcept
+    bool next_queue() noexcept
     {
-        while (place_ < batch_.lanes_.size()) {
-            lane_ = &batch_.lanes_[place_++];
-            if (lane_->first == nullptr)
+        while (place_ < batch_.queues_.size()) {
+            queue_ = &batch_.queues_[place_++];
+            if (queue_->first == nullptr)
                 continue;
-            chunk_ = lane_->first;
+            chunk_ = queue_->first;
             return true;
         }
         return false;
@@ -129,15 +129,15 @@ private:
                 __builtin_prefetch(reinterpret_cast<const char *>(chunk) + line);
     }
 
-    const activity_batch &batch_;
-    std::uint32_t place_ = 0; // of the next lane
-    const lane *lane_ = nullptr;
+    const event_batch &batch_;
+    std::uint32_t place_ = 0; // of the next queue
+    const queue *queue_ = nullptr;
     const event_chunk *chunk_ = nullptr;
     const char *at_ = nullptr, *end_ = nullptr;
 };
 
 // What an event will touch is asked for some events ahead, in three steps.
-void activity_batch::flush(const activity_rules &rules)
+void event_batch::flush(const rollup_rules &rules)
 {
     if (block_ == 0 && used_ == 0)
         return;
@@ -153,13 +153,13 @@ void activity_batch::flush(const activity_rules &rules)
         if (step >= to_tables - to_sets && sets.next())
             sets.target().prefetch_sets(*sets.head());
     }
-    for (std::uint32_t i = 0; i < lanes_.size(); ++i)
-        lanes_[i] = {lanes_[i].target, nullptr, 0, lanes_[i].next_free, nullptr, nullptr};
+    for (std::uint32_t i = 0; i < queues_.size(); ++i)
+        queues_[i] = {queues_[i].target, nullptr, 0, queues_[i].next_free, nullptr, nullptr};
     block_ = 0;
     used_ = 0;
 }
 
-void activity_batch::release() noexcept
+void event_batch::release() noexcept
 {
     for (std::uint32_t i = 0; i < blocks_.size(); ++i)
         memory_->deallocate(blocks_[i], block_bytes, alignof(std::max_align_t));

@@ -9,14 +9,14 @@
 namespace shadow
 {
 
-// Ids and positions of another activity in ours. Words are translated when they are first met: a shared
-// dictionary holds many that this activity never used.
-class activity::translation
+// Ids and positions of another state in ours. Texts are translated when they are first met: a
+// shared interner holds many that this state never used.
+class rollup_state::translation
 {
 public:
-    translation(const activity &from, activity &to)
-        : users(from.users_.size(), to.memory_), from_(*from.words_), to_(*to.words_), texts_(to.memory_),
-          agents_(to.memory_), names_(to.memory_), messages_(to.memory_)
+    translation(const rollup_state &from, rollup_state &to)
+        : users(from.users_.size(), to.memory_), from_(*from.interned_), to_(*to.interned_),
+          texts_(to.memory_), agents_(to.memory_), names_(to.memory_), messages_(to.memory_)
     {
     }
     std::uint32_t text(std::uint32_t id)
@@ -41,12 +41,12 @@ public:
     std::pmr::vector<std::uint32_t> users; // positions
 
 private:
-    const dictionary &from_;
-    dictionary &to_;
+    const interner &from_;
+    interner &to_;
     id_map texts_, agents_, names_, messages_;
 };
 
-void activity::merge(const activity_rules &rules, const activity &other)
+void rollup_state::merge(const rollup_rules &rules, const rollup_state &other)
 {
     translation to(other, *this);
     if (sessions_.size() == 0)
@@ -62,7 +62,7 @@ void activity::merge(const activity_rules &rules, const activity &other)
     merge_counts(other, to);
 }
 
-void activity::merge_sessions(std::int64_t gap, const activity &other, translation &to)
+void rollup_state::merge_sessions(std::int64_t gap, const rollup_state &other, translation &to)
 {
     for (std::uint32_t i = 0; i < other.sessions_.size(); ++i) {
         session_entry added = other.sessions_[i];
@@ -77,7 +77,7 @@ void activity::merge_sessions(std::int64_t gap, const activity &other, translati
     }
 }
 
-run_entry activity::translate(const activity &other, const run_entry &from, translation &to)
+run_entry rollup_state::translate(const rollup_state &other, const run_entry &from, translation &to)
 {
     run_entry run = from;
     run.credits = pack(other.unpack(from.credits));
@@ -93,7 +93,7 @@ run_entry activity::translate(const activity &other, const run_entry &from, tran
     return run;
 }
 
-void activity::merge_runs(const activity &other, translation &to)
+void rollup_state::merge_runs(const rollup_state &other, translation &to)
 {
     for (std::uint32_t i = 0; i < other.keyed_runs_.size(); ++i) {
         keyed_run const from = other.keyed_runs_[i];
@@ -101,9 +101,9 @@ void activity::merge_runs(const activity &other, translation &to)
             keyed.has_error_event = keyed.has_error_event || from.has_error_event;
             if (from.is_counted)
                 decide(keyed, translate(other, from.run, to), from.at, from.id);
-            for (std::uint32_t t = from.trail; t != npos; t = other.trails_[t].next) {
-                trail_entry const left = other.trails_[t];
-                leave_trail(keyed, to.agent(left.agent), left.at, left.id);
+            for (std::uint32_t t = from.earlier_agents; t != npos; t = other.earlier_agents_[t].next) {
+                earlier_agent const left = other.earlier_agents_[t];
+                note_earlier_agent(keyed, to.agent(left.agent), left.at, left.id);
             }
         });
     }
@@ -111,7 +111,7 @@ void activity::merge_runs(const activity &other, translation &to)
         runs_.push(translate(other, other.runs_[i], to));
 }
 
-void activity::merge_counts(const activity &other, translation &to)
+void rollup_state::merge_counts(const rollup_state &other, translation &to)
 {
     for (std::uint32_t i = 0; i < other.names_.size(); ++i) {
         name_entry const &from = other.names_[i];
@@ -191,23 +191,23 @@ void archive_pool(read_archive &a, Pool &elements)
     }
 }
 
-void archive_words(write_archive &a, const dictionary &words)
+void archive_interner(write_archive &a, const interner &interned)
 {
-    std::uint32_t const counts[] = {words.text_count(), words.agent_count(), words.name_count(),
-                                    words.message_count()};
+    std::uint32_t const counts[] = {interned.text_count(), interned.agent_count(), interned.name_count(),
+                                    interned.message_count()};
     a.bytes(counts, sizeof counts);
     for (std::uint32_t i = 0; i < counts[0]; ++i) {
-        std::string_view const text = words.text(i);
+        std::string_view const text = interned.text(i);
         auto const size = static_cast<std::uint32_t>(text.size());
         a.bytes(&size, sizeof size);
         a.bytes(text.data(), size);
     }
     for (std::uint32_t i = 0; i < counts[1]; ++i)
-        a.bytes(&words.agent(i), sizeof(uuid));
+        a.bytes(&interned.agent(i), sizeof(uuid));
     for (std::uint32_t i = 0; i < counts[2]; ++i)
-        a.bytes(&words.name(i), sizeof(dictionary::event_name));
+        a.bytes(&interned.name(i), sizeof(interner::event_name));
     for (std::uint32_t i = 0; i < counts[3]; ++i) {
-        auto const &message = words.message(i);
+        auto const &message = interned.message(i);
         auto const size = static_cast<std::uint32_t>(message.text.size());
         a.bytes(&message.hash, sizeof message.hash);
         a.bytes(&size, sizeof size);
@@ -215,32 +215,32 @@ void archive_words(write_archive &a, const dictionary &words)
     }
 }
 
-// Read in the order in which they were numbered, words get the same numbers again.
-void archive_words(read_archive &a, dictionary &words)
+// Read in the order in which they were numbered, texts get the same numbers again.
+void archive_interner(read_archive &a, interner &interned)
 {
     std::uint32_t counts[4];
     a.bytes(counts, sizeof counts);
     for (std::uint32_t i = 0; i < counts[0]; ++i) {
         std::uint32_t size;
         a.bytes(&size, sizeof size);
-        words.text_id(a.take(size));
+        interned.text_id(a.take(size));
     }
     for (std::uint32_t i = 0; i < counts[1]; ++i) {
         uuid agent;
         a.bytes(&agent, sizeof agent);
-        words.agent_id(agent);
+        interned.agent_id(agent);
     }
     for (std::uint32_t i = 0; i < counts[2]; ++i) {
-        dictionary::event_name name;
+        interner::event_name name;
         a.bytes(&name, sizeof name);
-        words.name_id(name.type, name.text);
+        interned.name_id(name.type, name.text);
     }
     for (std::uint32_t i = 0; i < counts[3]; ++i) {
         std::int64_t hash;
         std::uint32_t size;
         a.bytes(&hash, sizeof hash);
         a.bytes(&size, sizeof size);
-        words.message_id({hash, a.take(size)});
+        interned.message_id({hash, a.take(size)});
     }
 }
 
@@ -278,15 +278,15 @@ void archive_names(read_archive &a, Names &names, std::pmr::memory_resource *mem
 } // namespace
 
 template <typename Self, typename Archive>
-void activity::archive(Self &self, Archive &a)
+void rollup_state::archive(Self &self, Archive &a)
 {
-    archive_words(a, *self.words_);
+    archive_interner(a, *self.interned_);
     archive_pool(a, self.users_);
     archive_pool(a, self.sessions_);
     archive_pool(a, self.keyed_runs_);
     archive_pool(a, self.runs_);
     archive_pool(a, self.failures_);
-    archive_pool(a, self.trails_);
+    archive_pool(a, self.earlier_agents_);
     archive_pool(a, self.models_);
     archive_pool(a, self.errors_);
     archive_pool(a, self.feedbacks_);
@@ -298,18 +298,18 @@ void activity::archive(Self &self, Archive &a)
     a.bytes(self.ignored_, sizeof self.ignored_);
 }
 
-// Written from a copy with a dictionary of its own, which holds the words of this activity only.
-void activity::serialize(const activity_rules &rules, std::pmr::string &out) const
+// Written from a copy with a interner of its own, which holds the texts of this state only.
+void rollup_state::serialize(const rollup_rules &rules, std::pmr::string &out) const
 {
-    dictionary words(memory_);
-    activity compact(memory_, &words);
+    interner interned(memory_);
+    rollup_state compact(memory_, &interned);
     compact.merge(rules, *this);
     write_archive a{out};
     archive(compact, a);
 }
 
 // Only what merge() reads from the other side is rebuilt: the indexes stay empty.
-void activity::deserialize(std::string_view bytes)
+void rollup_state::deserialize(std::string_view bytes)
 {
     read_archive a{bytes};
     archive(*this, a);

@@ -67,10 +67,10 @@ void percentiles_times_100(ValueAt value_at, std::size_t n, const int (&percents
     }
 }
 
-runtime_numbers describe_runtimes(const std::int64_t *runtimes, std::size_t n,
+runtime_metrics describe_runtimes(const std::int64_t *runtimes, std::size_t n,
                                   std::pmr::memory_resource *memory, interrupt_check check)
 {
-    runtime_numbers result;
+    runtime_metrics result;
     if (n == 0)
         return result;
     int128 sum = 0;
@@ -107,11 +107,11 @@ nullable<int128> average_credits(int128 credits, std::int64_t runs) noexcept
 
 } // namespace
 
-// Reads the activity's private parts; one method per group of columns.
-class activity_report
+// Reads the state's private parts; one method per group of columns.
+class metrics_builder
 {
 public:
-    activity_report(const activity &state, const activity_rules &rules, std::pmr::memory_resource *memory,
+    metrics_builder(const rollup_state &state, const rollup_rules &rules, std::pmr::memory_resource *memory,
                     interrupt_check interrupted)
         : state_(state), rules_(rules), memory_(memory), result_(memory), poll_(interrupted),
           agents_of_runs_(memory), runtimes_(memory), cancelled_runtimes_(memory), failed_runs_(memory),
@@ -120,7 +120,7 @@ public:
     {
     }
 
-    activity_numbers make(bool details)
+    rollup_metrics make(bool details)
     {
         details_ = details;
         read_runs();
@@ -149,7 +149,7 @@ private:
         bool has_error_event;
     };
     struct agent_sums {
-        std::uint32_t agent = 0; // in the dictionary
+        std::uint32_t agent = 0; // in the interner
         run_counts runs{};
         int128 credits = 0;
         int128 cost = 0;
@@ -158,7 +158,7 @@ private:
         bool has_cost = false;
     };
     struct model_sums {
-        std::uint32_t model; // in the dictionary
+        std::uint32_t model; // in the interner
         int128 credits, cost;
     };
     // Sums per model, found by the model's id.
@@ -202,12 +202,12 @@ private:
     void describe_runtimes_of_agents();
     void list_users_of_agents();
     std::string_view top_agents();
-    struct tally {
+    struct keyed_count {
         std::uint32_t agent, key; // positions in state_.agents_ and state_.texts_
         std::int64_t count;
     };
     template <typename Visit>
-    void for_each_agent(list<tally> &tallies, Visit visit);
+    void for_each_agent(list<keyed_count> &counts, Visit visit);
     void add_feedback();
     void describe_errors_of_agents();
     void describe_reasons_of_agents();
@@ -219,24 +219,24 @@ private:
     void sort_distinct(list<std::uint32_t> &ranks);
     std::string_view set_of(const std::uint32_t *sorted, std::size_t n);
     void list_event_counts();
-    struct error_tally {
-        std::uint32_t type, name, message; // in the dictionary; type and name npos: the folded rest
+    struct error_sum {
+        std::uint32_t type, name, message; // in the interner; type and name npos: the folded rest
         std::int64_t errors;
     };
     struct error_group {
-        std::size_t first, last; // of the tallies
+        std::size_t first, last; // of the counts
         std::int64_t errors;
     };
-    list<error_tally> tally_errors();
-    list<error_group> group_errors(list<error_tally> &tallies);
-    void fold_errors(list<error_tally> &tallies, list<error_group> &groups);
-    error_count describe_error(const error_tally *first, const error_tally *last, std::int64_t errors);
+    list<error_sum> sum_errors();
+    list<error_group> group_errors(list<error_sum> &counts);
+    void fold_errors(list<error_sum> &counts, list<error_group> &groups);
+    error_count describe_error(const error_sum *first, const error_sum *last, std::int64_t errors);
     void list_errors();
     std::string_view sketch_of(const std::int64_t *runtimes, std::size_t n);
     void rank_users();
     void list_users();
 
-    std::string_view text(std::uint32_t id) const noexcept { return state_.words_->text(id); }
+    std::string_view text(std::uint32_t id) const noexcept { return state_.interned_->text(id); }
     std::uint32_t position_of(std::uint32_t agent)
     {
         return agent_positions_.find_or_add(agent, [&] {
@@ -246,8 +246,8 @@ private:
         });
     }
 
-    const activity &state_;
-    const activity_rules &rules_;
+    const rollup_state &state_;
+    const rollup_rules &rules_;
     std::pmr::memory_resource *memory_;
     arena result_;
     interrupt_poll poll_;
@@ -256,10 +256,10 @@ private:
     list<std::int64_t> cancelled_runtimes_;
     list<failed_run> failed_runs_;
     list<agent_sums> agents_;
-    id_map agent_positions_; // dictionary -> agents_
+    id_map agent_positions_; // interner -> agents_
     model_table models_;
     list<name_sums> names_;
-    list<std::uint32_t> ranks_; // of the activity's users in user_list
+    list<std::uint32_t> ranks_; // of the state's users in user_list
     list<std::uint64_t> marks_; // of ranks; all 0 between two uses
     int128 credits_of_runs_ = 0;
     std::size_t timed_without_agent_ = 0; // not cancelled
@@ -267,11 +267,11 @@ private:
     currency_code currency_ = 0;
     bool mixed_currencies_ = false;
     bool details_ = true;
-    activity_numbers out_{};
+    rollup_metrics out_{};
 };
 
 // The counted runs with their agents: that of the deciding event, else the latest earlier one.
-void activity_report::read_runs()
+void metrics_builder::read_runs()
 {
     currency_ = state_.currency_;
     mixed_currencies_ = state_.has_currencies_;
@@ -284,7 +284,8 @@ void activity_report::read_runs()
     for (std::uint32_t i = 0; i < state_.keyed_runs_.size(); ++i, poll_()) {
         keyed_run const keyed = state_.keyed_runs_[i];
         if (keyed.is_counted)
-            read_run(keyed.run, keyed.run.agent != npos ? keyed.run.agent : state_.agent_from_trail(keyed),
+            read_run(keyed.run,
+                     keyed.run.agent != npos ? keyed.run.agent : state_.latest_earlier_agent(keyed),
                      keyed.has_error_event);
         else
             agents_of_runs_.push_back(npos);
@@ -297,7 +298,7 @@ void activity_report::read_runs()
         position_of(state_.feedbacks_[i].agent);
 }
 
-void activity_report::read_run(const run_entry &run, std::uint32_t agent, bool has_error_event)
+void metrics_builder::read_run(const run_entry &run, std::uint32_t agent, bool has_error_event)
 {
     std::uint32_t const place = agent == npos ? npos : position_of(agent);
     agents_of_runs_.push_back(place);
@@ -310,7 +311,7 @@ void activity_report::read_run(const run_entry &run, std::uint32_t agent, bool h
         add_to_agent(agents_[place], run);
 }
 
-void activity_report::add_to_agent(agent_sums &agent, const run_entry &run)
+void metrics_builder::add_to_agent(agent_sums &agent, const run_entry &run)
 {
     count_run(agent.runs, run.status);
     agent.runtimes += run.runtime >= 0 && run.status != run_status::cancelled;
@@ -322,7 +323,7 @@ void activity_report::add_to_agent(agent_sums &agent, const run_entry &run)
     agent.has_cost = true;
 }
 
-void activity_report::add_to_model(const run_entry &run)
+void metrics_builder::add_to_model(const run_entry &run)
 {
     model_sums &model = models_[run.model];
     model.credits += state_.unpack(run.credits);
@@ -337,7 +338,7 @@ void activity_report::add_to_model(const run_entry &run)
 }
 
 // A counting sort by agent.
-void activity_report::place_runtimes()
+void metrics_builder::place_runtimes()
 {
     list<std::size_t> next(memory_);
     std::size_t total = 0;
@@ -363,7 +364,7 @@ void activity_report::place_runtimes()
     place(state_.keyed_runs_, state_.runs_.size());
 }
 
-void activity_report::count_events()
+void metrics_builder::count_events()
 {
     std::int64_t counts[event_type_count] = {};
     for (name_sums const &n : names_)
@@ -378,14 +379,14 @@ void activity_report::count_events()
     out_.users = state_.users_.size();
 }
 
-bool activity_report::bounced(const session_entry &session) const noexcept
+bool metrics_builder::bounced(const session_entry &session) const noexcept
 {
     if (!rules_.engaged_bounce)
         return std::uint64_t{session.page_views} + session.other_events <= 1;
     return session.last - session.first <= 10'000'000 && !session.has_key_event && session.page_views < 2;
 }
 
-void activity_report::describe_sessions()
+void metrics_builder::describe_sessions()
 {
     int128 duration = 0;
     std::int64_t bounces = 0;
@@ -402,13 +403,13 @@ void activity_report::describe_sessions()
     out_.bounce_rate = percentage(bounces, out_.sessions);
 }
 
-void activity_report::describe_runs()
+void metrics_builder::describe_runs()
 {
     out_.runtime = describe_runtimes(runtimes_.data(), runtimes_.size(), memory_, poll_.check());
     out_.runtime_sketch = sketch_of(runtimes_.data(), runtimes_.size());
 }
 
-std::string_view activity_report::sketch_of(const std::int64_t *runtimes, std::size_t n)
+std::string_view metrics_builder::sketch_of(const std::int64_t *runtimes, std::size_t n)
 {
     if (n == 0 || !details_)
         return {};
@@ -418,7 +419,7 @@ std::string_view activity_report::sketch_of(const std::int64_t *runtimes, std::s
     return result_.copy({reinterpret_cast<const char *>(bytes.data()), bytes.size()});
 }
 
-void activity_report::describe_money()
+void metrics_builder::describe_money()
 {
     int128 cost = 0;
     for (std::uint32_t i = 0; i < state_.models_.size(); ++i, poll_()) {
@@ -448,40 +449,40 @@ void activity_report::describe_money()
 
 // Sorts, adds up equal keys and hands each agent's map to `visit`.
 template <typename Visit>
-void activity_report::for_each_agent(list<tally> &tallies, Visit visit)
+void metrics_builder::for_each_agent(list<keyed_count> &counts, Visit visit)
 {
-    std::sort(tallies.begin(), tallies.end(), [this](const tally &a, const tally &b) {
+    std::sort(counts.begin(), counts.end(), [this](const keyed_count &a, const keyed_count &b) {
         poll_();
         return a.agent != b.agent ? a.agent < b.agent : a.key < b.key;
     });
     list<map_entry> map(memory_);
-    for (std::size_t i = 0; i < tallies.size();) {
-        std::uint32_t const agent = tallies[i].agent;
+    for (std::size_t i = 0; i < counts.size();) {
+        std::uint32_t const agent = counts[i].agent;
         map.clear();
-        while (i < tallies.size() && tallies[i].agent == agent) {
-            std::uint32_t const key = tallies[i].key;
+        while (i < counts.size() && counts[i].agent == agent) {
+            std::uint32_t const key = counts[i].key;
             int128 count = 0;
-            for (; i < tallies.size() && tallies[i].agent == agent && tallies[i].key == key; ++i)
-                count += tallies[i].count;
+            for (; i < counts.size() && counts[i].agent == agent && counts[i].key == key; ++i)
+                count += counts[i].count;
             map.push_back({text(key), count});
         }
         visit(agent, map);
     }
 }
 
-void activity_report::describe_errors()
+void metrics_builder::describe_errors()
 {
-    list<tally> tallies(memory_);
+    list<keyed_count> counts(memory_);
     for (std::uint32_t i = 0; i < state_.errors_.size(); ++i, poll_())
-        tallies.push_back({0, state_.errors_[i].type, static_cast<std::int64_t>(state_.errors_[i].events)});
+        counts.push_back({0, state_.errors_[i].type, static_cast<std::int64_t>(state_.errors_[i].events)});
     for (failed_run const &r : failed_runs_)
         if (!r.has_error_event)
-            tallies.push_back({0, r.said.type, 1});
-    for (tally const &t : tallies)
+            counts.push_back({0, r.said.type, 1});
+    for (keyed_count const &t : counts)
         out_.errors += t.count;
     out_.error_rate = percentage(out_.errors, out_.events);
     out_.errors_by_type = "{}";
-    for_each_agent(tallies, [this](std::uint32_t, list<map_entry> &map) {
+    for_each_agent(counts, [this](std::uint32_t, list<map_entry> &map) {
         out_.errors_by_type = json_map(map, 0, 0, result_);
     });
 
@@ -496,34 +497,34 @@ void activity_report::describe_errors()
 }
 
 // Error events that name the agent and its failed runs without an error event.
-void activity_report::describe_errors_of_agents()
+void metrics_builder::describe_errors_of_agents()
 {
-    list<tally> tallies(memory_);
+    list<keyed_count> counts(memory_);
     for (std::uint32_t i = 0; i < state_.errors_.size(); ++i, poll_()) {
         auto const &e = state_.errors_[i];
         if (e.agent != npos)
-            tallies.push_back({position_of(e.agent), e.type, static_cast<std::int64_t>(e.events)});
+            counts.push_back({position_of(e.agent), e.type, static_cast<std::int64_t>(e.events)});
     }
     for (failed_run const &r : failed_runs_)
         if (r.agent != npos && !r.has_error_event)
-            tallies.push_back({r.agent, r.said.type, 1});
-    for_each_agent(tallies, [this](std::uint32_t agent, list<map_entry> &map) {
+            counts.push_back({r.agent, r.said.type, 1});
+    for_each_agent(counts, [this](std::uint32_t agent, list<map_entry> &map) {
         out_.agents[agent].error_types = json_map(map, 0, 0, result_);
     });
 }
 
-void activity_report::describe_reasons_of_agents()
+void metrics_builder::describe_reasons_of_agents()
 {
-    list<tally> tallies(memory_);
+    list<keyed_count> counts(memory_);
     for (failed_run const &r : failed_runs_)
         if (r.agent != npos && r.said.reason != npos)
-            tallies.push_back({r.agent, r.said.reason, 1});
-    for_each_agent(tallies, [this](std::uint32_t agent, list<map_entry> &map) {
+            counts.push_back({r.agent, r.said.reason, 1});
+    for_each_agent(counts, [this](std::uint32_t agent, list<map_entry> &map) {
         out_.agents[agent].failure_reasons = reasons(map);
     });
 }
 
-std::string_view activity_report::reasons(list<map_entry> &entries)
+std::string_view metrics_builder::reasons(list<map_entry> &entries)
 {
     std::sort(entries.begin(), entries.end(), [](const map_entry &a, const map_entry &b) {
         return a.value != b.value ? a.value > b.value : a.key < b.key;
@@ -540,7 +541,7 @@ std::string_view activity_report::reasons(list<map_entry> &entries)
     return result_.copy(json.text());
 }
 
-void activity_report::describe_runtimes_of_agents()
+void metrics_builder::describe_runtimes_of_agents()
 {
     const std::int64_t *first = runtimes_.data();
     for (std::size_t i = 0; i < agents_.size(); ++i) {
@@ -552,7 +553,7 @@ void activity_report::describe_runtimes_of_agents()
 }
 
 // The users of each agent's runs as a set, after a counting sort by agent.
-void activity_report::list_users_of_agents()
+void metrics_builder::list_users_of_agents()
 {
     list<std::size_t> ends(agents_.size(), 0, memory_);
     std::size_t total = 0;
@@ -584,7 +585,7 @@ void activity_report::list_users_of_agents()
 }
 
 // Few ranks are sorted, many marked and read off.
-void activity_report::sort_distinct(list<std::uint32_t> &ranks)
+void metrics_builder::sort_distinct(list<std::uint32_t> &ranks)
 {
     poll_();
     if (ranks.size() < ranks_.size() / 32) {
@@ -604,13 +605,13 @@ void activity_report::sort_distinct(list<std::uint32_t> &ranks)
     }
 }
 
-void activity_report::describe_agents()
+void metrics_builder::describe_agents()
 {
-    out_.agents = result_.make<agent_numbers>(agents_.size());
+    out_.agents = result_.make<agent_metrics>(agents_.size());
     for (std::uint32_t i = 0; i < agents_.size(); ++i) {
         agent_sums const &sums = agents_[i];
-        agent_numbers &agent = out_.agents[i] = {};
-        agent.agent = state_.words_->agent(sums.agent);
+        agent_metrics &agent = out_.agents[i] = {};
+        agent.agent = state_.interned_->agent(sums.agent);
         agent.runs = sums.runs;
         agent.credits = sums.credits;
         agent.average_credits = average_credits(sums.credits, sums.runs.total);
@@ -634,14 +635,14 @@ void activity_report::describe_agents()
     }
     out_.top_agents = top_agents();
     std::sort(out_.agents.begin(), out_.agents.end(),
-              [](const agent_numbers &a, const agent_numbers &b) { return a.agent < b.agent; });
+              [](const agent_metrics &a, const agent_metrics &b) { return a.agent < b.agent; });
 }
 
-void activity_report::add_feedback()
+void metrics_builder::add_feedback()
 {
     for (std::uint32_t i = 0; i < state_.feedbacks_.size(); ++i) {
         auto const &entry = state_.feedbacks_[i];
-        agent_numbers &agent = out_.agents[position_of(entry.agent)];
+        agent_metrics &agent = out_.agents[position_of(entry.agent)];
         agent.feedbacks = static_cast<std::int64_t>(entry.feedbacks);
         if (entry.ratings != 0)
             agent.average_rating = static_cast<std::int64_t>(
@@ -649,13 +650,13 @@ void activity_report::add_feedback()
     }
 }
 
-std::string_view activity_report::top_agents()
+std::string_view metrics_builder::top_agents()
 {
-    list<const agent_numbers *> order(memory_);
-    for (agent_numbers const &a : out_.agents)
+    list<const agent_metrics *> order(memory_);
+    for (agent_metrics const &a : out_.agents)
         if (a.runs.total != 0)
             order.push_back(&a);
-    auto const more_runs = [](const agent_numbers *a, const agent_numbers *b) {
+    auto const more_runs = [](const agent_metrics *a, const agent_metrics *b) {
         return a->runs.total != b->runs.total ? a->runs.total > b->runs.total : a->agent < b->agent;
     };
     std::size_t const n = std::min(order.size(), most_top_agents);
@@ -663,7 +664,7 @@ std::string_view activity_report::top_agents()
     json_writer json(memory_);
     json.raw("[");
     for (std::size_t i = 0; i < n; ++i) {
-        agent_numbers const &a = *order[i];
+        agent_metrics const &a = *order[i];
         auto const rate = percentage(a.runs.successful, a.runs.successful + a.runs.failed);
         char id[37];
         json.raw(i == 0 ? "{\"agent_id\":" : ",{\"agent_id\":").string(format_uuid(a.agent, id));
@@ -675,7 +676,7 @@ std::string_view activity_report::top_agents()
     return result_.copy(json.text());
 }
 
-void activity_report::describe_response()
+void metrics_builder::describe_response()
 {
     std::size_t const runs = runtimes_.size(), all_runs = runs + cancelled_runtimes_.size();
     std::size_t const n = all_runs + state_.call_runtimes_.size();
@@ -698,18 +699,18 @@ void activity_report::describe_response()
 }
 
 // Events and users per name of this workspace.
-void activity_report::sum_names()
+void metrics_builder::sum_names()
 {
     for (std::uint32_t i = 0; i < state_.names_.size(); ++i, poll_()) {
         auto const &entry = state_.names_[i];
-        auto const &name = state_.words_->name(entry.name);
+        auto const &name = state_.interned_->name(entry.name);
         names_.push_back(
             {name.type, text(name.text), static_cast<std::int64_t>(entry.events), &entry.users, npos});
     }
 }
 
 // The most frequent names as they are, the others of each event type as one row.
-std::pmr::vector<event_count> activity_report::fold_names(list<name_sums *> &order)
+std::pmr::vector<event_count> metrics_builder::fold_names(list<name_sums *> &order)
 {
     for (name_sums &n : names_)
         order.push_back(&n);
@@ -735,7 +736,7 @@ std::pmr::vector<event_count> activity_report::fold_names(list<name_sums *> &ord
     return rows;
 }
 
-void activity_report::list_event_counts()
+void metrics_builder::list_event_counts()
 {
     list<name_sums *> order(memory_);
     list<event_count> rows = fold_names(order);
@@ -745,7 +746,7 @@ void activity_report::list_event_counts()
 }
 
 // The users of each row as a set. A user has a name once, but may have several of the folded ones.
-void activity_report::list_users_of(list<event_count> &rows, const list<name_sums *> &order)
+void metrics_builder::list_users_of(list<event_count> &rows, const list<name_sums *> &order)
 {
     list<std::uint32_t> users(memory_);
     auto name = order.begin();
@@ -759,7 +760,7 @@ void activity_report::list_users_of(list<event_count> &rows, const list<name_sum
     }
 }
 
-std::string_view activity_report::set_of(const std::uint32_t *sorted, std::size_t n)
+std::string_view metrics_builder::set_of(const std::uint32_t *sorted, std::size_t n)
 {
     roaring::writer set(memory_);
     write_sorted_values(sorted, n, set);
@@ -769,40 +770,41 @@ std::string_view activity_report::set_of(const std::uint32_t *sorted, std::size_
     return {reinterpret_cast<const char *>(bytes), size};
 }
 
-std::pmr::vector<activity_report::error_tally> activity_report::tally_errors()
+std::pmr::vector<metrics_builder::error_sum> metrics_builder::sum_errors()
 {
-    list<error_tally> tallies(memory_);
+    list<error_sum> counts(memory_);
     for (std::uint32_t i = 0; i < state_.errors_.size(); ++i, poll_()) {
         auto const &e = state_.errors_[i];
-        tallies.push_back({e.type, e.name, e.message, static_cast<std::int64_t>(e.events)});
+        counts.push_back({e.type, e.name, e.message, static_cast<std::int64_t>(e.events)});
     }
     for (failed_run const &r : failed_runs_)
         if (!r.has_error_event)
-            tallies.push_back({r.said.type, r.said.name, r.said.message, 1});
-    for (error_tally &t : tallies)
+            counts.push_back({r.said.type, r.said.name, r.said.message, 1});
+    for (error_sum &t : counts)
         if (text(t.type) == other_names && text(t.name) == other_names)
             t.type = t.name = npos;
-    return tallies;
+    return counts;
 }
 
-// Sorts the tallies by type, name and hash of the message, those without a message last.
-std::pmr::vector<activity_report::error_group> activity_report::group_errors(list<error_tally> &tallies)
+// Sorts the counts by type, name and hash of the message, those without a message last.
+std::pmr::vector<metrics_builder::error_group> metrics_builder::group_errors(list<error_sum> &counts)
 {
-    auto const key = [this](const error_tally &t) {
+    auto const key = [this](const error_sum &t) {
         bool const is_silent = t.message == npos;
-        return std::tuple(t.type, t.name, is_silent, is_silent ? 0 : state_.words_->message(t.message).hash);
+        return std::tuple(t.type, t.name, is_silent,
+                          is_silent ? 0 : state_.interned_->message(t.message).hash);
     };
-    std::sort(tallies.begin(), tallies.end(), [&](const error_tally &a, const error_tally &b) {
+    std::sort(counts.begin(), counts.end(), [&](const error_sum &a, const error_sum &b) {
         poll_();
         return key(a) < key(b);
     });
     list<error_group> groups(memory_);
-    for (std::size_t i = 0; i < tallies.size();) {
+    for (std::size_t i = 0; i < counts.size();) {
         error_group group{i, i, 0};
-        for (; i < tallies.size() && tallies[i].type == tallies[group.first].type &&
-               tallies[i].name == tallies[group.first].name;
+        for (; i < counts.size() && counts[i].type == counts[group.first].type &&
+               counts[i].name == counts[group.first].name;
              ++i)
-            group.errors += tallies[i].errors;
+            group.errors += counts[i].errors;
         group.last = i;
         groups.push_back(group);
     }
@@ -810,12 +812,12 @@ std::pmr::vector<activity_report::error_group> activity_report::group_errors(lis
 }
 
 // The most frequent pairs of type and name as they are, the others as one.
-void activity_report::fold_errors(list<error_tally> &tallies, list<error_group> &groups)
+void metrics_builder::fold_errors(list<error_sum> &counts, list<error_group> &groups)
 {
     if (groups.size() <= most_errors)
         return;
     auto const key = [&](const error_group &g) {
-        error_tally const &t = tallies[g.first];
+        error_sum const &t = counts[g.first];
         bool const is_rest = t.type == npos;
         return std::tuple(-g.errors, is_rest ? other_names : text(t.type),
                           is_rest ? other_names : text(t.name));
@@ -826,13 +828,13 @@ void activity_report::fold_errors(list<error_tally> &tallies, list<error_group> 
     });
     for (std::size_t g = most_errors; g < groups.size(); ++g)
         for (std::size_t i = groups[g].first; i < groups[g].last; ++i)
-            tallies[i].type = tallies[i].name = npos;
-    groups = group_errors(tallies);
+            counts[i].type = counts[i].name = npos;
+    groups = group_errors(counts);
 }
 
 // Bottom-k of the messages' hashes: the same whatever the order, and the union of two such sets holds the
 // bottom k of both (Cohen & Kaplan, PODC 2007).
-error_count activity_report::describe_error(const error_tally *first, const error_tally *last,
+error_count metrics_builder::describe_error(const error_sum *first, const error_sum *last,
                                             std::int64_t errors)
 {
     bool const is_rest = first->type == npos;
@@ -841,7 +843,7 @@ error_count activity_report::describe_error(const error_tally *first, const erro
     list<std::int64_t> hashes(memory_);
     list<std::string_view> samples(memory_);
     for (auto const *t = first; t != last && t->message != npos && hashes.size() < most_message_hashes; ++t) {
-        auto const &message = state_.words_->message(t->message);
+        auto const &message = state_.interned_->message(t->message);
         if (!hashes.empty() && hashes.back() == message.hash)
             continue;
         hashes.push_back(message.hash);
@@ -856,15 +858,15 @@ error_count activity_report::describe_error(const error_tally *first, const erro
     return result;
 }
 
-void activity_report::list_errors()
+void metrics_builder::list_errors()
 {
-    list<error_tally> tallies = tally_errors();
-    list<error_group> groups = group_errors(tallies);
-    fold_errors(tallies, groups);
+    list<error_sum> counts = sum_errors();
+    list<error_group> groups = group_errors(counts);
+    fold_errors(counts, groups);
     out_.error_counts = result_.make<error_count>(groups.size());
     for (std::size_t i = 0; i < groups.size(); ++i)
         out_.error_counts[i] =
-            describe_error(&tallies[groups[i].first], tallies.data() + groups[i].last, groups[i].errors);
+            describe_error(&counts[groups[i].first], counts.data() + groups[i].last, groups[i].errors);
     std::sort(out_.error_counts.begin(), out_.error_counts.end(),
               [](const error_count &a, const error_count &b) {
                   return std::tie(a.type, a.name) < std::tie(b.type, b.name);
@@ -872,7 +874,7 @@ void activity_report::list_errors()
 }
 
 // The place of each user by id.
-void activity_report::rank_users()
+void metrics_builder::rank_users()
 {
     std::uint32_t const n = state_.users_.size();
     struct ordered_user {
@@ -895,7 +897,7 @@ void activity_report::rank_users()
 }
 
 // First and last event of each user: those of its sessions, as every event is in one.
-void activity_report::list_users()
+void metrics_builder::list_users()
 {
     rank_users();
     out_.user_list = result_.make<user_activity>(ranks_.size());
@@ -914,10 +916,10 @@ void activity_report::list_users()
     }
 }
 
-activity_numbers make_report(const activity &state, const activity_rules &rules, bool details,
-                             std::pmr::memory_resource *memory, interrupt_check interrupted)
+rollup_metrics compute_metrics(const rollup_state &state, const rollup_rules &rules, bool details,
+                               std::pmr::memory_resource *memory, interrupt_check interrupted)
 {
-    return activity_report(state, rules, memory, interrupted).make(details);
+    return metrics_builder(state, rules, memory, interrupted).make(details);
 }
 
 } // namespace shadow

@@ -1,6 +1,6 @@
 #pragma once
-// The numbers of one activity: what metrics.md defines, ready to be stored. Everything points into the arena
-// that was given to make_report().
+// The metrics of one rollup state: what doc/metrics.md defines, ready to be stored. Everything points into
+// the arena that was given to compute_metrics().
 
 #include "core/base/interrupt.hpp"
 #include "core/base/nullable.hpp"
@@ -14,14 +14,14 @@ struct run_counts {
 };
 
 // Of the runtimes of runs that were not cancelled; seconds with 2 decimals.
-struct runtime_numbers {
+struct runtime_metrics {
     nullable<std::int64_t> average, minimum, maximum, p50, p75, p95, p99;
 };
 
-struct agent_numbers {
+struct agent_metrics {
     uuid agent;
     run_counts runs;
-    runtime_numbers runtime;
+    runtime_metrics runtime;
     int128 credits;                   // 10^-9
     nullable<int128> average_credits; // 10^-2
     nullable<int128> cost;            // 10^-4
@@ -57,7 +57,7 @@ struct user_activity {
     int128 revenue; // 10^-9
 };
 
-struct activity_numbers {
+struct rollup_metrics {
     std::int64_t events;
     std::string_view events_by_type; // JSON
     std::int64_t users;
@@ -65,7 +65,7 @@ struct activity_numbers {
     nullable<int128> average_session;   // seconds, 10^-2
     nullable<std::int64_t> bounce_rate; // percent, 10^-2
     run_counts runs;
-    runtime_numbers runtime;
+    runtime_metrics runtime;
     std::string_view runtime_sketch;   // as of an agent
     int128 credits;                    // 10^-9
     nullable<int128> average_credits;  // 10^-2
@@ -80,7 +80,7 @@ struct activity_numbers {
     std::string_view errors_by_type;                       // JSON
     std::string_view ignored_values;                       // JSON
     nullable<std::int64_t> average_response, p95_response; // milliseconds
-    span<agent_numbers> agents;                            // by agent
+    span<agent_metrics> agents;                            // by agent
     span<event_count> event_counts;                        // by type, name
     span<error_count> error_counts;                        // by type, name
     span<user_activity> user_list;                         // by user
@@ -88,7 +88,7 @@ struct activity_numbers {
 
 // `details` = false leaves out what only the daily rollup needs: agents, sketches, event counts, errors,
 // users.
-activity_numbers make_report(const activity &state, const activity_rules &rules, bool details,
-                             std::pmr::memory_resource *memory, interrupt_check interrupted);
+rollup_metrics compute_metrics(const rollup_state &state, const rollup_rules &rules, bool details,
+                               std::pmr::memory_resource *memory, interrupt_check interrupted);
 
 } // namespace shadow

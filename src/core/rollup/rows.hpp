@@ -1,6 +1,6 @@
 #pragma once
-// What an activity keeps of each user, session and run, and how it is packed: none, unknown and zero as 0, so
-// that what an activity does not use takes no room.
+// What a rollup state keeps of each user, session and run, and how it is packed: none, unknown and zero as 0,
+// so that what a state does not use takes no room.
 
 #include "core/base/packed_pool.hpp"
 #include "core/event/event.hpp"
@@ -9,7 +9,7 @@
 namespace shadow
 {
 
-// An amount that fits, or the place of another among the big ones (4.6e9 and more): pack() of activity.
+// An amount that fits, or the place of another among the big ones (4.6e9 and more): rollup_state::pack().
 using amount = std::int64_t;
 inline constexpr amount no_amount = INT64_MIN;
 
@@ -132,11 +132,20 @@ struct keyed_run { // a run with a run_id: the deciding event so far
     hash128 key;
     uuid id;
     std::int64_t at;
-    std::uint32_t trail; // npos: none
-    bool is_counted;     // false: no deciding event yet
+    std::uint32_t earlier_agents; // npos: none
+    bool is_counted;              // false: no deciding event yet
     bool has_error_event;
 
-    enum { key_low = run_entry::columns, key_high, id_high, id_low, time, trail_position, facts, columns };
+    enum {
+        key_low = run_entry::columns,
+        key_high,
+        id_high,
+        id_low,
+        time,
+        earlier_agents_position,
+        facts,
+        columns
+    };
     static constexpr std::uint8_t widths[columns] = {5, 2, 5, 0, 1, 1, 1, 0, 0, 1, 8, 8, 8, 8, 5, 0, 1};
     void pack(std::uint64_t *out, std::int64_t origin) const noexcept
     {
@@ -146,7 +155,7 @@ struct keyed_run { // a run with a run_id: the deciding event so far
         out[id_high] = id.high;
         out[id_low] = id.low;
         out[time] = pack_time(at, origin);
-        out[trail_position] = pack_position(trail);
+        out[earlier_agents_position] = pack_position(earlier_agents);
         out[facts] = std::uint64_t{is_counted} | std::uint64_t{has_error_event} << 1;
     }
     void unpack(const std::uint64_t *in, std::int64_t origin) noexcept
@@ -155,13 +164,13 @@ struct keyed_run { // a run with a run_id: the deciding event so far
         key = {in[key_low], in[key_high]};
         id = {in[id_high], in[id_low]};
         at = unpack_time(in[time], origin);
-        trail = unpack_position(in[trail_position]);
+        earlier_agents = unpack_position(in[earlier_agents_position]);
         is_counted = (in[facts] & 1) != 0;
         has_error_event = (in[facts] & 2) != 0;
     }
 };
 
-struct trail_entry { // an event of a keyed run that named an agent and does not decide
+struct earlier_agent { // an event of a keyed run that named an agent and does not decide
     std::int64_t at;
     uuid id;
     std::uint32_t agent;
@@ -186,7 +195,7 @@ struct trail_entry { // an event of a keyed run that named an agent and does not
     }
 };
 
-struct failure_entry { // what a failed run says: in the dictionary, npos: nothing
+struct failure_entry { // what a failed run says: in the interner, npos: nothing
     std::uint32_t type, reason, name, message;
 
     enum { type_id, reason_id, name_id, message_id, columns };

@@ -5,10 +5,10 @@
 namespace shadow
 {
 
-activity::activity(std::pmr::memory_resource *memory, dictionary *words) noexcept
-    : memory_(memory), words_(words), sessions_(memory), session_index_(memory), users_(memory),
+rollup_state::rollup_state(std::pmr::memory_resource *memory, interner *interned) noexcept
+    : memory_(memory), interned_(interned), sessions_(memory), session_index_(memory), users_(memory),
       user_index_(memory), keyed_runs_(memory), keyed_run_index_(memory), runs_(memory), failures_(memory),
-      trails_(memory), names_(memory), name_index_(memory), models_(memory), model_index_(memory),
+      earlier_agents_(memory), names_(memory), name_index_(memory), models_(memory), model_index_(memory),
       errors_(memory), error_index_(memory), feedbacks_(memory), feedback_index_(memory),
       big_amounts_(memory), call_runtimes_(memory)
 {
@@ -22,14 +22,14 @@ static std::uint64_t mix(std::uint64_t a, std::uint64_t b = 0) noexcept
 }
 
 // Times are kept as differences from the first.
-void activity::set_origin(std::int64_t origin) noexcept
+void rollup_state::set_origin(std::int64_t origin) noexcept
 {
     sessions_.set_origin(origin);
     keyed_runs_.set_origin(origin);
-    trails_.set_origin(origin);
+    earlier_agents_.set_origin(origin);
 }
 
-std::uint32_t activity::user_of(const uuid &id)
+std::uint32_t rollup_state::user_of(const uuid &id)
 {
     return user_index_.find_or_add(
         id.hash(),
@@ -46,7 +46,7 @@ std::uint32_t activity::user_of(const uuid &id)
         });
 }
 
-activity::name_entry &activity::name_of(std::uint32_t name)
+rollup_state::name_entry &rollup_state::name_of(std::uint32_t name)
 {
     return names_[name_index_.find_or_add(
         mix(name), [&](std::uint32_t i) { return names_[i].name == name; },
@@ -59,7 +59,7 @@ activity::name_entry &activity::name_of(std::uint32_t name)
         })];
 }
 
-activity::model_entry &activity::model_of(std::uint32_t name)
+rollup_state::model_entry &rollup_state::model_of(std::uint32_t name)
 {
     return models_[model_index_.find_or_add(
         mix(name), [&](std::uint32_t i) { return models_[i].name == name; },
@@ -68,7 +68,7 @@ activity::model_entry &activity::model_of(std::uint32_t name)
         })];
 }
 
-activity::feedback_entry &activity::feedback_of(std::uint32_t agent)
+rollup_state::feedback_entry &rollup_state::feedback_of(std::uint32_t agent)
 {
     return feedbacks_[feedback_index_.find_or_add(
         mix(agent), [&](std::uint32_t i) { return feedbacks_[i].agent == agent; },
@@ -77,7 +77,7 @@ activity::feedback_entry &activity::feedback_of(std::uint32_t agent)
         })];
 }
 
-void activity::count_error(const error_entry &added)
+void rollup_state::count_error(const error_entry &added)
 {
     bool is_new = false;
     std::uint32_t const i = error_index_.find_or_add(
@@ -96,19 +96,19 @@ void activity::count_error(const error_entry &added)
 
 static constexpr std::int64_t largest_in_place = INT64_C(1) << 62;
 
-amount activity::pack(int128 value)
+amount rollup_state::pack(int128 value)
 {
     if (value >= 0 && value < largest_in_place)
         return static_cast<amount>(value);
     return -1 - static_cast<amount>(big_amounts_.push({value}));
 }
 
-int128 activity::unpack(amount value) const noexcept
+int128 rollup_state::unpack(amount value) const noexcept
 {
     return value >= 0 ? int128{value} : big_amounts_[static_cast<std::uint32_t>(-1 - value)].value;
 }
 
-void activity::add_revenue(std::uint32_t user, int128 revenue)
+void rollup_state::add_revenue(std::uint32_t user, int128 revenue)
 {
     user_entry entry = users_[user];
     if (entry.revenue != npos) {
@@ -119,7 +119,7 @@ void activity::add_revenue(std::uint32_t user, int128 revenue)
     users_.set(user, entry);
 }
 
-void activity::note_currency(currency_code currency) noexcept
+void rollup_state::note_currency(currency_code currency) noexcept
 {
     if (currency == 0)
         return;
@@ -127,7 +127,7 @@ void activity::note_currency(currency_code currency) noexcept
     currency_ = currency;
 }
 
-void activity::join(session_entry &into, const session_entry &from) noexcept
+void rollup_state::join(session_entry &into, const session_entry &from) noexcept
 {
     into.first = std::min(into.first, from.first);
     into.last = std::max(into.last, from.last);
@@ -142,7 +142,7 @@ static bool is_key_event(event_type type) noexcept
            type == event_type::feature_use;
 }
 
-std::uint32_t activity::add_to_session(const activity_rules &rules, const digested_head &event)
+std::uint32_t rollup_state::add_to_session(const rollup_rules &rules, const decoded_head &event)
 {
     if (sessions_.size() == 0)
         set_origin(event.at);
@@ -164,7 +164,7 @@ std::uint32_t activity::add_to_session(const activity_rules &rules, const digest
 }
 
 // The session knows its user: for an event of a known session the table of users is not searched.
-std::uint32_t activity::add_identified(const session_entry &added, const uuid &user)
+std::uint32_t rollup_state::add_identified(const session_entry &added, const uuid &user)
 {
     std::uint32_t new_user = npos;
     std::uint32_t const position = session_index_.find_or_add(
@@ -193,7 +193,7 @@ std::uint32_t activity::add_identified(const session_entry &added, const uuid &u
 
 // Sessions by inactivity are the connected components of a user's events under "less than the gap apart", so
 // the order in which they arrive does not matter: an added interval swallows those that it touches.
-void activity::add_interval(std::int64_t gap, const session_entry &added)
+void rollup_state::add_interval(std::int64_t gap, const session_entry &added)
 {
     user_entry user = users_[added.user];
     session_entry merged = added;
@@ -221,7 +221,7 @@ void activity::add_interval(std::int64_t gap, const session_entry &added)
     users_.set(added.user, user);
 }
 
-void activity::unlink_interval(user_entry &user, std::uint32_t before, std::uint32_t next)
+void rollup_state::unlink_interval(user_entry &user, std::uint32_t before, std::uint32_t next)
 {
     if (before == npos) {
         user.intervals = next;
@@ -232,7 +232,7 @@ void activity::unlink_interval(user_entry &user, std::uint32_t before, std::uint
     sessions_.set(before, previous);
 }
 
-std::uint32_t activity::take_session(const session_entry &value)
+std::uint32_t rollup_state::take_session(const session_entry &value)
 {
     if (free_session_ == npos)
         return sessions_.push(value);
@@ -242,18 +242,18 @@ std::uint32_t activity::take_session(const session_entry &value)
     return position;
 }
 
-void activity::leave_trail(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id)
+void rollup_state::note_earlier_agent(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id)
 {
     if (agent != npos)
-        keyed.trail = trails_.push({at, id, agent, keyed.trail});
+        keyed.earlier_agents = earlier_agents_.push({at, id, agent, keyed.earlier_agents});
 }
 
 // Among the run's events with an agent, the latest one before the deciding event.
-std::uint32_t activity::agent_from_trail(const keyed_run &keyed) const noexcept
+std::uint32_t rollup_state::latest_earlier_agent(const keyed_run &keyed) const noexcept
 {
-    trail_entry best{INT64_MIN, {0, 0}, npos, npos};
-    for (std::uint32_t i = keyed.trail; i != npos;) {
-        trail_entry const t = trails_[i];
+    earlier_agent best{INT64_MIN, {0, 0}, npos, npos};
+    for (std::uint32_t i = keyed.earlier_agents; i != npos;) {
+        earlier_agent const t = earlier_agents_[i];
         i = t.next;
         if (is_later(keyed.at, keyed.id, t.at, t.id) &&
             (best.agent == npos || is_later(t.at, t.id, best.at, best.id)))
@@ -262,24 +262,24 @@ std::uint32_t activity::agent_from_trail(const keyed_run &keyed) const noexcept
     return best.agent;
 }
 
-void activity::decide(keyed_run &keyed, const run_entry &run, std::int64_t at, const uuid &id)
+void rollup_state::decide(keyed_run &keyed, const run_entry &run, std::int64_t at, const uuid &id)
 {
     int const rank = decision_rank(run.status), current = decision_rank(keyed.run.status);
     bool const wins =
         !keyed.is_counted || rank > current || (rank == current && is_later(at, id, keyed.at, keyed.id));
     if (!wins) {
-        leave_trail(keyed, run.agent, at, id);
+        note_earlier_agent(keyed, run.agent, at, id);
         return;
     }
     if (keyed.is_counted)
-        leave_trail(keyed, keyed.run.agent, keyed.at, keyed.id);
+        note_earlier_agent(keyed, keyed.run.agent, keyed.at, keyed.id);
     keyed.run = run;
     keyed.is_counted = true;
     keyed.at = at;
     keyed.id = id;
 }
 
-run_entry activity::make_run(const digested_head &event, const digested_facts &facts, std::uint32_t user)
+run_entry rollup_state::make_run(const decoded_head &event, const decoded_facts &facts, std::uint32_t user)
 {
     run_entry run{};
     run.runtime = facts.runtime;
@@ -294,11 +294,11 @@ run_entry activity::make_run(const digested_head &event, const digested_facts &f
     run.status = facts.status;
     if (facts.status == run_status::failed)
         run.failure =
-            failures_.push({facts.error_type, facts.reason, words_->name(event.name).text, facts.message});
+            failures_.push({facts.error_type, facts.reason, interned_->name(event.name).text, facts.message});
     return run;
 }
 
-void activity::add_run(const digested_head &event, const digested_facts &facts, std::uint32_t user)
+void rollup_state::add_run(const decoded_head &event, const decoded_facts &facts, std::uint32_t user)
 {
     bool const decides = facts.status != run_status::unfinished;
     if (!facts.has_run) {
@@ -310,12 +310,12 @@ void activity::add_run(const digested_head &event, const digested_facts &facts, 
         if (decides)
             decide(keyed, make_run(event, facts, user), event.at, facts.id);
         else
-            leave_trail(keyed, facts.agent, event.at, facts.id);
+            note_earlier_agent(keyed, facts.agent, event.at, facts.id);
     });
 }
 
 // Everything but agent_run: its credits and cost count as they stand.
-void activity::add_other(const digested_head &event, const digested_facts &facts)
+void rollup_state::add_other(const decoded_head &event, const decoded_facts &facts)
 {
     if (event.type == event_type::api_call && facts.runtime >= 0)
         call_runtimes_.push({facts.runtime});
@@ -328,12 +328,12 @@ void activity::add_other(const digested_head &event, const digested_facts &facts
     }
     if (event.type != event_type::error)
         return;
-    count_error({facts.error_type, facts.agent, words_->name(event.name).text, facts.message, 1});
+    count_error({facts.error_type, facts.agent, interned_->name(event.name).text, facts.message, 1});
     if (facts.has_run)
         change_run(facts.run, [](keyed_run &keyed) { keyed.has_error_event = true; });
 }
 
-void activity::add_feedback(std::uint32_t agent, std::int64_t rating)
+void rollup_state::add_feedback(std::uint32_t agent, std::int64_t rating)
 {
     feedback_entry &entry = feedback_of(agent);
     ++entry.feedbacks;
@@ -341,12 +341,12 @@ void activity::add_feedback(std::uint32_t agent, std::int64_t rating)
     entry.rating_sum += std::max<std::int64_t>(rating, 0);
 }
 
-void activity::add_visit(const activity_rules &rules, const digested_head &event)
+void rollup_state::add_visit(const rollup_rules &rules, const decoded_head &event)
 {
     add_to_session(rules, event);
 }
 
-void activity::add(const activity_rules &rules, const digested_head &event, const digested_facts *facts)
+void rollup_state::add(const rollup_rules &rules, const decoded_head &event, const decoded_facts *facts)
 {
     std::uint32_t const user = add_to_session(rules, event);
     name_entry &name = name_of(event.name);
@@ -366,7 +366,7 @@ void activity::add(const activity_rules &rules, const digested_head &event, cons
         add_other(event, *facts);
 }
 
-void activity::prefetch_tables(const digested_head &event, const digested_facts *facts) const noexcept
+void rollup_state::prefetch_tables(const decoded_head &event, const decoded_facts *facts) const noexcept
 {
     name_index_.prefetch(mix(event.name));
     if (event.has_session)
@@ -377,7 +377,7 @@ void activity::prefetch_tables(const digested_head &event, const digested_facts 
         keyed_run_index_.prefetch(facts->run.high);
 }
 
-void activity::prefetch_entries(const digested_head &event) const noexcept
+void rollup_state::prefetch_entries(const decoded_head &event) const noexcept
 {
     std::uint32_t const name = name_index_.guess(mix(event.name));
     if (name != npos)
@@ -389,14 +389,14 @@ void activity::prefetch_entries(const digested_head &event) const noexcept
         user_index_.prefetch(event.user.hash());
 }
 
-void activity::prefetch_sets(const digested_head &event) const noexcept
+void rollup_state::prefetch_sets(const decoded_head &event) const noexcept
 {
     std::uint32_t const name = name_index_.guess(mix(event.name));
     if (name != npos)
         names_[name].users.prefetch();
 }
 
-void activity::finish() noexcept
+void rollup_state::finish() noexcept
 {
     session_index_.release();
     user_index_.release();
@@ -404,7 +404,7 @@ void activity::finish() noexcept
     name_index_.release();
 }
 
-void activity::release() noexcept
+void rollup_state::release() noexcept
 {
     finish();
     for (std::uint32_t i = 0; i < names_.size(); ++i)
@@ -415,7 +415,7 @@ void activity::release() noexcept
     keyed_runs_.release();
     runs_.release();
     failures_.release();
-    trails_.release();
+    earlier_agents_.release();
     big_amounts_.release();
     call_runtimes_.release();
 }

@@ -1,6 +1,6 @@
 #pragma once
-// The activity of one workspace in one bucket (a local day, an hour, any set of events): what one scan
-// collects from which every rollup is computed. Independent of the order of the events; two activities can be
+// The rollup state of one workspace in one bucket (a local day, an hour, any set of events): what one scan
+// collects, from which every rollup is computed. Independent of the order of the events; two states can be
 // merged. Memory: a fixed number of bytes per distinct user, session, run and name, from the given resource;
 // nothing needs a destructor.
 
@@ -12,24 +12,24 @@
 namespace shadow
 {
 
-// What is the same for all events of a query; it outlives the activities.
-struct activity_rules : decoding_rules {
+// What is the same for all events of a query; it outlives the states.
+struct rollup_rules : decoding_rules {
     std::int64_t session_gap; // microseconds
     bool engaged_bounce;      // bounce_rule = 'engaged'
 };
 
-class activity_report; // metrics.hpp: computes the numbers
+class metrics_builder; // metrics.hpp: computes the numbers
 
-class activity
+class rollup_state
 {
 public:
-    // Both outlive the activity.
-    activity(std::pmr::memory_resource *memory, dictionary *words) noexcept;
+    // Both outlive the state.
+    rollup_state(std::pmr::memory_resource *memory, interner *interned) noexcept;
 
     // `facts`: nullptr for an event without.
-    void add(const activity_rules &rules, const digested_head &event, const digested_facts *facts);
-    // For an activity of which nothing but the sessions is asked.
-    void add_visit(const activity_rules &rules, const digested_head &event);
+    void add(const rollup_rules &rules, const decoded_head &event, const decoded_facts *facts);
+    // For a state of which nothing but the sessions is asked.
+    void add_visit(const rollup_rules &rules, const decoded_head &event);
     // visit(first, last)
     template <typename Visit>
     void for_each_session(Visit visit) const
@@ -40,25 +40,25 @@ public:
     }
     // The places that add() will touch are asked for in three steps some events ahead, each knowing what the
     // one before has brought in.
-    void prefetch_tables(const digested_head &event, const digested_facts *facts) const noexcept;
-    void prefetch_entries(const digested_head &event) const noexcept;
-    void prefetch_sets(const digested_head &event) const noexcept;
-    // Adds what the other activity of the same workspace holds.
-    void merge(const activity_rules &rules, const activity &other);
+    void prefetch_tables(const decoded_head &event, const decoded_facts *facts) const noexcept;
+    void prefetch_entries(const decoded_head &event) const noexcept;
+    void prefetch_sets(const decoded_head &event) const noexcept;
+    // Adds what the other state of the same workspace holds.
+    void merge(const rollup_rules &rules, const rollup_state &other);
 
     // No more events will come: frees what only adding needs.
     void finish() noexcept;
-    // Frees the rest; the activity is empty then, and only good for that.
+    // Frees the rest; the state is empty then, and only good for that.
     void release() noexcept;
 
     // A flat copy for another process of the same server (parallel query); not for disk.
-    void serialize(const activity_rules &rules, std::pmr::string &out) const;
-    // Fills an empty activity with an empty dictionary of its own; throws corrupt_data if the bytes are not
+    void serialize(const rollup_rules &rules, std::pmr::string &out) const;
+    // Fills an empty state with an empty interner of its own; throws corrupt_data if the bytes are not
     // what serialize() wrote. The result can only be merged into another.
     void deserialize(std::string_view bytes);
 
 private:
-    friend class activity_report;
+    friend class metrics_builder;
 
     struct name_entry { // events of one name, and who had them
         std::uint32_t name;
@@ -96,7 +96,7 @@ private:
     int128 unpack(amount value) const noexcept;
 
     // Both return the position of the event's user.
-    std::uint32_t add_to_session(const activity_rules &rules, const digested_head &event);
+    std::uint32_t add_to_session(const rollup_rules &rules, const decoded_head &event);
     std::uint32_t add_identified(const session_entry &added, const uuid &user);
     void add_interval(std::int64_t gap, const session_entry &added);
     void unlink_interval(user_entry &user, std::uint32_t before, std::uint32_t next);
@@ -104,24 +104,24 @@ private:
     static void join(session_entry &into, const session_entry &from) noexcept;
     void set_origin(std::int64_t origin) noexcept;
 
-    void add_run(const digested_head &event, const digested_facts &facts, std::uint32_t user);
-    run_entry make_run(const digested_head &event, const digested_facts &facts, std::uint32_t user);
-    void add_other(const digested_head &event, const digested_facts &facts);
+    void add_run(const decoded_head &event, const decoded_facts &facts, std::uint32_t user);
+    run_entry make_run(const decoded_head &event, const decoded_facts &facts, std::uint32_t user);
+    void add_other(const decoded_head &event, const decoded_facts &facts);
     void decide(keyed_run &keyed, const run_entry &run, std::int64_t at, const uuid &id);
-    void leave_trail(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id);
-    std::uint32_t agent_from_trail(const keyed_run &keyed) const noexcept;
+    void note_earlier_agent(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id);
+    std::uint32_t latest_earlier_agent(const keyed_run &keyed) const noexcept;
     void note_currency(currency_code currency) noexcept;
 
-    class translation; // ids and positions of another activity -> ours
-    void merge_sessions(std::int64_t gap, const activity &other, translation &to);
-    void merge_runs(const activity &other, translation &to);
-    void merge_counts(const activity &other, translation &to);
-    run_entry translate(const activity &other, const run_entry &run, translation &to);
+    class translation; // ids and positions of another state -> ours
+    void merge_sessions(std::int64_t gap, const rollup_state &other, translation &to);
+    void merge_runs(const rollup_state &other, translation &to);
+    void merge_counts(const rollup_state &other, translation &to);
+    run_entry translate(const rollup_state &other, const run_entry &run, translation &to);
     template <typename Self, typename Archive>
     static void archive(Self &self, Archive &a);
 
     std::pmr::memory_resource *memory_;
-    dictionary *words_;
+    interner *interned_;
     packed_pool<session_entry> sessions_;
     position_index session_index_;
     packed_pool<user_entry> users_;
@@ -130,7 +130,7 @@ private:
     position_index keyed_run_index_;
     packed_pool<run_entry> runs_; // without a run_id
     packed_pool<failure_entry> failures_;
-    packed_pool<trail_entry> trails_;
+    packed_pool<earlier_agent> earlier_agents_;
     pool<name_entry> names_;
     position_index name_index_;
     pool<model_entry> models_;
@@ -149,7 +149,7 @@ private:
 
 // change(run), of the one with this key or of a new one.
 template <typename Change>
-void activity::change_run(const hash128 &key, Change change)
+void rollup_state::change_run(const hash128 &key, Change change)
 {
     bool is_new = false;
     std::uint32_t const position = keyed_run_index_.find_or_add(

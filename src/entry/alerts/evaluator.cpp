@@ -1,5 +1,5 @@
 // Measures alert rules: reads the rules, scans the events of their windows once, and returns what every rule
-// makes of them. Nothing is written here: analytics_internal.evaluate_alert_rules() applies the verdicts.
+// makes of them. Nothing is written here: analytics_internal.evaluate_alert_rules() applies the results.
 
 #include "core/alerts/evaluator.hpp"
 #include "core/base/decimal.hpp"
@@ -33,14 +33,14 @@ struct evaluation {
 
     MemoryContext memory_context;
     pg::palloc_resource memory;
-    activity_rules options{};
+    rollup_rules options{};
     TimestampTz now = 0;
-    span<alert_rule> rules;          // those that can be judged
+    span<alert_rule> rules;          // those that can be evaluated
     pg_uuid_t *workspaces = nullptr; // by rule
     pg_uuid_t *ids = nullptr;
     Numeric *thresholds = nullptr;
     TimestampTz known_until = DT_NOBEGIN;
-    alert_board *board = nullptr;
+    alert_evaluator *evaluator = nullptr;
 };
 
 struct rule_row { // columns of the rules' query
@@ -155,7 +155,7 @@ bool read_rule(const rule_row &row, MemoryContext context, alert_rule &out)
 
 enum result_column { column_count = 11 };
 
-// One row of the result for a rule that cannot be judged: its state stays as it is.
+// One row of the result for a rule that cannot be evaluated: its state stays as it is.
 void put_broken(ReturnSetInfo *result, const rule_row &row)
 {
     Datum values[column_count] = {};
@@ -221,7 +221,7 @@ static_assert(lengthof(event_columns) == event_column_count);
 // Takes the rows of a scan as the executor makes them.
 struct event_receiver {
     DestReceiver base;
-    alert_board *board;
+    alert_evaluator *evaluator;
     MemoryContext scratch;
     bool to_hours;
     std::uint32_t platform;          // the scope of all rows, npos: see scope_of()
@@ -247,7 +247,7 @@ std::uint32_t scope_of(const event_row &row)
         return static_cast<std::uint32_t>(DatumGetInt32(row[event_scope]));
     if (row.receiver.platform != npos)
         return row.receiver.platform;
-    return row.receiver.board->find_window_scope(row.uuid_at(event_workspace), row.at());
+    return row.receiver.evaluator->find_window_scope(row.uuid_at(event_workspace), row.at());
 }
 
 void feed(const event_row &row)
@@ -256,7 +256,7 @@ void feed(const event_row &row)
     std::uint32_t const scope = scope_of(row);
     if (!type || scope == npos) // from a newer version; or older than the windows of its workspace
         return;
-    activity_event event{};
+    raw_event event{};
     event.workspace = row.uuid_at(event_workspace);
     event.user = row.uuid_at(event_user);
     event.has_session = !row.is_null(event_session);
@@ -267,7 +267,7 @@ void feed(const event_row &row)
     event.type = *type;
     metadata json(entry::jsonb_host());
     entry::read_metadata(PG_DETOAST_DATUM_PACKED(row[event_metadata]), json);
-    row.receiver.board->add(scope, row.receiver.to_hours, event, json);
+    row.receiver.evaluator->add(scope, row.receiver.to_hours, event, json);
 }
 
 // Between the executor's frames, so an exception becomes an error here.
@@ -335,10 +335,10 @@ scan_parameters make_parameters(const evaluation &e, span<alert_range> ranges, b
     for (Datum *&column : p.columns)
         column = static_cast<Datum *>(palloc((ranges.size + 1) * sizeof(Datum)));
     for (alert_range const &r : ranges) {
-        if (e.board->is_platform(r.scope) != platform)
+        if (e.evaluator->is_platform(r.scope) != platform)
             continue;
         p.columns[0][p.count] = Int32GetDatum(static_cast<int32>(r.scope));
-        p.columns[1][p.count] = pg::uuid_datum(e.board->workspace(r.scope));
+        p.columns[1][p.count] = pg::uuid_datum(e.evaluator->workspace(r.scope));
         p.columns[2][p.count] = TimestampTzGetDatum(r.first);
         p.columns[3][p.count] = TimestampTzGetDatum(r.last);
         p.first = Min(p.first, r.first);
@@ -394,10 +394,10 @@ void scan_events(const evaluation &e, bool to_hours)
     receiver->base.rShutdown = end_nothing;
     receiver->base.rDestroy = end_nothing;
     receiver->base.mydest = DestNone;
-    receiver->board = e.board;
+    receiver->evaluator = e.evaluator;
     receiver->scratch = AllocSetContextCreate(e.memory_context, "alert event", ALLOCSET_SMALL_SIZES);
     receiver->to_hours = to_hours;
-    span<alert_range> const ranges = to_hours ? e.board->hour_ranges() : e.board->window_ranges();
+    span<alert_range> const ranges = to_hours ? e.evaluator->hour_ranges() : e.evaluator->window_ranges();
     for (bool const platform : {false, true}) {
         scan_parameters const p = make_parameters(e, ranges, platform);
         if (p.count == 0)
@@ -441,7 +441,7 @@ void scan_newcomers(const evaluation &e, bool platform, span<alert_newcomer> new
             static_cast<Datum *>(MemoryContextAllocHuge(e.memory_context, newcomers.size * sizeof(Datum)));
     for (std::size_t i = 0; i < newcomers.size; ++i) {
         columns[0][i] = Int32GetDatum(static_cast<int32>(newcomers[i].scope));
-        columns[1][i] = pg::uuid_datum(e.board->workspace(newcomers[i].scope));
+        columns[1][i] = pg::uuid_datum(e.evaluator->workspace(newcomers[i].scope));
         columns[2][i] = pg::uuid_datum(newcomers[i].user);
     }
     Oid types[] = {INT4ARRAYOID, UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZOID};
@@ -457,14 +457,15 @@ void scan_newcomers(const evaluation &e, bool platform, span<alert_newcomer> new
         auto const value = [&](int column) {
             return SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column, &is_null);
         };
-        e.board->add_known(static_cast<std::uint32_t>(DatumGetInt32(value(1))),
-                           uuid::from_bytes(DatumGetUUIDP(value(2))->data), DatumGetTimestampTz(value(3)));
+        e.evaluator->add_known(static_cast<std::uint32_t>(DatumGetInt32(value(1))),
+                               uuid::from_bytes(DatumGetUUIDP(value(2))->data),
+                               DatumGetTimestampTz(value(3)));
     }
 }
 
 // Result --------------------------------------------------------------------------------------------------
 
-void put_verdict(ReturnSetInfo *result, const evaluation &e, std::size_t i, const alert_verdict &v)
+void put_result(ReturnSetInfo *result, const evaluation &e, std::size_t i, const rule_result &v)
 {
     bool const changed = v.step.state != e.rules[i].state;
     Datum values[column_count] = {
@@ -486,16 +487,16 @@ void put_verdict(ReturnSetInfo *result, const evaluation &e, std::size_t i, cons
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-// Feeds the board with everything that its rules ask for.
+// Feeds the evaluator with everything that its rules ask for.
 void scan(evaluation &e)
 {
     e.known_until = known_until();
-    e.board = new (e.memory.allocate(sizeof(alert_board), alignof(alert_board)))
-        alert_board(e.rules, e.options, e.now, e.known_until, &e.memory);
+    e.evaluator = new (e.memory.allocate(sizeof(alert_evaluator), alignof(alert_evaluator)))
+        alert_evaluator(e.rules, e.options, e.now, e.known_until, &e.memory);
     scan_events(e, false);
     scan_events(e, true);
     for (bool const platform : {false, true})
-        if (span<alert_newcomer> const newcomers = e.board->newcomers(platform); newcomers.size != 0)
+        if (span<alert_newcomer> const newcomers = e.evaluator->newcomers(platform); newcomers.size != 0)
             scan_newcomers(e, platform, newcomers);
 }
 
@@ -519,9 +520,9 @@ SHADOW_FUNCTION(shadow_measure_alert_rules)
     SPI_connect();
     fetch_rules(*e, fcinfo);
     scan(*e);
-    span<alert_verdict> const verdicts = e->board->judge(pg::interrupted);
-    for (std::size_t i = 0; i < verdicts.size; ++i)
-        put_verdict(result, *e, i, verdicts[i]);
+    span<rule_result> const results = e->evaluator->evaluate(pg::interrupted);
+    for (std::size_t i = 0; i < results.size; ++i)
+        put_result(result, *e, i, results[i]);
     SPI_finish();
     MemoryContextDelete(context);
     return Datum{0};

@@ -20,10 +20,10 @@ constexpr int final_column = event_argument_count;
 constexpr const char *columns[] = {"workspace_id", "user_id",    "session_id", "event_type", "event_name",
                                    "metadata",     "created_at", "id",         "is_final"};
 
-class activity_collector
+class event_collector
 {
 public:
-    activity_collector(MemoryContext context, HeapTupleHeader rules)
+    event_collector(MemoryContext context, HeapTupleHeader rules)
         : query_(context), index_(&query_.memory), workspaces_(&query_.memory)
     {
         query_.read_rules(rules, context);
@@ -31,11 +31,11 @@ public:
 
     void add(const Datum *values, const bool *nulls)
     {
-        digested_event event;
+        decoded_event event;
         if (!read_event(query_, values, nulls, event))
             return;
         uuid const id = uuid::from_bytes(DatumGetUUIDP(values[event_workspace])->data);
-        query_.batch.add(query_.rules, lane_of(id, DatumGetBool(values[final_column])), event);
+        query_.batch.add(query_.rules, queue_of(id, DatumGetBool(values[final_column])), event);
     }
 
     void finish();
@@ -44,32 +44,32 @@ public:
 private:
     struct workspace {
         uuid id;
-        activity *data;
-        std::uint32_t lane; // in the batch
+        rollup_state *data;
+        std::uint32_t queue; // in the batch
         bool is_final;
     };
 
-    std::uint32_t lane_of(const uuid &id, bool is_final)
+    std::uint32_t queue_of(const uuid &id, bool is_final)
     {
         return workspaces_[index_.find_or_add(
                                id.hash(), [&](std::uint32_t i) { return workspaces_[i].id == id; },
                                [&] { return workspaces_.push(make_workspace(id, is_final)); })]
-            .lane;
+            .queue;
     }
     workspace make_workspace(const uuid &id, bool is_final)
     {
-        auto *const data = new (query_.memory.allocate(sizeof(activity), alignof(activity)))
-            activity(&query_.memory, &query_.words);
+        auto *const data = new (query_.memory.allocate(sizeof(rollup_state), alignof(rollup_state)))
+            rollup_state(&query_.memory, &query_.interned);
         return {id, data, query_.batch.open(data), is_final};
     }
 
-    activity_query query_;
+    rollup_query query_;
     pool_index index_;
     pool<workspace> workspaces_;
 };
 
 // All events have come.
-void activity_collector::finish()
+void event_collector::finish()
 {
     query_.batch.flush(query_.rules);
     query_.batch.release();
@@ -77,7 +77,7 @@ void activity_collector::finish()
         workspaces_[i].data->finish();
 }
 
-std::uint64_t activity_collector::store(Tuplestorestate *store, TupleDesc description)
+std::uint64_t event_collector::store(Tuplestorestate *store, TupleDesc description)
 {
     std::uint32_t const n = workspaces_.size();
     if (n == 0)
@@ -93,7 +93,7 @@ std::uint64_t activity_collector::store(Tuplestorestate *store, TupleDesc descri
         CHECK_FOR_INTERRUPTS();
         workspace const &w = workspaces_[i];
         Datum const values[] = {pg::uuid_datum(w.id), BoolGetDatum(w.is_final),
-                                last_activity_datum(*types, *w.data, query_.rules, query_.details)};
+                                last_metrics_datum(*types, *w.data, query_.rules, query_.details)};
         bool const nulls[lengthof(values)] = {};
         tuplestore_putvalues(store, description, const_cast<Datum *>(values), const_cast<bool *>(nulls));
         MemoryContextReset(row_context);
@@ -107,7 +107,7 @@ struct collecting_receiver {
     DestReceiver base;
     MemoryContext context; // everything
     MemoryContext row_context;
-    activity_collector *collector;
+    event_collector *collector;
     std::uint32_t rows;
     bool is_final;                  // without a column that says it
     int numbers[lengthof(columns)]; // of the attributes; of the last <= 0: none
@@ -154,7 +154,7 @@ void ignore(DestReceiver *) {}
 
 } // namespace
 
-DestReceiver *shadow::entry::create_activity_collector(HeapTupleHeader rules, bool is_final)
+DestReceiver *shadow::entry::create_event_collector(HeapTupleHeader rules, bool is_final)
 {
     MemoryContext const context =
         AllocSetContextCreate(CurrentMemoryContext, "activity collector", ALLOCSET_DEFAULT_SIZES);
@@ -164,7 +164,7 @@ DestReceiver *shadow::entry::create_activity_collector(HeapTupleHeader rules, bo
     receiver->context = context;
     receiver->is_final = is_final;
     receiver->row_context = AllocSetContextCreate(context, "collected row", ALLOCSET_DEFAULT_SIZES);
-    receiver->collector = pg::new_state<activity_collector>(context, rules);
+    receiver->collector = pg::new_state<event_collector>(context, rules);
     return &receiver->base;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Collects the events of a SELECT into one activity per workspace, as GROUP BY workspace_id with the
+// Collects the events of a SELECT into one rollup state per workspace, as GROUP BY workspace_id with the
 // aggregate activity_summary() would, without what the executor spends on a group and a transition per row.
 
 #include "pg/prelude.hpp"
@@ -15,7 +15,7 @@ namespace shadow::entry
 // For rows of analytics.user_activity, as they lie there if the SELECT adds nothing. A column "is_final" says
 // whether the workspace's bucket is over; without one, `is_final` holds. `rules`: a value of
 // analytics.activity_rules. Lives in the current memory context.
-DestReceiver *create_activity_collector(HeapTupleHeader rules, bool is_final);
+DestReceiver *create_event_collector(HeapTupleHeader rules, bool is_final);
 
 // Appends (workspace_id, is_final, result) for each workspace, by workspace_id; their number. Frees what was
 // collected.

@@ -98,12 +98,12 @@ std::int64_t read_gap(Datum value)
 
 } // namespace
 
-activity_query::activity_query(MemoryContext context) : memory(context), words(&memory), batch(&memory)
+rollup_query::rollup_query(MemoryContext context) : memory(context), interned(&memory), batch(&memory)
 {
     rules = {{pack_currency("USD"), {}, clip_text}, default_gap, false};
 }
 
-void activity_query::read_rules(HeapTupleHeader tuple, MemoryContext context)
+void rollup_query::read_rules(HeapTupleHeader tuple, MemoryContext context)
 {
     rules.session_gap = read_gap(required_field(tuple, field_gap, "session_gap"));
     text *const bounce = DatumGetTextPP(required_field(tuple, field_bounce, "bounce_rule"));
@@ -140,8 +140,8 @@ uuid uuid_value(const Datum *values, const bool *nulls, int argument)
 
 } // namespace
 
-bool shadow::entry::read_event(activity_query &query, const Datum *values, const bool *nulls,
-                               digested_event &out)
+bool shadow::entry::read_event(rollup_query &query, const Datum *values, const bool *nulls,
+                               decoded_event &out)
 {
     if (nulls[event_user] || nulls[event_type_name] || nulls[event_at])
         return false;
@@ -152,7 +152,7 @@ bool shadow::entry::read_event(activity_query &query, const Datum *values, const
     if (TIMESTAMP_NOT_FINITE(at))
         ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("event time must be finite")));
 
-    activity_event event;
+    raw_event event;
     event.workspace = uuid_value(values, nulls, event_workspace);
     event.user = uuid_value(values, nulls, event_user);
     event.session = uuid_value(values, nulls, event_session);
@@ -166,6 +166,6 @@ bool shadow::entry::read_event(activity_query &query, const Datum *values, const
     metadata facts(entry::jsonb_host());
     if (json != nullptr)
         entry::read_metadata(json, facts);
-    digest(query.rules, query.words, event, facts, out);
+    decode(query.rules, query.interned, event, facts, out);
     return true;
 }

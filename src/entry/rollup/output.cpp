@@ -1,4 +1,4 @@
-// The numbers of an activity as a value of analytics.activity_result.
+// The metrics of a state as a value of analytics.activity_result.
 
 #include "entry/rollup/state.hpp"
 
@@ -42,7 +42,7 @@ void add_run_counts(pg::tuple_builder &row, const run_counts &runs)
     row.add_bigint(runs.cancelled);
 }
 
-Datum agent_datum(const result_types &types, const agent_numbers &agent)
+Datum agent_datum(const result_types &types, const agent_metrics &agent)
 {
     pg::tuple_builder row;
     row.add_uuid(agent.agent);
@@ -195,7 +195,7 @@ void add_currency(pg::tuple_builder &row, currency_code code)
     code == 0 ? row.add_null() : row.add_text(unpack_currency(code, letters));
 }
 
-Datum summary_datum(const result_types &types, const activity_numbers &n)
+Datum summary_datum(const result_types &types, const rollup_metrics &n)
 {
     pg::tuple_builder row;
     row.add_bigint(n.events);
@@ -230,11 +230,11 @@ Datum summary_datum(const result_types &types, const activity_numbers &n)
 }
 
 // Computed apart, so that no object of core is alive while the datums are built.
-void compute(const activity &data, const activity_rules &rules, bool details, MemoryContext context,
-             activity_numbers &out)
+void compute(const rollup_state &data, const rollup_rules &rules, bool details, MemoryContext context,
+             rollup_metrics &out)
 {
     pg::palloc_resource memory(context);
-    out = make_report(data, rules, details, &memory, pg::interrupted);
+    out = compute_metrics(data, rules, details, &memory, pg::interrupted);
 }
 
 } // namespace
@@ -258,13 +258,13 @@ result_types *shadow::entry::find_result_types(Oid type, MemoryContext context)
 namespace
 {
 
-// `spent`: the same activity, if it is not needed any more, else nullptr.
-Datum make_datum(const result_types &types, const activity &data, const activity_rules &rules, bool details,
-                 activity *spent)
+// `spent`: the same state, if it is not needed any more, else nullptr.
+Datum make_datum(const result_types &types, const rollup_state &data, const rollup_rules &rules, bool details,
+                 rollup_state *spent)
 {
     MemoryContext const scratch =
         AllocSetContextCreate(CurrentMemoryContext, "activity summary", ALLOCSET_DEFAULT_SIZES);
-    activity_numbers numbers;
+    rollup_metrics numbers;
     compute(data, rules, details, scratch, numbers);
     if (spent != nullptr)
         spent->release();
@@ -275,14 +275,14 @@ Datum make_datum(const result_types &types, const activity &data, const activity
 
 } // namespace
 
-Datum shadow::entry::activity_datum(const result_types &types, const activity &data,
-                                    const activity_rules &rules, bool details)
+Datum shadow::entry::metrics_datum(const result_types &types, const rollup_state &data,
+                                   const rollup_rules &rules, bool details)
 {
     return make_datum(types, data, rules, details, nullptr);
 }
 
-Datum shadow::entry::last_activity_datum(const result_types &types, activity &data,
-                                         const activity_rules &rules, bool details)
+Datum shadow::entry::last_metrics_datum(const result_types &types, rollup_state &data,
+                                        const rollup_rules &rules, bool details)
 {
     return make_datum(types, data, rules, details, &data);
 }

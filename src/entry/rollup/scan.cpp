@@ -1,6 +1,6 @@
 // The scan of a bucket's events: what a rollup is made of, as the relation "summary". Large days are shared
 // out: each process of a parallel plan reads the day and collects the workspaces of its share. That beats a
-// parallel scan below one aggregate, as the activities of a workspace need not be combined
+// parallel scan below one aggregate, as the states of a workspace need not be combined
 // (doc/performance.md). PostgreSQL calls and plain data only.
 
 #include "entry/rollup/scan.hpp"
@@ -160,7 +160,7 @@ std::uint64_t scan_share(const bucket &b, const division &d, Tuplestorestate *st
     for (int pass = 0; pass < d.passes; ++pass) {
         char condition[160];
         append_condition(condition, b, d, pass);
-        DestReceiver *const collector = create_activity_collector(read_rules(b), b.last <= b.now);
+        DestReceiver *const collector = create_event_collector(read_rules(b), b.last <= b.now);
         execute(scan_statement(has_zones, condition), b, collector);
         workspaces += store_collected(collector, store, description);
     }

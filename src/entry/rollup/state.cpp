@@ -20,20 +20,20 @@ struct summary_options {
 };
 
 struct summary_state {
-    summary_state(MemoryContext context, activity_query *shared)
-        : memory(context), query(shared), data(&memory, &shared->words), lane(shared->batch.open(&data))
+    summary_state(MemoryContext context, rollup_query *shared)
+        : memory(context), query(shared), data(&memory, &shared->interned), queue(shared->batch.open(&data))
     {
     }
 
     pg::palloc_resource memory;
-    activity_query *query;
+    rollup_query *query;
     summary_options options{};
     MemoryContextCallback on_reset{};
-    activity data;
-    std::uint32_t lane; // in the query's batch
+    rollup_state data;
+    std::uint32_t queue; // in the query's batch
 };
 
-activity_rules rules_of(const summary_options &options)
+rollup_rules rules_of(const summary_options &options)
 {
     return {{0, {}, clip_text}, options.session_gap, options.engaged_bounce};
 }
@@ -42,10 +42,10 @@ activity_rules rules_of(const summary_options &options)
 void forget_state(void *state)
 {
     auto *const gone = static_cast<summary_state *>(state);
-    gone->query->batch.close(gone->lane);
+    gone->query->batch.close(gone->queue);
 }
 
-summary_state *new_state(MemoryContext context, activity_query *query, const summary_options &options)
+summary_state *new_state(MemoryContext context, rollup_query *query, const summary_options &options)
 {
     auto *const state = pg::new_state<summary_state>(context, query);
     state->options = options;
@@ -64,21 +64,21 @@ summary_state *complete_state(Datum datum)
 }
 
 // Of the accumulating or combining call, in its fn_extra.
-activity_query *query_of(FunctionCallInfo fcinfo)
+rollup_query *query_of(FunctionCallInfo fcinfo)
 {
     if (fcinfo->flinfo->fn_extra == nullptr)
-        fcinfo->flinfo->fn_extra = pg::new_state<activity_query>(fcinfo->flinfo->fn_mcxt);
-    return static_cast<activity_query *>(fcinfo->flinfo->fn_extra);
+        fcinfo->flinfo->fn_extra = pg::new_state<rollup_query>(fcinfo->flinfo->fn_mcxt);
+    return static_cast<rollup_query *>(fcinfo->flinfo->fn_extra);
 }
 
 constexpr int first_event_argument = 1; // after the state
 constexpr int rules_argument = first_event_argument + event_argument_count;
 
 // The rules are the same for all rows: read once per query, from the first row.
-activity_query *accumulating_query(FunctionCallInfo fcinfo)
+rollup_query *accumulating_query(FunctionCallInfo fcinfo)
 {
     bool const is_first = fcinfo->flinfo->fn_extra == nullptr;
-    activity_query *const query = query_of(fcinfo);
+    rollup_query *const query = query_of(fcinfo);
     if (is_first && PG_NARGS() > rules_argument && !PG_ARGISNULL(rules_argument))
         query->read_rules(PG_GETARG_HEAPTUPLEHEADER(rules_argument), fcinfo->flinfo->fn_mcxt);
     return query;
@@ -89,7 +89,7 @@ activity_query *accumulating_query(FunctionCallInfo fcinfo)
 SHADOW_FUNCTION(shadow_activity_accum)
 {
     MemoryContext const context = pg::aggregate_context(fcinfo);
-    activity_query *const query = accumulating_query(fcinfo);
+    rollup_query *const query = accumulating_query(fcinfo);
     auto *state = pg::state_argument<summary_state>(fcinfo, 0);
     if (state == nullptr)
         state = new_state(context, query,
@@ -100,9 +100,9 @@ SHADOW_FUNCTION(shadow_activity_accum)
         values[i] = PG_GETARG_DATUM(first_event_argument + i);
         nulls[i] = PG_ARGISNULL(first_event_argument + i);
     }
-    digested_event event;
+    decoded_event event;
     if (read_event(*query, values, nulls, event))
-        query->batch.add(query->rules, state->lane, event);
+        query->batch.add(query->rules, state->queue, event);
     PG_RETURN_POINTER(state);
 }
 
@@ -160,9 +160,9 @@ SHADOW_FUNCTION(shadow_activity_deserialize)
     if (size < sizeof options)
         throw error(errc::corrupt_data, "serialized activity is truncated");
     memcpy(&options, VARDATA_ANY(bytes), sizeof options);
-    // The copy and its dictionary live until it has been combined: the current context is reset after that.
+    // The copy and its interner live until it has been combined: the current context is reset after that.
     MemoryContext const context = CurrentMemoryContext;
-    auto *const own = pg::new_state<activity_query>(context);
+    auto *const own = pg::new_state<rollup_query>(context);
     summary_state *const state = new_state(context, own, options);
     state->data.deserialize({VARDATA_ANY(bytes) + sizeof options, size - sizeof options});
     PG_RETURN_POINTER(state);
@@ -178,5 +178,5 @@ SHADOW_FUNCTION(shadow_activity_final)
         fcinfo->flinfo->fn_extra =
             find_result_types(get_func_rettype(fcinfo->flinfo->fn_oid), fcinfo->flinfo->fn_mcxt);
     auto const *const types = static_cast<const result_types *>(fcinfo->flinfo->fn_extra);
-    PG_RETURN_DATUM(activity_datum(*types, state->data, rules_of(state->options), state->options.details));
+    PG_RETURN_DATUM(metrics_datum(*types, state->data, rules_of(state->options), state->options.details));
 }

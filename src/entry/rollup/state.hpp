@@ -1,6 +1,6 @@
 #pragma once
 // What the aggregate analytics.activity_summary and the scan of the rollups share: rules and events as they
-// come from PostgreSQL, the numbers of an activity as they go there.
+// come from PostgreSQL, the metrics of a state as they go there.
 
 #include "core/rollup/batch.hpp"
 #include "core/rollup/metrics.hpp"
@@ -14,16 +14,16 @@ extern "C" {
 namespace shadow::entry
 {
 
-// What the activities of one query share.
-struct activity_query {
-    explicit activity_query(MemoryContext context);
+// What the states of one query share.
+struct rollup_query {
+    explicit rollup_query(MemoryContext context);
     // From a value of analytics.activity_rules.
     void read_rules(HeapTupleHeader tuple, MemoryContext context);
 
     pg::palloc_resource memory;
-    dictionary words;
-    activity_batch batch;
-    activity_rules rules{};
+    interner interned;
+    event_batch batch;
+    rollup_rules rules{};
     bool details = true;
 };
 
@@ -40,9 +40,9 @@ enum event_argument {
     event_argument_count
 };
 
-// Digests an event, with nothing of core alive while PostgreSQL may raise. False: a row without user, type or
+// Decodes an event, with nothing of core alive while PostgreSQL may raise. False: a row without user, type or
 // time, which is none. May leave a copy of the metadata in the current memory context.
-bool read_event(activity_query &query, const Datum *values, const bool *nulls, digested_event &out);
+bool read_event(rollup_query &query, const Datum *values, const bool *nulls, decoded_event &out);
 
 // The row types of a result, looked up once per query.
 struct result_types {
@@ -52,11 +52,11 @@ struct result_types {
 // `type` is analytics.activity_result.
 result_types *find_result_types(Oid type, MemoryContext context);
 
-// The activity's numbers as a value of analytics.activity_result.
-Datum activity_datum(const result_types &types, const activity &data, const activity_rules &rules,
-                     bool details);
-// The same of a finished activity, whose memory is freed before the rows are formed.
-Datum last_activity_datum(const result_types &types, activity &data, const activity_rules &rules,
-                          bool details);
+// The state's metrics as a value of analytics.activity_result.
+Datum metrics_datum(const result_types &types, const rollup_state &data, const rollup_rules &rules,
+                    bool details);
+// The same of a finished state, whose memory is freed before the rows are formed.
+Datum last_metrics_datum(const result_types &types, rollup_state &data, const rollup_rules &rules,
+                         bool details);
 
 } // namespace shadow::entry

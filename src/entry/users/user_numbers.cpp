@@ -1,4 +1,4 @@
-// Users as sets of numbers: what the rollup needs, and the functions that read active users over time.
+// Sets of user numbers from the positions of users in a rollup.
 
 #include <algorithm>
 

@@ -16,13 +16,13 @@ namespace
 struct fed_event {
     std::size_t slot;
     uuid workspace;
-    digested_event event;
+    decoded_event event;
 };
 
-digested_event make_event(std::mt19937 &random, std::int64_t at)
+decoded_event make_event(std::mt19937 &random, std::int64_t at)
 {
     auto const pick = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
-    digested_event e{};
+    decoded_event e{};
     e.user = {1, static_cast<std::uint64_t>(pick(9))};
     e.facts.id = {random(), random()};
     e.at = at;
@@ -54,20 +54,20 @@ std::vector<fed_event> make_events(std::mt19937 &random, std::size_t n, std::siz
 // The numbers and what can be told of them, as text.
 std::string show(const alert_collector &c, std::size_t first, std::size_t last)
 {
-    dictionary words(std::pmr::get_default_resource());
+    interner interned(std::pmr::get_default_resource());
     for (std::uint64_t i = 0; i < 5; ++i) {
-        words.agent_id({0, i});
-        words.text_id("type " + std::to_string(i));
-        words.message_id({static_cast<std::int64_t>(i), "message"});
+        interned.agent_id({0, i});
+        interned.text_id("type " + std::to_string(i));
+        interned.message_id({static_cast<std::int64_t>(i), "message"});
     }
-    alert_tally tally(words, std::pmr::get_default_resource());
+    window_metrics window(interned, std::pmr::get_default_resource());
     for (std::size_t i = first; i <= last; ++i)
-        tally.add(c, i);
+        window.add(c, i);
     json_writer json(std::pmr::get_default_resource());
-    tally.describe(0, 0, {}, json);
+    window.describe(0, 0, {}, json);
     for (alert_metric const m : {alert_metric::failure_rate, alert_metric::response_time,
                                  alert_metric::credits_consumed, alert_metric::agent_failures})
-        json.raw(" ").number(tally[m].has_value ? tally[m].value : -1);
+        json.raw(" ").number(window[m].has_value ? window[m].value : -1);
     return std::string(json.text());
 }
 
@@ -100,7 +100,7 @@ TEST(alert_collector, samples_are_the_latest_different_messages)
         alert_collector c(1, true, std::pmr::get_default_resource());
         std::vector<std::int64_t> latest(6, -1);
         for (int i = 0; i < 30; ++i) {
-            digested_event e = make_event(random, static_cast<std::int64_t>(random() % 100000));
+            decoded_event e = make_event(random, static_cast<std::int64_t>(random() % 100000));
             e.type = event_type::error;
             e.has_facts = true;
             e.facts.has_run = false;

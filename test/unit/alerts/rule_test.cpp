@@ -1,6 +1,6 @@
 // Conditions, scores and states of alert rules, against published numbers and rules of doc/metrics.md.
 
-#include "core/alerts/evaluator.hpp"
+#include "core/alerts/rule.hpp"
 
 #include <gtest/gtest.h>
 

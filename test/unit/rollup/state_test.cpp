@@ -1,4 +1,4 @@
-// The activity of a workspace: independent of the order of its events, and of how they are split and merged.
+// The state of a workspace: independent of the order of its events, and of how they are split and merged.
 
 #include "core/base/decimal.hpp"
 #include "core/base/error.hpp"
@@ -51,7 +51,7 @@ public:
 const text_host host;
 
 struct test_event {
-    activity_event event{};
+    raw_event event{};
     std::string name;
     std::vector<std::pair<metadata_key, std::pair<json_type, std::string>>> values;
 
@@ -63,28 +63,28 @@ struct test_event {
     void number(metadata_key key, std::string value) { set(key, json_type::number, std::move(value)); }
 };
 
-activity_rules rules()
+rollup_rules rules()
 {
     return {{pack_currency("USD"), {}, clip}, std::int64_t{30} * 60 * 1'000'000, false};
 }
 
 struct workspace {
     std::pmr::monotonic_buffer_resource memory;
-    dictionary words{&memory};
-    activity state{&memory, &words};
-    activity_batch batch{&memory};
-    std::uint32_t lane = batch.open(&state);
+    interner interned{&memory};
+    rollup_state state{&memory, &interned};
+    event_batch batch{&memory};
+    std::uint32_t queue = batch.open(&state);
 
     void add(const test_event &e)
     {
         metadata values(host);
         for (auto const &[key, value] : e.values)
             values.set(key, {value.first, value.second == "true", nullptr, value.second});
-        activity_event event = e.event;
+        raw_event event = e.event;
         event.name = e.name;
-        digested_event digested;
-        digest(rules(), words, event, values, digested);
-        batch.add(rules(), lane, digested);
+        decoded_event decoded;
+        decode(rules(), interned, event, values, decoded);
+        batch.add(rules(), queue, decoded);
     }
     void flush() { batch.flush(rules()); }
 };
@@ -102,7 +102,7 @@ std::string shown(const run_counts &r)
     return out.str();
 }
 
-std::string shown(const runtime_numbers &r)
+std::string shown(const runtime_metrics &r)
 {
     return shown(r.average) + ' ' + shown(r.minimum) + ' ' + shown(r.maximum) + ' ' + shown(r.p50) + ' ' +
            shown(r.p75) + ' ' + shown(r.p95) + ' ' + shown(r.p99);
@@ -139,7 +139,7 @@ std::string report_of(workspace &w)
 {
     w.flush();
     std::pmr::monotonic_buffer_resource memory;
-    activity_numbers const n = make_report(w.state, rules(), true, &memory, nullptr);
+    rollup_metrics const n = compute_metrics(w.state, rules(), true, &memory, nullptr);
     std::ostringstream out;
     out << n.events << ' ' << sorted(n.events_by_type) << n.users << ' ' << n.sessions << ' '
         << shown(n.average_session) << ' ' << shown(n.bounce_rate) << '\n'
@@ -149,7 +149,7 @@ std::string report_of(workspace &w)
         << n.agents_run << ' ' << n.top_agents << '\n'
         << n.errors << ' ' << shown(n.error_rate) << ' ' << sorted(n.errors_by_type)
         << sorted(n.ignored_values) << shown(n.average_response) << ' ' << shown(n.p95_response) << '\n';
-    for (agent_numbers const &a : n.agents) {
+    for (agent_metrics const &a : n.agents) {
         char id[37];
         out << format_uuid(a.agent, id) << ' ' << shown(a.runs) << ' ' << shown(a.runtime) << ' '
             << shown(a.credits) << ' ' << shown(a.tokens) << ' ' << a.unique_users << ' '
@@ -240,9 +240,9 @@ private:
 };
 
 // A day of one workspace: 10,000 users with five sessions each, 60,000 runs, 130 names.
-digested_event busy_event(std::mt19937_64 &random, std::uint32_t names, std::uint32_t number)
+decoded_event busy_event(std::mt19937_64 &random, std::uint32_t names, std::uint32_t number)
 {
-    digested_event e{};
+    decoded_event e{};
     std::uint64_t const user = random() % 10000, session = random() % 5;
     e.user = {user * 0x9E3779B97F4A7C15u, user};
     e.session = {user, (user * 5 + session + 1) * 0x9E3779B97F4A7C15u};
@@ -251,7 +251,7 @@ digested_event busy_event(std::mt19937_64 &random, std::uint32_t names, std::uin
     e.type = number % 3 == 0 ? event_type::agent_run : event_type::page_view;
     e.has_session = true;
     e.has_facts = number % 3 == 0;
-    digested_facts &f = e.facts;
+    decoded_facts &f = e.facts;
     f.id = {random(), random()};
     f.run = {random(), random()};
     f.credits = static_cast<int128>(random() % 500) * 10'000'000;
@@ -268,23 +268,23 @@ digested_event busy_event(std::mt19937_64 &random, std::uint32_t names, std::uin
 
 } // namespace
 
-TEST(Activity, TakesFewBytesPerUserSessionAndRun)
+TEST(RollupState, TakesFewBytesPerUserSessionAndRun)
 {
     counting_resource memory;
-    dictionary words(&memory);
-    activity state(&memory, &words);
+    interner interned(&memory);
+    rollup_state state(&memory, &interned);
     for (std::uint32_t i = 0; i < 130; ++i)
-        words.name_id(event_type::page_view, words.text_id("name " + std::to_string(i)));
+        interned.name_id(event_type::page_view, interned.text_id("name " + std::to_string(i)));
     for (std::uint64_t i = 0; i < 20; ++i)
-        words.agent_id({i, i});
+        interned.agent_id({i, i});
     std::mt19937_64 random(3);
     for (std::uint32_t i = 0; i < 180000; ++i) {
-        digested_event const e = busy_event(random, 130, i);
+        decoded_event const e = busy_event(random, 130, i);
         state.add(rules(), e, e.has_facts ? &e.facts : nullptr);
     }
     std::size_t const collecting = memory.peak;
     state.finish();
-    activity_numbers const n = make_report(state, rules(), true, &memory, nullptr);
+    rollup_metrics const n = compute_metrics(state, rules(), true, &memory, nullptr);
     auto const things = static_cast<double>(n.users + n.sessions + n.runs.total);
     EXPECT_GT(things, 115000);
     EXPECT_LE(static_cast<double>(collecting) / things, 64);
@@ -293,7 +293,7 @@ TEST(Activity, TakesFewBytesPerUserSessionAndRun)
     EXPECT_LE(static_cast<double>(memory.used) / things, 32); // the numbers
 }
 
-TEST(Activity, OrderDoesNotMatter)
+TEST(RollupState, OrderDoesNotMatter)
 {
     for (unsigned seed = 0; seed < 40; ++seed) {
         std::vector<test_event> events = random_events(seed, 20 + static_cast<int>(seed) * 20);
@@ -306,7 +306,7 @@ TEST(Activity, OrderDoesNotMatter)
     }
 }
 
-TEST(Activity, PartsAddUpToTheWhole)
+TEST(RollupState, PartsAddUpToTheWhole)
 {
     for (unsigned seed = 100; seed < 140; ++seed) {
         std::vector<test_event> const events = random_events(seed, 300);
@@ -327,7 +327,7 @@ TEST(Activity, PartsAddUpToTheWhole)
     }
 }
 
-TEST(Activity, SerializedPartsAddUpToTheWhole)
+TEST(RollupState, SerializedPartsAddUpToTheWhole)
 {
     for (unsigned seed = 200; seed < 220; ++seed) {
         std::vector<test_event> const events = random_events(seed, 300);
@@ -346,7 +346,7 @@ TEST(Activity, SerializedPartsAddUpToTheWhole)
     }
 }
 
-TEST(Activity, TruncatedBytesAreRefused)
+TEST(RollupState, TruncatedBytesAreRefused)
 {
     workspace part;
     for (auto const &e : random_events(1, 50))
@@ -363,11 +363,11 @@ TEST(Activity, TruncatedBytesAreRefused)
     EXPECT_THROW(copy.state.deserialize(bytes), shadow::error);
 }
 
-TEST(Activity, EmptyHasNoRates)
+TEST(RollupState, EmptyHasNoRates)
 {
     workspace w;
     std::pmr::monotonic_buffer_resource memory;
-    activity_numbers const n = make_report(w.state, rules(), true, &memory, nullptr);
+    rollup_metrics const n = compute_metrics(w.state, rules(), true, &memory, nullptr);
     EXPECT_EQ(n.events, 0);
     EXPECT_TRUE(n.bounce_rate.is_null);
     EXPECT_TRUE(n.error_rate.is_null);
@@ -376,34 +376,34 @@ TEST(Activity, EmptyHasNoRates)
     EXPECT_EQ(n.top_agents, "[]");
 }
 
-TEST(Activity, ReportCanBeInterrupted)
+TEST(RollupState, ReportCanBeInterrupted)
 {
     workspace w;
     for (auto const &e : random_events(3, 70000))
         w.add(e);
     w.flush();
     std::pmr::monotonic_buffer_resource memory;
-    EXPECT_THROW(make_report(w.state, rules(), true, &memory, [] { return true; }), cancelled);
+    EXPECT_THROW(compute_metrics(w.state, rules(), true, &memory, [] { return true; }), cancelled);
 }
 
 TEST(Batch, ForgetsAnActivityThatIsGone)
 {
     workspace kept;
-    activity_batch shared(&kept.memory);
+    event_batch shared(&kept.memory);
     auto const events = random_events(5, 8);
     auto gone = std::make_unique<workspace>();
-    std::uint32_t const gone_lane = shared.open(&gone->state);
-    std::uint32_t const kept_lane = shared.open(&kept.state);
+    std::uint32_t const gone_queue = shared.open(&gone->state);
+    std::uint32_t const kept_queue = shared.open(&kept.state);
     for (auto const &e : events) {
-        digested_event d;
+        decoded_event d;
         metadata values(host);
-        digest(rules(), kept.words, e.event, values, d);
-        shared.add(rules(), gone_lane, d);
-        shared.add(rules(), kept_lane, d);
+        decode(rules(), kept.interned, e.event, values, d);
+        shared.add(rules(), gone_queue, d);
+        shared.add(rules(), kept_queue, d);
     }
-    shared.close(gone_lane);
+    shared.close(gone_queue);
     gone.reset();
     shared.flush(rules());
     std::pmr::monotonic_buffer_resource memory;
-    EXPECT_EQ(make_report(kept.state, rules(), true, &memory, nullptr).events, 8);
+    EXPECT_EQ(compute_metrics(kept.state, rules(), true, &memory, nullptr).events, 8);
 }
