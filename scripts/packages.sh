@@ -3,7 +3,7 @@
 BUILD_PACKAGES="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR g++ make libboost-math-dev libxxhash-dev"
 SERVER_TEST_PACKAGES="$BUILD_PACKAGES libipc-run-perl postgresql-$PG_MAJOR-cron
     libpq-dev libcurl4-openssl-dev libssl-dev openssl python3-aiosmtpd"
-TEST_PACKAGES="$SERVER_TEST_PACKAGES cmake clang-14 libgtest-dev libgmock-dev libroaring-dev"
+TEST_PACKAGES="$SERVER_TEST_PACKAGES cmake clang-14 clang-format-14 libgtest-dev libgmock-dev libroaring-dev"
 
 missing_packages() {
     local package

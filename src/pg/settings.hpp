@@ -1,5 +1,5 @@
 #pragma once
-// Current values of the settings in core/settings.hpp, for entry functions. PostgreSQL calls only: they may
+// Current values of the settings in core/access/settings.hpp, for entry functions. PostgreSQL calls only: they may
 // raise, so call them in the fetch phase.
 
 #include "pg/boundary.hpp"

@@ -3,8 +3,7 @@
 #include "pg/numeric.hpp"
 #include "pg/boundary.hpp"
 
-// (numeric, scale integer) -> round(numeric, scale) through a scaled integer and back; NULL where there is
-// none.
+// (numeric, scale integer) -> round(numeric, scale) through a scaled integer and back; NULL where there is none.
 SHADOW_FUNCTION(test_scaled_numeric)
 {
     shadow::pg::numeric_view const value(PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0)));

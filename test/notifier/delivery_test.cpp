@@ -1,5 +1,4 @@
-// What needs no server: which addresses are public, what a mail and a signature look like, what options are
-// refused.
+// What needs no server: which addresses are public, what a mail and a signature look like, what options are refused.
 
 #include "delivery.hpp"
 

@@ -1,6 +1,5 @@
 #pragma once
-// Evaluates many alert rules from one scan of the events (doc/metrics.md, "Alerts"). Pure: time is an
-// argument.
+// Evaluates many alert rules from one scan of the events (doc/metrics.md, "Alerts"). Pure: time is an argument.
 
 #include "core/alerts/rule_result.hpp"
 #include "core/base/interrupt.hpp"
@@ -23,8 +22,7 @@ struct alert_newcomer {
     uuid user;
 };
 
-// Collects the events of all rules' windows, each once per scope, and evaluates the rules. Needs no
-// destructor.
+// Collects the events of all rules' windows, each once per scope, and evaluates the rules. Needs no destructor.
 class alert_evaluator
 {
 public:

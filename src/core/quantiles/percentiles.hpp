@@ -29,8 +29,7 @@ enum class quantile_type : std::uint8_t {
 quantile_type quantile_type_from_number(int number);          // throws error for other than 1..9
 quantile_type quantile_type_from_name(std::string_view name); // throws error for other than numpy's names
 
-// Types 4 to 9 interpolate at position a + p * (n + 1 - a - b), counted from 1; a, b = plotting /
-// denominator.
+// Types 4 to 9 interpolate at position a + p * (n + 1 - a - b), counted from 1; a and b over the denominator.
 struct plotting_position {
     int denominator;
     int a;

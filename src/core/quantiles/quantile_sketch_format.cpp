@@ -1,3 +1,5 @@
+// The serialized form: writing, and reading with every byte checked.
+
 #include "core/quantiles/quantile_sketch.hpp"
 
 #include <algorithm>
@@ -13,8 +15,7 @@ namespace shadow
 static constexpr unsigned char format_version = 1;
 static constexpr unsigned char positive_flag = 1, negative_flag = 2;
 
-// ---- writing
-// -----------------------------------------------------------------------------------------------
+// ---- writing ----------------------------------------------------------------------------------------------
 
 namespace
 {
@@ -87,8 +88,7 @@ std::pmr::vector<unsigned char> encode(const sketch_parts &parts, std::pmr::memo
     return out;
 }
 
-// ---- reading
-// -----------------------------------------------------------------------------------------------
+// ---- reading ----------------------------------------------------------------------------------------------
 
 void sketch_reader::fail(const char *detail)
 {
@@ -247,8 +247,7 @@ sketch_view::sketch_view(const unsigned char *bytes, std::size_t size)
     require(sum_fits(*this), "Its sum contradicts its minimum and maximum.");
 }
 
-// ---- answers
-// -----------------------------------------------------------------------------------------------
+// ---- answers ----------------------------------------------------------------------------------------------
 
 // Bucket of the value that has `skip` smaller magnitudes before it.
 static std::int32_t bucket_at(const bucket_span &span, std::uint64_t skip)

@@ -15,8 +15,7 @@ namespace shadow
 
 static constexpr std::string_view collapse_names[] = {"none", "positive", "negative", "both"};
 
-// ---- writing
-// -----------------------------------------------------------------------------------------------
+// ---- writing ----------------------------------------------------------------------------------------------
 
 template <typename Number>
 static void append(std::string &out, Number value)
@@ -64,8 +63,7 @@ std::string sketch_to_text(const sketch_view &sketch)
     return out += "\"}";
 }
 
-// ---- reading
-// -----------------------------------------------------------------------------------------------
+// ---- reading ----------------------------------------------------------------------------------------------
 
 namespace
 {

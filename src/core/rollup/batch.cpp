@@ -3,8 +3,7 @@
 namespace shadow
 {
 
-// Of a batch: few enough bytes for the processor's cache, enough that a workspace among thousands has dozens
-// of events.
+// Of a batch: few enough bytes for the processor's cache, enough that a workspace among thousands has dozens of events.
 constexpr std::size_t block_bytes = 1u << 18;
 constexpr std::uint32_t most_blocks = 64;
 constexpr std::uint32_t first_chunk_bytes = 256, chunk_bytes = 1024;

@@ -86,8 +86,7 @@ struct rollup_metrics {
     span<user_activity> user_list;                         // by user
 };
 
-// `details` = false leaves out what only the daily rollup needs: agents, sketches, event counts, errors,
-// users.
+// `details` = false leaves out what only the daily rollup needs: agents, sketches, event counts, errors, users.
 rollup_metrics compute_metrics(const rollup_state &state, const rollup_rules &rules, bool details,
                                std::pmr::memory_resource *memory, interrupt_check interrupted);
 

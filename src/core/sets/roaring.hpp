@@ -4,10 +4,8 @@
 // (at most 4,096 of them), a bitset of 8 kB, or a list of runs. Everything is little-endian on every machine.
 //
 // Reading happens where the bytes lie, at any alignment. Two levels of trust:
-//   - the structure (sizes, keys, offsets) is checked whenever a value is opened, so no read leaves the
-//   value;
-//   - the contents of containers are checked when a value comes from outside (decode_portable). Code that
-//   reads
+//   - the structure (sizes, keys, offsets) is checked whenever a value is opened, so no read leaves the value;
+//   - the contents of containers are checked when a value comes from outside (decode_portable). Code that reads
 //     contents stays within its buffers whatever they are.
 
 #include <array>
@@ -20,8 +18,7 @@
 namespace shadow::roaring
 {
 
-// 12346: arrays and bitsets only; 12347: the low half of a word whose high half is the number of containers
-// - 1.
+// 12346: arrays and bitsets only; 12347: the low half of a word whose high half is the number of containers - 1.
 constexpr std::uint32_t cookie_without_runs = 12346;
 constexpr std::uint32_t cookie_with_runs = 12347;
 constexpr std::size_t offsets_from = 4; // with runs, smaller values carry no offsets

@@ -26,8 +26,7 @@ static constexpr std::uint8_t format_version = 1;
                 "Expected a set of 32-bit integers in the portable Roaring format.");
 }
 
-// ---- Opening a value
-// ------------------------------------------------------------------------------------------
+// ---- Opening a value --------------------------------------------------------------------------------------
 
 user_set_view user_set_view::stored(const std::uint8_t *bytes, std::size_t size)
 {
@@ -162,8 +161,7 @@ std::uint32_t user_set_view::max() const noexcept
     return c.base() | c.max();
 }
 
-// ---- One element at a time
-// ------------------------------------------------------------------------------------
+// ---- One element at a time --------------------------------------------------------------------------------
 
 void user_set_cursor::open(std::uint32_t container) noexcept
 {
@@ -213,8 +211,7 @@ bool user_set_cursor::next_low(std::uint16_t &low) noexcept
     return true;
 }
 
-// ---- Writing and foreign bytes
-// --------------------------------------------------------------------------------
+// ---- Writing and foreign bytes ----------------------------------------------------------------------------
 
 std::size_t stored_size(const writer &set) noexcept
 {
@@ -293,8 +290,7 @@ void decode_portable(const std::uint8_t *bytes, std::size_t size, writer &out, i
     }
 }
 
-// ---- Algebra
-// --------------------------------------------------------------------------------------------------
+// ---- Algebra ----------------------------------------------------------------------------------------------
 
 namespace
 {
@@ -511,8 +507,7 @@ std::uint64_t union_cardinality(const user_set_view *sets, std::size_t count,
     return total;
 }
 
-// ---- Order
-// ----------------------------------------------------------------------------------------------------
+// ---- Order ------------------------------------------------------------------------------------------------
 
 namespace
 {

@@ -1,6 +1,6 @@
 #pragma once
 // Sets of 32-bit unsigned integers, compressed. Stored form: one version byte, then the portable Roaring
-// format (core/roaring.hpp). Stored bytes are canonical: equal sets have equal bytes.
+// format (core/sets/roaring.hpp). Stored bytes are canonical: equal sets have equal bytes.
 //
 //   user_set_view      reads a stored set where it lies: iteration, membership, cardinality without decoding
 //   user_set_builder   collects elements in any order and whole sets
@@ -122,8 +122,7 @@ private:
 std::size_t stored_size(const roaring::writer &set) noexcept;
 void write_stored(const roaring::writer &set, std::uint8_t *out) noexcept;
 
-// The largest stored set (every second integer): 65,536 bitsets. So a set always fits into a PostgreSQL
-// value.
+// The largest stored set (every second integer): 65,536 bitsets. So a set always fits into a PostgreSQL value.
 constexpr std::size_t max_stored_size = 1 + 8 + std::size_t{65536} * (8 + roaring::bitset_bytes);
 
 // Checks foreign portable bytes completely (also the contents) and appends the set in canonical form. Accepts

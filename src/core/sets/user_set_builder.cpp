@@ -143,8 +143,7 @@ void user_set_builder::settle()
     pending_.clear();
 }
 
-// Makes an empty chunk for each key that has none; the keys ascend and may repeat. Merges from the back, in
-// place.
+// Makes an empty chunk for each key that has none; the keys ascend and may repeat. Merges from the back, in place.
 template <typename KeyAt>
 void user_set_builder::insert_keys(std::size_t count, KeyAt key_at)
 {

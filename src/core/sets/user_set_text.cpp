@@ -9,8 +9,6 @@ namespace shadow
 
 using roaring::writer;
 
-// -----------------------------------------------------------------------------------------------------
-
 static constexpr const char element_hint[] = "Elements are integers from 0 to 4294967295.";
 
 std::uint32_t user_set_element(std::int64_t value)

@@ -1,8 +1,8 @@
 #pragma once
-// The shifted-beta-geometric model of retention: each user leaves at the end of a period with his own
-// constant probability, and these probabilities are Beta(alpha, beta) distributed over the cohort. Fader, P.
-// S. & Hardie, B. G. S. (2007), "How to project customer retention", Journal of Interactive Marketing 21(1),
-// 76-90.
+// The shifted-beta-geometric model of retention: each user leaves at the end of a period with a
+// constant probability of its own, and these probabilities are Beta(alpha, beta) distributed over the cohort.
+// Fader, P. S. & Hardie, B. G. S. (2007), "How to project customer retention", Journal of Interactive Marketing
+// 21(1), 76-90.
 
 #include "core/base/interrupt.hpp"
 

@@ -20,7 +20,7 @@ extern "C" {
 namespace shadow::entry
 {
 
-// ---- claims ----------------------------------------------------------------------------------------------
+// ---- claims -----------------------------------------------------------------------------------------------
 
 struct claim_texts {
     const char *subject;
@@ -78,7 +78,7 @@ bool current_user(uuid &out)
     return answer.has_value();
 }
 
-// ---- configuration ---------------------------------------------------------------------------------------
+// ---- configuration ----------------------------------------------------------------------------------------
 
 // analytics.membership, or the defaults where it has no row; palloc'd strings.
 struct configuration {
@@ -136,7 +136,7 @@ static bool current_configuration(configuration &out)
     return true;
 }
 
-// ---- the membership relation -----------------------------------------------------------------------------
+// ---- the membership relation ------------------------------------------------------------------------------
 
 struct membership_relation {
     Oid id;
@@ -214,7 +214,7 @@ static SPIPlanPtr membership_plan(const char *query)
     return plan = fresh;
 }
 
-// ---- the cache -------------------------------------------------------------------------------------------
+// ---- the cache --------------------------------------------------------------------------------------------
 
 struct membership_cache {
     bool is_valid;

@@ -26,8 +26,7 @@ struct memberships {
 // or itself under row security: fail closed.
 const memberships &current_memberships();
 
-// The workspaces whose raw events the current user may read beside his own, by the setting
-// raw_events_visible_to.
+// The workspaces whose raw events the current user may read beside his own, by the setting raw_events_visible_to.
 const workspace_list &raw_event_workspaces();
 
 // Why current_memberships() has nothing to read, for analytics.security_audit(); nullptr if it does.

@@ -201,7 +201,7 @@ void fetch_rules(evaluation &e, FunctionCallInfo fcinfo)
     }
 }
 
-// Events --------------------------------------------------------------------------------------------------
+// ---- Events -----------------------------------------------------------------------------------------------
 
 enum event_column {
     event_scope, // only of a join with the ranges
@@ -463,7 +463,7 @@ void scan_newcomers(const evaluation &e, bool platform, span<alert_newcomer> new
     }
 }
 
-// Result --------------------------------------------------------------------------------------------------
+// ---- Result -----------------------------------------------------------------------------------------------
 
 void put_result(ReturnSetInfo *result, const evaluation &e, std::size_t i, const rule_result &v)
 {

@@ -1,7 +1,6 @@
-// The row trigger of analytics.user_activity: refuses what cannot be counted, normalises the rest. It runs
-// for every event, so it does no SPI (but for the
-// first hash of an address in a transaction, and for late events) and returns the row as it came unless
-// something changes.
+// The row trigger of analytics.user_activity: refuses what cannot be counted, normalises the rest. It runs for every
+// event, so it does no SPI (but for the first hash of an address in a transaction, and for late events) and returns
+// the row as it came unless something changes.
 
 #include <algorithm>
 

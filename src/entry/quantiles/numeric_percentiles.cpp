@@ -19,8 +19,7 @@ struct profile {
     int display_scale;   // the most decimals shown
 };
 
-// Where a quantile lies, exactly: order statistics from 0, and the upper one's share as
-// numerator/denominator.
+// Where a quantile lies, exactly: order statistics from 0, and the upper one's share as numerator/denominator.
 struct exact_position {
     std::size_t lower;
     std::size_t upper;

@@ -24,8 +24,7 @@ using shadow::pg::palloc_resource;
 namespace
 {
 
-// ---- values
-// ------------------------------------------------------------------------------------------------
+// ---- values -----------------------------------------------------------------------------------------------
 
 // A sketch argument, detoasted; plain data.
 struct stored_sketch {
@@ -67,8 +66,7 @@ char *make_cstring(const std::string &text)
         std::memcpy(memory.allocate(text.size() + 1, 1), text.c_str(), text.size() + 1));
 }
 
-// ---- aggregate state
-// ---------------------------------------------------------------------------------------
+// ---- aggregate state --------------------------------------------------------------------------------------
 
 // Lives in the aggregate's context and dies with it; nothing in it needs its destructor.
 // Doubles wait until there are enough of them to be added quickly.
@@ -177,8 +175,7 @@ const char *fetch_numeric(Datum datum, std::int64_t &units, double &special)
 
 } // namespace
 
-// ---- input and output
-// --------------------------------------------------------------------------------------
+// ---- input and output -------------------------------------------------------------------------------------
 
 SHADOW_FUNCTION(shadow_quantile_sketch_in)
 {
@@ -208,8 +205,7 @@ SHADOW_FUNCTION(shadow_quantile_sketch_send)
     return make_varlena(sketch.bytes, sketch.size);
 }
 
-// ---- aggregates
-// --------------------------------------------------------------------------------------------
+// ---- aggregates -------------------------------------------------------------------------------------------
 
 SHADOW_FUNCTION(shadow_quantile_sketch_accum)
 {
@@ -287,8 +283,7 @@ SHADOW_FUNCTION(shadow_quantile_sketch_deserialize)
     PG_RETURN_POINTER(state);
 }
 
-// ---- operators
-// ---------------------------------------------------------------------------------------------
+// ---- operators --------------------------------------------------------------------------------------------
 
 SHADOW_FUNCTION(shadow_quantile_sketch_add)
 {
@@ -322,8 +317,7 @@ SHADOW_FUNCTION(shadow_quantile_sketch_hash)
     return hash_any(a.bytes, static_cast<int>(a.size));
 }
 
-// ---- functions
-// ---------------------------------------------------------------------------------------------
+// ---- functions --------------------------------------------------------------------------------------------
 
 SHADOW_FUNCTION(shadow_quantile)
 {

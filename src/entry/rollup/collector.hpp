@@ -17,8 +17,7 @@ namespace shadow::entry
 // analytics.activity_rules. Lives in the current memory context.
 DestReceiver *create_event_collector(HeapTupleHeader rules, bool is_final);
 
-// Appends (workspace_id, is_final, result) for each workspace, by workspace_id; their number. Frees what was
-// collected.
+// Appends (workspace_id, is_final, result) for each workspace, by workspace_id; their number. Frees what was collected.
 std::uint64_t store_collected(DestReceiver *collector, Tuplestorestate *store, TupleDesc description);
 
 } // namespace shadow::entry

@@ -84,8 +84,7 @@ char *scan_statement(bool has_zones, const char *condition)
     return sql.data;
 }
 
-// How a scan is divided: in processes, and in passes of each. The numbers are powers of two, which keeps
-// hashing cheap.
+// How a scan is divided: in processes, and in passes of each. The numbers are powers of two, which keeps hashing cheap.
 struct division {
     int shares, share; // of processes: their number, and which one
     int passes;

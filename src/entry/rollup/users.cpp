@@ -72,8 +72,7 @@ constexpr const char *take_back_new =
     "  FROM seen AS v WHERE v.first_date > $1 GROUP BY v.workspace_id, v.first_date) AS m "
     "WHERE t.workspace_id = m.workspace_id AND t.metric_date = m.first_date";
 
-// An instant belongs to its day: it changes only when that day is aggregated, or another becomes the first
-// or last.
+// An instant belongs to its day: it changes only when that day is aggregated, or another becomes the first or last.
 constexpr const char *update_dictionary =
     "UPDATE analytics.users AS u SET first_date = least(u.first_date, $1), last_date = greatest(u.last_date, "
     "$1),"

@@ -40,8 +40,7 @@ static const std::uint8_t *bytes_of(const varlena *value)
     return reinterpret_cast<const std::uint8_t *>(VARDATA_ANY(value));
 }
 
-// ---- Input and output
-// -----------------------------------------------------------------------------------------
+// ---- Input and output -------------------------------------------------------------------------------------
 
 SHADOW_FUNCTION(shadow_user_set_in)
 {
@@ -97,8 +96,7 @@ SHADOW_FUNCTION(shadow_user_set_send)
     PG_RETURN_BYTEA_P(bytes);
 }
 
-// ---- Arrays
-// ---------------------------------------------------------------------------------------------------
+// ---- Arrays -----------------------------------------------------------------------------------------------
 
 // An array of any shape; NULL elements are ignored, as in the aggregate.
 template <typename ToInteger>
@@ -178,8 +176,7 @@ SHADOW_FUNCTION(shadow_user_set_to_bigints)
     return to_array<std::int64_t>(fcinfo, INT8OID);
 }
 
-// ---- Reading a set
-// --------------------------------------------------------------------------------------------
+// ---- Reading a set ----------------------------------------------------------------------------------------
 
 SHADOW_FUNCTION(shadow_user_set_cardinality)
 {
@@ -242,8 +239,7 @@ SHADOW_FUNCTION(shadow_user_set_elements)
     SRF_RETURN_NEXT(context, Int64GetDatum(element));
 }
 
-// ---- Algebra
-// --------------------------------------------------------------------------------------------------
+// ---- Algebra ----------------------------------------------------------------------------------------------
 
 using set_operation = void (*)(const user_set_view &, const user_set_view &, writer &,
                                shadow::interrupt_check);
@@ -334,8 +330,7 @@ SHADOW_FUNCTION(shadow_user_set_difference_cardinality)
     PG_RETURN_INT64(static_cast<int64>(n.left - n.common));
 }
 
-// ---- Comparison
-// -----------------------------------------------------------------------------------------------
+// ---- Comparison -------------------------------------------------------------------------------------------
 
 // Stored bytes are canonical, so equality and hash need not look inside. Values of different sizes differ,
 // which is known before they are fetched from TOAST.
@@ -413,8 +408,7 @@ SHADOW_FUNCTION(shadow_user_set_hash_extended)
     PG_RETURN_UINT64(hash);
 }
 
-// ---- Aggregates
-// -----------------------------------------------------------------------------------------------
+// ---- Aggregates -------------------------------------------------------------------------------------------
 
 namespace
 {

@@ -87,8 +87,7 @@ double first_of(const bucket_mapping &mapping, std::int32_t index)
     return value(low);
 }
 
-// ---- mapping
-// -----------------------------------------------------------------------------------------------
+// ---- mapping ----------------------------------------------------------------------------------------------
 
 // The bound holds for both ends of each `stride`-th bucket, and so for all that is between them.
 void expect_buckets_within_bound(std::uint32_t ppm, std::int32_t stride)
@@ -147,8 +146,7 @@ TEST(QuantileSketchMapping, StaysAsPublished)
     EXPECT_EQ(got, (std::vector<std::int32_t>{-349, -35, 20, 206, 413, 1046}));
 }
 
-// ---- accuracy
-// ----------------------------------------------------------------------------------------------
+// ---- accuracy ---------------------------------------------------------------------------------------------
 
 TEST(QuantileSketch, RealRunTimes)
 {
@@ -210,8 +208,7 @@ TEST(QuantileSketch, RankIsAShareWithinTheBound)
         EXPECT_GE(view_of(stored).rank(view_of(stored).quantile(fraction)), fraction - 1e-12);
 }
 
-// ---- merging
-// -----------------------------------------------------------------------------------------------
+// ---- merging ----------------------------------------------------------------------------------------------
 
 // Splits the values at random, then merges pairs at random, half of them in serialized form.
 bytes by_random_tree(values v, sketch_options options, std::mt19937_64 &random)
@@ -335,8 +332,7 @@ TEST(QuantileSketch, RefusesWhatIsNotFinite)
     EXPECT_EQ(sketch_options::make(0.29, 2048).accuracy_ppm, 290000U);
 }
 
-// ---- sum
-// ---------------------------------------------------------------------------------------------------
+// ---- sum --------------------------------------------------------------------------------------------------
 
 TEST(QuantileSketchSum, DecimalsAddUpExactly)
 {
@@ -431,8 +427,7 @@ TEST(QuantileSketch, UnitsAreNanoseconds)
     EXPECT_EQ(decimals.serialize(), stored);
 }
 
-// ---- stored form
-// -------------------------------------------------------------------------------------------
+// ---- stored form ------------------------------------------------------------------------------------------
 
 // Version 1 byte by byte, as the format's description says; it must be readable for ever.
 TEST(QuantileSketchFormat, IsVersionOne)

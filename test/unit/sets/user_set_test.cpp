@@ -264,8 +264,7 @@ TEST(UserSetFormat, ReadsCRoaringAndMakesItCanonical)
     }
 }
 
-// A list of runs where an array is smaller, runs that touch, a run cookie without runs: all legal, none
-// canonical.
+// A list of runs where an array is smaller, runs that touch, a run cookie without runs: all legal, none canonical.
 TEST(UserSetFormat, AcceptsWhatIsOnlyNotCanonical)
 {
     bytes const touching = {0x3b, 0x30, 0, 0, 1, 0, 0, 3, 0, 2,
