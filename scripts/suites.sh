@@ -164,6 +164,30 @@ build() {
     esac
 }
 
+# plant FILE INCLUDE: whether scripts/check-includes names this include and fails, in a copy of the source that has it.
+plant() {
+    rm -rf "$work/planted"
+    mkdir "$work/planted"
+    cp -r src/core src/pg src/entry "$work/planted"
+    echo "#include \"$2\"" >> "$work/planted/$1"
+    ! scripts/check-includes "$work/planted" > "$work/planted/found" || return 1
+    grep -F "$1: $2: " "$work/planted/found"
+}
+planted_includes_are_found() {
+    plant core/base/uuid.cpp postgres.h \
+        && plant core/event/event.hpp core/rollup/state.hpp \
+        && plant core/users/sessions.hpp pg/array.hpp \
+        && plant pg/tuple.hpp core/event/event.hpp \
+        && plant pg/memory.hpp entry/sets/user_set.hpp \
+        && plant entry/event/privacy.hpp entry/rollup/scan.hpp \
+        && ! plant core/alerts/rule.hpp core/alerts/evaluator.hpp && grep circle "$work/planted/found" # where it may
+}
+source_checks() {
+    check "includes go one way" scripts/check-includes || true
+    check "includes of the wrong way are found" planted_includes_are_found || true
+    check "format" make -s format-check || true
+}
+
 # The core has no PostgreSQL on its include path there. The server's suites are run whatever happens here.
 unit() {
     check "CMake configures" configure || true
@@ -215,6 +239,7 @@ quick)
         pg_suite "regression" regress_suite $(make -s --no-print-directory list-regress | tr ' ' '\n' | grep -vx exactness)
     ) &
     first=$!
+    source_checks
     unit
     start_own_cluster longest
     pg_suite "regression, the longest" regress_suite exactness
@@ -231,6 +256,7 @@ valgrind)
     check "valgrind found nothing" no_valgrind_report
     ;;
 all)
+    source_checks
     unit
     (
         hostile

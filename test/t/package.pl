@@ -89,11 +89,6 @@ SKIP:
 		[], 'no threads, no processes');
 }
 
-# Dependencies run one way: entry -> pg -> core.
-is_deeply([ matching_lines(qr/^\s*#\s*include\s*["<](pg|entry|postgres|fmgr|utils)[\/.]/, glob 'src/core/*/*') ],
-	[], 'core knows nothing of PostgreSQL');
-is_deeply([ matching_lines(qr/^\s*#\s*include\s*"entry\//, glob 'src/pg/*') ], [], 'pg knows nothing of entry');
-
 # Install scripts: CREATE, never CREATE OR REPLACE, which would take over an object planted beforehand.
 is_deeply([ matching_lines(qr/^\s*CREATE\s+OR\s+REPLACE/i, glob 'sql/install/*.sql') ], [], 'no CREATE OR REPLACE');
 
