@@ -133,11 +133,6 @@ std::int64_t setting_integer(const char *name)
     return strtoll(current_value(name), nullptr, 10);
 }
 
-double setting_real(const char *name)
-{
-    return strtod(current_value(name), nullptr);
-}
-
 bool setting_boolean(const char *name)
 {
     return strcmp(current_value(name), "true") == 0;

@@ -19,7 +19,6 @@ char *setting_value(const char *name);
 std::uint64_t settings_generation();
 
 std::int64_t setting_integer(const char *name);
-double setting_real(const char *name);
 bool setting_boolean(const char *name);
 
 // Sets a parameter of PostgreSQL until AtEOXact_GUC() ends the caller's NewGUCNestLevel(), as the SET clause

@@ -26,12 +26,11 @@ struct alert_newcomer {
 class alert_evaluator
 {
 public:
-    // `rules` are sorted by sort_alert_rules() and outlive the evaluator, as `options` does. Users first seen
-    // before `known_until` are known to whoever asks for newcomers().
+    // `rules` are in the order of scopes, then of lengths of windows; they outlive the evaluator, as `options`
+    // does. Users first seen before `known_until` are known to whoever asks for newcomers().
     alert_evaluator(span<alert_rule> rules, const rollup_rules &options, std::int64_t now,
                     std::int64_t known_until, std::pmr::memory_resource *memory);
 
-    std::uint32_t scope_count() const noexcept { return static_cast<std::uint32_t>(scopes_.size); }
     bool is_platform(std::uint32_t scope) const noexcept;
     uuid workspace(std::uint32_t scope) const noexcept;
     // What to feed: the windows' events to add(…, false), those of the scored hours to add(…, true).

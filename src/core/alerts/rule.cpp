@@ -96,18 +96,4 @@ alert_step next_state(alert_state state, std::int64_t since, std::optional<bool>
     return {alert_state::pending, pending_since, false, false};
 }
 
-static bool precedes(const alert_rule &a, const alert_rule &b) noexcept
-{
-    if (a.is_platform != b.is_platform)
-        return b.is_platform;
-    if (!a.is_platform && !(a.workspace == b.workspace))
-        return a.workspace < b.workspace;
-    return a.window_minutes < b.window_minutes;
-}
-
-void sort_alert_rules(span<alert_rule> rules) noexcept
-{
-    std::sort(rules.begin(), rules.end(), precedes);
-}
-
 } // namespace shadow

@@ -106,7 +106,4 @@ struct alert_rule {
     span<std::int64_t> hours;
 };
 
-// By scope, then by length of window.
-void sort_alert_rules(span<alert_rule> rules) noexcept;
-
 } // namespace shadow

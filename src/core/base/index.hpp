@@ -16,10 +16,6 @@ class probing_table
 public:
     explicit probing_table(std::pmr::memory_resource *memory) noexcept : memory_(memory) {}
 
-    std::uint32_t size() const noexcept { return size_; }
-    std::uint32_t capacity() const noexcept { return capacity_; }
-    const Slot &slot(std::uint32_t i) const noexcept { return slots_[i]; }
-
     // The slot for which matches(slot) holds, or the empty slot where it belongs; room for one more is made.
     template <typename Matches>
     Slot &find(std::uint32_t hash, Matches matches)

@@ -30,14 +30,6 @@ void exact_sum::add_any(double finite) noexcept
         add_shifted(negative, units, 0);
 }
 
-void exact_sum::add_units(int128 units) noexcept
-{
-    if (units >= INT64_MIN && units <= INT64_MAX)
-        add_units(static_cast<std::int64_t>(units));
-    else
-        add_far(units);
-}
-
 void exact_sum::add_far(int128 units) noexcept
 {
     bool const negative = units < 0;

@@ -56,7 +56,6 @@ public:
         }
         near_ = sum;
     }
-    void add_units(int128 units) noexcept;
     void add(const exact_sum &other) noexcept;
     // Plain decimal notation, [-]digits[.digits], below 10^320; rounded half away from zero. False, and
     // nothing added, if the text is something else.

@@ -490,13 +490,6 @@ static void unite_chunks(const user_set_view *sets, std::size_t count, std::pmr:
     }
 }
 
-void unite_all(const user_set_view *sets, std::size_t count, writer &out, interrupt_check interrupted)
-{
-    unite_chunks(
-        sets, count, out.memory(), interrupted, [&out](const container &c) { out.append(c); },
-        [&out](std::uint16_t key, const bitset &bits) { out.append_bitset(key, bits); });
-}
-
 std::uint64_t union_cardinality(const user_set_view *sets, std::size_t count,
                                 std::pmr::memory_resource *memory, interrupt_check interrupted)
 {

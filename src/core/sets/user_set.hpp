@@ -154,7 +154,6 @@ bool includes(const user_set_view &whole, const user_set_view &part, interrupt_c
 bool overlaps(const user_set_view &a, const user_set_view &b, interrupt_check = nullptr);
 
 // Many sets at once, chunk by chunk: no memory beyond one chunk and one counter per set.
-void unite_all(const user_set_view *sets, std::size_t count, roaring::writer &out, interrupt_check = nullptr);
 std::uint64_t union_cardinality(const user_set_view *sets, std::size_t count,
                                 std::pmr::memory_resource *memory, interrupt_check = nullptr);
 
@@ -193,8 +192,7 @@ public:
     void add(const user_set_view &set, interrupt_check interrupted = nullptr); // set must be canonical
     void add(user_set_builder &other, interrupt_check interrupted = nullptr);
 
-    // These settle what is pending first; the set that the builder stands for does not change.
-    std::uint64_t cardinality();
+    // Settles what is pending first; the set that the builder stands for does not change.
     void write(roaring::writer &out, interrupt_check interrupted = nullptr);
 
 private:

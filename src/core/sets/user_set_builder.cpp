@@ -287,15 +287,6 @@ void user_set_builder::add(user_set_builder &other, interrupt_check interrupted)
     add(user_set_view::portable(bytes.data(), bytes.size()), interrupted);
 }
 
-std::uint64_t user_set_builder::cardinality()
-{
-    settle();
-    std::uint64_t total = 0;
-    for (chunk &c : chunks_)
-        total += c.kind == container_kind::bitset ? bits_of(c).count() : c.cardinality;
-    return total;
-}
-
 void user_set_builder::write(writer &out, interrupt_check interrupted)
 {
     interrupt_poll const poll(interrupted);

@@ -367,12 +367,4 @@ double discounted_lifetime(double alpha, double beta, double rate)
     return 1 + z * (beta / c) * value;
 }
 
-double rate_per_period(double annual_rate, double period_in_years)
-{
-    check_rate(annual_rate);
-    if (!(period_in_years > 0 && std::isfinite(period_in_years)))
-        refuse("period must be positive", "It is " + to_text(period_in_years) + " years.");
-    return std::expm1(period_in_years * std::log1p(annual_rate));
-}
-
 } // namespace shadow::sbg

@@ -57,7 +57,4 @@ double discounted_lifetime(double alpha, double beta, double rate, std::int64_t 
 // The same without horizon; needs rate >= 0, and is infinite for rate = 0 and alpha <= 1.
 double discounted_lifetime(double alpha, double beta, double rate);
 
-// The rate per period that compounds to `annual_rate`; a period is given as a fraction of a year.
-double rate_per_period(double annual_rate, double period_in_years);
-
 } // namespace shadow::sbg

@@ -64,7 +64,7 @@ struct rule_row { // columns of the rules' query
     }
 };
 
-// Platform rules last, then as shadow::precedes orders them.
+// In the order that the evaluator wants: by scope, platform rules last, then by length of window.
 constexpr const char *rules_query =
     "WITH scored AS MATERIALIZED ("
     " SELECT d.workspace_id, d.scope,"

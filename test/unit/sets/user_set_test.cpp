@@ -487,12 +487,8 @@ TEST(UserSetAlgebra, UnionOfMany)
         views.push_back(view(set));
         builder.add(view(set));
     }
-    writer united(memory());
-    shadow::unite_all(views.data(), views.size(), united);
-    EXPECT_EQ(stored(united), encode(all));
     EXPECT_EQ(shadow::union_cardinality(views.data(), views.size(), memory()), all.size());
     EXPECT_EQ(shadow::union_cardinality(nullptr, 0, memory()), 0U);
-    EXPECT_EQ(builder.cardinality(), all.size());
     writer built(memory());
     builder.write(built);
     EXPECT_EQ(stored(built), encode(all));
@@ -510,7 +506,6 @@ TEST(UserSetBuilder, AnyOrderGivesTheSameBytes)
             shadow::user_set_builder builder(memory());
             for (std::uint32_t e : order)
                 builder.add(e);
-            EXPECT_EQ(builder.cardinality(), v.size()) << name;
             writer out(memory());
             builder.write(out);
             EXPECT_EQ(stored(out), expected) << name;

@@ -242,11 +242,9 @@ TEST(Sbg, ImpossibleArgumentsAreErrors)
     for (double const bad : {-0.1, HUGE_VAL, std::nan("")}) {
         EXPECT_THROW(sbg::discounted_lifetime(1, 1, bad), shadow::error);
         EXPECT_THROW(sbg::discounted_lifetime(1, 1, bad, 1), shadow::error);
-        EXPECT_THROW(sbg::rate_per_period(bad, 1), shadow::error);
     }
     EXPECT_THROW(sbg::survival(1, 1, -1), shadow::error);
     EXPECT_THROW(sbg::discounted_lifetime(1, 1, 0.1, -1), shadow::error);
-    EXPECT_THROW(sbg::rate_per_period(0.1, 0), shadow::error);
 }
 
 // S(t) = S(t-1) (beta + t - 1) / (alpha + beta + t - 1), the paper's retention rate.
@@ -279,13 +277,6 @@ TEST(Sbg, UnboundedLifetimeIsTheLimit)
     EXPECT_EQ(sbg::discounted_lifetime(1, 5, 0), INFINITY);
     EXPECT_EQ(sbg::discounted_lifetime(1, 5, 0.1, 0), 0);
     EXPECT_EQ(sbg::discounted_lifetime(1, 5, 0.1, 1), 1);
-}
-
-TEST(Sbg, RatesCompound)
-{
-    EXPECT_NEAR(std::pow(1 + sbg::rate_per_period(0.1, 1.0 / 12), 12), 1.1, 1e-14);
-    EXPECT_DOUBLE_EQ(sbg::rate_per_period(0.1, 1), 0.1);
-    EXPECT_EQ(sbg::rate_per_period(0, 0.5), 0);
 }
 
 TEST(Sbg, CanBeCancelled)
