@@ -49,7 +49,7 @@ public:
     void note_visit(const uuid &user, std::int64_t at) { note_user(npos, user, at); }
     // The places that add() will touch: asked for in two steps some events ahead.
     void prefetch(int step, const uuid &workspace, const decoded_event &event) const noexcept;
-    // visit(user, his first event at hand)
+    // visit(user, the user's first event at hand)
     template <typename Visit>
     void for_each_user(Visit visit) const
     {

@@ -42,7 +42,7 @@ public:
 
     void add(std::uint32_t scope, bool to_hours, const raw_event &event, const metadata &values);
 
-    // After the last event: who would be a sign-up, and what is known of his earlier events.
+    // After the last event: who would be a sign-up, and what is known of earlier events.
     span<alert_newcomer> newcomers(bool platform);
     void add_known(std::uint32_t scope, const uuid &user, std::int64_t first_seen);
 

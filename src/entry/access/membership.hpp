@@ -1,5 +1,5 @@
 #pragma once
-// Who is asking and which workspaces are his. The answers are cached; the first reads no table, the second
+// Who is asking, and the workspaces of that user. The answers are cached; the first reads no table, the second
 // costs one read of the membership relation per statement. Plain data only: the functions may raise.
 
 #include "core/base/uuid.hpp"
@@ -18,7 +18,7 @@ struct workspace_list {
 
 struct memberships {
     workspace_list all;     // workspaces the current user is a member of
-    workspace_list managed; // those where his role is one of the manager roles; all without a role column
+    workspace_list managed; // those where the role is one of the manager roles; all without a role column
     bool has_roles;         // a role column is configured, so `managed` means something
 };
 
@@ -26,7 +26,7 @@ struct memberships {
 // or itself under row security: fail closed.
 const memberships &current_memberships();
 
-// The workspaces whose raw events the current user may read beside his own, by the setting raw_events_visible_to.
+// The workspaces whose raw events the current user may read beside the user's own, by the setting raw_events_visible_to.
 const workspace_list &raw_event_workspaces();
 
 // Why current_memberships() has nothing to read, for analytics.security_audit(); nullptr if it does.

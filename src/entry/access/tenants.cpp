@@ -1,4 +1,4 @@
-// Identity of the caller, for the policies: who he is and which workspaces are his.
+// Identity of the caller, for the policies: the user and the user's workspaces.
 
 #include "entry/access/membership.hpp"
 

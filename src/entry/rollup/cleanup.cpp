@@ -163,7 +163,7 @@ std::uint64_t remove_rows(const aged_table &table)
 }
 
 // The numbers stay and with them all counts; nobody knows any longer whose they were. A user whose events are
-// still there would come back under a new number when their day is aggregated again, so his turn is later.
+// still there would come back under a new number when their day is aggregated again, so its turn is later.
 std::uint64_t forget_identities()
 {
     parameter const days = keep_days("identities");

@@ -64,7 +64,7 @@ constexpr const char *insert_users =
     "SELECT v.workspace_id, v.user_id, v.user_number, $1, $1, v.first_event, v.last_event"
     " FROM seen AS v WHERE v.is_new ORDER BY v.workspace_id, v.user_id";
 
-// A user seen earlier than known is no longer new on the day that was his first.
+// A user seen earlier than known is no longer new on the day that was the first.
 constexpr const char *take_back_new =
     "UPDATE analytics.daily_users AS t"
     " SET new_users = analytics.user_set_difference(t.new_users, m.users), updated_at = $3 "
