@@ -3,37 +3,37 @@
 
 CREATE TYPE analytics.user_set;
 
-CREATE FUNCTION analytics.user_set_in(cstring) RETURNS analytics.user_set
+CREATE FUNCTION analytics_internal.user_set_in(cstring) RETURNS analytics.user_set
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_in';
-COMMENT ON FUNCTION analytics.user_set_in(cstring) IS
+COMMENT ON FUNCTION analytics_internal.user_set_in(cstring) IS
     'text input, like {1,2,5-9}: elements and ranges in any order; a malformed text or an element outside 0..4294967295 is an error';
 
-CREATE FUNCTION analytics.user_set_out(analytics.user_set) RETURNS cstring
+CREATE FUNCTION analytics_internal.user_set_out(analytics.user_set) RETURNS cstring
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_out';
-COMMENT ON FUNCTION analytics.user_set_out(analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_out(analytics.user_set) IS
     'text output: elements ascending, three or more consecutive ones as first-last; an error if the text would exceed 1 GB';
 
-CREATE FUNCTION analytics.user_set_recv(internal) RETURNS analytics.user_set
+CREATE FUNCTION analytics_internal.user_set_recv(internal) RETURNS analytics.user_set
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_recv';
-COMMENT ON FUNCTION analytics.user_set_recv(internal) IS
+COMMENT ON FUNCTION analytics_internal.user_set_recv(internal) IS
     'binary input: the portable Roaring format, checked completely; anything else is an error';
 
-CREATE FUNCTION analytics.user_set_send(analytics.user_set) RETURNS bytea
+CREATE FUNCTION analytics_internal.user_set_send(analytics.user_set) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_send';
-COMMENT ON FUNCTION analytics.user_set_send(analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_send(analytics.user_set) IS
     'binary output: the portable Roaring format';
 
 -- Storage external, not extended: the value is compressed already. pglz makes none of the sets measured in
 -- doc/user_set.md smaller by one byte, and would try at every write.
 CREATE TYPE analytics.user_set (
-    INPUT = analytics.user_set_in,
-    OUTPUT = analytics.user_set_out,
-    RECEIVE = analytics.user_set_recv,
-    SEND = analytics.user_set_send,
+    INPUT = analytics_internal.user_set_in,
+    OUTPUT = analytics_internal.user_set_out,
+    RECEIVE = analytics_internal.user_set_recv,
+    SEND = analytics_internal.user_set_send,
     INTERNALLENGTH = VARIABLE,
     ALIGNMENT = int4,
     STORAGE = external
@@ -73,33 +73,33 @@ CREATE CAST (bytea AS analytics.user_set) WITH FUNCTION analytics.user_set(bytea
 COMMENT ON CAST (bytea AS analytics.user_set) IS
     'a set in the portable Roaring format, checked completely; anything else is an error';
 
-CREATE FUNCTION analytics.integers(analytics.user_set) RETURNS integer[]
+CREATE FUNCTION analytics_internal.integers(analytics.user_set) RETURNS integer[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_to_integers';
-COMMENT ON FUNCTION analytics.integers(analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.integers(analytics.user_set) IS
     'the elements ascending; an error if one exceeds 2147483647 or the array would exceed 1 GB';
 
-CREATE CAST (analytics.user_set AS integer[]) WITH FUNCTION analytics.integers(analytics.user_set);
+CREATE CAST (analytics.user_set AS integer[]) WITH FUNCTION analytics_internal.integers(analytics.user_set);
 COMMENT ON CAST (analytics.user_set AS integer[]) IS
     'the elements ascending; an error if one exceeds 2147483647 or the array would exceed 1 GB';
 
-CREATE FUNCTION analytics.bigints(analytics.user_set) RETURNS bigint[]
+CREATE FUNCTION analytics_internal.bigints(analytics.user_set) RETURNS bigint[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_to_bigints';
-COMMENT ON FUNCTION analytics.bigints(analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.bigints(analytics.user_set) IS
     'the elements ascending; an error if the array would exceed 1 GB';
 
-CREATE CAST (analytics.user_set AS bigint[]) WITH FUNCTION analytics.bigints(analytics.user_set);
+CREATE CAST (analytics.user_set AS bigint[]) WITH FUNCTION analytics_internal.bigints(analytics.user_set);
 COMMENT ON CAST (analytics.user_set AS bigint[]) IS
     'the elements ascending; an error if the array would exceed 1 GB';
 
-CREATE FUNCTION analytics.portable_bytes(analytics.user_set) RETURNS bytea
+CREATE FUNCTION analytics_internal.portable_bytes(analytics.user_set) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_send';
-COMMENT ON FUNCTION analytics.portable_bytes(analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.portable_bytes(analytics.user_set) IS
     'the portable Roaring format, as CRoaring and its bindings read it';
 
-CREATE CAST (analytics.user_set AS bytea) WITH FUNCTION analytics.portable_bytes(analytics.user_set);
+CREATE CAST (analytics.user_set AS bytea) WITH FUNCTION analytics_internal.portable_bytes(analytics.user_set);
 COMMENT ON CAST (analytics.user_set AS bytea) IS
     'the portable Roaring format, as CRoaring and its bindings read it';
 
@@ -155,87 +155,87 @@ COMMENT ON FUNCTION analytics.user_set_difference_cardinality(analytics.user_set
 
 -- Algebra: | & - and # (symmetric difference, as for bit strings).
 
-CREATE FUNCTION analytics.user_set_union(analytics.user_set, analytics.user_set) RETURNS analytics.user_set
+CREATE FUNCTION analytics_internal.user_set_union(analytics.user_set, analytics.user_set) RETURNS analytics.user_set
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_union';
-COMMENT ON FUNCTION analytics.user_set_union(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_union(analytics.user_set, analytics.user_set) IS
     'elements of either set';
 
 CREATE OPERATOR analytics.| (
-    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_union,
+    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_union,
     COMMUTATOR = OPERATOR(analytics.|)
 );
 COMMENT ON OPERATOR analytics.| (analytics.user_set, analytics.user_set) IS 'elements of either set';
 
-CREATE FUNCTION analytics.user_set_intersection(analytics.user_set, analytics.user_set) RETURNS analytics.user_set
+CREATE FUNCTION analytics_internal.user_set_intersection(analytics.user_set, analytics.user_set) RETURNS analytics.user_set
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_intersection';
-COMMENT ON FUNCTION analytics.user_set_intersection(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_intersection(analytics.user_set, analytics.user_set) IS
     'elements of both sets';
 
 CREATE OPERATOR analytics.& (
-    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_intersection,
+    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_intersection,
     COMMUTATOR = OPERATOR(analytics.&)
 );
 COMMENT ON OPERATOR analytics.& (analytics.user_set, analytics.user_set) IS 'elements of both sets';
 
-CREATE FUNCTION analytics.user_set_difference(analytics.user_set, analytics.user_set) RETURNS analytics.user_set
+CREATE FUNCTION analytics_internal.user_set_difference(analytics.user_set, analytics.user_set) RETURNS analytics.user_set
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_difference';
-COMMENT ON FUNCTION analytics.user_set_difference(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_difference(analytics.user_set, analytics.user_set) IS
     'elements of the left set that the right one does not have';
 
 CREATE OPERATOR analytics.- (
-    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_difference
+    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_difference
 );
 COMMENT ON OPERATOR analytics.- (analytics.user_set, analytics.user_set) IS 'elements of the left set that the right one does not have';
 
-CREATE FUNCTION analytics.user_set_symmetric_difference(analytics.user_set, analytics.user_set) RETURNS analytics.user_set
+CREATE FUNCTION analytics_internal.user_set_symmetric_difference(analytics.user_set, analytics.user_set) RETURNS analytics.user_set
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_symmetric_difference';
-COMMENT ON FUNCTION analytics.user_set_symmetric_difference(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_symmetric_difference(analytics.user_set, analytics.user_set) IS
     'elements of exactly one of the two sets';
 
 CREATE OPERATOR analytics.# (
-    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_symmetric_difference,
+    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_symmetric_difference,
     COMMUTATOR = OPERATOR(analytics.#)
 );
 COMMENT ON OPERATOR analytics.# (analytics.user_set, analytics.user_set) IS 'elements of exactly one of the two sets';
 
 -- Tests.
 
-CREATE FUNCTION analytics.user_set_contains(analytics.user_set, analytics.user_set) RETURNS boolean
+CREATE FUNCTION analytics_internal.user_set_contains(analytics.user_set, analytics.user_set) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_contains';
-COMMENT ON FUNCTION analytics.user_set_contains(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_contains(analytics.user_set, analytics.user_set) IS
     'whether the first set has all elements of the second';
 
-CREATE FUNCTION analytics.user_set_contains(analytics.user_set, bigint) RETURNS boolean
+CREATE FUNCTION analytics_internal.user_set_contains(analytics.user_set, bigint) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_contains_element';
-COMMENT ON FUNCTION analytics.user_set_contains(analytics.user_set, bigint) IS
+COMMENT ON FUNCTION analytics_internal.user_set_contains(analytics.user_set, bigint) IS
     'whether the set has the element; false for a number that cannot be one';
 
-CREATE FUNCTION analytics.user_set_contained(analytics.user_set, analytics.user_set) RETURNS boolean
+CREATE FUNCTION analytics_internal.user_set_contained(analytics.user_set, analytics.user_set) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_contained';
-COMMENT ON FUNCTION analytics.user_set_contained(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_contained(analytics.user_set, analytics.user_set) IS
     'whether the second set has all elements of the first';
 
-CREATE FUNCTION analytics.user_set_contained(bigint, analytics.user_set) RETURNS boolean
+CREATE FUNCTION analytics_internal.user_set_contained(bigint, analytics.user_set) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_element_contained';
-COMMENT ON FUNCTION analytics.user_set_contained(bigint, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_contained(bigint, analytics.user_set) IS
     'whether the set has the element; false for a number that cannot be one';
 
-CREATE FUNCTION analytics.user_set_overlaps(analytics.user_set, analytics.user_set) RETURNS boolean
+CREATE FUNCTION analytics_internal.user_set_overlaps(analytics.user_set, analytics.user_set) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_overlaps';
-COMMENT ON FUNCTION analytics.user_set_overlaps(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_overlaps(analytics.user_set, analytics.user_set) IS
     'whether the sets have an element in common';
 
 CREATE OPERATOR analytics.@> (
-    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_contains,
+    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_contains,
     COMMUTATOR = OPERATOR(analytics.<@),
     RESTRICT = pg_catalog.contsel,
     JOIN = pg_catalog.contjoinsel
@@ -243,7 +243,7 @@ CREATE OPERATOR analytics.@> (
 COMMENT ON OPERATOR analytics.@> (analytics.user_set, analytics.user_set) IS 'contains all elements of';
 
 CREATE OPERATOR analytics.<@ (
-    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_contained,
+    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_contained,
     COMMUTATOR = OPERATOR(analytics.@>),
     RESTRICT = pg_catalog.contsel,
     JOIN = pg_catalog.contjoinsel
@@ -251,7 +251,7 @@ CREATE OPERATOR analytics.<@ (
 COMMENT ON OPERATOR analytics.<@ (analytics.user_set, analytics.user_set) IS 'is contained in';
 
 CREATE OPERATOR analytics.@> (
-    LEFTARG = analytics.user_set, RIGHTARG = bigint, FUNCTION = analytics.user_set_contains,
+    LEFTARG = analytics.user_set, RIGHTARG = bigint, FUNCTION = analytics_internal.user_set_contains,
     COMMUTATOR = OPERATOR(analytics.<@),
     RESTRICT = pg_catalog.contsel,
     JOIN = pg_catalog.contjoinsel
@@ -259,7 +259,7 @@ CREATE OPERATOR analytics.@> (
 COMMENT ON OPERATOR analytics.@> (analytics.user_set, bigint) IS 'contains the element';
 
 CREATE OPERATOR analytics.<@ (
-    LEFTARG = bigint, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_contained,
+    LEFTARG = bigint, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_contained,
     COMMUTATOR = OPERATOR(analytics.@>),
     RESTRICT = pg_catalog.contsel,
     JOIN = pg_catalog.contjoinsel
@@ -267,7 +267,7 @@ CREATE OPERATOR analytics.<@ (
 COMMENT ON OPERATOR analytics.<@ (bigint, analytics.user_set) IS 'is an element of';
 
 CREATE OPERATOR analytics.&& (
-    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_overlaps,
+    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_overlaps,
     COMMUTATOR = OPERATOR(analytics.&&),
     RESTRICT = pg_catalog.contsel,
     JOIN = pg_catalog.contjoinsel
@@ -276,14 +276,14 @@ COMMENT ON OPERATOR analytics.&& (analytics.user_set, analytics.user_set) IS 'ha
 
 -- Comparison: equality and hash look at the canonical bytes; the order is that of the sorted arrays of elements.
 
-CREATE FUNCTION analytics.user_set_eq(analytics.user_set, analytics.user_set) RETURNS boolean
+CREATE FUNCTION analytics_internal.user_set_eq(analytics.user_set, analytics.user_set) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_eq';
-COMMENT ON FUNCTION analytics.user_set_eq(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_eq(analytics.user_set, analytics.user_set) IS
     'equal';
 
 CREATE OPERATOR analytics.= (
-    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_eq,
+    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_eq,
     COMMUTATOR = OPERATOR(analytics.=),
     NEGATOR = OPERATOR(analytics.<>),
     RESTRICT = pg_catalog.eqsel,
@@ -293,14 +293,14 @@ CREATE OPERATOR analytics.= (
 );
 COMMENT ON OPERATOR analytics.= (analytics.user_set, analytics.user_set) IS 'equal';
 
-CREATE FUNCTION analytics.user_set_ne(analytics.user_set, analytics.user_set) RETURNS boolean
+CREATE FUNCTION analytics_internal.user_set_ne(analytics.user_set, analytics.user_set) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_ne';
-COMMENT ON FUNCTION analytics.user_set_ne(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_ne(analytics.user_set, analytics.user_set) IS
     'not equal';
 
 CREATE OPERATOR analytics.<> (
-    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_ne,
+    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_ne,
     COMMUTATOR = OPERATOR(analytics.<>),
     NEGATOR = OPERATOR(analytics.=),
     RESTRICT = pg_catalog.neqsel,
@@ -308,14 +308,14 @@ CREATE OPERATOR analytics.<> (
 );
 COMMENT ON OPERATOR analytics.<> (analytics.user_set, analytics.user_set) IS 'not equal';
 
-CREATE FUNCTION analytics.user_set_lt(analytics.user_set, analytics.user_set) RETURNS boolean
+CREATE FUNCTION analytics_internal.user_set_lt(analytics.user_set, analytics.user_set) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_lt';
-COMMENT ON FUNCTION analytics.user_set_lt(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_lt(analytics.user_set, analytics.user_set) IS
     'less than, in the order of the sorted arrays of elements';
 
 CREATE OPERATOR analytics.< (
-    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_lt,
+    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_lt,
     COMMUTATOR = OPERATOR(analytics.>),
     NEGATOR = OPERATOR(analytics.>=),
     RESTRICT = pg_catalog.scalarltsel,
@@ -323,14 +323,14 @@ CREATE OPERATOR analytics.< (
 );
 COMMENT ON OPERATOR analytics.< (analytics.user_set, analytics.user_set) IS 'less than, in the order of the sorted arrays of elements';
 
-CREATE FUNCTION analytics.user_set_le(analytics.user_set, analytics.user_set) RETURNS boolean
+CREATE FUNCTION analytics_internal.user_set_le(analytics.user_set, analytics.user_set) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_le';
-COMMENT ON FUNCTION analytics.user_set_le(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_le(analytics.user_set, analytics.user_set) IS
     'less than or equal, in the order of the sorted arrays of elements';
 
 CREATE OPERATOR analytics.<= (
-    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_le,
+    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_le,
     COMMUTATOR = OPERATOR(analytics.>=),
     NEGATOR = OPERATOR(analytics.>),
     RESTRICT = pg_catalog.scalarlesel,
@@ -338,14 +338,14 @@ CREATE OPERATOR analytics.<= (
 );
 COMMENT ON OPERATOR analytics.<= (analytics.user_set, analytics.user_set) IS 'less than or equal, in the order of the sorted arrays of elements';
 
-CREATE FUNCTION analytics.user_set_gt(analytics.user_set, analytics.user_set) RETURNS boolean
+CREATE FUNCTION analytics_internal.user_set_gt(analytics.user_set, analytics.user_set) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_gt';
-COMMENT ON FUNCTION analytics.user_set_gt(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_gt(analytics.user_set, analytics.user_set) IS
     'greater than, in the order of the sorted arrays of elements';
 
 CREATE OPERATOR analytics.> (
-    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_gt,
+    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_gt,
     COMMUTATOR = OPERATOR(analytics.<),
     NEGATOR = OPERATOR(analytics.<=),
     RESTRICT = pg_catalog.scalargtsel,
@@ -353,14 +353,14 @@ CREATE OPERATOR analytics.> (
 );
 COMMENT ON OPERATOR analytics.> (analytics.user_set, analytics.user_set) IS 'greater than, in the order of the sorted arrays of elements';
 
-CREATE FUNCTION analytics.user_set_ge(analytics.user_set, analytics.user_set) RETURNS boolean
+CREATE FUNCTION analytics_internal.user_set_ge(analytics.user_set, analytics.user_set) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_ge';
-COMMENT ON FUNCTION analytics.user_set_ge(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_ge(analytics.user_set, analytics.user_set) IS
     'greater than or equal, in the order of the sorted arrays of elements';
 
 CREATE OPERATOR analytics.>= (
-    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics.user_set_ge,
+    LEFTARG = analytics.user_set, RIGHTARG = analytics.user_set, FUNCTION = analytics_internal.user_set_ge,
     COMMUTATOR = OPERATOR(analytics.<=),
     NEGATOR = OPERATOR(analytics.<),
     RESTRICT = pg_catalog.scalargesel,
@@ -368,22 +368,22 @@ CREATE OPERATOR analytics.>= (
 );
 COMMENT ON OPERATOR analytics.>= (analytics.user_set, analytics.user_set) IS 'greater than or equal, in the order of the sorted arrays of elements';
 
-CREATE FUNCTION analytics.user_set_cmp(analytics.user_set, analytics.user_set) RETURNS integer
+CREATE FUNCTION analytics_internal.user_set_cmp(analytics.user_set, analytics.user_set) RETURNS integer
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_cmp';
-COMMENT ON FUNCTION analytics.user_set_cmp(analytics.user_set, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_cmp(analytics.user_set, analytics.user_set) IS
     'negative, 0 or positive: btree comparison in the order of the sorted arrays of elements';
 
-CREATE FUNCTION analytics.user_set_hash(analytics.user_set) RETURNS integer
+CREATE FUNCTION analytics_internal.user_set_hash(analytics.user_set) RETURNS integer
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_hash';
-COMMENT ON FUNCTION analytics.user_set_hash(analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_hash(analytics.user_set) IS
     'hash of the canonical bytes';
 
-CREATE FUNCTION analytics.user_set_hash_extended(analytics.user_set, bigint) RETURNS bigint
+CREATE FUNCTION analytics_internal.user_set_hash_extended(analytics.user_set, bigint) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_hash_extended';
-COMMENT ON FUNCTION analytics.user_set_hash_extended(analytics.user_set, bigint) IS
+COMMENT ON FUNCTION analytics_internal.user_set_hash_extended(analytics.user_set, bigint) IS
     '64-bit hash of the canonical bytes with a seed';
 
 CREATE OPERATOR CLASS analytics.user_set_ops
@@ -393,7 +393,7 @@ DEFAULT FOR TYPE analytics.user_set USING btree AS
     OPERATOR 3 analytics.=,
     OPERATOR 4 analytics.>=,
     OPERATOR 5 analytics.>,
-    FUNCTION 1 analytics.user_set_cmp(analytics.user_set, analytics.user_set);
+    FUNCTION 1 analytics_internal.user_set_cmp(analytics.user_set, analytics.user_set);
 COMMENT ON OPERATOR CLASS analytics.user_set_ops USING btree IS
     'sorting, DISTINCT and small unique keys of user_set; btree entries are limited to 2,704 bytes';
 COMMENT ON OPERATOR FAMILY analytics.user_set_ops USING btree IS
@@ -402,8 +402,8 @@ COMMENT ON OPERATOR FAMILY analytics.user_set_ops USING btree IS
 CREATE OPERATOR CLASS analytics.user_set_ops
 DEFAULT FOR TYPE analytics.user_set USING hash AS
     OPERATOR 1 analytics.=,
-    FUNCTION 1 analytics.user_set_hash(analytics.user_set),
-    FUNCTION 2 analytics.user_set_hash_extended(analytics.user_set, bigint);
+    FUNCTION 1 analytics_internal.user_set_hash(analytics.user_set),
+    FUNCTION 2 analytics_internal.user_set_hash_extended(analytics.user_set, bigint);
 COMMENT ON OPERATOR CLASS analytics.user_set_ops USING hash IS
     'hash joins, hash aggregation and hash indexes of user_set, of any size';
 COMMENT ON OPERATOR FAMILY analytics.user_set_ops USING hash IS
@@ -411,106 +411,106 @@ COMMENT ON OPERATOR FAMILY analytics.user_set_ops USING hash IS
 
 -- Aggregates. NULL input is ignored; without any other input the result is NULL, as for PostgreSQL's own.
 
-CREATE FUNCTION analytics.user_set_accum(internal, bigint) RETURNS internal
+CREATE FUNCTION analytics_internal.user_set_accum(internal, bigint) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_accum';
-COMMENT ON FUNCTION analytics.user_set_accum(internal, bigint) IS
+COMMENT ON FUNCTION analytics_internal.user_set_accum(internal, bigint) IS
     'transition of user_set_agg';
 
-CREATE FUNCTION analytics.user_set_union_accum(internal, analytics.user_set) RETURNS internal
+CREATE FUNCTION analytics_internal.user_set_union_accum(internal, analytics.user_set) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_union_accum';
-COMMENT ON FUNCTION analytics.user_set_union_accum(internal, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_union_accum(internal, analytics.user_set) IS
     'transition of user_set_union_agg';
 
-CREATE FUNCTION analytics.user_set_union_combine(internal, internal) RETURNS internal
+CREATE FUNCTION analytics_internal.user_set_union_combine(internal, internal) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_union_combine';
-COMMENT ON FUNCTION analytics.user_set_union_combine(internal, internal) IS
+COMMENT ON FUNCTION analytics_internal.user_set_union_combine(internal, internal) IS
     'joins two states of user_set_agg and user_set_union_agg';
 
-CREATE FUNCTION analytics.user_set_union_serialize(internal) RETURNS bytea
+CREATE FUNCTION analytics_internal.user_set_union_serialize(internal) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_union_serialize';
-COMMENT ON FUNCTION analytics.user_set_union_serialize(internal) IS
+COMMENT ON FUNCTION analytics_internal.user_set_union_serialize(internal) IS
     'state of user_set_agg and user_set_union_agg for another process';
 
-CREATE FUNCTION analytics.user_set_union_deserialize(bytea, internal) RETURNS internal
+CREATE FUNCTION analytics_internal.user_set_union_deserialize(bytea, internal) RETURNS internal
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_union_deserialize';
-COMMENT ON FUNCTION analytics.user_set_union_deserialize(bytea, internal) IS
+COMMENT ON FUNCTION analytics_internal.user_set_union_deserialize(bytea, internal) IS
     'state of user_set_agg and user_set_union_agg from another process';
 
-CREATE FUNCTION analytics.user_set_union_final(internal) RETURNS analytics.user_set
+CREATE FUNCTION analytics_internal.user_set_union_final(internal) RETURNS analytics.user_set
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_union_final';
-COMMENT ON FUNCTION analytics.user_set_union_final(internal) IS
+COMMENT ON FUNCTION analytics_internal.user_set_union_final(internal) IS
     'result of user_set_agg and user_set_union_agg; NULL without input';
 
-CREATE FUNCTION analytics.user_set_intersection_accum(internal, analytics.user_set) RETURNS internal
+CREATE FUNCTION analytics_internal.user_set_intersection_accum(internal, analytics.user_set) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_intersection_accum';
-COMMENT ON FUNCTION analytics.user_set_intersection_accum(internal, analytics.user_set) IS
+COMMENT ON FUNCTION analytics_internal.user_set_intersection_accum(internal, analytics.user_set) IS
     'transition of user_set_intersect_agg';
 
-CREATE FUNCTION analytics.user_set_intersection_combine(internal, internal) RETURNS internal
+CREATE FUNCTION analytics_internal.user_set_intersection_combine(internal, internal) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_intersection_combine';
-COMMENT ON FUNCTION analytics.user_set_intersection_combine(internal, internal) IS
+COMMENT ON FUNCTION analytics_internal.user_set_intersection_combine(internal, internal) IS
     'joins two states of user_set_intersect_agg';
 
-CREATE FUNCTION analytics.user_set_intersection_serialize(internal) RETURNS bytea
+CREATE FUNCTION analytics_internal.user_set_intersection_serialize(internal) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_intersection_serialize';
-COMMENT ON FUNCTION analytics.user_set_intersection_serialize(internal) IS
+COMMENT ON FUNCTION analytics_internal.user_set_intersection_serialize(internal) IS
     'state of user_set_intersect_agg for another process';
 
-CREATE FUNCTION analytics.user_set_intersection_deserialize(bytea, internal) RETURNS internal
+CREATE FUNCTION analytics_internal.user_set_intersection_deserialize(bytea, internal) RETURNS internal
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_intersection_deserialize';
-COMMENT ON FUNCTION analytics.user_set_intersection_deserialize(bytea, internal) IS
+COMMENT ON FUNCTION analytics_internal.user_set_intersection_deserialize(bytea, internal) IS
     'state of user_set_intersect_agg from another process';
 
-CREATE FUNCTION analytics.user_set_intersection_final(internal) RETURNS analytics.user_set
+CREATE FUNCTION analytics_internal.user_set_intersection_final(internal) RETURNS analytics.user_set
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_intersection_final';
-COMMENT ON FUNCTION analytics.user_set_intersection_final(internal) IS
+COMMENT ON FUNCTION analytics_internal.user_set_intersection_final(internal) IS
     'result of user_set_intersect_agg; NULL without input';
 
 CREATE AGGREGATE analytics.user_set_agg(bigint) (
-    SFUNC = analytics.user_set_accum,
+    SFUNC = analytics_internal.user_set_accum,
     STYPE = internal,
     SSPACE = 8192,
-    FINALFUNC = analytics.user_set_union_final,
-    COMBINEFUNC = analytics.user_set_union_combine,
-    SERIALFUNC = analytics.user_set_union_serialize,
-    DESERIALFUNC = analytics.user_set_union_deserialize,
+    FINALFUNC = analytics_internal.user_set_union_final,
+    COMBINEFUNC = analytics_internal.user_set_union_combine,
+    SERIALFUNC = analytics_internal.user_set_union_serialize,
+    DESERIALFUNC = analytics_internal.user_set_union_deserialize,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.user_set_agg(bigint) IS
     'the set of the integers of a column (smallint and integer convert); NULLs are ignored, NULL without input; an integer outside 0..4294967295 is an error';
 
 CREATE AGGREGATE analytics.user_set_union_agg(analytics.user_set) (
-    SFUNC = analytics.user_set_union_accum,
+    SFUNC = analytics_internal.user_set_union_accum,
     STYPE = internal,
     SSPACE = 8192,
-    FINALFUNC = analytics.user_set_union_final,
-    COMBINEFUNC = analytics.user_set_union_combine,
-    SERIALFUNC = analytics.user_set_union_serialize,
-    DESERIALFUNC = analytics.user_set_union_deserialize,
+    FINALFUNC = analytics_internal.user_set_union_final,
+    COMBINEFUNC = analytics_internal.user_set_union_combine,
+    SERIALFUNC = analytics_internal.user_set_union_serialize,
+    DESERIALFUNC = analytics_internal.user_set_union_deserialize,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.user_set_union_agg(analytics.user_set) IS
     'elements that at least one of the sets has; NULLs are ignored, NULL without input';
 
 CREATE AGGREGATE analytics.user_set_intersect_agg(analytics.user_set) (
-    SFUNC = analytics.user_set_intersection_accum,
+    SFUNC = analytics_internal.user_set_intersection_accum,
     STYPE = internal,
     SSPACE = 8192,
-    FINALFUNC = analytics.user_set_intersection_final,
-    COMBINEFUNC = analytics.user_set_intersection_combine,
-    SERIALFUNC = analytics.user_set_intersection_serialize,
-    DESERIALFUNC = analytics.user_set_intersection_deserialize,
+    FINALFUNC = analytics_internal.user_set_intersection_final,
+    COMBINEFUNC = analytics_internal.user_set_intersection_combine,
+    SERIALFUNC = analytics_internal.user_set_intersection_serialize,
+    DESERIALFUNC = analytics_internal.user_set_intersection_deserialize,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.user_set_intersect_agg(analytics.user_set) IS

@@ -3,35 +3,35 @@
 
 CREATE TYPE analytics.quantile_sketch;
 
-CREATE FUNCTION analytics.quantile_sketch_in(cstring) RETURNS analytics.quantile_sketch
+CREATE FUNCTION analytics_internal.quantile_sketch_in(cstring) RETURNS analytics.quantile_sketch
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_in';
-COMMENT ON FUNCTION analytics.quantile_sketch_in(cstring) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_in(cstring) IS
     'text input of quantile_sketch: the JSON object that its output writes';
 
-CREATE FUNCTION analytics.quantile_sketch_out(analytics.quantile_sketch) RETURNS cstring
+CREATE FUNCTION analytics_internal.quantile_sketch_out(analytics.quantile_sketch) RETURNS cstring
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_out';
-COMMENT ON FUNCTION analytics.quantile_sketch_out(analytics.quantile_sketch) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_out(analytics.quantile_sketch) IS
     'text output of quantile_sketch: a JSON object that loses nothing';
 
-CREATE FUNCTION analytics.quantile_sketch_recv(internal) RETURNS analytics.quantile_sketch
+CREATE FUNCTION analytics_internal.quantile_sketch_recv(internal) RETURNS analytics.quantile_sketch
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_recv';
-COMMENT ON FUNCTION analytics.quantile_sketch_recv(internal) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_recv(internal) IS
     'binary input of quantile_sketch; every byte is checked';
 
-CREATE FUNCTION analytics.quantile_sketch_send(analytics.quantile_sketch) RETURNS bytea
+CREATE FUNCTION analytics_internal.quantile_sketch_send(analytics.quantile_sketch) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_send';
-COMMENT ON FUNCTION analytics.quantile_sketch_send(analytics.quantile_sketch) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_send(analytics.quantile_sketch) IS
     'binary output of quantile_sketch: the versioned stored form, the same on every platform';
 
 CREATE TYPE analytics.quantile_sketch (
-    INPUT = analytics.quantile_sketch_in,
-    OUTPUT = analytics.quantile_sketch_out,
-    RECEIVE = analytics.quantile_sketch_recv,
-    SEND = analytics.quantile_sketch_send,
+    INPUT = analytics_internal.quantile_sketch_in,
+    OUTPUT = analytics_internal.quantile_sketch_out,
+    RECEIVE = analytics_internal.quantile_sketch_recv,
+    SEND = analytics_internal.quantile_sketch_send,
     INTERNALLENGTH = VARIABLE,
     ALIGNMENT = int4,
     STORAGE = extended
@@ -103,40 +103,40 @@ COMMENT ON FUNCTION analytics.quantile_sketch_is_collapsed(sketch analytics.quan
 
 -- Operators
 
-CREATE FUNCTION analytics.quantile_sketch_add(a analytics.quantile_sketch, b analytics.quantile_sketch) RETURNS analytics.quantile_sketch
+CREATE FUNCTION analytics_internal.quantile_sketch_add(a analytics.quantile_sketch, b analytics.quantile_sketch) RETURNS analytics.quantile_sketch
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_add';
-COMMENT ON FUNCTION analytics.quantile_sketch_add(a analytics.quantile_sketch, b analytics.quantile_sketch) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_add(a analytics.quantile_sketch, b analytics.quantile_sketch) IS
     'sketch of the values of both (operator +); NULL if either is NULL; error: different accuracy or max_buckets';
 
-CREATE FUNCTION analytics.quantile_sketch_eq(a analytics.quantile_sketch, b analytics.quantile_sketch) RETURNS boolean
+CREATE FUNCTION analytics_internal.quantile_sketch_eq(a analytics.quantile_sketch, b analytics.quantile_sketch) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_eq';
-COMMENT ON FUNCTION analytics.quantile_sketch_eq(a analytics.quantile_sketch, b analytics.quantile_sketch) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_eq(a analytics.quantile_sketch, b analytics.quantile_sketch) IS
     'whether both hold the same content (operator =)';
 
-CREATE FUNCTION analytics.quantile_sketch_ne(a analytics.quantile_sketch, b analytics.quantile_sketch) RETURNS boolean
+CREATE FUNCTION analytics_internal.quantile_sketch_ne(a analytics.quantile_sketch, b analytics.quantile_sketch) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_ne';
-COMMENT ON FUNCTION analytics.quantile_sketch_ne(a analytics.quantile_sketch, b analytics.quantile_sketch) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_ne(a analytics.quantile_sketch, b analytics.quantile_sketch) IS
     'whether the contents differ (operator <>)';
 
-CREATE FUNCTION analytics.quantile_sketch_hash(sketch analytics.quantile_sketch) RETURNS integer
+CREATE FUNCTION analytics_internal.quantile_sketch_hash(sketch analytics.quantile_sketch) RETURNS integer
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_hash';
-COMMENT ON FUNCTION analytics.quantile_sketch_hash(sketch analytics.quantile_sketch) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_hash(sketch analytics.quantile_sketch) IS
     'hash of the content, for hash joins and GROUP BY';
 
 CREATE OPERATOR analytics.+ (
     LEFTARG = analytics.quantile_sketch, RIGHTARG = analytics.quantile_sketch,
-    FUNCTION = analytics.quantile_sketch_add, COMMUTATOR = OPERATOR(analytics.+)
+    FUNCTION = analytics_internal.quantile_sketch_add, COMMUTATOR = OPERATOR(analytics.+)
 );
 COMMENT ON OPERATOR analytics.+ (analytics.quantile_sketch, analytics.quantile_sketch) IS
     'sketch of the values of both; error: different accuracy or max_buckets';
 
 CREATE OPERATOR analytics.= (
     LEFTARG = analytics.quantile_sketch, RIGHTARG = analytics.quantile_sketch,
-    FUNCTION = analytics.quantile_sketch_eq,
+    FUNCTION = analytics_internal.quantile_sketch_eq,
     COMMUTATOR = OPERATOR(analytics.=), NEGATOR = OPERATOR(analytics.<>),
     RESTRICT = eqsel, JOIN = eqjoinsel, HASHES
 );
@@ -145,7 +145,7 @@ COMMENT ON OPERATOR analytics.= (analytics.quantile_sketch, analytics.quantile_s
 
 CREATE OPERATOR analytics.<> (
     LEFTARG = analytics.quantile_sketch, RIGHTARG = analytics.quantile_sketch,
-    FUNCTION = analytics.quantile_sketch_ne,
+    FUNCTION = analytics_internal.quantile_sketch_ne,
     COMMUTATOR = OPERATOR(analytics.<>), NEGATOR = OPERATOR(analytics.=),
     RESTRICT = neqsel, JOIN = neqjoinsel
 );
@@ -154,150 +154,150 @@ COMMENT ON OPERATOR analytics.<> (analytics.quantile_sketch, analytics.quantile_
 CREATE OPERATOR CLASS analytics.quantile_sketch_ops
 DEFAULT FOR TYPE analytics.quantile_sketch USING hash AS
     OPERATOR 1 analytics.=,
-    FUNCTION 1 analytics.quantile_sketch_hash(analytics.quantile_sketch);
+    FUNCTION 1 analytics_internal.quantile_sketch_hash(analytics.quantile_sketch);
 COMMENT ON OPERATOR CLASS analytics.quantile_sketch_ops USING hash IS 'equality of content';
 COMMENT ON OPERATOR FAMILY analytics.quantile_sketch_ops USING hash IS 'equality of content';
 
 -- Aggregates
 
-CREATE FUNCTION analytics.quantile_sketch_accum(internal, value double precision) RETURNS internal
+CREATE FUNCTION analytics_internal.quantile_sketch_accum(internal, value double precision) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_accum';
-COMMENT ON FUNCTION analytics.quantile_sketch_accum(internal, value double precision) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_accum(internal, value double precision) IS
     'adds a value to the state of quantile_sketch_agg';
 
-CREATE FUNCTION analytics.quantile_sketch_accum(internal, value double precision, accuracy double precision) RETURNS internal
+CREATE FUNCTION analytics_internal.quantile_sketch_accum(internal, value double precision, accuracy double precision) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_accum';
-COMMENT ON FUNCTION analytics.quantile_sketch_accum(internal, value double precision, accuracy double precision) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_accum(internal, value double precision, accuracy double precision) IS
     'adds a value to the state of quantile_sketch_agg';
 
-CREATE FUNCTION analytics.quantile_sketch_accum(internal, value double precision, accuracy double precision, max_buckets integer) RETURNS internal
+CREATE FUNCTION analytics_internal.quantile_sketch_accum(internal, value double precision, accuracy double precision, max_buckets integer) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_accum';
-COMMENT ON FUNCTION analytics.quantile_sketch_accum(internal, value double precision, accuracy double precision, max_buckets integer) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_accum(internal, value double precision, accuracy double precision, max_buckets integer) IS
     'adds a value to the state of quantile_sketch_agg';
 
-CREATE FUNCTION analytics.quantile_sketch_accum(internal, value numeric) RETURNS internal
+CREATE FUNCTION analytics_internal.quantile_sketch_accum(internal, value numeric) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_accum_numeric';
-COMMENT ON FUNCTION analytics.quantile_sketch_accum(internal, value numeric) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_accum(internal, value numeric) IS
     'adds a value to the state of quantile_sketch_agg';
 
-CREATE FUNCTION analytics.quantile_sketch_accum(internal, value numeric, accuracy double precision) RETURNS internal
+CREATE FUNCTION analytics_internal.quantile_sketch_accum(internal, value numeric, accuracy double precision) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_accum_numeric';
-COMMENT ON FUNCTION analytics.quantile_sketch_accum(internal, value numeric, accuracy double precision) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_accum(internal, value numeric, accuracy double precision) IS
     'adds a value to the state of quantile_sketch_agg';
 
-CREATE FUNCTION analytics.quantile_sketch_accum(internal, value numeric, accuracy double precision, max_buckets integer) RETURNS internal
+CREATE FUNCTION analytics_internal.quantile_sketch_accum(internal, value numeric, accuracy double precision, max_buckets integer) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_accum_numeric';
-COMMENT ON FUNCTION analytics.quantile_sketch_accum(internal, value numeric, accuracy double precision, max_buckets integer) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_accum(internal, value numeric, accuracy double precision, max_buckets integer) IS
     'adds a value to the state of quantile_sketch_agg';
 
-CREATE FUNCTION analytics.quantile_sketch_merge_accum(internal, sketch analytics.quantile_sketch) RETURNS internal
+CREATE FUNCTION analytics_internal.quantile_sketch_merge_accum(internal, sketch analytics.quantile_sketch) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_merge_accum';
-COMMENT ON FUNCTION analytics.quantile_sketch_merge_accum(internal, sketch analytics.quantile_sketch) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_merge_accum(internal, sketch analytics.quantile_sketch) IS
     'adds a sketch to the state of quantile_sketch_merge';
 
-CREATE FUNCTION analytics.quantile_sketch_combine(internal, internal) RETURNS internal
+CREATE FUNCTION analytics_internal.quantile_sketch_combine(internal, internal) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_combine';
-COMMENT ON FUNCTION analytics.quantile_sketch_combine(internal, internal) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_combine(internal, internal) IS
     'merges two states of quantile_sketch_agg or quantile_sketch_merge';
 
-CREATE FUNCTION analytics.quantile_sketch_serialize(internal) RETURNS bytea
+CREATE FUNCTION analytics_internal.quantile_sketch_serialize(internal) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_serialize';
-COMMENT ON FUNCTION analytics.quantile_sketch_serialize(internal) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_serialize(internal) IS
     'state of a parallel worker as bytes';
 
-CREATE FUNCTION analytics.quantile_sketch_deserialize(bytea, internal) RETURNS internal
+CREATE FUNCTION analytics_internal.quantile_sketch_deserialize(bytea, internal) RETURNS internal
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_deserialize';
-COMMENT ON FUNCTION analytics.quantile_sketch_deserialize(bytea, internal) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_deserialize(bytea, internal) IS
     'bytes of a parallel worker as a state';
 
-CREATE FUNCTION analytics.quantile_sketch_final(internal) RETURNS analytics.quantile_sketch
+CREATE FUNCTION analytics_internal.quantile_sketch_final(internal) RETURNS analytics.quantile_sketch
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_serialize';
-COMMENT ON FUNCTION analytics.quantile_sketch_final(internal) IS
+COMMENT ON FUNCTION analytics_internal.quantile_sketch_final(internal) IS
     'the sketch of a state; NULL if there was no value';
 
 CREATE AGGREGATE analytics.quantile_sketch_agg(value double precision) (
-    SFUNC = analytics.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
-    FINALFUNC = analytics.quantile_sketch_final,
-    COMBINEFUNC = analytics.quantile_sketch_combine,
-    SERIALFUNC = analytics.quantile_sketch_serialize,
-    DESERIALFUNC = analytics.quantile_sketch_deserialize,
+    SFUNC = analytics_internal.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
+    FINALFUNC = analytics_internal.quantile_sketch_final,
+    COMBINEFUNC = analytics_internal.quantile_sketch_combine,
+    SERIALFUNC = analytics_internal.quantile_sketch_serialize,
+    DESERIALFUNC = analytics_internal.quantile_sketch_deserialize,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.quantile_sketch_agg(value double precision) IS
     'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity';
 
 CREATE AGGREGATE analytics.quantile_sketch_agg(value double precision, accuracy double precision) (
-    SFUNC = analytics.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
-    FINALFUNC = analytics.quantile_sketch_final,
-    COMBINEFUNC = analytics.quantile_sketch_combine,
-    SERIALFUNC = analytics.quantile_sketch_serialize,
-    DESERIALFUNC = analytics.quantile_sketch_deserialize,
+    SFUNC = analytics_internal.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
+    FINALFUNC = analytics_internal.quantile_sketch_final,
+    COMBINEFUNC = analytics_internal.quantile_sketch_combine,
+    SERIALFUNC = analytics_internal.quantile_sketch_serialize,
+    DESERIALFUNC = analytics_internal.quantile_sketch_deserialize,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.quantile_sketch_agg(value double precision, accuracy double precision) IS
     'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity; accuracy from 0.0001 to 0.5, default 0.01, the same for all rows';
 
 CREATE AGGREGATE analytics.quantile_sketch_agg(value double precision, accuracy double precision, max_buckets integer) (
-    SFUNC = analytics.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
-    FINALFUNC = analytics.quantile_sketch_final,
-    COMBINEFUNC = analytics.quantile_sketch_combine,
-    SERIALFUNC = analytics.quantile_sketch_serialize,
-    DESERIALFUNC = analytics.quantile_sketch_deserialize,
+    SFUNC = analytics_internal.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
+    FINALFUNC = analytics_internal.quantile_sketch_final,
+    COMBINEFUNC = analytics_internal.quantile_sketch_combine,
+    SERIALFUNC = analytics_internal.quantile_sketch_serialize,
+    DESERIALFUNC = analytics_internal.quantile_sketch_deserialize,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.quantile_sketch_agg(value double precision, accuracy double precision, max_buckets integer) IS
     'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity; accuracy from 0.0001 to 0.5, default 0.01; max_buckets, for each sign, from 16 to 65536, default 2048; both must be the same for all rows';
 
 CREATE AGGREGATE analytics.quantile_sketch_agg(value numeric) (
-    SFUNC = analytics.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
-    FINALFUNC = analytics.quantile_sketch_final,
-    COMBINEFUNC = analytics.quantile_sketch_combine,
-    SERIALFUNC = analytics.quantile_sketch_serialize,
-    DESERIALFUNC = analytics.quantile_sketch_deserialize,
+    SFUNC = analytics_internal.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
+    FINALFUNC = analytics_internal.quantile_sketch_final,
+    COMBINEFUNC = analytics_internal.quantile_sketch_combine,
+    SERIALFUNC = analytics_internal.quantile_sketch_serialize,
+    DESERIALFUNC = analytics_internal.quantile_sketch_deserialize,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.quantile_sketch_agg(value numeric) IS
     'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity';
 
 CREATE AGGREGATE analytics.quantile_sketch_agg(value numeric, accuracy double precision) (
-    SFUNC = analytics.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
-    FINALFUNC = analytics.quantile_sketch_final,
-    COMBINEFUNC = analytics.quantile_sketch_combine,
-    SERIALFUNC = analytics.quantile_sketch_serialize,
-    DESERIALFUNC = analytics.quantile_sketch_deserialize,
+    SFUNC = analytics_internal.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
+    FINALFUNC = analytics_internal.quantile_sketch_final,
+    COMBINEFUNC = analytics_internal.quantile_sketch_combine,
+    SERIALFUNC = analytics_internal.quantile_sketch_serialize,
+    DESERIALFUNC = analytics_internal.quantile_sketch_deserialize,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.quantile_sketch_agg(value numeric, accuracy double precision) IS
     'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity; accuracy from 0.0001 to 0.5, default 0.01, the same for all rows';
 
 CREATE AGGREGATE analytics.quantile_sketch_agg(value numeric, accuracy double precision, max_buckets integer) (
-    SFUNC = analytics.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
-    FINALFUNC = analytics.quantile_sketch_final,
-    COMBINEFUNC = analytics.quantile_sketch_combine,
-    SERIALFUNC = analytics.quantile_sketch_serialize,
-    DESERIALFUNC = analytics.quantile_sketch_deserialize,
+    SFUNC = analytics_internal.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
+    FINALFUNC = analytics_internal.quantile_sketch_final,
+    COMBINEFUNC = analytics_internal.quantile_sketch_combine,
+    SERIALFUNC = analytics_internal.quantile_sketch_serialize,
+    DESERIALFUNC = analytics_internal.quantile_sketch_deserialize,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.quantile_sketch_agg(value numeric, accuracy double precision, max_buckets integer) IS
     'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity; accuracy from 0.0001 to 0.5, default 0.01; max_buckets, for each sign, from 16 to 65536, default 2048; both must be the same for all rows';
 
 CREATE AGGREGATE analytics.quantile_sketch_merge(sketch analytics.quantile_sketch) (
-    SFUNC = analytics.quantile_sketch_merge_accum, STYPE = internal, SSPACE = 8192,
-    FINALFUNC = analytics.quantile_sketch_final,
-    COMBINEFUNC = analytics.quantile_sketch_combine,
-    SERIALFUNC = analytics.quantile_sketch_serialize,
-    DESERIALFUNC = analytics.quantile_sketch_deserialize,
+    SFUNC = analytics_internal.quantile_sketch_merge_accum, STYPE = internal, SSPACE = 8192,
+    FINALFUNC = analytics_internal.quantile_sketch_final,
+    COMBINEFUNC = analytics_internal.quantile_sketch_combine,
+    SERIALFUNC = analytics_internal.quantile_sketch_serialize,
+    DESERIALFUNC = analytics_internal.quantile_sketch_deserialize,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.quantile_sketch_merge(sketch analytics.quantile_sketch) IS

@@ -49,12 +49,12 @@ REVOKE EXECUTE ON FUNCTION analytics.setting(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.setting(text) IS
     'value of a setting in force: the owner''s or the default; unknown names are an error (22023), NULL gives NULL';
 
-CREATE FUNCTION analytics.setting_definitions(
+CREATE FUNCTION analytics_internal.setting_definitions(
     OUT name text, OUT default_value text, OUT type text, OUT allowed text, OUT description text)
 RETURNS SETOF record
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_setting_definitions';
-COMMENT ON FUNCTION analytics.setting_definitions() IS
+COMMENT ON FUNCTION analytics_internal.setting_definitions() IS
     'every setting this version knows: name, default_value, type, allowed (range or choices), description';
 
 CREATE VIEW analytics.setting_values WITH (security_invoker = true) AS
@@ -65,7 +65,7 @@ SELECT d.name,
        d.type,
        d.allowed,
        d.description
-FROM analytics.setting_definitions() AS d
+FROM analytics_internal.setting_definitions() AS d
 LEFT JOIN analytics.settings AS s ON s.name OPERATOR(pg_catalog.=) d.name;
 COMMENT ON VIEW analytics.setting_values IS
     'every setting with its value in force; change one by INSERT INTO analytics.settings (name, value), as the owner';

@@ -197,7 +197,7 @@ VALUES
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.workspace_settings'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.user_activity'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.credit_prices'),
-    ('service', 'EXECUTE', 'FUNCTION', 'analytics.activity_rules(boolean)'),
+    ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.activity_rules(boolean)'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.hourly_metrics'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.daily_metrics'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.agent_performance'),
@@ -469,13 +469,14 @@ CREATE FUNCTION analytics_internal.audit_functions(
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+-- What operators and aggregates are made of computes from its arguments alone, and everybody may.
 SELECT 'internal function can be executed by an API role', 'error', p.oid::regprocedure::text,
        format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC, %I', p.oid::regprocedure, r.role_name)
 FROM pg_proc AS p
 CROSS JOIN analytics.access_roles AS r
 JOIN pg_roles AS g ON g.rolname = r.role_name
 WHERE p.pronamespace = 'analytics_internal'::regnamespace AND r.audience IN ('anonymous', 'member')
-  AND has_function_privilege(g.oid, p.oid, 'EXECUTE')
+  AND has_function_privilege(g.oid, p.oid, 'EXECUTE') AND (p.provolatile <> 'i' OR p.prosecdef)
   AND NOT EXISTS (SELECT FROM analytics_internal.role_grants() AS e
                   WHERE e.audience = r.audience AND e.object_type = 'FUNCTION' AND to_regprocedure(e.object) = p.oid)
 UNION ALL

@@ -116,79 +116,79 @@ CREATE TYPE analytics.activity_result AS (
 COMMENT ON TYPE analytics.activity_result IS
     'result of activity_summary(); columns as in analytics.daily_metrics and hourly_metrics, agents, event_usage and errors beside them. user_ids: the users in ascending order, first_events and last_events: their first and last event; revenues: the users'' revenue where it is not zero, revenue_positions: whose, as positions from 1 in user_ids';
 
-CREATE FUNCTION analytics.activity_summary_accum(
+CREATE FUNCTION analytics_internal.activity_summary_accum(
     internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid, analytics.activity_rules)
 RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_activity_accum';
-COMMENT ON FUNCTION analytics.activity_summary_accum(
+COMMENT ON FUNCTION analytics_internal.activity_summary_accum(
     internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid, analytics.activity_rules) IS
     'transition function of the aggregate activity_summary()';
 
-CREATE FUNCTION analytics.activity_summary_accum(internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid)
+CREATE FUNCTION analytics_internal.activity_summary_accum(internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid)
 RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_activity_accum';
-COMMENT ON FUNCTION analytics.activity_summary_accum(
+COMMENT ON FUNCTION analytics_internal.activity_summary_accum(
     internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid) IS
     'transition function of the aggregate activity_summary() without rules';
 
-CREATE FUNCTION analytics.activity_summary_combine(internal, internal) RETURNS internal
+CREATE FUNCTION analytics_internal.activity_summary_combine(internal, internal) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_activity_combine';
-COMMENT ON FUNCTION analytics.activity_summary_combine(internal, internal) IS
+COMMENT ON FUNCTION analytics_internal.activity_summary_combine(internal, internal) IS
     'combine function of the aggregate activity_summary()';
 
-CREATE FUNCTION analytics.activity_summary_serialize(internal) RETURNS bytea
+CREATE FUNCTION analytics_internal.activity_summary_serialize(internal) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_activity_serialize';
-COMMENT ON FUNCTION analytics.activity_summary_serialize(internal) IS
+COMMENT ON FUNCTION analytics_internal.activity_summary_serialize(internal) IS
     'serialization function of the aggregate activity_summary(), for parallel plans';
 
-CREATE FUNCTION analytics.activity_summary_deserialize(bytea, internal) RETURNS internal
+CREATE FUNCTION analytics_internal.activity_summary_deserialize(bytea, internal) RETURNS internal
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_activity_deserialize';
-COMMENT ON FUNCTION analytics.activity_summary_deserialize(bytea, internal) IS
+COMMENT ON FUNCTION analytics_internal.activity_summary_deserialize(bytea, internal) IS
     'deserialization function of the aggregate activity_summary(), for parallel plans';
 
-CREATE FUNCTION analytics.activity_summary_final(internal) RETURNS analytics.activity_result
+CREATE FUNCTION analytics_internal.activity_summary_final(internal) RETURNS analytics.activity_result
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_activity_final';
-COMMENT ON FUNCTION analytics.activity_summary_final(internal) IS
+COMMENT ON FUNCTION analytics_internal.activity_summary_final(internal) IS
     'final function of the aggregate activity_summary(); does not change the state';
 
 CREATE AGGREGATE analytics.activity_summary(
     workspace_id uuid, user_id uuid, session_id uuid, event_type text, event_name text, metadata jsonb,
     created_at timestamptz, id uuid, rules analytics.activity_rules) (
-    SFUNC = analytics.activity_summary_accum,
+    SFUNC = analytics_internal.activity_summary_accum,
     STYPE = internal,
     SSPACE = 16384,
-    FINALFUNC = analytics.activity_summary_final,
-    COMBINEFUNC = analytics.activity_summary_combine,
-    SERIALFUNC = analytics.activity_summary_serialize,
-    DESERIALFUNC = analytics.activity_summary_deserialize,
+    FINALFUNC = analytics_internal.activity_summary_final,
+    COMBINEFUNC = analytics_internal.activity_summary_combine,
+    SERIALFUNC = analytics_internal.activity_summary_serialize,
+    DESERIALFUNC = analytics_internal.activity_summary_deserialize,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.activity_summary(
     uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid, analytics.activity_rules) IS
-    'all numbers of a set of events of one workspace (GROUP BY workspace_id), whatever their order: users, sessions, runs, percentiles, credits, cost, errors, agents. Rows without user_id, event_type or created_at are ignored; no row gives NULL. The rules must be the same for all rows: take them from (SELECT analytics.activity_rules()). An unknown event type or an infinite time is an error';
+    'all numbers of a set of events of one workspace (GROUP BY workspace_id), whatever their order: users, sessions, runs, percentiles, credits, cost, errors, agents. Rows without user_id, event_type or created_at are ignored; no row gives NULL. The rules must be the same for all rows: take them from (SELECT analytics_internal.activity_rules()). An unknown event type or an infinite time is an error';
 
 CREATE AGGREGATE analytics.activity_summary(
     workspace_id uuid, user_id uuid, session_id uuid, event_type text, event_name text, metadata jsonb,
     created_at timestamptz, id uuid) (
-    SFUNC = analytics.activity_summary_accum,
+    SFUNC = analytics_internal.activity_summary_accum,
     STYPE = internal,
     SSPACE = 16384,
-    FINALFUNC = analytics.activity_summary_final,
-    COMBINEFUNC = analytics.activity_summary_combine,
-    SERIALFUNC = analytics.activity_summary_serialize,
-    DESERIALFUNC = analytics.activity_summary_deserialize,
+    FINALFUNC = analytics_internal.activity_summary_final,
+    COMBINEFUNC = analytics_internal.activity_summary_combine,
+    SERIALFUNC = analytics_internal.activity_summary_serialize,
+    DESERIALFUNC = analytics_internal.activity_summary_deserialize,
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.activity_summary(uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid) IS
     'as activity_summary() with rules, with the defaults: sessions end after 30 minutes, single-event bounces, no prices';
 
-CREATE FUNCTION analytics.activity_rules(details boolean DEFAULT true) RETURNS analytics.activity_rules
+CREATE FUNCTION analytics_internal.activity_rules(details boolean DEFAULT true) RETURNS analytics.activity_rules
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -201,8 +201,8 @@ BEGIN
                      FROM analytics.credit_prices AS p))::analytics.activity_rules;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics.activity_rules(boolean) FROM PUBLIC;
-COMMENT ON FUNCTION analytics.activity_rules(boolean) IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.activity_rules(boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.activity_rules(boolean) IS
     'rules of activity_summary() as configured now: from analytics.settings and analytics.credit_prices';
 
 -- Dear enough that a plan gives each call a process of its own.

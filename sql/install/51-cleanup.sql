@@ -49,7 +49,7 @@ CREATE POLICY member_reads ON analytics.workspace_retention FOR SELECT
 COMMENT ON POLICY member_reads ON analytics.workspace_retention IS
     'members read their workspaces''';
 
-CREATE FUNCTION analytics.retention_defaults(OUT table_name text, OUT keep_days integer) RETURNS SETOF record
+CREATE FUNCTION analytics_internal.retention_defaults(OUT table_name text, OUT keep_days integer) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -58,7 +58,7 @@ VALUES ('user_activity', 90), ('hourly_metrics', 30), ('daily_metrics', NULL), (
        ('user_cohorts', NULL), ('identities', NULL), ('alert_history', 180), ('notification_outbox', 30), ('audit_log', 400),
        ('job_runs', 30)
 $$;
-COMMENT ON FUNCTION analytics.retention_defaults() IS
+COMMENT ON FUNCTION analytics_internal.retention_defaults() IS
     'tables with a retention period and its default: table_name, keep_days (NULL: for ever); identities: after how many days of absence the ids of users in analytics.users are replaced by random ones';
 
 CREATE VIEW analytics.retention_policy_values WITH (security_invoker = true) AS
@@ -67,7 +67,7 @@ SELECT d.table_name,
        d.keep_days AS default_keep_days,
        p.table_name IS NULL AS is_default,
        p.archive_function
-FROM analytics.retention_defaults() AS d
+FROM analytics_internal.retention_defaults() AS d
 LEFT JOIN analytics.retention_policies AS p ON p.table_name OPERATOR(pg_catalog.=) d.table_name;
 COMMENT ON VIEW analytics.retention_policy_values IS
     'how long each table keeps its rows; change it by INSERT INTO analytics.retention_policies, as the owner';
@@ -82,7 +82,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM analytics.retention_defaults() AS d WHERE d.table_name = NEW.table_name) THEN
+    IF NOT EXISTS (SELECT FROM analytics_internal.retention_defaults() AS d WHERE d.table_name = NEW.table_name) THEN
         RAISE EXCEPTION 'table "%" has no retention policy', NEW.table_name
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'analytics.retention_policy_values lists the tables that have one.';

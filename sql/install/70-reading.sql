@@ -4,14 +4,14 @@
 
 -- Wilson (1927), J. Am. Stat. Assoc. 22(158):209-212: lower end of the score interval,
 -- (p + z^2/2n - z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n) with z = 1.959964.
-CREATE FUNCTION analytics.wilson_lower_bound(successes bigint, trials bigint) RETURNS numeric
+CREATE FUNCTION analytics_internal.wilson_lower_bound(successes bigint, trials bigint) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN trials > 0 AND successes BETWEEN 0 AND trials THEN
     round(((successes + 1.920729410347062
             - 1.959963984540054 * sqrt(successes::double precision * (trials - successes) / trials + 0.960364705173531))
            / (trials + 3.841458820694124))::numeric, 4)
 END;
-COMMENT ON FUNCTION analytics.wilson_lower_bound(bigint, bigint) IS
+COMMENT ON FUNCTION analytics_internal.wilson_lower_bound(bigint, bigint) IS
     'lower bound of a rate at 95 % (Wilson 1927), 0 to 1, 4 decimals: ranks 98 of 100 (0.9300) above 1 of 1 (0.2065). NULL without a trial, for counts that are no rate and for NULL';
 
 CREATE FUNCTION analytics.trend_direction(current_total bigint, previous_total bigint) RETURNS text

@@ -140,7 +140,7 @@ WITH agent AS (
     GROUP BY p.agent_id, p.workspace_id
     HAVING sum(p.total_runs) > 0
 ), bound AS (
-    SELECT a.*, analytics.wilson_lower_bound(a.successful_runs_30d, a.successful_runs_30d + a.failed_runs_30d) AS success_rate_lower_bound
+    SELECT a.*, analytics_internal.wilson_lower_bound(a.successful_runs_30d, a.successful_runs_30d + a.failed_runs_30d) AS success_rate_lower_bound
     FROM agent AS a
 )
 SELECT b.agent_id, b.workspace_id, b.total_runs_30d, b.successful_runs_30d, b.failed_runs_30d,

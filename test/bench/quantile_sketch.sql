@@ -57,7 +57,7 @@ ANALYZE parts;
 SELECT round(pg_temp.milliseconds('SELECT analytics.quantile_sketch_merge(sketch) FROM parts')) AS sketch_merge_ms,
        round(pg_temp.milliseconds('SELECT tdigest(digest) FROM parts')) AS tdigest_merge_ms,
        round(avg(pg_column_size(sketch))) AS sketch_bytes, round(avg(pg_column_size(digest))) AS tdigest_bytes,
-       (SELECT octet_length(analytics.quantile_sketch_send(analytics.quantile_sketch_agg(lognormal)))
+       (SELECT octet_length(analytics_internal.quantile_sketch_send(analytics.quantile_sketch_agg(lognormal)))
         FROM bench.sample) AS sketch_bytes_1m,
        (SELECT pg_column_size(tdigest(lognormal, 100)) FROM bench.sample) AS tdigest_bytes_1m
 FROM parts;

@@ -87,8 +87,6 @@ SELECT name AS executable_by_public FROM routine
 WHERE provolatile <> 'i' AND has_function_privilege('public', oid, 'EXECUTE')
   AND name::text <> ALL ('{}'::text[])
 ORDER BY name::text;
-SELECT name AS executable_by_public_in_internal FROM routine
-WHERE nspname = 'analytics_internal' AND has_function_privilege('public', oid, 'EXECUTE') ORDER BY name::text;
 
 -- Only C functions without side effects may be called leakproof or parallel safe.
 SELECT name AS leakproof FROM routine WHERE proleakproof ORDER BY name::text;

@@ -94,7 +94,7 @@ DECLARE
     line text;
 BEGIN
     FOR line IN EXPLAIN SELECT analytics.activity_summary(e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name, e.metadata,
-                                                          e.created_at, e.id, (SELECT analytics.activity_rules()))
+                                                          e.created_at, e.id, (SELECT analytics_internal.activity_rules()))
                 FROM analytics.user_activity AS e
                 WHERE e.created_at >= '2024-08-01 00:00+00' AND e.created_at < '2024-08-02 00:00+00' GROUP BY e.workspace_id LOOP
         IF line ~ 'Partial .*Aggregate' THEN
@@ -106,7 +106,7 @@ END
 $$;
 CREATE VIEW oracle.summary AS
 SELECT e.workspace_id, analytics.activity_summary(e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name, e.metadata,
-                                                  e.created_at, e.id, (SELECT analytics.activity_rules()))::text AS result
+                                                  e.created_at, e.id, (SELECT analytics_internal.activity_rules()))::text AS result
 FROM analytics.user_activity AS e GROUP BY e.workspace_id;
 SET LOCAL max_parallel_workers_per_gather = 0;
 CREATE TABLE oracle.serial_summary AS TABLE oracle.summary;

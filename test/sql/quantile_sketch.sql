@@ -1,5 +1,5 @@
 -- The type analytics.quantile_sketch: aggregates, functions, operators, input and output, errors.
-SET search_path = analytics, public;
+SET search_path = analytics, analytics_internal, public;
 
 -- Text form: readable, lossless, JSON
 SELECT quantile_sketch_agg(x) AS sketch FROM (VALUES (1.5), (2), (2), (0), (-3), (NULL)) AS v(x) \gset

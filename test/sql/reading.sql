@@ -8,7 +8,7 @@ SET extra_float_digits = -10;
 SET datestyle = ISO;
 
 \echo Wilson, trends
-SELECT s, n, analytics.wilson_lower_bound(s, n), round(s::numeric / nullif(n, 0), 2) AS rate
+SELECT s, n, analytics_internal.wilson_lower_bound(s, n), round(s::numeric / nullif(n, 0), 2) AS rate
 FROM (VALUES (1, 1), (98, 100), (0, 1), (0, 10), (10, 10), (50, 100), (0, 0), (2, 1), (-1, 5), (NULL, 5)) AS v (s, n);
 SELECT c, p, analytics.trend_direction(c, p)
 FROM (VALUES (106, 100), (105, 100), (100, 100), (95, 100), (94, 100), (1, 0), (0, 0), (0, 1), (NULL, 1)) AS v (c, p);

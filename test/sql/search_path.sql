@@ -93,7 +93,7 @@ INSERT INTO regress_tools.statement (role, sql) VALUES
     ('regress_member', 'SELECT * FROM analytics.error_trends'), ('regress_member', 'SELECT * FROM analytics.agent_usage_trends'), ('regress_member', 'SELECT * FROM analytics.active_alerts'),
     ('regress_member', 'SELECT * FROM analytics.daily_metrics'), ('regress_member', 'SELECT * FROM analytics.user_activity'), ('regress_member', 'SELECT * FROM analytics.daily_event_counts'),
     ('regress_member', 'SELECT analytics.calculate_percentiles(ARRAY[1.2, 2.3, 3.4, 4.5], ARRAY[0.5, 0.95])'),
-    ('regress_member', 'SELECT analytics.growth_rate(3, 2), analytics.trend_direction(3, 2), analytics.wilson_lower_bound(1, 2)');
+    ('regress_member', 'SELECT analytics.growth_rate(3, 2), analytics.trend_direction(3, 2)');
 CREATE TABLE regress_tools.days AS SELECT current_date - d AS d FROM generate_series(1, 3) AS d;
 CREATE TABLE regress_tools.bounds AS SELECT current_date - 15 AS f, current_date - 1 AS l;
 GRANT SELECT ON regress_tools.days, regress_tools.bounds TO PUBLIC;

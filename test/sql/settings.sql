@@ -28,14 +28,14 @@ BEGIN
 EXCEPTION WHEN invalid_parameter_value THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
     RAISE NOTICE 'names missing from the answer: %',
-        (SELECT count(*) FROM analytics.setting_definitions() WHERE strpos(detail, name) = 0);
+        (SELECT count(*) FROM analytics_internal.setting_definitions() WHERE strpos(detail, name) = 0);
 END
 $$;
 
 -- A definition without description, or with a default outside its own range, would be our mistake.
-SELECT count(*) FROM analytics.setting_definitions() WHERE description = '';
+SELECT count(*) FROM analytics_internal.setting_definitions() WHERE description = '';
 DELETE FROM analytics.settings;
-INSERT INTO analytics.settings SELECT name, default_value FROM analytics.setting_definitions();
+INSERT INTO analytics.settings SELECT name, default_value FROM analytics_internal.setting_definitions();
 SELECT count(*) FROM analytics.setting_values WHERE value <> default_value OR is_default;
 DELETE FROM analytics.settings;
 

@@ -1,5 +1,5 @@
 -- analytics.user_set: input and output, casts, algebra, comparison, aggregates.
-SET search_path = analytics, public;
+SET search_path = analytics, analytics_internal, public;
 
 -- Text: any order in, ascending out; three or more in a row are a range.
 SELECT t, t::user_set FROM unnest(ARRAY['{}', '{5}', ' { 9,1 - 3 , 2,7,8 } ', '{0,4294967295}', '{65534-65537}']) AS t;
@@ -136,7 +136,7 @@ SELECT user_set_union_agg(members) = (SELECT u FROM alone) AS same,
        user_set_intersect_agg(members | '{7,100000}') = (SELECT i FROM alone) AS same
 FROM user_set_sample;
 RESET ALL;
-SET search_path = analytics, public;
+SET search_path = analytics, analytics_internal, public;
 
 -- Against the plain SQL answer; the union of parts is the whole.
 SELECT user_set_cardinality(user_set_agg(user_number)) = count(DISTINCT user_number) AS same FROM user_set_events;

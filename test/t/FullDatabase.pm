@@ -34,9 +34,9 @@ sub fill
 			WHEN 'choice' THEN (SELECT c FROM unnest(string_to_array(allowed, ', ')) AS c WHERE c <> default_value AND c <> 'hash' ORDER BY c LIMIT 1)
 			WHEN 'currency' THEN 'EUR'
 			ELSE 'example.org' END
-		FROM analytics.setting_definitions();
+		FROM analytics_internal.setting_definitions();
 		INSERT INTO analytics.retention_policies
-		SELECT table_name, coalesce(keep_days, 4000) + 1, CASE table_name WHEN 'user_activity' THEN 'public.archive' END FROM analytics.retention_defaults();
+		SELECT table_name, coalesce(keep_days, 4000) + 1, CASE table_name WHEN 'user_activity' THEN 'public.archive' END FROM analytics_internal.retention_defaults();
 		UPDATE analytics.retention_policies SET keep_days = NULL WHERE table_name = 'user_activity';
 		INSERT INTO analytics.workspace_retention VALUES (md5('w1')::uuid, 'daily_metrics', 4000);
 		INSERT INTO analytics.membership (role_column) VALUES ('rank') ON CONFLICT (id) DO UPDATE SET role_column = 'rank';

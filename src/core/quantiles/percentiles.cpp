@@ -19,26 +19,20 @@ static constexpr std::string_view type_names[] = {"inverted_cdf",
                                                   "median_unbiased",
                                                   "normal_unbiased"};
 
-quantile_type quantile_type_from_number(int number)
+quantile_type quantile_type_from_text(std::string_view method)
 {
-    if (number < 1 || number > 9)
-        throw error(errc::invalid_argument, "unknown percentile method",
-                    "Method is " + std::to_string(number) + ".",
-                    "Methods are 1 to 9, the types of Hyndman and Fan (1996); 7 is the usual one.");
-    return static_cast<quantile_type>(number);
-}
-
-quantile_type quantile_type_from_name(std::string_view name)
-{
-    auto const *const found = std::find(std::begin(type_names), std::end(type_names), name);
+    if (method.size() == 1 && method[0] >= '1' && method[0] <= '9')
+        return static_cast<quantile_type>(method[0] - '0');
+    auto const *const found = std::find(std::begin(type_names), std::end(type_names), method);
     if (found != std::end(type_names))
         return static_cast<quantile_type>(found - std::begin(type_names) + 1);
     std::string names;
     for (std::string_view const known : type_names)
-        names.append(names.empty() ? "" : ", ").append(known);
-    throw error(errc::invalid_argument, "unknown percentile method",
-                "Method is \"" + std::string(name.substr(0, 200)) + "\".",
-                "Names are " + names + "; a type's number is written without quotes.");
+        names.append(", ").append(known);
+    throw error(
+        errc::invalid_argument, "unknown percentile method",
+        "Method is \"" + std::string(method.substr(0, 200)) + "\".",
+        "Methods are 1 to 9, the types of Hyndman and Fan (1996), or their names: " + names.substr(2) + ".");
 }
 
 plotting_position plotting_position_of(quantile_type type) noexcept

@@ -26,8 +26,8 @@ enum class quantile_type : std::uint8_t {
     normal_unbiased
 };
 
-quantile_type quantile_type_from_number(int number);          // throws error for other than 1..9
-quantile_type quantile_type_from_name(std::string_view name); // throws error for other than numpy's names
+// One of numpy's names or a digit 1 to 9; throws error for others.
+quantile_type quantile_type_from_text(std::string_view method);
 
 // Types 4 to 9 interpolate at position a + p * (n + 1 - a - b), counted from 1; a and b over the denominator.
 struct plotting_position {

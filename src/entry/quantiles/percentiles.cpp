@@ -10,15 +10,10 @@ namespace entry = shadow::entry;
 namespace pg = shadow::pg;
 using shadow::quantile_type;
 
-static quantile_type numbered_method(FunctionCallInfo fcinfo)
+static quantile_type method_argument(FunctionCallInfo fcinfo)
 {
-    return shadow::quantile_type_from_number(PG_GETARG_INT32(2));
-}
-
-static quantile_type named_method(FunctionCallInfo fcinfo)
-{
-    const text *const name = PG_GETARG_TEXT_PP(2);
-    return shadow::quantile_type_from_name({VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)});
+    const text *const method = PG_GETARG_TEXT_PP(2);
+    return shadow::quantile_type_from_text({VARDATA_ANY(method), VARSIZE_ANY_EXHDR(method)});
 }
 
 // The numeric[] that a text argument spells: an untyped literal in the call arrives as text.
@@ -40,47 +35,25 @@ static Datum numeric_percentiles(ArrayType *numbers, ArrayType *fractions, quant
 
 SHADOW_FUNCTION(shadow_percentiles_float8)
 {
-    return float8_percentiles(PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1), numbered_method(fcinfo));
-}
-
-SHADOW_FUNCTION(shadow_percentiles_float8_named)
-{
-    return float8_percentiles(PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1), named_method(fcinfo));
+    return float8_percentiles(PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1), method_argument(fcinfo));
 }
 
 // Numbers are numeric[] or bigint[], fractions numeric[] or integer[].
 SHADOW_FUNCTION(shadow_percentiles_numeric)
 {
-    return numeric_percentiles(PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1), numbered_method(fcinfo));
-}
-
-SHADOW_FUNCTION(shadow_percentiles_numeric_named)
-{
-    return numeric_percentiles(PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1), named_method(fcinfo));
+    return numeric_percentiles(PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1), method_argument(fcinfo));
 }
 
 // The fractions are spelled as text.
 SHADOW_FUNCTION(shadow_percentiles_numeric_text)
 {
     return numeric_percentiles(PG_GETARG_ARRAYTYPE_P(0), numeric_array_of_text(fcinfo, 1),
-                               numbered_method(fcinfo));
-}
-
-SHADOW_FUNCTION(shadow_percentiles_numeric_text_named)
-{
-    return numeric_percentiles(PG_GETARG_ARRAYTYPE_P(0), numeric_array_of_text(fcinfo, 1),
-                               named_method(fcinfo));
+                               method_argument(fcinfo));
 }
 
 // Both are spelled as text.
 SHADOW_FUNCTION(shadow_percentiles_text)
 {
     return numeric_percentiles(numeric_array_of_text(fcinfo, 0), numeric_array_of_text(fcinfo, 1),
-                               numbered_method(fcinfo));
-}
-
-SHADOW_FUNCTION(shadow_percentiles_text_named)
-{
-    return numeric_percentiles(numeric_array_of_text(fcinfo, 0), numeric_array_of_text(fcinfo, 1),
-                               named_method(fcinfo));
+                               method_argument(fcinfo));
 }

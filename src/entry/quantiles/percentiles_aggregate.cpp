@@ -88,22 +88,20 @@ bool same_fractions(const ArrayType *a, const ArrayType *b)
     return VARSIZE(a) == VARSIZE(b) && std::memcmp(a, b, VARSIZE(a)) == 0;
 }
 
-std::int32_t method_argument(FunctionCallInfo fcinfo, bool is_named)
+std::int32_t method_argument(FunctionCallInfo fcinfo)
 {
-    if (!is_named)
-        return static_cast<std::int32_t>(shadow::quantile_type_from_number(PG_GETARG_INT32(3)));
-    const text *const name = PG_GETARG_TEXT_PP(3);
+    const text *const method = PG_GETARG_TEXT_PP(3);
     return static_cast<std::int32_t>(
-        shadow::quantile_type_from_name({VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}));
+        shadow::quantile_type_from_text({VARDATA_ANY(method), VARSIZE_ANY_EXHDR(method)}));
 }
 
 // The group's state: made, and its fractions checked, at the first row; the same arguments in all others.
-percentiles_state *current_state(FunctionCallInfo fcinfo, bool is_named)
+percentiles_state *current_state(FunctionCallInfo fcinfo)
 {
     MemoryContext const context = pg::aggregate_context(fcinfo);
     bool const has_method = PG_NARGS() > 3;
     bool const is_null = PG_ARGISNULL(2) || (has_method && PG_ARGISNULL(3));
-    std::int32_t const method = has_method && !is_null ? method_argument(fcinfo, is_named) : 7;
+    std::int32_t const method = has_method && !is_null ? method_argument(fcinfo) : 7;
     ArrayType *const fractions = is_null ? nullptr : PG_GETARG_ARRAYTYPE_P(2);
     if (percentiles_state *const state = pg::state_argument<percentiles_state>(fcinfo, 0)) {
         if (!same_fractions(state->fractions, fractions))
@@ -120,9 +118,9 @@ percentiles_state *current_state(FunctionCallInfo fcinfo, bool is_named)
     return new_state(context, fractions, method);
 }
 
-Datum accumulate_float8(FunctionCallInfo fcinfo, bool is_named)
+Datum accumulate_float8(FunctionCallInfo fcinfo)
 {
-    percentiles_state *const state = current_state(fcinfo, is_named);
+    percentiles_state *const state = current_state(fcinfo);
     if (!PG_ARGISNULL(1) && state->fractions != nullptr) {
         double const value = PG_GETARG_FLOAT8(1);
         std::memcpy(extend(state, sizeof value), &value, sizeof value);
@@ -131,9 +129,9 @@ Datum accumulate_float8(FunctionCallInfo fcinfo, bool is_named)
     PG_RETURN_POINTER(state);
 }
 
-Datum accumulate_numeric(FunctionCallInfo fcinfo, bool is_named)
+Datum accumulate_numeric(FunctionCallInfo fcinfo)
 {
-    percentiles_state *const state = current_state(fcinfo, is_named);
+    percentiles_state *const state = current_state(fcinfo);
     if (!PG_ARGISNULL(1) && state->fractions != nullptr) {
         Numeric const value = PG_GETARG_NUMERIC(1);
         std::size_t const size = VARSIZE(value);
@@ -175,22 +173,12 @@ void check_header(const wire_header &header, std::size_t available)
 
 SHADOW_FUNCTION(shadow_percentiles_float8_accum)
 {
-    return accumulate_float8(fcinfo, false);
-}
-
-SHADOW_FUNCTION(shadow_percentiles_float8_accum_named)
-{
-    return accumulate_float8(fcinfo, true);
+    return accumulate_float8(fcinfo);
 }
 
 SHADOW_FUNCTION(shadow_percentiles_numeric_accum)
 {
-    return accumulate_numeric(fcinfo, false);
-}
-
-SHADOW_FUNCTION(shadow_percentiles_numeric_accum_named)
-{
-    return accumulate_numeric(fcinfo, true);
+    return accumulate_numeric(fcinfo);
 }
 
 SHADOW_FUNCTION(shadow_percentiles_combine)
@@ -276,7 +264,7 @@ SHADOW_FUNCTION(shadow_percentiles_float8_final)
         PG_RETURN_NULL();
     pg::float8_span const values{reinterpret_cast<const double *>(state->values), state->count};
     return entry::float8_percentiles(values, entry::float8_fractions(state->fractions),
-                                     shadow::quantile_type_from_number(state->method));
+                                     static_cast<shadow::quantile_type>(state->method));
 }
 
 SHADOW_FUNCTION(shadow_percentiles_numeric_final)
@@ -287,5 +275,5 @@ SHADOW_FUNCTION(shadow_percentiles_numeric_final)
         PG_RETURN_NULL();
     entry::number_source const values{state->values, nullptr, state->count, false};
     return entry::numeric_percentiles(values, entry::numeric_fractions(state->fractions),
-                                      shadow::quantile_type_from_number(state->method));
+                                      static_cast<shadow::quantile_type>(state->method));
 }

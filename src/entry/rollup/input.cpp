@@ -40,7 +40,7 @@ Datum required_field(HeapTupleHeader tuple, int field, const char *name)
     Datum const value = GetAttributeByNum(tuple, static_cast<AttrNumber>(field), &is_null);
     if (is_null)
         ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", name),
-                        errhint("Take the rules from analytics.activity_rules().")));
+                        errhint("Take the rules from analytics_internal.activity_rules().")));
     return value;
 }
 

@@ -54,7 +54,7 @@ constexpr temporary_relation departed = {"departed", departed_columns, lengthof(
 constexpr const char *select_departed =
     "SELECT t.workspace_id, d.user_number FROM analytics.daily_users AS t"
     " LEFT JOIN numbers AS n ON n.workspace_id = t.workspace_id"
-    " CROSS JOIN LATERAL analytics.user_set_elements(analytics.user_set_difference(t.users,"
+    " CROSS JOIN LATERAL analytics.user_set_elements(analytics_internal.user_set_difference(t.users,"
     "  coalesce(analytics.user_set(n.user_numbers), '{}'))) AS d(user_number) "
     "WHERE t.metric_date = $1 AND ($2 IS NULL OR t.workspace_id = $2)";
 
@@ -67,7 +67,7 @@ constexpr const char *insert_users =
 // A user seen earlier than known is no longer new on the day that was the first.
 constexpr const char *take_back_new =
     "UPDATE analytics.daily_users AS t"
-    " SET new_users = analytics.user_set_difference(t.new_users, m.users), updated_at = $3 "
+    " SET new_users = analytics_internal.user_set_difference(t.new_users, m.users), updated_at = $3 "
     "FROM (SELECT v.workspace_id, v.first_date, analytics.user_set_agg(v.user_number) AS users"
     "  FROM seen AS v WHERE v.first_date > $1 GROUP BY v.workspace_id, v.first_date) AS m "
     "WHERE t.workspace_id = m.workspace_id AND t.metric_date = m.first_date";
@@ -92,11 +92,11 @@ constexpr const char *select_moved =
     "SELECT d.workspace_id, d.user_number, u.user_id, u.first_date = $1, u.last_date = $1,"
     " CASE WHEN u.first_date < $1 THEN u.first_date ELSE ("
     "  SELECT t.metric_date FROM analytics.daily_users AS t WHERE t.workspace_id = d.workspace_id"
-    "  AND t.metric_date > $1 AND analytics.user_set_contains(t.users, d.user_number)"
+    "  AND t.metric_date > $1 AND analytics_internal.user_set_contains(t.users, d.user_number)"
     "  ORDER BY t.metric_date LIMIT 1) END,"
     " CASE WHEN u.last_date > $1 THEN u.last_date ELSE ("
     "  SELECT t.metric_date FROM analytics.daily_users AS t WHERE t.workspace_id = d.workspace_id"
-    "  AND t.metric_date < $1 AND analytics.user_set_contains(t.users, d.user_number)"
+    "  AND t.metric_date < $1 AND analytics_internal.user_set_contains(t.users, d.user_number)"
     "  ORDER BY t.metric_date DESC LIMIT 1) END "
     "FROM departed AS d JOIN analytics.users AS u"
     " ON u.workspace_id = d.workspace_id AND u.user_number = d.user_number "
@@ -125,7 +125,7 @@ constexpr const char *update_departed =
 
 constexpr const char *give_new =
     "UPDATE analytics.daily_users AS t"
-    " SET new_users = analytics.user_set_union(t.new_users, g.users), updated_at = $3 "
+    " SET new_users = analytics_internal.user_set_union(t.new_users, g.users), updated_at = $3 "
     "FROM (SELECT m.workspace_id, m.first_date, analytics.user_set_agg(m.user_number) AS users"
     "  FROM moved AS m WHERE m.was_first AND m.last_date IS NOT NULL GROUP BY m.workspace_id, m.first_date) "
     "AS g "

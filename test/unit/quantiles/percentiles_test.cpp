@@ -18,7 +18,7 @@ std::vector<double> percentiles(const std::vector<double> &values, const std::ve
                                 int type = 7)
 {
     std::vector<double> out(fractions.size());
-    compute_percentiles(values.data(), values.size(), quantile_type_from_number(type), fractions.data(),
+    compute_percentiles(values.data(), values.size(), static_cast<quantile_type>(type), fractions.data(),
                         fractions.size(), out.data(), std::pmr::new_delete_resource(), nullptr);
     return out;
 }
@@ -163,9 +163,10 @@ TEST(Percentiles, RefuseWhatIsNotAFractionOrAMethod)
 {
     for (double const bad : {-0.1, 1.1, nan_value, infinity})
         EXPECT_THROW(check_fractions(&bad, 1), error) << bad;
-    EXPECT_THROW(quantile_type_from_number(0), error);
-    EXPECT_THROW(quantile_type_from_number(10), error);
-    EXPECT_THROW(quantile_type_from_name("nearest"), error);
-    EXPECT_EQ(quantile_type_from_name("linear"), quantile_type::linear);
-    EXPECT_EQ(quantile_type_from_name("normal_unbiased"), quantile_type::normal_unbiased);
+    for (char const *const bad : {"", "0", "10", "-1", "7.0", "nearest"})
+        EXPECT_THROW(quantile_type_from_text(bad), error) << bad;
+    EXPECT_EQ(quantile_type_from_text("linear"), quantile_type::linear);
+    EXPECT_EQ(quantile_type_from_text("7"), quantile_type::linear);
+    EXPECT_EQ(quantile_type_from_text("normal_unbiased"), quantile_type::normal_unbiased);
+    EXPECT_EQ(quantile_type_from_text("9"), quantile_type::normal_unbiased);
 }
