@@ -142,7 +142,9 @@ int shares_wanted(const bucket &b, double bytes)
 
 HeapTupleHeader read_rules(const bucket &b)
 {
-    execute(b.is_day ? "SELECT analytics_internal.activity_rules(true)" : "SELECT analytics_internal.activity_rules(false)", b);
+    execute(b.is_day ? "SELECT analytics_internal.activity_rules(true)"
+                     : "SELECT analytics_internal.activity_rules(false)",
+            b);
     bool is_null;
     return DatumGetHeapTupleHeader(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
 }
