@@ -14,13 +14,6 @@ rollup_state::rollup_state(std::pmr::memory_resource *memory, interner *interned
 {
 }
 
-static std::uint64_t mix(std::uint64_t a, std::uint64_t b = 0) noexcept
-{
-    std::uint64_t h = (a ^ 0x9E3779B97F4A7C15u) * 0xD6E8FEB86659FD93u;
-    h ^= h >> 32;
-    return (h ^ b) * 0x9E3779B97F4A7C15u;
-}
-
 // Times are kept as differences from the first.
 void rollup_state::set_origin(std::int64_t origin) noexcept
 {
@@ -49,10 +42,10 @@ std::uint32_t rollup_state::user_of(const uuid &id)
 rollup_state::name_entry &rollup_state::name_of(std::uint32_t name)
 {
     return names_[name_index_.find_or_add(
-        mix(name), [&](std::uint32_t i) { return names_[i].name == name; },
+        mixed(name), [&](std::uint32_t i) { return names_[i].name == name; },
         [&](auto insert) {
             for (std::uint32_t i = 0; i < names_.size(); ++i)
-                insert(mix(names_[i].name), i);
+                insert(mixed(names_[i].name), i);
         },
         [&] {
             return names_.push({name, 0, {}});
@@ -62,7 +55,7 @@ rollup_state::name_entry &rollup_state::name_of(std::uint32_t name)
 rollup_state::model_entry &rollup_state::model_of(std::uint32_t name)
 {
     return models_[model_index_.find_or_add(
-        mix(name), [&](std::uint32_t i) { return models_[i].name == name; },
+        mixed(name), [&](std::uint32_t i) { return models_[i].name == name; },
         [&] {
             return models_.push({name, 0, 0, false});
         })];
@@ -71,7 +64,7 @@ rollup_state::model_entry &rollup_state::model_of(std::uint32_t name)
 rollup_state::feedback_entry &rollup_state::feedback_of(std::uint32_t agent)
 {
     return feedbacks_[feedback_index_.find_or_add(
-        mix(agent), [&](std::uint32_t i) { return feedbacks_[i].agent == agent; },
+        mixed(agent), [&](std::uint32_t i) { return feedbacks_[i].agent == agent; },
         [&] {
             return feedbacks_.push({agent, 0, 0, 0});
         })];
@@ -81,7 +74,7 @@ void rollup_state::count_error(const error_entry &added)
 {
     bool is_new = false;
     std::uint32_t const i = error_index_.find_or_add(
-        mix(std::uint64_t{added.type} << 32 | added.agent, std::uint64_t{added.name} << 32 | added.message),
+        mixed(std::uint64_t{added.type} << 32 | added.agent, std::uint64_t{added.name} << 32 | added.message),
         [&](std::uint32_t e) {
             return errors_[e].type == added.type && errors_[e].agent == added.agent &&
                    errors_[e].name == added.name && errors_[e].message == added.message;
@@ -364,36 +357,6 @@ void rollup_state::add(const rollup_rules &rules, const decoded_head &event, con
         add_run(event, *facts, user);
     else
         add_other(event, *facts);
-}
-
-void rollup_state::prefetch_tables(const decoded_head &event, const decoded_facts *facts) const noexcept
-{
-    name_index_.prefetch(mix(event.name));
-    if (event.has_session)
-        session_index_.prefetch(event.session.high);
-    else
-        user_index_.prefetch(event.user.hash());
-    if (facts != nullptr && facts->has_run)
-        keyed_run_index_.prefetch(facts->run.high);
-}
-
-void rollup_state::prefetch_entries(const decoded_head &event) const noexcept
-{
-    std::uint32_t const name = name_index_.guess(mix(event.name));
-    if (name != npos)
-        names_.prefetch(name);
-    std::uint32_t const session = event.has_session ? session_index_.guess(event.session.high) : npos;
-    if (session != npos)
-        sessions_.prefetch(session);
-    else
-        user_index_.prefetch(event.user.hash());
-}
-
-void rollup_state::prefetch_sets(const decoded_head &event) const noexcept
-{
-    std::uint32_t const name = name_index_.guess(mix(event.name));
-    if (name != npos)
-        names_[name].users.prefetch();
 }
 
 void rollup_state::finish() noexcept

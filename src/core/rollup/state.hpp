@@ -18,6 +18,14 @@ struct rollup_rules : decoding_rules {
     bool engaged_bounce;      // bounce_rule = 'engaged'
 };
 
+// A hash of one or two numbers of the interner.
+inline std::uint64_t mixed(std::uint64_t a, std::uint64_t b = 0) noexcept
+{
+    std::uint64_t h = (a ^ 0x9E3779B97F4A7C15u) * 0xD6E8FEB86659FD93u;
+    h ^= h >> 32;
+    return (h ^ b) * 0x9E3779B97F4A7C15u;
+}
+
 class metrics_builder; // metrics.hpp: computes the numbers
 
 class rollup_state
@@ -173,6 +181,37 @@ void rollup_state::change_run(const hash128 &key, Change change)
     keyed_run known = keyed_runs_[position];
     change(known);
     keyed_runs_.set(position, known);
+}
+
+inline void rollup_state::prefetch_tables(const decoded_head &event,
+                                          const decoded_facts *facts) const noexcept
+{
+    name_index_.prefetch(mixed(event.name));
+    if (event.has_session)
+        session_index_.prefetch(event.session.high);
+    else
+        user_index_.prefetch(event.user.hash());
+    if (facts != nullptr && facts->has_run)
+        keyed_run_index_.prefetch(facts->run.high);
+}
+
+inline void rollup_state::prefetch_entries(const decoded_head &event) const noexcept
+{
+    std::uint32_t const name = name_index_.guess(mixed(event.name));
+    if (name != npos)
+        names_.prefetch(name);
+    std::uint32_t const session = event.has_session ? session_index_.guess(event.session.high) : npos;
+    if (session != npos)
+        sessions_.prefetch(session);
+    else
+        user_index_.prefetch(event.user.hash());
+}
+
+inline void rollup_state::prefetch_sets(const decoded_head &event) const noexcept
+{
+    std::uint32_t const name = name_index_.guess(mixed(event.name));
+    if (name != npos)
+        names_[name].users.prefetch();
 }
 
 } // namespace shadow
