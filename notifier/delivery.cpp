@@ -1,7 +1,7 @@
 #include "delivery.hpp"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include "address.hpp"
+
 #include <sys/socket.h>
 
 #include <cstring>
@@ -10,53 +10,6 @@
 
 namespace notifier
 {
-
-// The special-purpose registries of IANA (RFC 6890 and its successors).
-static bool is_public4(std::uint32_t a) noexcept
-{
-    struct block {
-        std::uint32_t network;
-        int bits;
-    };
-    static constexpr block blocks[] = {
-        {0x00000000, 8},  {0x0A000000, 8},  {0x64400000, 10}, {0x7F000000, 8},  {0xA9FE0000, 16},
-        {0xAC100000, 12}, {0xC0000000, 24}, {0xC0000200, 24}, {0xC0586300, 24}, {0xC0A80000, 16},
-        {0xC6120000, 15}, {0xC6336400, 24}, {0xCB007100, 24}, {0xE0000000, 4},  {0xF0000000, 4},
-    };
-    for (block const &b : blocks)
-        if ((a ^ b.network) >> (32 - b.bits) == 0)
-            return false;
-    return true;
-}
-
-static bool is_public6(const unsigned char *a) noexcept
-{
-    auto const word = [a](int i) {
-        return std::uint32_t{a[i]} << 24 | std::uint32_t{a[i + 1]} << 16 | std::uint32_t{a[i + 2]} << 8 |
-               a[i + 3];
-    };
-    static constexpr unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    if (std::memcmp(a, mapped, sizeof mapped) == 0)
-        return is_public4(word(12));
-    if (word(0) == 0x0064FF9B) // NAT64
-        return is_public4(word(12));
-    if (a[0] == 0x20 && a[1] == 0x02) // 6to4
-        return is_public4(std::uint32_t{a[2]} << 24 | std::uint32_t{a[3]} << 16 | std::uint32_t{a[4]} << 8 |
-                          a[5]);
-    bool const is_global_unicast = (a[0] & 0xE0) == 0x20;
-    bool const is_special =
-        word(0) == 0x20010DB8 || (word(0) & 0xFFFFFE00) == 0x20010000; // documentation, IETF
-    return is_global_unicast && !is_special;
-}
-
-bool is_public(const sockaddr *address) noexcept
-{
-    if (address->sa_family == AF_INET)
-        return is_public4(ntohl(reinterpret_cast<const sockaddr_in *>(address)->sin_addr.s_addr));
-    if (address->sa_family == AF_INET6)
-        return is_public6(reinterpret_cast<const sockaddr_in6 *>(address)->sin6_addr.s6_addr);
-    return false;
-}
 
 struct deliveries::transfer {
     notification message;

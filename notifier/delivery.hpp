@@ -37,7 +37,4 @@ private:
     std::vector<outcome> refused_;
 };
 
-// Whether nothing but the public internet answers at this address.
-bool is_public(const sockaddr *address) noexcept;
-
 } // namespace notifier
