@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -81,6 +82,27 @@ bool is_public(const sockaddr *address) noexcept
     if (address->sa_family == AF_INET6)
         return is_public6(reinterpret_cast<const sockaddr_in6 *>(address)->sin6_addr.s6_addr);
     return false;
+}
+
+// Both families have the port in the same place.
+static std::uint16_t port_of(const sockaddr *address) noexcept
+{
+    return ntohs(reinterpret_cast<const sockaddr_in *>(address)->sin_port);
+}
+
+static bool is_allowed_port(std::uint16_t port, const options &o) noexcept
+{
+    return std::any_of(o.webhook_ports.begin(), o.webhook_ports.end(),
+                       [port](auto range) { return range.first <= port && port <= range.second; });
+}
+
+const char *refusal(const sockaddr *address, const options &o) noexcept
+{
+    if (!is_allowed_port(port_of(address), o))
+        return "this notifier does not connect to the port that the URL names";
+    if (!o.allow_private && !is_public(address))
+        return "the name leads to a loopback, link-local or private address";
+    return nullptr;
 }
 
 } // namespace notifier

@@ -17,9 +17,11 @@ struct deliveries::transfer {
     std::size_t sent = 0;
     curl_slist *headers = nullptr;
     curl_slist *recipients = nullptr;
-    bool was_refused = false; // the address is not a public one
+    const options &given;
+    bool was_opened = false;       // a connection to one of the addresses was tried
+    const char *refused = nullptr; // why none of them was
 
-    explicit transfer(notification n) : message(std::move(n)) {}
+    transfer(notification n, const options &o) : message(std::move(n)), given(o) {}
     transfer(const transfer &) = delete;
     transfer &operator=(const transfer &) = delete;
     ~transfer()
@@ -31,12 +33,14 @@ struct deliveries::transfer {
     void add_header(const std::string &header) { headers = curl_slist_append(headers, header.c_str()); }
 
     // Called with the address that the name was resolved to, before anything is sent to it.
-    static curl_socket_t open_public_socket(void *self, curlsocktype, curl_sockaddr *address)
+    static curl_socket_t open_allowed_socket(void *self, curlsocktype, curl_sockaddr *address)
     {
-        if (!is_public(&address->addr)) {
-            static_cast<transfer *>(self)->was_refused = true;
+        auto *const t = static_cast<transfer *>(self);
+        const char *const why = refusal(&address->addr, t->given);
+        t->was_opened |= why == nullptr;
+        t->refused = t->was_opened ? nullptr : why;
+        if (why != nullptr)
             return CURL_SOCKET_BAD;
-        }
         return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
     }
     static std::size_t read(char *buffer, std::size_t size, std::size_t n, void *self)
@@ -100,10 +104,8 @@ void deliveries::prepare_http(CURL *easy, transfer &t)
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, t.text.c_str());
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, static_cast<long>(t.text.size()));
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L); // a redirect could lead anywhere
-    if (!options_.allow_private) {
-        curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &transfer::open_public_socket);
-        curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &t);
-    }
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &transfer::open_allowed_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &t);
 }
 
 static outcome outcome_of(const notification &n)
@@ -116,7 +118,7 @@ static outcome outcome_of(const notification &n)
 
 void deliveries::start(notification n)
 {
-    auto t = std::make_unique<transfer>(std::move(n));
+    auto t = std::make_unique<transfer>(std::move(n), options_);
     bool const is_mail = t->message.channel == "email";
     CURL *const easy = is_mail && options_.smtp_url.empty() ? nullptr : curl_easy_init();
     if (easy == nullptr) {
@@ -175,8 +177,8 @@ outcome deliveries::finish(CURL *easy, CURLcode code)
     o.latency_ms = static_cast<std::int64_t>(seconds * 1000);
     o.retry_after = static_cast<long>(std::min<curl_off_t>(retry_after, 86400));
     bool const is_mail = t.message.channel == "email";
-    if (t.was_refused) {
-        o.error = "the name leads to a loopback, link-local or private address";
+    if (t.refused != nullptr) {
+        o.error = t.refused;
         o.is_final = true;
     } else if (code != CURLE_OK) {
         judge_failure(o, code, is_mail);

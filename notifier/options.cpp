@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 
 namespace notifier
@@ -27,6 +28,7 @@ static constexpr const char *usage =
     "      --smtp-plaintext    allow an SMTP server without TLS\n"
     "      --sender ADDRESS    of mails\n"
     "      --allow-private     deliver also to loopback, link-local and private addresses\n"
+    "      --webhook-ports LIST  of URLs (443,8443); ranges such as 8000-8999 too\n"
     "\n"
     "SIGTERM ends it after the deliveries under way, SIGUSR1 prints counters.\n";
 
@@ -38,6 +40,26 @@ static long positive(const char *name, const char *text, long highest)
         throw std::runtime_error(std::string(name) + " must be a number from 1 to " +
                                  std::to_string(highest));
     return n;
+}
+
+static auto port_ranges(const char *name, const std::string &text)
+{
+    decltype(options::webhook_ports) ranges;
+    bool is_valid = true;
+    std::istringstream list(text);
+    for (std::string item; std::getline(list, item, ',');) {
+        auto const dash = item.find('-');
+        auto const port = [&](const std::string &s) {
+            return static_cast<std::uint16_t>(positive(name, s.c_str(), 65535));
+        };
+        std::uint16_t const first = port(item.substr(0, dash));
+        std::uint16_t const last = dash == std::string::npos ? first : port(item.substr(dash + 1));
+        is_valid = is_valid && first <= last;
+        ranges.emplace_back(first, last);
+    }
+    if (ranges.empty() || !is_valid)
+        throw std::runtime_error(std::string(name) + " must be a list such as 443,8443,9000-9010");
+    return ranges;
 }
 
 static std::string first_line(const char *path)
@@ -77,7 +99,8 @@ enum option_number {
     smtp_password_file,
     smtp_plaintext,
     sender,
-    allow_private
+    allow_private,
+    webhook_ports
 };
 
 static constexpr option long_options[] = {
@@ -97,6 +120,7 @@ static constexpr option long_options[] = {
     {"smtp-plaintext", no_argument, nullptr, smtp_plaintext},
     {"sender", required_argument, nullptr, sender},
     {"allow-private", no_argument, nullptr, allow_private},
+    {"webhook-ports", required_argument, nullptr, webhook_ports},
     {nullptr, 0, nullptr, 0},
 };
 
@@ -150,6 +174,9 @@ static void apply(options &o, int option, const char *value)
         break;
     case allow_private:
         o.allow_private = true;
+        break;
+    case webhook_ports:
+        o.webhook_ports = port_ranges("--webhook-ports", value);
         break;
     default:
         throw std::runtime_error("see --help");

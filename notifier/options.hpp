@@ -1,7 +1,10 @@
 #pragma once
 // How the notifier is run. Secrets come from files or the environment, never from the command line.
 
+#include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace notifier
 {
@@ -11,6 +14,8 @@ struct options {
     bool once = false;
     bool dry_run = false;
     bool allow_private = false;
+    // Of webhooks and Slack; first and last of each range.
+    std::vector<std::pair<std::uint16_t, std::uint16_t>> webhook_ports = {{443, 443}, {8443, 8443}};
     bool plaintext_smtp = false;
     std::string ca_file;
     std::string smtp_url; // empty: mail cannot be sent

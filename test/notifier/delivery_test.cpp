@@ -199,6 +199,33 @@ TEST(options, that_make_no_sense_are_refused)
     EXPECT_THROW(read({"--smtp-password-file", "/nonexistent"}), std::runtime_error);
     EXPECT_THROW(read({"extra"}), std::runtime_error);
     EXPECT_EQ(read({"--timeout", "10"}).lease_seconds, 50);
+    for (const char *const list : {"", ",", "0", "65536", "443,x", "90-80", "80-", "-80", "https"})
+        EXPECT_THROW(read({"--webhook-ports", list}), std::runtime_error) << list;
+}
+
+bool is_refused(const options &o, const char *address, std::uint16_t port)
+{
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    inet_pton(AF_INET, address, &v4.sin_addr);
+    return refusal(reinterpret_cast<const sockaddr *>(&v4), o) != nullptr;
+}
+
+TEST(ports, are_those_of_https_unless_others_are_allowed)
+{
+    options const usual = read({}), others = read({"--webhook-ports", "8080,9000-9010"});
+    for (std::uint16_t const port : {443, 8443})
+        EXPECT_FALSE(is_refused(usual, "8.8.8.8", port)) << port;
+    for (std::uint16_t const port : {0, 22, 25, 80, 442, 444, 5432, 6379, 65535})
+        EXPECT_TRUE(is_refused(usual, "8.8.8.8", port)) << port;
+    for (std::uint16_t const port : {8080, 9000, 9005, 9010})
+        EXPECT_FALSE(is_refused(others, "8.8.8.8", port)) << port;
+    for (std::uint16_t const port : {443, 8999, 9011})
+        EXPECT_TRUE(is_refused(others, "8.8.8.8", port)) << port;
+    EXPECT_TRUE(is_refused(usual, "10.0.0.1", 443));
+    EXPECT_FALSE(is_refused(read({"--allow-private"}), "10.0.0.1", 443));
+    EXPECT_TRUE(is_refused(read({"--allow-private"}), "10.0.0.1", 22));
 }
 
 } // namespace

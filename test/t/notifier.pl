@@ -52,7 +52,7 @@ CREATE FUNCTION public.queue(name text, channel text, address text, secret text 
     RETURNING id::text \$\$;
 SQL
 
-my @common = ('--dbname', $node->connstr('postgres') . ' user=notifier', '--allow-private', '--ca-file', "$dir/ca.pem",
+my @common = ('--dbname', $node->connstr('postgres') . ' user=notifier', '--allow-private', '--webhook-ports', '1-65535', '--ca-file', "$dir/ca.pem",
 	'--timeout', '10', '--smtp-url', "smtp://localhost:$ports->{smtp}", '--smtp-user', 'mailer', '--sender', 'alerts@example.org');
 append_to_file("$dir/password", "a password of mail\n");
 my @mail_password = ('--smtp-password-file', "$dir/password");
@@ -170,7 +170,10 @@ my $private = queue('private', 'webhook', "$https/ok/private");
 my @public_only = grep { $_ ne '--allow-private' } @common;
 IPC::Run::run([ $program, '--once', @public_only ], '<', \undef, '>', \my $public_out, '2>', \my $public_err);
 is(state_of($private), 'dead|1|the name leads to a loopback, link-local or private address', 'a loopback address is refused');
-is(count_at('/ok/untrusted') + count_at('/ok/private'), 0, 'nothing was sent there');
+my $port = queue('port', 'webhook', "$https/ok/port");
+once('--webhook-ports', '443,8443');
+is(state_of($port), 'dead|1|this notifier does not connect to the port that the URL names', 'a port that is not allowed is refused');
+is(count_at('/ok/untrusted') + count_at('/ok/private') + count_at('/ok/port'), 0, 'nothing was sent there');
 my $unauthorised = queue('login', 'email', 'login@example.org');
 once('--smtp-user', 'somebody');
 like(state_of($unauthorised), qr/^waiting\|1\|535\|Login denied/, 'a wrong login is our own fault, and tried again');
