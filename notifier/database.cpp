@@ -8,6 +8,11 @@
 namespace notifier
 {
 
+static constexpr const char *claim_function =
+    "analytics_internal.claim_notifications(text, integer, interval)";
+static constexpr const char *record_function =
+    "analytics_internal.record_delivery(text, uuid, uuid, boolean, boolean, integer, bigint, text, interval)";
+
 // Unlike any other notifier's, also on other machines.
 static std::string worker_name()
 {
@@ -28,19 +33,48 @@ database::database(std::string conninfo, int lease_seconds)
 {
 }
 
-bool database::is_connected()
+bool database::fail(std::string error)
 {
-    if (connection_ && PQstatus(connection_.get()) == CONNECTION_OK)
-        return true;
+    error_ = std::move(error);
+    connection_.reset();
+    return false;
+}
+
+bool database::connect()
+{
     const char *const keys[] = {"dbname", "application_name", "client_encoding", "connect_timeout", nullptr};
     const char *const values[] = {conninfo_.c_str(), "shadow-analytics-notifier", "UTF8", "10", nullptr};
     connection_.reset(PQconnectdbParams(keys, values, 1));
-    if (PQstatus(connection_.get()) != CONNECTION_OK) {
-        error_ = PQerrorMessage(connection_.get());
-        connection_.reset();
-        return false;
+    if (PQstatus(connection_.get()) != CONNECTION_OK)
+        return fail(PQerrorMessage(connection_.get()));
+    PQsetErrorVerbosity(connection_.get(), PQERRORS_TERSE); // a DETAIL could hold what is secret
+    return true;
+}
+
+// Before anything is sent: what cannot be noted afterwards would be sent again and again.
+bool database::has_privileges()
+{
+    for (const char *const function : {claim_function, record_function}) {
+        result const r =
+            run("SELECT pg_catalog.has_function_privilege(pg_catalog.to_regprocedure($1), 'EXECUTE')",
+                {function});
+        if (!r)
+            return false;
+        std::string const name = function;
+        if (PQgetisnull(r.get(), 0, 0))
+            return fail("ERROR:  this database has no function " + name +
+                        ": the extension shadow_analytics is missing, or older than the notifier\n");
+        if (PQgetvalue(r.get(), 0, 0)[0] != 't')
+            return fail("ERROR:  permission denied for function " + name + "\n");
     }
-    return run("LISTEN shadow_analytics", {}) != nullptr;
+    return true;
+}
+
+bool database::is_ready()
+{
+    if (connection_ && PQstatus(connection_.get()) == CONNECTION_OK)
+        return true;
+    return connect() && has_privileges() && run("LISTEN shadow_analytics", {}) != nullptr;
 }
 
 void database::consume() noexcept
@@ -51,7 +85,7 @@ void database::consume() noexcept
         PQfreemem(n);
 }
 
-// nullptr if the statement failed; a lost connection is made anew by is_connected().
+// nullptr if the statement failed; then the connection is made anew by is_ready().
 database::result database::run(const char *sql, const std::vector<const char *> &parameters)
 {
     result r(PQexecParams(connection_.get(), sql, static_cast<int>(parameters.size()), nullptr,
@@ -59,7 +93,7 @@ database::result database::run(const char *sql, const std::vector<const char *> 
     ExecStatusType const status = PQresultStatus(r.get());
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
         return r;
-    error_ = PQerrorMessage(connection_.get());
+    fail(PQerrorMessage(connection_.get()));
     return nullptr;
 }
 
@@ -78,20 +112,22 @@ static constexpr const char *claim_query =
     "SELECT workspace_id, id, attempt, channel, address, signing_secret, subject, body"
     " FROM analytics_internal.claim_notifications($1, $2::integer, $3::interval)";
 
-std::vector<notification> database::claim(int most)
+std::optional<std::vector<notification>> database::claim(int most)
 {
     std::string const n = std::to_string(most);
     result const r = run(claim_query, {worker_.c_str(), n.c_str(), lease_.c_str()});
-    return r ? read_notifications(r.get()) : std::vector<notification>{};
+    if (!r)
+        return std::nullopt;
+    return read_notifications(r.get());
 }
 
-std::vector<notification> database::preview(int most)
+std::optional<std::vector<notification>> database::preview(int most)
 {
-    std::vector<notification> out;
-    if (run("BEGIN", {})) {
-        out = claim(most);
+    if (!run("BEGIN", {}))
+        return std::nullopt;
+    auto out = claim(most);
+    if (out)
         run("ROLLBACK", {});
-    }
     return out;
 }
 
@@ -106,10 +142,11 @@ bool database::flush_one(const outcome &o)
                 retry.c_str()}) != nullptr;
 }
 
-void database::flush()
+bool database::flush()
 {
-    while (!unrecorded_.empty() && is_connected() && flush_one(unrecorded_.front()))
+    while (!unrecorded_.empty() && is_ready() && flush_one(unrecorded_.front()))
         unrecorded_.pop_front();
+    return unrecorded_.empty();
 }
 
 } // namespace notifier

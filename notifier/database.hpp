@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace notifier
@@ -28,19 +29,22 @@ class database
 public:
     database(std::string conninfo, int lease_seconds);
 
-    // Connects if need be; false while the server is away.
-    bool is_connected();
+    // Connects if need be, and looks whether this is a server and a role that a notifier can work with; false
+    // while it is not.
+    bool is_ready();
+    // Of the last call that returned false or nothing: one line or more, without DETAIL.
     const std::string &last_error() const noexcept { return error_; }
     int socket() const noexcept { return connection_ ? PQsocket(connection_.get()) : -1; }
     // Reads what LISTEN has brought.
     void consume() noexcept;
 
-    std::vector<notification> claim(int most);
+    // Nothing if the server refuses; then the connection is made anew by is_ready().
+    std::optional<std::vector<notification>> claim(int most);
     // What would be claimed, without claiming it.
-    std::vector<notification> preview(int most);
+    std::optional<std::vector<notification>> preview(int most);
     // Kept until the server has noted it, also over a restart.
     void record(outcome o) { unrecorded_.push_back(std::move(o)); }
-    void flush();
+    bool flush(); // false if something could not be noted
     bool has_unrecorded() const noexcept { return !unrecorded_.empty(); }
 
 private:
@@ -52,6 +56,9 @@ private:
     };
     using result = std::unique_ptr<PGresult, clear>;
     result run(const char *sql, const std::vector<const char *> &parameters);
+    bool connect();
+    bool has_privileges();
+    bool fail(std::string error);
     bool flush_one(const outcome &o);
 
     std::string conninfo_, worker_, lease_;

@@ -44,6 +44,8 @@ public:
 private:
     int preview();
     bool take_more();
+    bool serve();
+    void be_away();
     void settle(const outcome &o);
     int milliseconds_to_wait() const;
     void show_counters() const;
@@ -52,7 +54,9 @@ private:
     database database_;
     deliveries deliveries_;
     counters counters_;
+    bool took_ = false;    // there was something to take
     int seconds_away_ = 0; // how long to wait for the server next time
+    std::string told_;     // the error of the server that was told last
 };
 
 // No address, no secret, no text of a message is ever printed.
@@ -76,26 +80,30 @@ void service::show_counters() const
                  deliveries_.count(), static_cast<long long>(counters_.latency_ms));
 }
 
-// Whether there was something to take.
+// False if the server refuses.
 bool service::take_more()
 {
     int const room = options_.most - static_cast<int>(deliveries_.count());
     if (room <= 0 || stop_asked)
-        return false;
+        return true;
     auto claimed = database_.claim(room);
-    counters_.claimed += static_cast<long>(claimed.size());
-    for (notification &n : claimed)
+    if (!claimed)
+        return false;
+    took_ = !claimed->empty();
+    counters_.claimed += static_cast<long>(claimed->size());
+    for (notification &n : *claimed)
         deliveries_.start(std::move(n));
-    return !claimed.empty();
+    return true;
 }
 
 int service::preview()
 {
-    if (!database_.is_connected()) {
-        std::fprintf(stderr, "cannot connect: %s", database_.last_error().c_str());
+    auto const due = database_.is_ready() ? database_.preview(1000) : std::nullopt;
+    if (!due) {
+        be_away();
         return 1;
     }
-    for (notification const &n : database_.preview(1000))
+    for (notification const &n : *due)
         std::printf("%s %s attempt %d: %s\n", n.id.c_str(), n.channel.c_str(), n.attempt, n.subject.c_str());
     return 0;
 }
@@ -108,37 +116,54 @@ int service::milliseconds_to_wait() const
     return options_.poll_seconds * 1000;
 }
 
+// One round with the server; false if it is away or refuses.
+bool service::serve()
+{
+    took_ = false;
+    if (!database_.is_ready())
+        return false;
+    database_.consume();
+    return database_.flush() && take_more();
+}
+
+// An error is told once, not at each try.
+void service::be_away()
+{
+    if (told_ != database_.last_error()) {
+        told_ = database_.last_error();
+        std::fprintf(stderr, "%s%s",
+                     options_.once || options_.dry_run ? "" : "waiting for the server: ", told_.c_str());
+    }
+    seconds_away_ = seconds_away_ == 0 ? 1 : seconds_away_ < 30 ? seconds_away_ * 2 : 30;
+}
+
 int service::run()
 {
     if (options_.dry_run)
         return preview();
-    while (!stop_asked || deliveries_.count() != 0) {
-        bool const is_connected = database_.is_connected();
-        bool took = false;
-        if (is_connected) {
+    bool has_failed = false;
+    while (!(stop_asked || has_failed) || deliveries_.count() != 0) {
+        if (serve()) {
             seconds_away_ = 0;
-            database_.consume();
-            database_.flush();
-            took = take_more();
+            told_.clear();
         } else {
-            if (seconds_away_ == 0)
-                std::fprintf(stderr, "waiting for the server: %s", database_.last_error().c_str());
-            if (options_.once)
-                return 1;
-            seconds_away_ = seconds_away_ == 0 ? 1 : seconds_away_ < 30 ? seconds_away_ * 2 : 30;
+            be_away();
+            has_failed = options_.once;
         }
-        if (options_.once && !took && deliveries_.count() == 0)
+        if (options_.once && !took_ && deliveries_.count() == 0)
             break;
-        for (outcome const &o : deliveries_.wait(database_.socket(), took ? 0 : milliseconds_to_wait()))
+        for (outcome const &o : deliveries_.wait(database_.socket(), took_ ? 0 : milliseconds_to_wait()))
             settle(o);
         if (counters_asked) {
             counters_asked = 0;
             show_counters();
         }
     }
-    if (database_.is_connected())
-        database_.flush();
-    return database_.has_unrecorded() ? 1 : 0;
+    if (!database_.flush()) {
+        be_away();
+        has_failed = true;
+    }
+    return has_failed ? 1 : 0;
 }
 
 } // namespace notifier

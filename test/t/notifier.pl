@@ -34,7 +34,7 @@ my $ports = decode_json(slurp_file("$dir/ports.json"));
 my $https = "https://localhost:$ports->{https}";
 
 my $node = PostgreSQL::Test::Cluster->new('outbox');
-$node->init;
+$node->init(allows_streaming => 1);
 $node->append_conf('postgresql.conf', "fsync = off\nlog_statement = all\nlog_line_prefix = '%a '\n");
 $node->start;
 my $w = 'a0000000-0000-0000-0000-000000000001';
@@ -107,6 +107,56 @@ my ($status, $out) = once('--dry-run');
 like($out, qr/^$dry webhook attempt 1: \[critical\] Größe & <b>$/m, 'dry run shows what is due');
 is(state_of($dry), 'waiting|0', 'and leaves it');
 ok(!-e "$dir/requests.jsonl", 'and sends nothing');
+
+# A server that a notifier cannot work with: an error, and nothing is sent; a service waits until it can.
+sub is_told
+{
+	my ($name, $error, @arguments) = @_;
+	for my $mode ('--once', '--dry-run')
+	{
+		my ($status, undef, $told) = once($mode, @arguments);
+		is($status, 1, "$name, $mode: failure");
+		like($told, $error, "$name, $mode: and why");
+	}
+}
+my ($claim, $record) = $node->safe_psql('postgres',
+	"SELECT oid::regprocedure FROM pg_proc WHERE proname IN ('claim_notifications', 'record_delivery') ORDER BY proname") =~ /(.+)\n(.+)/;
+is_told('another database', qr/no function .*extension shadow_analytics is missing, or older/, '--dbname', $node->connstr('template1') . ' user=notifier');
+for my $function ($claim, $record)
+{
+	$node->safe_psql('postgres', "REVOKE EXECUTE ON FUNCTION $function FROM notifier");
+	is_told("no right on $function", qr/permission denied for function/);
+	$node->safe_psql('postgres', "GRANT EXECUTE ON FUNCTION $function TO notifier");
+}
+$node->safe_psql('postgres', 'REVOKE USAGE ON SCHEMA analytics_internal FROM notifier');
+is_told('no right on the schema', qr/permission denied for schema/);
+$node->safe_psql('postgres', 'GRANT USAGE ON SCHEMA analytics_internal TO notifier');
+$node->safe_psql('postgres', "ALTER FUNCTION $record RENAME TO of_another_version");
+is_told('another version', qr/no function .*record_delivery.*extension shadow_analytics is missing, or older/);
+my ($waiting_out, $waiting_err) = ('', '');
+my $waiting = IPC::Run::start([ $program, @common, @mail_password, '--poll', '1' ], '<', \undef, '>', \$waiting_out, '2>', \$waiting_err);
+wait_until(sub { $waiting->pump_nb; $waiting_err =~ /\n/ }, 'a line of the service') or diag($waiting_err);
+$node->safe_psql('postgres', 'ALTER FUNCTION analytics_internal.of_another_version RENAME TO record_delivery');
+wait_until(sub { state_of($dry) eq 'delivered|1|200' }, 'delivery when the server can');
+$node->safe_psql('postgres', "REVOKE EXECUTE ON FUNCTION $claim FROM notifier");
+wait_until(sub { $waiting->pump_nb; $waiting_err =~ /permission denied/ }, 'a right lost on the way is told');
+$waiting->signal('TERM');
+$waiting->finish;
+$node->safe_psql('postgres', "GRANT EXECUTE ON FUNCTION $claim TO notifier");
+like($waiting_err, qr/^waiting for the server: ERROR: .*older than the notifier\n$dry delivered after \d+ ms\nwaiting for the server: ERROR: .*permission denied.*\n/,
+	'the service says once why it waits');
+is(() = $waiting_err =~ /older than the notifier/g, 1, 'not at each try');
+$printed .= $waiting_err;
+
+# A standby: it says so, and works from the promotion on.
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$node->backup('backup');
+$standby->init_from_backup($node, 'backup', has_streaming => 1);
+$standby->start;
+is_told('a standby', qr/ERROR: .*(during recovery|read-only transaction)/, '--dbname', $standby->connstr('postgres') . ' user=notifier');
+$standby->promote;
+is((once('--dbname', $standby->connstr('postgres') . ' user=notifier'))[0], 0, 'promoted');
+$standby->stop;
 
 # A webhook, signed; Slack's blocks; a mail over STARTTLS with authentication.
 my $hook = queue('hook', 'webhook', "$https/ok/hook", 'a signing secret of mine');
