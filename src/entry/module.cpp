@@ -1,6 +1,7 @@
 // The module itself: magic block, version, what is set when it is loaded.
 
 #include "core/base/hash.hpp"
+#include "entry/maintenance/worker.hpp"
 #include "pg/boundary.hpp"
 
 extern "C" {
@@ -22,6 +23,8 @@ static std::uint64_t server_secret(std::uint64_t seed)
 void _PG_init(void)
 {
     shadow::secret_hash_key = {server_secret(1), server_secret(2)};
+    if (process_shared_preload_libraries_in_progress)
+        shadow::entry::register_worker();
 }
 
 SHADOW_FUNCTION(shadow_version)

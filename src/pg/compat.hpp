@@ -16,6 +16,7 @@
 extern "C" {
 #include "catalog/pg_namespace.h"
 #include "storage/proc.h"
+#include "tcop/pquery.h"
 #include "utils/acl.h"
 }
 
@@ -37,6 +38,16 @@ inline bool may_use_schema(Oid schema, Oid user)
     return object_aclcheck(NamespaceRelationId, schema, user, ACL_USAGE) == ACLCHECK_OK;
 #else
     return pg_namespace_aclcheck(schema, user, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+// As a client's statement, to its end.
+inline void run_whole_portal(Portal portal, DestReceiver *receiver)
+{
+#if PG_VERSION_NUM >= 180000
+    (void)PortalRun(portal, FETCH_ALL, true, receiver, receiver, nullptr);
+#else
+    (void)PortalRun(portal, FETCH_ALL, true, true, receiver, receiver, nullptr);
 #endif
 }
 
