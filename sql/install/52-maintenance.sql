@@ -579,6 +579,28 @@ REVOKE EXECUTE ON PROCEDURE analytics.backfill(date, date) FROM PUBLIC;
 COMMENT ON PROCEDURE analytics.backfill(date, date) IS
     'makes the partitions and rollups of imported history, day by day in date order, committing after each (not inside a transaction block); progress in analytics.job_progress. Called again with the same dates after a break it goes on where it was. Days later than today are an error (22023), NULL too (22004)';
 
+-- Who calls maintain(), and what keeps them from it.
+
+CREATE FUNCTION analytics_internal.worker_interval() RETURNS interval
+LANGUAGE c STABLE
+AS 'MODULE_PATHNAME', 'shadow_worker_interval';
+REVOKE EXECUTE ON FUNCTION analytics_internal.worker_interval() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.worker_interval() IS
+    'how often the background worker calls maintain() in this database; NULL: it does not';
+
+CREATE FUNCTION analytics_internal.cron_elsewhere() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT format('In database %I, where pg_cron is: SELECT cron.schedule_in_database(%L, ''* * * * *'', ''CALL analytics.maintain()'', %L).',
+              home, 'shadow-analytics-maintain-' || current_database(), current_database())
+FROM current_setting('cron.database_name', true) AS home
+WHERE home <> current_database()
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.cron_elsewhere() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cron_elsewhere() IS
+    'how to schedule maintain() where pg_cron is in another database; NULL: it is in none';
+
 CREATE FUNCTION analytics_internal.require_cron() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -587,8 +609,9 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
         RAISE EXCEPTION 'extension "pg_cron" is not installed in this database'
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'Without it PostgreSQL runs nothing by itself.',
-                  HINT = 'Install pg_cron, or let any scheduler run every minute: psql -c ''CALL analytics.maintain()''.';
+                  DETAIL = 'Jobs are scheduled in the database that pg_cron is installed in.',
+                  HINT = COALESCE(analytics_internal.cron_elsewhere(),
+                                  'Install pg_cron, preload shadow_analytics, or let any scheduler run every minute: psql -c ''CALL analytics.maintain()''.');
     END IF;
 END
 $$;
@@ -596,10 +619,65 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.require_cron() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.require_cron() IS
     'an error (55000) where pg_cron is not installed';
 
+-- By the first rule of pg_hba.conf for a connection from the server to itself, as it stands in the file.
+CREATE FUNCTION analytics_internal.hba_method(user_name name) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT r.auth_method
+FROM (SELECT h.*, row_number() OVER () AS place FROM pg_hba_file_rules() AS h) AS r
+WHERE r.type IN ('host', 'hostssl', 'hostnossl')
+  AND r.database && ARRAY['all', current_database()::text]
+  AND r.user_name && ARRAY['all', hba_method.user_name::text]
+  AND r.address IN ('127.0.0.1', '127.0.0.0', '::1', '0.0.0.0', '::', 'localhost', 'all', 'samehost', 'samenet')
+ORDER BY r.place LIMIT 1
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.hba_method(name) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.hba_method(name) IS
+    'how pg_hba.conf lets a user connect from the server itself by TCP to this database; NULL: no rule';
+
+CREATE FUNCTION analytics_internal.cron_obstacle(user_name name) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    host CONSTANT text := current_setting('cron.host', true);
+    method text;
+BEGIN
+    IF current_setting('cron.use_background_workers', true)::boolean OR host = '' OR host LIKE '/%' THEN
+        RETURN NULL;
+    ELSIF current_setting('listen_addresses') = '' THEN
+        RETURN format('pg_cron connects to "%s" by TCP, and the server listens to no address', host);
+    ELSIF has_function_privilege('pg_hba_file_rules()', 'EXECUTE') THEN
+        method := COALESCE(analytics_internal.hba_method(user_name), 'reject');
+    END IF;
+    IF method <> 'trust' THEN
+        RETURN format('pg_cron connects to "%s" by TCP as "%s", for whom pg_hba.conf says %s', host, user_name, method);
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.cron_obstacle(name) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cron_obstacle(name) IS
+    'why pg_cron cannot connect for a user, by its settings and pg_hba.conf; NULL: it can, or nobody may tell';
+
+CREATE FUNCTION analytics_internal.cron_cure() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT format('ALTER SYSTEM SET cron.use_background_workers = on, and restart PostgreSQL. Or ALTER SYSTEM SET cron.host = %L, restart, and schedule again; or keep the password in .pgpass of the server''s user.',
+              split_part(current_setting('unix_socket_directories'), ',', 1))
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.cron_cure() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cron_cure() IS
+    'what lets pg_cron connect';
+
 CREATE FUNCTION analytics.schedule_jobs(OUT job_name text, OUT schedule text, OUT command text) RETURNS SETOF record
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    obstacle text;
 BEGIN
     PERFORM analytics_internal.require_cron();
     job_name := 'shadow-analytics-maintain';
@@ -607,11 +685,16 @@ BEGIN
     command := 'CALL analytics.maintain()';
     EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job_name, schedule, command;
     RETURN NEXT;
+    obstacle := analytics_internal.cron_obstacle(current_user);
+    IF obstacle IS NOT NULL THEN
+        RAISE NOTICE 'scheduled, but the runs will fail: %', obstacle
+            USING HINT = analytics_internal.cron_cure();
+    END IF;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.schedule_jobs() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.schedule_jobs() IS
-    'lets pg_cron call analytics.maintain() every minute, in whatever time zone; maintain() knows itself what is due. May be repeated. Without pg_cron an error (55000) that says what to do instead';
+    'lets pg_cron call analytics.maintain() every minute, in whatever time zone. maintain() knows itself what is due. May be repeated. A notice says what to do where the settings of pg_cron cannot work. Without pg_cron in this database an error (55000) that says what to do instead';
 
 CREATE FUNCTION analytics.unschedule_jobs() RETURNS bigint
 LANGUAGE plpgsql
@@ -621,7 +704,7 @@ DECLARE
     removed bigint;
 BEGIN
     PERFORM analytics_internal.require_cron();
-    EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job AS j WHERE j.jobname = ''shadow-analytics-maintain'''
+    EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job AS j WHERE j.jobname = ''shadow-analytics-maintain'' AND j.database = current_database()'
     INTO removed;
     RETURN removed;
 END

@@ -149,12 +149,109 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.watermark_holders() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.watermark_holders() IS
     'transactions older than the one taken for closing, for which closing waits; NULL: none';
 
+-- A step that begins is a sign of life too: a run may take as long as its budget.
+CREATE FUNCTION analytics_internal.last_sign() RETURNS timestamptz
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT greatest(
+    (SELECT r.finished_at FROM analytics.job_runs AS r
+     WHERE r.step = 'maintain' AND r.outcome IN ('done', 'partial', 'failed') ORDER BY r.started_at DESC LIMIT 1),
+    (SELECT max(r.started_at) FROM analytics.job_runs AS r JOIN pg_stat_activity AS a ON a.pid = r.pid AND a.backend_start <= r.started_at
+     WHERE r.outcome = 'running' AND r.step <> 'backfill'))
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.last_sign() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.last_sign() IS
+    'when maintain() was last heard of: the end of a run, or the beginning of a step that runs; NULL: never';
+
+CREATE FUNCTION analytics_internal.cron_health(OUT finding text, OUT cure text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    job record;
+    run record;
+BEGIN
+    IF NOT COALESCE(has_table_privilege(to_regclass('cron.job'), 'SELECT')
+                    AND has_table_privilege(to_regclass('cron.job_run_details'), 'SELECT'), false) THEN
+        RETURN;
+    END IF;
+    EXECUTE 'SELECT j.jobid, j.active, j.username::name FROM cron.job AS j
+             WHERE j.database = current_database() AND j.command ~* ''call\s+analytics\.maintain\('' ORDER BY j.active DESC, j.jobid LIMIT 1'
+    INTO job;
+    IF job.jobid IS NULL THEN
+        cure := 'SELECT analytics.schedule_jobs().';
+        RETURN;
+    END IF;
+    EXECUTE 'SELECT d.status, d.return_message, d.start_time FROM cron.job_run_details AS d WHERE d.jobid = $1 ORDER BY d.runid DESC LIMIT 1'
+    INTO run USING job.jobid;
+    IF NOT job.active THEN
+        finding := format('job %s of pg_cron is switched off', job.jobid);
+        cure := format('SELECT cron.alter_job(%s, active := true).', job.jobid);
+    ELSIF run.status = 'failed' THEN
+        finding := format('scheduled with pg_cron, but its runs fail: %s', COALESCE(run.return_message, 'no message'));
+        cure := CASE WHEN run.return_message ~* 'connect' THEN
+                         COALESCE((analytics_internal.cron_obstacle(job.username)) || '. ', '') || analytics_internal.cron_cure()
+                     ELSE format('SELECT * FROM cron.job_run_details WHERE jobid = %s ORDER BY runid DESC LIMIT 5.', job.jobid) END;
+    ELSE
+        finding := 'scheduled with pg_cron, which ' || COALESCE('last began a run at ' || run.start_time::text, 'has begun no run yet');
+        cure := 'pg_cron must be in shared_preload_libraries, and cron.launch_active_jobs and cron.log_run be on; ALTER SYSTEM SET them, and restart PostgreSQL.';
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.cron_health(OUT text, OUT text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cron_health(OUT text, OUT text) IS
+    'what pg_cron tells of its calls of maintain() in this database, and what to do; both NULL: pg_cron is not here';
+
+CREATE FUNCTION analytics_internal.scheduler_health(OUT finding text, OUT cure text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF analytics_internal.worker_interval() IS NOT NULL THEN
+        finding := 'the background worker has this database on its list';
+        cure := 'The server log says "shadow_analytics cannot maintain database" and why. Where no worker is free: ALTER SYSTEM SET max_worker_processes, and restart PostgreSQL.';
+        RETURN;
+    END IF;
+    SELECT c.finding, c.cure INTO finding, cure FROM analytics_internal.cron_health() AS c;
+    finding := COALESCE(finding, 'nothing is known to call it');
+    cure := COALESCE(cure, analytics_internal.cron_elsewhere(),
+        format('ALTER SYSTEM SET shared_preload_libraries = ''shadow_analytics'' (add what is there), ALTER SYSTEM SET shadow_analytics.databases = %L and restart PostgreSQL; or let any scheduler run every minute: psql -d %s -c ''CALL analytics.maintain()''.',
+               quote_ident(current_database()), current_database()));
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.scheduler_health(OUT text, OUT text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.scheduler_health(OUT text, OUT text) IS
+    'who is to call maintain(), and what to do when it is silent';
+
+CREATE FUNCTION analytics_internal.maintenance_health(OUT status text, OUT detail text, OUT hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    last_sign CONSTANT timestamptz := analytics_internal.last_sign();
+    every CONSTANT interval := COALESCE(analytics_internal.worker_interval(), '1 minute');
+    running CONSTANT text := (SELECT string_agg(p.step || ' since ' || p.started_at, ', ' ORDER BY p.started_at) FROM analytics.job_progress AS p);
+BEGIN
+    status := CASE WHEN last_sign >= now() - 5 * every THEN 'ok'
+                   WHEN last_sign >= now() - greatest(interval '1 hour', 10 * every) THEN 'warn'
+                   ELSE 'fail' END;
+    detail := COALESCE('last sign of maintain() ' || last_sign::text, 'analytics.maintain() has never run');
+    IF status <> 'ok' THEN
+        SELECT detail || ': alerts are not evaluated; ' || COALESCE('at work: ' || running || '; ', '') || s.finding, s.cure
+        INTO detail, hint FROM analytics_internal.scheduler_health() AS s;
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.maintenance_health(OUT text, OUT text, OUT text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.maintenance_health(OUT text, OUT text, OUT text) IS
+    'the check "maintenance" of analytics.health(): warn after five intervals of silence, fail after an hour';
+
 CREATE FUNCTION analytics_internal.health() RETURNS TABLE (check_name text, status text, detail text, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    last_run timestamptz := analytics_internal.last_run('maintain');
     closed timestamptz := (SELECT w.closed_until FROM analytics.watermark AS w);
     today date := (now() AT TIME ZONE 'UTC')::date;
     ahead integer := (SELECT count(*) FROM analytics_internal.day_partitions() AS p WHERE p.day > today);
@@ -164,9 +261,7 @@ DECLARE
     failed_days bigint;
 BEGIN
     check_name := 'maintenance';
-    status := CASE WHEN last_run > now() - interval '1 hour' THEN 'ok' WHEN last_run IS NULL THEN 'fail' ELSE 'warn' END;
-    detail := COALESCE('last run ' || last_run::text, 'analytics.maintain() has never succeeded');
-    hint := CASE WHEN status <> 'ok' THEN 'Schedule it: SELECT analytics.schedule_jobs(), or any cron calling psql -c ''CALL analytics.maintain()''.' END;
+    SELECT m.status, m.detail, m.hint INTO status, detail, hint FROM analytics_internal.maintenance_health() AS m;
     RETURN NEXT;
 
     check_name := 'failed_steps';
@@ -177,13 +272,13 @@ BEGIN
     WHERE f.outcome = 'failed';
     status := CASE WHEN failed IS NULL THEN 'ok' ELSE 'fail' END;
     detail := COALESCE('failed: ' || failed, 'no step failed when it last ran');
-    hint := CASE WHEN failed IS NOT NULL THEN 'See analytics.job_runs; the step is tried again whenever it is due.' END;
+    hint := CASE WHEN failed IS NOT NULL THEN 'SELECT step, error FROM analytics.job_runs WHERE outcome = ''failed'' ORDER BY started_at DESC; the step is tried again whenever it is due, or by CALL analytics.maintain().' END;
     RETURN NEXT;
 
     check_name := 'partitions_ahead';
     status := CASE WHEN ahead >= 2 THEN 'ok' WHEN ahead >= 1 THEN 'warn' ELSE 'fail' END;
     detail := format('%s days ahead have a partition', ahead);
-    hint := CASE WHEN ahead < 2 THEN 'analytics.maintain() makes them; events of other days wait in the default partition.' END;
+    hint := CASE WHEN ahead < 2 THEN 'CALL analytics.maintain(); events of other days wait in the default partition.' END;
     RETURN NEXT;
 
     check_name := 'default_partition';
@@ -191,7 +286,7 @@ BEGIN
     WHERE e.created_at < now() - interval '1 day';
     status := CASE WHEN lingering = 0 THEN 'ok' ELSE 'warn' END;
     detail := format('%s events older than a day', lingering);
-    hint := CASE WHEN lingering > 0 THEN 'analytics.maintain() moves those within the retention and cleanup removes the others.' END;
+    hint := CASE WHEN lingering > 0 THEN 'CALL analytics.maintain(), which moves those within the retention, and removes the others.' END;
     RETURN NEXT;
 
     check_name := 'closing';
@@ -199,7 +294,8 @@ BEGIN
                    WHEN closed > now() - interval '1 day' THEN 'warn' ELSE 'fail' END;
     detail := COALESCE('rollups are final until ' || closed::text || '; held by: ' || COALESCE(analytics_internal.watermark_holders(), 'nobody'),
                        'nothing was closed yet');
-    hint := CASE WHEN status <> 'ok' THEN 'End long transactions and prepared ones; maintain() then goes on by itself.' END;
+    hint := CASE WHEN closed IS NULL THEN 'CALL analytics.maintain().'
+                 WHEN status <> 'ok' THEN 'End the transactions that hold it: SELECT pg_terminate_backend(<process>), ROLLBACK PREPARED <name>; then CALL analytics.maintain().' END;
     RETURN NEXT;
 
     check_name := 'failed_days';
@@ -216,7 +312,7 @@ BEGIN
     SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) INTO dirty FROM analytics.dirty_hours AS d;
     status := CASE WHEN dirty < 10000 THEN 'ok' ELSE 'warn' END;
     detail := format('%s hours wait for repair', dirty);
-    hint := CASE WHEN dirty >= 10000 THEN 'Call analytics.maintain() with a larger time_budget.' END;
+    hint := CASE WHEN dirty >= 10000 THEN 'CALL analytics.maintain(''1 hour'').' END;
     RETURN NEXT;
 END
 $$;

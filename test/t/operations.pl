@@ -11,9 +11,9 @@ my $database = "$FindBin::RealBin/../../database";
 my $has_cron = -e `pg_config --pkglibdir` =~ s/\n//r . '/pg_cron.so';
 
 my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', "restart_after_crash = on\nautovacuum = off\n");
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_cron'\ncron.database_name = 'app'\ncron.host = '" . $node->host . "'\n") if $has_cron;
+$node->init(extra => [ '--auth-local', 'peer', '--auth-host', 'scram-sha-256' ]); # as pg_createcluster does
+$node->append_conf('postgresql.conf', "restart_after_crash = on\nautovacuum = off\nlisten_addresses = 'localhost'\n");
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_cron'\ncron.database_name = 'app'\n") if $has_cron;
 $node->start;
 $node->safe_psql('postgres', 'CREATE DATABASE app');
 
@@ -66,24 +66,48 @@ for my $delay (0.02, 0.1, 0.3)
 # Two at once: the second says so and returns.
 my $holder = $node->background_psql('app');
 $holder->query_safe(q{BEGIN; SELECT analytics_internal.try_lock('maintenance')});
-my (undef, undef, $notice) = $node->psql('app', 'CALL analytics.maintain()');
-like($notice, qr/already running in another session/, 'the second maintain() returns');
+(undef, undef, my $busy) = $node->psql('app', 'CALL analytics.maintain()');
+like($busy, qr/already running in another session/, 'the second maintain() returns');
 $holder->query_safe('ROLLBACK');
 $holder->quit;
 
-# One real tick, and the seed's four statements.
+# Real ticks, and the four statements of database/README.md.
+sub maintenance { return $node->safe_psql($_[0], q{SELECT concat_ws('|', status, detail, hint) FROM analytics.health() WHERE check_name = 'maintenance'}); }
 SKIP:
 {
-	skip 'pg_cron is not installed', 6 unless $has_cron;
-	$node->safe_psql('app', 'CREATE EXTENSION pg_cron');
+	skip 'pg_cron is not installed', 14 unless $has_cron;
+	$node->safe_psql('app', 'DELETE FROM analytics.job_runs; CREATE EXTENSION pg_cron');
+	like(maintenance('app'), qr/^fail\|.*has never run.*\|SELECT analytics.schedule_jobs\(\)/, 'health: nobody calls it, and how to schedule it');
+
+	# Debian's pg_hba.conf asks for a password, which pg_cron does not have.
+	my $cure = qr/ALTER SYSTEM SET cron.use_background_workers = on, and restart PostgreSQL/;
+	my (undef, $scheduled, $notice) = $node->psql('app', 'SELECT analytics.schedule_jobs()');
+	is($scheduled, '(shadow-analytics-maintain,"* * * * *","CALL analytics.maintain()")', 'scheduled');
+	like($notice, qr/NOTICE:  scheduled, but the runs will fail: pg_cron connects to "localhost" by TCP as "\w+", for whom pg_hba.conf says scram-sha-256\nHINT:  $cure/,
+		'with settings that cannot work');
+	ok($node->poll_query_until('app', "SELECT EXISTS (SELECT FROM cron.job_run_details WHERE status = 'failed')"), 'a run fails');
+	like(maintenance('app'), qr/^fail\|.*scheduled with pg_cron, but its runs fail: connection failed\|pg_cron connects to .*$cure/, 'health says so, and the cure');
+	$node->safe_psql('app', 'ALTER SYSTEM SET cron.use_background_workers = on');
+	$node->restart;
+	(undef, $scheduled, $notice) = $node->psql('app', 'SELECT analytics.schedule_jobs()');
+	is($notice, '', 'cured');
+
+	# pg_cron is in one database of a server: others are scheduled from there.
+	$node->safe_psql('postgres', 'CREATE DATABASE "other-db"');
+	$node->safe_psql('other-db', 'CREATE EXTENSION shadow_analytics');
+	my (undef, undef, $error) = $node->psql('other-db', 'SELECT analytics.schedule_jobs()');
+	like($error, qr/ERROR:  extension "pg_cron" is not installed in this database.*HINT:  In database app, where pg_cron is: SELECT cron.schedule_in_database/s, 'another database');
+	my ($there) = maintenance('other-db') =~ /In database app, where pg_cron is: (SELECT cron\.schedule_in_database\(.+\))\./;
+	$node->safe_psql('app', $there);
+
 	$node->safe_psql('app', q{
 		SELECT cron.schedule('aggregate-daily-metrics', '0 1 * * *', 'SELECT analytics.aggregate_daily_metrics(CURRENT_DATE - 1)');
 		SELECT cron.schedule('refresh-mv', '0 2 * * *', 'SELECT analytics.refresh_all_materialized_views()');
 		SELECT cron.schedule('cleanup-old-data', '0 3 * * 0', 'SELECT analytics.cleanup_old_data()');
 		SELECT cron.schedule('aggregate-hourly-metrics', '5 * * * *',
 			'SELECT analytics.aggregate_hourly_metrics(DATE_TRUNC(''hour'', NOW() - INTERVAL ''1 hour''))')});
-	is($node->safe_psql('app', q{SELECT analytics.schedule_jobs(); SELECT job_name FROM analytics.schedule_jobs(); SELECT count(*) FROM cron.job}),
-		"(shadow-analytics-maintain,\"* * * * *\",\"CALL analytics.maintain()\")\nshadow-analytics-maintain\n5", 'scheduled once');
+	is($node->safe_psql('app', q{SELECT job_name FROM analytics.schedule_jobs(); SELECT count(*) FROM cron.job}),
+		"shadow-analytics-maintain\n6", 'scheduled once');
 	# The same four, due at once, by an operator who is no superuser and owns nothing.
 	$node->safe_psql('app', q{
 		CREATE ROLE operator LOGIN;
@@ -102,6 +126,9 @@ SKIP:
 	ok($node->poll_query_until('app', q{SELECT count(DISTINCT d.command) = 4 FROM cron.job_run_details AS d
 		WHERE d.username = 'operator' AND d.status IN ('succeeded', 'failed')}), 'the four jobs of the operator ran');
 	is($node->safe_psql('app', q{SELECT status, return_message FROM cron.job_run_details WHERE username = 'operator' AND status = 'failed'}), '', 'without an error');
+	like(maintenance('app'), qr/^ok\|/, 'health is content');
+	ok($node->poll_query_until('other-db', q{SELECT EXISTS (SELECT FROM analytics.job_runs WHERE step = 'maintain' AND outcome = 'done')}), 'the other database was maintained');
+	like(maintenance('other-db'), qr/^ok\|/, 'and is content');
 	is($node->safe_psql('app', q{SELECT analytics.unschedule_jobs(); SELECT analytics.unschedule_jobs()}), "1\n0", 'unscheduled');
 }
 

@@ -6,7 +6,7 @@
 
 #include "pg/toplevel.hpp"
 
-#include "pg/prelude.hpp"
+#include "pg/boundary.hpp"
 
 extern "C" {
 #include "access/htup_details.h"
@@ -337,6 +337,23 @@ void shadow_worker_main(Datum argument)
     if (found == obstacle::none)
         shadow::pg::run_toplevel("CALL analytics.maintain()");
     proc_exit(0);
+}
+
+// Of this database; NULL: the library was not preloaded, or the database is not listed.
+SHADOW_FUNCTION(shadow_worker_interval)
+{
+    List *names = NIL;
+    ListCell *cell;
+    if (databases_setting == nullptr || !split(pstrdup(databases_setting), &names))
+        PG_RETURN_NULL();
+    char const *const here = get_database_name(MyDatabaseId);
+    foreach (cell, names)
+        if (strcmp(static_cast<const char *>(lfirst(cell)), here) == 0) {
+            auto *const every = static_cast<Interval *>(palloc0(sizeof(Interval)));
+            every->time = interval_setting * USECS_PER_SEC;
+            PG_RETURN_INTERVAL_P(every);
+        }
+    PG_RETURN_NULL();
 }
 
 void shadow::entry::register_worker()
