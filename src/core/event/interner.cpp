@@ -1,6 +1,6 @@
 #include "core/event/interner.hpp"
 
-#include "core/event/redact.hpp"
+#include "core/redaction/redact.hpp"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>

@@ -95,7 +95,7 @@ LANGUAGE sql IMMUTABLE AS $$
                   OR jsonb_typeof(value) = 'number' AND length(value #>> '{}') <= 64 THEN left(value #>> '{}', 100) END
 $$;
 
--- Rule 21: src/core/event/redact.hpp once more, by regular expressions at the start of every word.
+-- Rule 21: src/core/redaction/redact.hpp once more, by regular expressions at the start of every word.
 CREATE FUNCTION oracle.redact_word(rest text, OUT size integer, OUT replacement text)
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE

@@ -1,0 +1,636 @@
+#include "core/redaction/shapes.hpp"
+
+#include "core/base/uuid.hpp"
+#include "core/redaction/spelling.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace shadow::redaction
+{
+
+namespace
+{
+
+constexpr std::size_t least_number = 6; // digits
+constexpr std::size_t least_number_in_word = 8;
+constexpr std::size_t least_hex = 8;
+constexpr std::size_t longest_code = 8; // digits of 0x…: an error's code, an address of 32 bits
+constexpr std::size_t uuid_size = 36;
+
+bool is_label_start(char c) noexcept
+{
+    return is(c, letter | foreign);
+}
+
+// ---- network addresses -----------------------------------------------------------------------------------
+
+// 203.0.113.7; 0 if there is none.
+std::size_t ipv4_end(const source_text &text, std::size_t at) noexcept
+{
+    for (int part = 0; part < 4; ++part) {
+        if (part > 0 && text.at(at++) != '.')
+            return 0;
+        std::size_t digits = 0;
+        while (digits < 4 && text.has(at + digits, digit))
+            ++digits;
+        if (digits == 0 || digits > 3)
+            return 0;
+        at += digits;
+    }
+    return at;
+}
+
+// A colon, also as in a URL; 0 if there is none.
+std::size_t colon_size(const source_text &text, std::size_t at) noexcept
+{
+    char const c = text.at(at);
+    if (c == ':')
+        return 1;
+    return c == '%' && text.at(at + 1) == '3' && (text.at(at + 2) | 0x20) == 'a' ? 3 : 0;
+}
+
+// One to `most` hexadecimal digits that are a whole word.
+std::size_t hex_group(const source_text &text, std::size_t at, std::size_t most) noexcept
+{
+    std::size_t size = 0;
+    while (size <= most && text.has(at + size, hex))
+        ++size;
+    return size > 0 && size <= most && !text.has(at + size, alnum | foreign) ? size : 0;
+}
+
+class ipv6_reader
+{
+public:
+    ipv6_reader(const source_text &text, std::size_t at) noexcept : text_(text), at_(at) {}
+
+    // 0 if there is none. Eight groups or more, or fewer around "::"; A::B alone is a name in a program.
+    std::size_t read() noexcept
+    {
+        if (text_.at(at_) == ':' || colon_size(text_, at_) == 3)
+            gap();
+        else if (!group())
+            return 0;
+        while (!done_ && next()) {
+        }
+        bool const is_address = gaps_ == 1 && groups_ > 0 && (has_digit_ || colons_ > 0) && !ends_amid_name();
+        return is_address || groups_ >= 8 ? at_ + zone() : 0;
+    }
+
+    bool has_gap() const noexcept { return gaps_ > 0; }
+    std::size_t end() const noexcept { return at_; }
+
+private:
+    bool next() noexcept
+    {
+        auto const colon = colon_size(text_, at_);
+        if (colon == 0)
+            return false;
+        if (colon_size(text_, at_ + colon) > 0)
+            return gap();
+        std::size_t const back = at_;
+        at_ += colon;
+        if (group()) {
+            ++colons_;
+            return true;
+        }
+        at_ = back;
+        return false;
+    }
+
+    bool gap() noexcept
+    {
+        auto const first = colon_size(text_, at_);
+        auto const second = colon_size(text_, at_ + first);
+        if (first == 0 || second == 0 || gaps_ > 0)
+            return false;
+        ++gaps_;
+        at_ += first + second;
+        group();
+        return true;
+    }
+
+    bool group() noexcept
+    {
+        if (auto const end = ipv4_end(text_, at_); end > 0) {
+            at_ = end;
+            groups_ += 2;
+            has_digit_ = done_ = true;
+            return true;
+        }
+        auto const size = hex_group(text_, at_, 4);
+        for (std::size_t i = 0; i < size; ++i)
+            has_digit_ = has_digit_ || text_.has(at_ + i, digit);
+        at_ += size;
+        groups_ += size > 0 ? 1 : 0;
+        return size > 0;
+    }
+
+    // 1::text, a::b::c
+    bool ends_amid_name() const noexcept
+    {
+        char const c = text_.at(at_);
+        bool const after_gap = gaps_ > 0 && text_.part(0, at_).back() == ':';
+        return (after_gap && (is(c, alnum | foreign) || c == '_' || c == '[')) ||
+               (colon_size(text_, at_) > 0 && colon_size(text_, at_ + colon_size(text_, at_)) > 0);
+    }
+
+    // %eth0, %25eth0, %12; %20 and a word are something else.
+    std::size_t zone() const noexcept
+    {
+        if (text_.at(at_) != '%')
+            return 0;
+        auto const end = text_.run(at_ + 1, alnum);
+        bool const is_zone = text_.has(at_ + 1, letter) || text_.starts(at_ + 1, "25") ||
+                             (end > at_ + 1 && text_.run(at_ + 1, digit) == end);
+        return is_zone ? end - at_ : 0;
+    }
+
+    const source_text &text_;
+    std::size_t at_;
+    int groups_ = 0;
+    int gaps_ = 0;
+    int colons_ = 0;
+    bool has_digit_ = false;
+    bool done_ = false;
+};
+
+// Six or more pairs of hexadecimal digits with one separator; with hyphens a letter among them.
+std::size_t paired_mac_end(const source_text &text, std::size_t at) noexcept
+{
+    char const separator = text.at(at + 2);
+    if (separator != ':' && separator != '-')
+        return 0;
+    std::size_t end = at;
+    int pairs = 0;
+    bool has_letter = separator == ':';
+    for (std::size_t next = at; hex_group(text, next, 2) == 2; next = end + 1) {
+        has_letter = has_letter || text.has(next, letter) || text.has(next + 1, letter);
+        end = next + 2;
+        ++pairs;
+        if (text.at(end) != separator)
+            break;
+    }
+    return pairs >= 6 && has_letter ? end : 0;
+}
+
+// 001a.2b3c.4d5e
+std::size_t dotted_mac_end(const source_text &text, std::size_t at) noexcept
+{
+    bool has_digit = false;
+    bool has_letter = false;
+    for (int group = 0; group < 3; ++group, ++at) {
+        if (hex_group(text, at, 4) != 4 || (group < 2 && text.at(at + 4) != '.'))
+            return 0;
+        for (int i = 0; i < 4; ++i, ++at) {
+            has_digit = has_digit || text.has(at, digit);
+            has_letter = has_letter || text.has(at, letter);
+        }
+    }
+    return has_digit && has_letter ? at - 1 : 0;
+}
+
+// ---- numbers ---------------------------------------------------------------------------------------------
+
+// What stands after the group of digits [start, end) joins it to another; a blank only groups of two or more.
+bool joins_digits(const source_text &text, std::size_t start, std::size_t end) noexcept
+{
+    char const c = text.at(end);
+    if (c == ' ')
+        return end - start >= 2 && text.has(end + 1, digit) && text.has(end + 2, digit);
+    return (c == '-' || c == '.' || c == '/' || c == '_') && text.has(end + 1, digit);
+}
+
+// Whether what follows a group of digits makes it part of something else: 12ab, 12:30, 12-ab.
+bool is_open(const source_text &text, std::size_t end) noexcept
+{
+    char const c = text.at(end);
+    if (c == '-' || c == '_')
+        return text.has(end + 1, letter) || text.at(end + 1) == '[';
+    return is(c, alnum) || c == ':' || c == '[';
+}
+
+// Groups of digits that were read: up to where, how many digits.
+struct digit_groups {
+    std::size_t end = 0;
+    std::size_t digits = 0;
+    bool open = false;
+
+    // The group at `start`; false if it does not belong to a number. 2024-07-04T12 ends in one that does.
+    bool add(const source_text &text, std::size_t start) noexcept
+    {
+        auto const group_end = text.run(start, digit);
+        bool const before_time = text.at(group_end) == 'T' && text.has(group_end + 1, digit);
+        open = text.has(group_end, alnum) && !before_time;
+        if (open || group_end == start)
+            return false;
+        digits += group_end - start;
+        end = group_end;
+        return true;
+    }
+};
+
+// 20241022 or 2024-10-22 from 2020 on; 0 if there is none.
+std::size_t recent_date_end(const source_text &text, std::size_t at) noexcept
+{
+    std::size_t const year_end = at + 4;
+    bool const is_year = text.at(at) == '2' && text.at(at + 1) == '0' &&
+                         (text.at(at + 2) == '2' || text.at(at + 2) == '3') && text.has(at + 3, digit);
+    if (!is_year)
+        return 0;
+    std::size_t const gap = text.at(year_end) == '-' ? 1 : 0;
+    std::size_t const month = year_end + gap;
+    std::size_t const day = month + 2 + gap;
+    bool const is_date = text.run(month, digit) == (gap > 0 ? month + 2 : month + 4) &&
+                         (gap == 0 || (text.at(month + 2) == '-' && text.run(day, digit) == day + 2)) &&
+                         text.at(month) <= '1' && text.at(day) <= '3';
+    return is_date ? day + 2 : 0;
+}
+
+// ---- keys of well-known services -------------------------------------------------------------------------
+
+struct key_prefix {
+    std::string_view text;
+    std::size_t least; // characters that follow
+    class_mask rest;   // and their classes
+};
+
+// By their first characters.
+constexpr key_prefix key_prefixes[] = {{"AKIA", 12, digit | upper},
+                                       {"ASIA", 12, digit | upper},
+                                       {"ABIA", 12, digit | upper},
+                                       {"ACCA", 12, digit | upper},
+                                       {"AGPA", 12, digit | upper},
+                                       {"AIDA", 12, digit | upper},
+                                       {"AIPA", 12, digit | upper},
+                                       {"ANPA", 12, digit | upper},
+                                       {"ANVA", 12, digit | upper},
+                                       {"APKA", 12, digit | upper},
+                                       {"AROA", 12, digit | upper},
+                                       {"ASCA", 12, digit | upper},
+                                       {"ATATT3x", 8, key},
+                                       {"AGE-SECRET-KEY-", 8, key},
+                                       {"AIza", 16, key},
+                                       {"GOCSPX-", 8, key},
+                                       {"NRAK-", 8, key},
+                                       {"SG.", 16, key},
+                                       {"dop_v1_", 8, key},
+                                       {"doo_v1_", 8, key},
+                                       {"dor_v1_", 8, key},
+                                       {"dapi", 30, key},
+                                       {"dckr_pat_", 8, key},
+                                       {"eyJ", 8, key},
+                                       {"figd_", 8, key},
+                                       {"ghp_", 8, key},
+                                       {"gho_", 8, key},
+                                       {"ghu_", 8, key},
+                                       {"ghs_", 8, key},
+                                       {"ghr_", 8, key},
+                                       {"github_pat_", 8, key},
+                                       {"glpat-", 8, key},
+                                       {"gldt-", 8, key},
+                                       {"glrt-", 8, key},
+                                       {"glptt-", 8, key},
+                                       {"glsa_", 8, key},
+                                       {"gsk_", 16, key},
+                                       {"hf_", 16, key},
+                                       {"hvs.", 16, key},
+                                       {"hvb.", 16, key},
+                                       {"lin_api_", 8, key},
+                                       {"lsv2_pt_", 8, key},
+                                       {"lsv2_sk_", 8, key},
+                                       {"npm_", 16, key},
+                                       {"ntn_", 16, key},
+                                       {"nvapi-", 8, key},
+                                       {"pk_live_", 4, key},
+                                       {"pk_test_", 4, key},
+                                       {"pplx-", 16, key},
+                                       {"pypi-", 16, key},
+                                       {"pscale_tkn_", 8, key},
+                                       {"pscale_pw_", 8, key},
+                                       {"pcsk_", 8, key},
+                                       {"rk_live_", 4, key},
+                                       {"rk_test_", 4, key},
+                                       {"r8_", 16, key},
+                                       {"rnd_", 20, key},
+                                       {"sk_live_", 4, key},
+                                       {"sk_test_", 4, key},
+                                       {"sk-proj-", 6, key},
+                                       {"sk-svcacct-", 6, key},
+                                       {"sk-admin-", 6, key},
+                                       {"sk-ant-", 6, key},
+                                       {"sk-or-", 6, key},
+                                       {"sk-", 16, key},
+                                       {"shpat_", 8, key},
+                                       {"shpss_", 8, key},
+                                       {"shpca_", 8, key},
+                                       {"sq0atp-", 8, key},
+                                       {"sq0csp-", 8, key},
+                                       {"sbp_", 16, key},
+                                       {"sb_secret_", 6, key},
+                                       {"tvly-", 8, key},
+                                       {"whsec_", 4, key},
+                                       {"xoxb-", 6, key},
+                                       {"xoxp-", 6, key},
+                                       {"xoxa-", 6, key},
+                                       {"xoxr-", 6, key},
+                                       {"xoxs-", 6, key},
+                                       {"xoxe-", 6, key},
+                                       {"xoxe.", 6, key},
+                                       {"xapp-", 6, key},
+                                       {"xai-", 16, key},
+                                       {"ya29.", 8, key}};
+
+// [from, to) of key_prefixes for each first character.
+struct prefix_index {
+    unsigned char from[256] = {};
+    unsigned char to[256] = {};
+
+    constexpr prefix_index()
+    {
+        for (std::size_t i = 0; i < std::size(key_prefixes); ++i) {
+            auto const first = static_cast<unsigned char>(key_prefixes[i].text.front());
+            from[first] = to[first] == 0 ? static_cast<unsigned char>(i) : from[first];
+            to[first] = static_cast<unsigned char>(i + 1);
+        }
+    }
+};
+constexpr prefix_index prefixes_by_first;
+
+} // namespace
+
+// ---- mail addresses --------------------------------------------------------------------------------------
+
+// An @, also as JSON and HTML write it; 0 if there is none.
+std::size_t shapes::sign_size(std::size_t at) const noexcept
+{
+    static constexpr std::string_view signs[] = {"@", "\\u0040", "&#64;", "&#x40;", "&commat;"};
+    char const c = text_.at(at);
+    if (c != '@' && c != '\\' && c != '&')
+        return 0;
+    for (auto const sign : signs)
+        if (text_.starts(at, sign))
+            return sign.size();
+    return 0;
+}
+
+// A label that begins with a letter: foo@1.2.3 is a version.
+bool shapes::names_host(std::size_t from, std::size_t end) const noexcept
+{
+    bool starts_label = true;
+    for (std::size_t i = from; i < end; ++i) {
+        char const c = text_.at(i);
+        if (starts_label && is_label_start(c))
+            return true;
+        starts_label = c == '.';
+    }
+    return false;
+}
+
+// The end of the host at `at`; 0 if there is none.
+std::size_t shapes::domain_end(std::size_t at) const noexcept
+{
+    if (text_.at(at) == '[') {
+        std::size_t end = at + (text_.starts(at + 1, "IPv6:") ? 6 : 1);
+        while (text_.has(end, hex) || text_.at(end) == '.' || text_.at(end) == ':')
+            ++end;
+        return text_.at(end) == ']' && end > at + 1 ? end + 1 : 0;
+    }
+    if (auto const end = ipv4_end(text_, at); end > 0)
+        return end;
+    std::size_t end = text_.run(at, address);
+    if (!names_host(at, end))
+        return 0;
+    while (end > at && is(text_.part(end - 1, end).front(), address) &&
+           !is(text_.part(end - 1, end).front(), alnum | foreign))
+        --end;
+    return end;
+}
+
+// The last "%40" in [from, end) that a host follows; `end` if there is none.
+std::size_t shapes::encoded_sign(std::size_t from, std::size_t end) const noexcept
+{
+    std::string_view const part = text_.part(from, end);
+    text_.count(part.size());
+    for (auto const *const sign : {"%40", "%2540"}) {
+        auto const found = part.rfind(sign);
+        auto const size = std::string_view(sign).size();
+        if (found != std::string_view::npos && names_host(from + found + size, end))
+            return from + found;
+    }
+    return end;
+}
+
+void shapes::read_address(std::size_t at, std::size_t end) noexcept
+{
+    if (address_run_ == end)
+        return;
+    address_run_ = end;
+    auto const sign = sign_size(end);
+    address_end_ = sign > 0 ? domain_end(end + sign) : 0;
+    last_start_ = end;
+    if (address_end_ == 0) {
+        last_start_ = encoded_sign(at, end);
+        address_end_ = last_start_ < end ? end : 0;
+    }
+}
+
+match shapes::email(std::size_t at) noexcept
+{
+    auto const end = local_(at);
+    if (end == at)
+        return {};
+    read_address(at, end);
+    return address_end_ > 0 && at < last_start_ ? match{address_end_, "[email]"} : match{};
+}
+
+match shapes::quoted_email(std::size_t at) noexcept
+{
+    auto const close = text_.find(text_.at(at), at + 1, text_.size());
+    std::string_view const name = text_.part(at + 1, close);
+    auto const sign = close < text_.size() && !name.empty() ? sign_size(close + 1) : 0;
+    if (sign == 0 || name.find_first_of("[\n") != std::string_view::npos)
+        return {};
+    auto const end = domain_end(close + 1 + sign);
+    return end > 0 ? match{end, "[email]"} : match{};
+}
+
+// ---- at the start of a word ------------------------------------------------------------------------------
+
+match shapes::uuid(std::size_t at) const noexcept
+{
+    if (text_.at(at + 8) != '-' || at + uuid_size > text_.size())
+        return {};
+    text_.count(uuid_size);
+    return parse_uuid(text_.part(at, at + uuid_size)) ? match{at + uuid_size, "[uuid]"} : match{};
+}
+
+match shapes::mac(std::size_t at) const noexcept
+{
+    auto const paired = paired_mac_end(text_, at);
+    auto const end = paired > 0 ? paired : text_.at(at + 4) == '.' ? dotted_mac_end(text_, at) : 0;
+    return end > 0 ? match{end, "[mac]"} : match{};
+}
+
+match shapes::ip(std::size_t at) noexcept
+{
+    if (auto const end = ipv4_end(text_, at); end > 0)
+        return {end, "[ip]"};
+    auto const colon = colon_size(text_, text_.run(at, hex, at + 4));
+    if (colon == 0 || at < no_ipv6_before_)
+        return {};
+    ipv6_reader reader(text_, at);
+    auto const end = reader.read();
+    if (end == 0 && !reader.has_gap())
+        no_ipv6_before_ = reader.end(); // nor does one start at a later group
+    return end > 0 ? match{end, "[ip]"} : match{};
+}
+
+// Groups of digits with one separator between them count as one number: cards, phones, dates. Digits after a
+// blank that are part of something else do not belong to it.
+match shapes::number(std::size_t at) const noexcept
+{
+    digit_groups groups;
+    digit_groups before_blank;
+    for (std::size_t start = at; groups.add(text_, start); start = groups.end + 1) {
+        if (!joins_digits(text_, start, groups.end)) {
+            groups.open = is_open(text_, groups.end);
+            break;
+        }
+        if (text_.at(groups.end) == ' ')
+            before_blank = groups;
+    }
+    auto const &whole = groups.open && before_blank.digits > 0 ? before_blank : groups;
+    return whole.digits >= least_number ? match{whole.end, "[number]"} : match{};
+}
+
+// 1234567ms
+match shapes::number_before_letters(std::size_t at) const noexcept
+{
+    auto const end = text_.run(at, digit);
+    return end - at >= least_number ? match{end, "[number]"} : match{};
+}
+
+match shapes::inside(std::size_t at) const noexcept
+{
+    auto const end = text_.run(at, digit);
+    return end - at >= least_number_in_word ? match{end, "[number]"} : match{};
+}
+
+// The name of a model or a build may end in its date: sonnet-20241022, gpt-4o-2024-08-06.
+match shapes::dated_name(std::size_t at) const noexcept
+{
+    std::size_t start = at;
+    for (std::size_t end = text_.run(start, digit); end > start && end - start <= 2 && start - at <= 6;) {
+        if (text_.at(end) != '-' && text_.at(end) != '.')
+            return {};
+        start = end + 1;
+        end = text_.run(start, digit);
+    }
+    auto const end = recent_date_end(text_, start);
+    return end > 0 && !text_.has(end, alnum) ? match{end, {}} : match{};
+}
+
+match shapes::hexadecimal(std::size_t at) noexcept
+{
+    if (text_.at(at) == '0' && text_.at(at + 1) == 'x') {
+        auto const end = text_.run(at + 2, hex);
+        return end - at - 2 > longest_code ? match{end, "[hex]"} : end > at + 2 ? match{end, {}} : match{};
+    }
+    auto const end = hex_(at);
+    bool const is_whole = end - at >= least_hex && !text_.has(end, alnum);
+    if (!is_whole)
+        return {};
+    std::string_view const value = text_.part(at, end);
+    text_.count(value.size());
+    bool const has_digit = std::any_of(value.begin(), value.end(), [](char c) { return is(c, digit); });
+    return has_digit ? match{end, "[hex]"} : match{};
+}
+
+std::size_t shapes::token_end(std::size_t at) noexcept
+{
+    auto end = dotted_(at);
+    while (end > at + 1 && (text_.at(end - 1) == '.' || text_.at(end - 1) == '/'))
+        --end;
+    return end;
+}
+
+match shapes::known_key(std::size_t at) noexcept
+{
+    auto const first = static_cast<unsigned char>(text_.at(at));
+    for (int i = prefixes_by_first.from[first]; i < prefixes_by_first.to[first]; ++i) {
+        auto const &prefix = key_prefixes[i];
+        if (!text_.starts(at, prefix.text))
+            continue;
+        std::size_t const start = at + prefix.text.size();
+        std::string_view const rest = text_.part(start, text_.run(start, prefix.rest, start + 40));
+        text_.count(rest.size());
+        bool const is_key = rest.size() >= prefix.least && std::any_of(rest.begin(), rest.end(), [](char c) {
+                                return is(c, digit | upper);
+                            });
+        if (is_key)
+            return {token_end(at), "[token]"};
+    }
+    return {};
+}
+
+match shapes::token(std::size_t at) noexcept
+{
+    auto const end = text_.run(at, lower);
+    if (!text_.has(end, alnum))
+        return {};
+    std::string_view const word = text_.part(at, text_.run(end, alnum));
+    text_.count(4 * word.size());
+    bool found = looks_random(word) || looks_random(before_long_number(word, least_number_in_word));
+    if (!found && word.size() < joined_window && is_irregular(word)) {
+        std::string_view const window = text_.part(at, std::min(at + joined_window, text_.size()));
+        text_.count(4 * window.size());
+        found = looks_random_joined(window);
+    }
+    return found ? match{token_end(at), "[token]"} : match{};
+}
+
+match shapes::hex_word(std::size_t at) noexcept
+{
+    if (auto const found = uuid(at); found.end > 0)
+        return found;
+    auto const found = mac(at);
+    return found.end > 0 ? found : ip(at);
+}
+
+match shapes::at_start(std::size_t at, char before, bool after_name) noexcept
+{
+    char const c = text_.at(at);
+    if (!is(c, alnum))
+        return ip(at);
+    if (is(c, hex) && before != '%')
+        if (auto const found = hex_word(at); found.end > 0)
+            return found;
+    if (after_name && is(c, digit))
+        if (auto const found = dated_name(at); found.end > 0)
+            return found;
+    if (is(c, digit))
+        if (auto const found = number(at); found.end > 0)
+            return found;
+    if (is(c, hex))
+        if (auto const found = hexadecimal(at); found.end > 0)
+            return found;
+    for (auto const matcher : {&shapes::known_key, &shapes::token})
+        if (auto const found = (this->*matcher)(at); found.end > 0)
+            return found;
+    return number_before_letters(at);
+}
+
+std::size_t mark_size(std::string_view text) noexcept
+{
+    static constexpr std::string_view marks[] = {"[email]", "[uuid]",  "[ip]",     "[mac]",  "[number]",
+                                                 "[hex]",   "[token]", "[secret]", "[query]"};
+    if (text.empty() || text.front() != '[')
+        return 0;
+    for (auto const mark : marks)
+        if (text.substr(0, mark.size()) == mark)
+            return mark.size();
+    return 0;
+}
+
+} // namespace shadow::redaction
