@@ -29,6 +29,12 @@ static int sqlstate_of(errc code) noexcept
         return ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
     case errc::limit_exceeded:
         return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+    case errc::memory_exceeded:
+        return ERRCODE_OUT_OF_MEMORY;
+    case errc::data_gone:
+        return ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+    case errc::not_allowed:
+        return ERRCODE_INSUFFICIENT_PRIVILEGE;
     case errc::corrupt_data:
         return ERRCODE_INVALID_BINARY_REPRESENTATION;
     }

@@ -13,6 +13,9 @@ enum class errc {
     invalid_text,     // text input that does not parse
     out_of_range,     // a number that the result type cannot hold
     limit_exceeded,   // an input larger than a documented limit
+    memory_exceeded,  // a computation that needs more memory than a setting allows
+    data_gone,        // an answer needs events that are no longer kept
+    not_allowed,      // the caller may not see what the answer would show
     corrupt_data      // stored or received bytes that are not a valid value
 };
 

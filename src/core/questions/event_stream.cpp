@@ -1,0 +1,111 @@
+#include "core/questions/event_stream.hpp"
+
+#include <algorithm>
+
+namespace shadow::questions
+{
+
+value_number value_list::add(std::string_view text, text_clipper clip)
+{
+    if (text.empty())
+        return 0;
+    if (text.size() > longest_text_key)
+        text = text.substr(0, clip(text.data(), text.size(), longest_text_key));
+    auto const [known, is_new] = entries_.try_emplace(std::string(text));
+    if (is_new) {
+        known->second.number = static_cast<value_number>(texts_.size());
+        texts_.push_back(&known->first);
+        bytes_ += text.size() + 160;
+    }
+    return known->second.number;
+}
+
+const std::optional<int128> &value_list::number(value_number value)
+{
+    entry &e = entries_.find(text(value))->second;
+    if (!e.is_known) {
+        e.amount = number_of(text(value));
+        e.is_known = true;
+    }
+    return e.amount;
+}
+
+std::uint32_t user_list::add(const uuid &user)
+{
+    if (!users_.empty() && users_.back() == user)
+        return size() - 1;
+    return index_.find_or_add(
+        user.hash(), [&](std::uint32_t i) { return users_[i] == user; },
+        [&] {
+            users_.push_back(user);
+            return size() - 1;
+        });
+}
+
+std::uint32_t user_list::find(const uuid &user) const noexcept
+{
+    return index_.find(user.hash(), [&](std::uint32_t i) { return users_[i] == user; });
+}
+
+void event_stream::add(const event_source &event, event_mask mask, program &p)
+{
+    if (arrived_.size() % 65536 == 0)
+        check_memory();
+    arrived_.push_back({event.at, mask, users_.add(event.user)});
+    if (details_.ids)
+        ids_.push_back(event.id);
+    if (details_.sessions)
+        sessions_.push_back(event.has_session ? session_ids_.add(event.session) + 1 : 0);
+    for (int const slot : details_.slots)
+        values_.push_back(texts_.add(p.value(slot), p.clip()));
+}
+
+// While events are sorted, they are there twice.
+void event_stream::check_memory() const
+{
+    std::size_t const each = 2 * sizeof(stream_event) + (details_.ids ? sizeof(uuid) : 0) +
+                             (details_.sessions ? 4 : 0) + 4 * details_.slots.size();
+    std::size_t const bytes =
+        arrived_.size() * each + (users_.size() + session_ids_.size()) * std::size_t{28} + texts_.bytes();
+    if (bytes > most_bytes_)
+        throw error(
+            errc::memory_exceeded, "the question needs more memory than allowed",
+            "After " + std::to_string(arrived_.size()) + " events.",
+            "Ask about fewer days, narrower events or a segment, or raise the setting analysis_memory_mb.");
+}
+
+void event_stream::finish()
+{
+    check_memory();
+    begins_.assign(users() + std::size_t{1}, 0);
+    for (arrival const &a : arrived_)
+        ++begins_[a.user + 1];
+    for (std::size_t u = 0; u < users(); ++u)
+        begins_[u + 1] += begins_[u];
+    events_.resize(arrived_.size());
+    std::vector<std::size_t> next(begins_.begin(), begins_.end() - 1);
+    for (std::size_t i = 0; i < arrived_.size(); ++i) {
+        poll_();
+        events_[next[arrived_[i].user]++] = {arrived_[i].at, arrived_[i].mask, static_cast<std::uint32_t>(i)};
+    }
+    std::vector<arrival>().swap(arrived_);
+    for (std::uint32_t u = 0; u < users(); ++u)
+        sort_user(begins_[u], begins_[u + 1]);
+}
+
+// Rows come nearly in order of time.
+void event_stream::sort_user(std::size_t begin, std::size_t end)
+{
+    auto const before = [this](const stream_event &a, const stream_event &b) {
+        poll_();
+        if (a.at != b.at || !details_.ids)
+            return a.at < b.at;
+        return ids_[a.position] < ids_[b.position];
+    };
+    if (!std::is_sorted(events_.begin() + static_cast<std::ptrdiff_t>(begin),
+                        events_.begin() + static_cast<std::ptrdiff_t>(end), before))
+        std::sort(events_.begin() + static_cast<std::ptrdiff_t>(begin),
+                  events_.begin() + static_cast<std::ptrdiff_t>(end), before);
+}
+
+} // namespace shadow::questions

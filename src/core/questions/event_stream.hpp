@@ -1,0 +1,137 @@
+#pragma once
+// The events a question is about, by user and in order of time, whatever the order in which they came.
+
+#include "core/containers.hpp"
+#include "core/interrupt.hpp"
+#include "core/questions/selector.hpp"
+
+#include <unordered_map>
+
+namespace shadow::questions
+{
+
+using value_number = std::uint32_t; // 0: missing
+
+struct stream_event {
+    std::int64_t at;
+    event_mask mask;
+    std::uint32_t position; // in order of arrival: where the details are
+
+    bool matches(int selector) const noexcept { return (mask >> selector & 1) != 0; }
+};
+
+// Events of one user, or a part of them.
+struct event_span {
+    const stream_event *data;
+    std::size_t size;
+
+    const stream_event *begin() const noexcept { return data; }
+    const stream_event *end() const noexcept { return data + size; }
+    const stream_event &operator[](std::size_t i) const noexcept { return data[i]; }
+};
+
+// Texts by number, each once, cut to 100 characters where they are longer.
+class value_list
+{
+public:
+    value_list() : texts_(1) {}
+    value_number add(std::string_view text, text_clipper clip);
+    const std::string &text(value_number value) const noexcept { return *texts_[value]; }
+    // nullopt: no number.
+    const std::optional<int128> &number(value_number value);
+    std::size_t size() const noexcept { return texts_.size(); }
+    std::size_t bytes() const noexcept { return bytes_; }
+
+private:
+    struct entry {
+        value_number number;
+        bool is_known = false; // whether `amount` is
+        std::optional<int128> amount;
+    };
+    std::unordered_map<std::string, entry> entries_;
+    std::vector<const std::string *> texts_;
+    std::size_t bytes_ = 0;
+};
+
+// Users by number, in order of arrival.
+class user_list
+{
+public:
+    user_list() : index_(std::pmr::new_delete_resource()) {}
+    std::uint32_t add(const uuid &user);
+    std::uint32_t find(const uuid &user) const noexcept;
+    const uuid &operator[](std::uint32_t user) const noexcept { return users_[user]; }
+    std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(users_.size()); }
+
+private:
+    pool_index index_;
+    std::vector<uuid> users_;
+};
+
+// What of each event is kept beside its instant and mask.
+struct stream_details {
+    bool ids = false; // simultaneous events are in order of their ids
+    bool sessions = false;
+    std::vector<int> slots; // of properties
+};
+
+class event_stream
+{
+public:
+    // Throws error(memory_exceeded) beyond `most_bytes`.
+    event_stream(stream_details details, std::size_t most_bytes, interrupt_check check)
+        : details_(std::move(details)), most_bytes_(most_bytes), poll_(check)
+    {
+    }
+    // The event that `p` has open.
+    void add(const event_source &event, event_mask mask, program &p);
+    // All events have come.
+    void finish();
+
+    std::uint32_t users() const noexcept { return users_.size(); }
+    const uuid &user(std::uint32_t number) const noexcept { return users_[number]; }
+    event_span events_of(std::uint32_t user) const noexcept
+    {
+        return {events_.data() + begins_[user], begins_[user + 1] - begins_[user]};
+    }
+    event_span all() const noexcept { return {events_.data(), events_.size()}; }
+    std::size_t size() const noexcept { return arrived_.size() + events_.size(); }
+
+    // The value of the details' slot i.
+    value_number value(const stream_event &event, std::size_t i) const noexcept
+    {
+        return values_[event.position * details_.slots.size() + i];
+    }
+    const uuid &id(const stream_event &event) const noexcept { return ids_[event.position]; }
+    // 0: without a session of the client's.
+    value_number session(const stream_event &event) const noexcept { return sessions_[event.position]; }
+    void set_mask(std::size_t index, event_mask mask) noexcept { events_[index].mask = mask; }
+    value_list &texts() noexcept { return texts_; }
+    const value_list &texts() const noexcept { return texts_; }
+    interrupt_poll &poll() noexcept { return poll_; }
+
+private:
+    struct arrival {
+        std::int64_t at;
+        event_mask mask;
+        std::uint32_t user;
+    };
+
+    void check_memory() const;
+    void sort_user(std::size_t begin, std::size_t end);
+
+    stream_details details_;
+    std::size_t most_bytes_;
+    interrupt_poll poll_;
+    user_list users_;
+    user_list session_ids_;
+    value_list texts_;
+    std::vector<arrival> arrived_;
+    std::vector<stream_event> events_;
+    std::vector<std::size_t> begins_; // of each user's events, and the end
+    std::vector<uuid> ids_;
+    std::vector<value_number> sessions_;
+    std::vector<value_number> values_;
+};
+
+} // namespace shadow::questions

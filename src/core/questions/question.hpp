@@ -1,0 +1,186 @@
+#pragma once
+// What all questions share: who answers core's own (the host), the arguments, the range of days, the events.
+
+#include "core/questions/calendar.hpp"
+#include "core/questions/event_stream.hpp"
+#include "core/questions/table.hpp"
+#include "core/user_set.hpp"
+
+#include <functional>
+#include <initializer_list>
+
+namespace shadow::questions
+{
+
+// What is scanned: from <= created_at < until.
+struct scan_request {
+    instant from, until;
+    std::uint32_t types; // a bit for each event_type
+    bool needs_metadata;
+};
+
+class event_sink
+{
+public:
+    virtual void add(const event_source &event) = 0;
+
+protected:
+    ~event_sink() = default;
+};
+
+// A user of the workspace's dictionary.
+struct known_user {
+    uuid id;
+    std::uint32_t number; // in sets
+    instant first_seen;
+};
+
+// The workspace that is asked about.
+class question_host
+{
+public:
+    virtual void scan(const scan_request &request, event_sink &sink) = 0;
+    // The first instants of the local days first..last.
+    virtual std::vector<instant> day_starts(date first, date last) = 0;
+    virtual std::vector<known_user> users() = 0;
+    // The local day of the workspace's first raw event; `today` without any.
+    virtual date first_event_day() = 0;
+    // The first local day whose raw events are all still there.
+    virtual date raw_events_since() = 0;
+    // The definition of a saved segment as JSON; false without one of that name.
+    virtual bool saved_segment(std::string_view name, std::string &definition) = 0;
+
+protected:
+    ~question_host() = default;
+};
+
+struct question_settings {
+    instant as_of;
+    date today; // the local day of as_of
+    std::int64_t session_gap;
+    bool engaged_bounce;        // how a bounce is told: by seconds and key events too
+    int most_periods[3];        // of cohorts: days, weeks, months
+    std::size_t most_bytes;     // memory of one question
+    bool may_read_persons;      // the caller may read raw events
+    const user_set_view *users; // the argument of that name; nullptr: none
+    text_clipper clip;
+    interrupt_check interrupted;
+};
+
+// Users that are asked about, of the workspace's dictionary.
+class user_choice
+{
+public:
+    explicit user_choice(const std::vector<known_user> &users);
+    std::uint32_t size() const noexcept { return index_.size(); }
+    // npos: not in the dictionary.
+    std::uint32_t find(const uuid &user) const noexcept { return index_.find(user); }
+    bool has(const uuid &user) const noexcept
+    {
+        std::uint32_t const i = find(user);
+        return i != npos && chosen[i];
+    }
+    std::vector<bool> chosen; // in the order of the dictionary
+
+private:
+    user_list index_;
+};
+
+// Named arguments, of a call or inside a definition. A null is as good as none.
+class arguments
+{
+public:
+    arguments(const json &values, const place &where, std::initializer_list<std::string_view> names);
+
+    const json *find(std::string_view name) const noexcept;
+    const json &require(std::string_view name) const;
+    place at(std::string_view name) const noexcept { return place(where_, name); }
+    std::string_view text(std::string_view name, std::string_view missing) const;
+    bool flag(std::string_view name, bool missing) const;
+    int integer(std::string_view name, int missing, int lowest, int highest) const;
+    date day(std::string_view name, date missing) const;
+    std::int64_t length(std::string_view name, std::string_view missing) const;
+    // The place of the text among the choices.
+    int choice(std::string_view name, std::initializer_list<std::string_view> choices) const;
+    std::vector<std::string> texts(std::string_view name, std::size_t most) const;
+    const place &where() const noexcept { return where_; }
+
+private:
+    const json &values_;
+    place where_;
+};
+
+// Local days with their instants: what the question's periods are made of.
+struct day_range {
+    date first, last;    // inclusive
+    instant from, until; // from <= t < until
+};
+
+class question
+{
+public:
+    question(question_host &asked, const question_settings &options)
+        : host(asked), settings(options), events(options.clip)
+    {
+    }
+
+    // start_date and end_date, widened to whole periods.
+    void read_range(const arguments &given, period unit);
+    // Compiles filter; evaluates segment and users.
+    void read_common(const arguments &given);
+    // Loads the days first..last, with the day after them.
+    void load_days(date first, date last);
+    instant start_of(date day);
+    std::vector<date> periods() const;
+
+    // Refuses a scan of days whose raw events are gone.
+    void require_raw_events(date from);
+    // Scans from <= t < until, and t <= as_of. `keep` says which events are kept by their masks.
+    enum class kept { matching, filtered, all };
+    event_stream scan(instant from, instant until, stream_details details, kept which);
+
+    question_host &host;
+    const question_settings &settings;
+    program events;
+    day_range range{};
+    period unit = period::daily;
+    calendar days;
+    std::optional<user_choice> users; // nullopt: all
+};
+
+// The names of what all readers take.
+inline constexpr std::string_view start_date = "start_date", end_date = "end_date", segment_name = "segment",
+                                  filter_name = "filter";
+
+// Rates in percent, counts and seconds as cells. NULL where there is nothing to divide by.
+cell percent_cell(std::int64_t part, std::int64_t whole);
+cell text_cell(std::string_view text); // empty: NULL
+// The quantile of exact numbers by type 7 of Hyndman & Fan, in units of 10^-9 if the values are; orders them.
+std::optional<int128> quantile(std::vector<int128> &values, int percent);
+// The median of lengths of time, in seconds with 2 decimals; orders them.
+cell median_seconds(std::vector<std::int64_t> &lengths);
+
+// The groups of a breakdown: the most frequent values, then the others together, then the missing value.
+class breakdown_groups
+{
+public:
+    // counts[v]: of value v; below 0: it is among the others, however few there are. limit: how many are
+    // shown. Ties by value in byte order.
+    breakdown_groups(const std::vector<std::int64_t> &counts, const value_list &texts, std::size_t limit);
+    std::size_t size() const noexcept { return names_.size(); }
+    // The group of a value; size() for one that was not counted.
+    std::size_t of(value_number value) const noexcept
+    {
+        return value < group_.size() ? group_[value] : size();
+    }
+    const cell &name(std::size_t group) const noexcept { return names_[group]; }
+
+private:
+    std::vector<std::size_t> group_;
+    std::vector<cell> names_;
+};
+
+inline constexpr std::string_view other_group = "(other)";
+inline constexpr int most_groups = 1000; // of a breakdown_limit
+
+} // namespace shadow::questions

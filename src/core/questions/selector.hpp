@@ -1,0 +1,105 @@
+#pragma once
+// Event selectors and filters, compiled once into a flat program that is run on each event.
+
+#include "core/questions/json.hpp"
+#include "core/questions/property.hpp"
+
+#include <memory>
+
+namespace shadow::questions
+{
+
+// Bit i: the event matches selector i.
+using event_mask = std::uint32_t;
+
+inline constexpr int most_selectors = 30;
+inline constexpr event_mask filter_bit = event_mask{1} << 31; // the event is one that the filter leaves
+
+// A condition's right side, compiled.
+enum class operation : std::uint8_t { eq, ne, in, not_in, lt, lte, gt, gte, like, not_like, exists, missing };
+
+struct operand {
+    bool is_number = false;
+    int128 number = 0;
+    std::string text;
+};
+
+struct test {
+    int slot; // of the property
+    operation op;
+    std::vector<operand> operands;
+};
+
+// What a property's value is, once read for an event.
+struct slot_value {
+    bool is_read = false;
+    bool is_number_read = false;
+    std::optional<int128> number;
+    std::string_view text; // empty: missing
+    std::string buffer;
+};
+
+class program
+{
+public:
+    explicit program(text_clipper clip) noexcept : clip_(clip) {}
+
+    // Compiles a selector; returns its number.
+    int add_selector(const json &definition, const place &where);
+    void set_filter(const json &definition, const place &where);
+    // A property that is wanted of each event; returns its slot.
+    int add_property(std::string_view name, const place &where);
+
+    int selectors() const noexcept { return static_cast<int>(selectors_.size()); }
+    bool has_filter() const noexcept { return !filter_.empty(); }
+    // Types that any selector may match: a bit for each event_type.
+    std::uint32_t types() const noexcept;
+    std::uint32_t types_of(int selector) const noexcept;
+    bool needs_metadata() const noexcept;
+    // Nothing but types and names is asked for.
+    bool is_plain() const noexcept;
+
+    const std::string &label(int selector) const noexcept
+    {
+        return labels_[static_cast<std::size_t>(selector)];
+    }
+
+    void open(const event_source &event) noexcept;
+    // filter_bit and the selectors' bits; 0 where the filter does not leave the event.
+    event_mask match();
+    // Valid until the next open(); empty: missing.
+    std::string_view value(int slot);
+    const event_facts &facts() { return reader_.facts(clip_); }
+    text_clipper clip() const noexcept { return clip_; }
+
+private:
+    struct alternative {
+        std::uint32_t types;
+        std::vector<std::string> names; // empty: any
+        std::vector<test> tests;
+    };
+    using alternatives = std::vector<alternative>;
+
+    void add_alternatives(const json &definition, const place &where, alternatives &out);
+    alternative parse_text(std::string_view text, const place &where);
+    alternative parse_object(const json &definition, const place &where);
+    void add_filter(const json &definition, const place &where, std::vector<test> &out);
+    void add_condition(int slot, const json &condition, const place &where, std::vector<test> &out);
+    bool holds(const test &t);
+    bool all_hold(const std::vector<test> &tests);
+    bool matches(const alternative &a);
+    slot_value &read(int slot);
+    bool equals(slot_value &value, const operand &o);
+    bool compares(operation op, slot_value &value, const operand &o);
+
+    text_clipper clip_;
+    std::vector<property> properties_;
+    std::vector<slot_value> values_;
+    std::vector<alternatives> selectors_;
+    std::vector<std::string> labels_;
+    std::vector<test> filter_;
+    property_reader reader_;
+    const event_source *event_ = nullptr;
+};
+
+} // namespace shadow::questions

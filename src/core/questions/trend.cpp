@@ -1,0 +1,417 @@
+#include "core/questions/trend.hpp"
+
+#include "core/decimal.hpp"
+#include "core/questions/runs.hpp"
+#include "core/questions/session_split.hpp"
+
+#include <algorithm>
+
+namespace shadow::questions
+{
+
+namespace
+{
+
+constexpr std::size_t most_series = 10;
+
+enum class measure : std::uint8_t {
+    events,
+    users,
+    sessions,
+    runs,
+    success_rate,
+    failure_rate,
+    sum,
+    avg,
+    min,
+    max,
+    quantile
+};
+
+struct series {
+    int selector = 0;
+    measure kind = measure::events;
+    int percent = 50;     // of a quantile
+    std::size_t slot = 0; // of the property, among the details'
+    bool by_run = false;  // each run counts once
+};
+
+// What is counted for a series, period and group.
+struct tally {
+    std::int64_t count = 0;
+    std::int64_t successful = 0, failed = 0;
+    std::uint32_t last = 0; // user or session counted last
+    int128 sum = 0, low = 0, high = 0;
+    std::vector<int128> values; // for quantiles
+};
+
+// A value in units of 10^-9, or none.
+struct measured {
+    bool is_null = true;
+    int128 value = 0;
+
+    measured() = default;
+    measured(int128 v) noexcept : is_null(false), value(v) {}
+};
+
+measured value_of(tally &t, const series &s)
+{
+    switch (s.kind) {
+    case measure::events:
+    case measure::users:
+    case measure::sessions:
+    case measure::runs:
+        return int128{t.count} * nano;
+    case measure::success_rate:
+    case measure::failure_rate: {
+        std::int64_t const part = s.kind == measure::success_rate ? t.successful : t.failed;
+        if (t.successful + t.failed == 0)
+            return {};
+        return divide_rounded(int128{part} * 10000, t.successful + t.failed) * (nano / 100);
+    }
+    case measure::sum:
+        return t.sum;
+    default:
+        break;
+    }
+    if (t.count == 0)
+        return {};
+    constexpr int128 cent = nano / 100;
+    if (s.kind == measure::avg)
+        return divide_rounded(t.sum, t.count * cent) * cent;
+    if (s.kind == measure::quantile)
+        return divide_rounded(*quantile(t.values, s.percent), cent) * cent;
+    return s.kind == measure::min ? t.low : t.high;
+}
+
+// NULL without one of them or against zero.
+cell change_cell(const measured &value, const measured &previous)
+{
+    if (value.is_null || previous.value == 0)
+        return {};
+    int128 const sign = previous.value < 0 ? -1 : 1;
+    return cell::trimmed(divide_rounded((value.value - previous.value) * 10000 * sign, previous.value * sign),
+                         2);
+}
+
+class trend
+{
+public:
+    trend(question_host &host, const question_settings &settings) : question_(host, settings) {}
+
+    void read(const json &definition)
+    {
+        place const where("arguments");
+        arguments const given(definition, where,
+                              {"series", "period", "start_date", "end_date", "breakdown", "breakdown_limit",
+                               "compare", "segment", "filter"});
+        read_series(given);
+        limit_ = static_cast<std::size_t>(given.integer("breakdown_limit", 25, 1, most_groups));
+        if (given.find("breakdown") != nullptr) {
+            has_breakdown_ = true;
+            breakdown_ = add_slot(given.text("breakdown", {}), given.at("breakdown"));
+        }
+        if (uses(measure::sessions))
+            details_.sessions = true;
+        if (by_run_)
+            runs_ = add_run_slots(question_.events, details_);
+        question_.read_range(given, parse_period(given.text("period", "daily"), true, given.at("period")));
+        read_periods(given.flag("compare", false));
+        question_.require_raw_events(first_);
+        question_.read_common(given);
+    }
+
+    table answer()
+    {
+        event_stream stream =
+            question_.scan(bounds_.front(), bounds_.back(), details_,
+                           details_.sessions ? question::kept::all : question::kept::matching);
+        if (by_run_)
+            parts_ = decide_runs(stream, runs_, question_.days);
+        table out(7);
+        for (std::size_t i = 0; i < series_.size(); ++i)
+            add_series(out, i, stream);
+        return out;
+    }
+
+private:
+    std::size_t add_slot(std::string_view name, const place &where)
+    {
+        details_.slots.push_back(question_.events.add_property(name, where));
+        return details_.slots.size() - 1;
+    }
+    bool uses(measure m) const noexcept
+    {
+        return std::any_of(series_.begin(), series_.end(), [m](const series &s) { return s.kind == m; });
+    }
+    void read_series(const arguments &given)
+    {
+        place const at = given.at("series");
+        const json *const list = given.find("series");
+        json any;
+        any.type = json_type::string;
+        any.text = "*";
+        const json &asked = list == nullptr ? any : *list;
+        // A list of events is one series: any of them; a list of series has measures or events in it.
+        bool const is_list =
+            asked.is_array() && std::any_of(asked.items.begin(), asked.items.end(), [](const json &j) {
+                return j.find("event") != nullptr || j.find("measure") != nullptr;
+            });
+        if (!is_list) {
+            add_series(asked, at);
+            return;
+        }
+        if (asked.items.size() > most_series)
+            at.refuse("too many series", "At most 10 are answered together.");
+        for (std::size_t i = 0; i < asked.items.size(); ++i)
+            add_series(asked.items[i], place(at, i));
+    }
+    void add_series(const json &definition, const place &where)
+    {
+        series s;
+        bool const has_measure = definition.find("event") != nullptr || definition.find("measure") != nullptr;
+        if (!has_measure) {
+            s.selector = question_.events.add_selector(definition, where);
+        } else {
+            arguments const given(definition, where, {"event", "measure"});
+            s.selector = question_.events.add_selector(given.require("event"), given.at("event"));
+            read_measure(s, given.text("measure", "events"), given.at("measure"));
+        }
+        by_run_ = by_run_ || s.by_run;
+        series_.push_back(s);
+    }
+    void read_measure(series &s, std::string_view text, const place &where)
+    {
+        static constexpr std::string_view counts[] = {"events", "users",        "sessions",
+                                                      "runs",   "success_rate", "failure_rate"};
+        for (std::size_t i = 0; i < std::size(counts); ++i)
+            if (counts[i] == text) {
+                s.kind = static_cast<measure>(i);
+                s.by_run = s.kind >= measure::runs;
+                return;
+            }
+        auto const open = text.find('(');
+        if (open == std::string_view::npos || text.back() != ')')
+            refuse_measure(text, where);
+        read_function(s, text.substr(0, open), where);
+        std::string_view const name = text.substr(open + 1, text.size() - open - 2);
+        s.by_run = parse_property(name, where).is_fact();
+        s.slot = add_slot(name, where);
+    }
+    static void read_function(series &s, std::string_view name, const place &where)
+    {
+        static constexpr std::string_view functions[] = {"sum", "avg", "min", "max"};
+        for (std::size_t i = 0; i < std::size(functions); ++i)
+            if (functions[i] == name) {
+                s.kind = static_cast<measure>(static_cast<int>(measure::sum) + static_cast<int>(i));
+                return;
+            }
+        s.kind = measure::quantile;
+        if (name == "median")
+            return;
+        s.percent = 0;
+        for (char const c : name.substr(std::min<std::size_t>(name.size(), 1)))
+            s.percent = c >= '0' && c <= '9' && s.percent < 100 ? s.percent * 10 + (c - '0') : 1000;
+        if (name.size() < 2 || name.front() != 'p' || s.percent < 1 || s.percent > 99)
+            refuse_measure(name, where);
+    }
+    [[noreturn]] static void refuse_measure(std::string_view text, const place &where)
+    {
+        where.refuse(
+            "unknown measure \"" + place::shown(text) + "\"",
+            "The measures are events, users, sessions, runs, success_rate, failure_rate, and sum, avg, min, "
+            "max, median and p1 to p99 of a property: p95(runtime_seconds).");
+    }
+    // The periods, those to compare with first.
+    void read_periods(bool compare)
+    {
+        std::vector<date> starts = question_.periods();
+        first_ = question_.range.first;
+        current_ = 0;
+        if (compare && question_.unit == period::total) {
+            first_ -= question_.range.last - question_.range.first + 1;
+            starts.insert(starts.begin(), first_);
+            current_ = 1;
+        } else if (compare) {
+            current_ = starts.size();
+            for (std::size_t i = 0; i < current_; ++i)
+                first_ = period_start(first_ - 1, question_.unit);
+            std::vector<date> all;
+            for (date d = first_; d <= question_.range.last; d = next_period(d, question_.unit))
+                all.push_back(d);
+            starts = std::move(all);
+        }
+        if (first_ != question_.range.first)
+            question_.load_days(first_, question_.range.last);
+        for (date const d : starts)
+            bounds_.push_back(question_.days.start_of(d));
+        bounds_.push_back(question_.range.until);
+        starts_ = std::move(starts);
+    }
+    std::size_t periods() const noexcept { return starts_.size(); }
+    std::size_t period_of(instant at) noexcept
+    {
+        if (at < bounds_[cached_] || at >= bounds_[cached_ + 1])
+            cached_ = static_cast<std::size_t>(std::upper_bound(bounds_.begin(), bounds_.end(), at) -
+                                               bounds_.begin()) -
+                      1;
+        return cached_;
+    }
+    bool counts(const series &s, const stream_event &e) const noexcept
+    {
+        return e.matches(s.selector) && !(s.by_run && parts_[e.position] == run_part::counts_not);
+    }
+    value_number group_value(const event_stream &stream, const stream_event &e) const noexcept
+    {
+        return has_breakdown_ ? stream.value(e, breakdown_) : 0;
+    }
+
+    // Values are ranked by the events of the periods that are shown; others there were before are among the
+    // others.
+    breakdown_groups find_groups(const series &s, event_stream &stream)
+    {
+        std::vector<std::int64_t> sizes(stream.texts().size());
+        for (stream_event const &e : stream.all()) {
+            stream.poll()();
+            if (!counts(s, e))
+                continue;
+            std::int64_t &n = sizes[group_value(stream, e)];
+            if (period_of(e.at) >= current_)
+                n = std::max<std::int64_t>(n, 0) + 1;
+            else if (n == 0)
+                n = -1;
+        }
+        return breakdown_groups(sizes, stream.texts(), limit_);
+    }
+    void add_series(table &out, std::size_t i, event_stream &stream)
+    {
+        series const &s = series_[i];
+        breakdown_groups const groups = find_groups(s, stream);
+        std::size_t const columns = has_breakdown_ ? groups.size() : 1;
+        if (columns * periods() * sizeof(tally) > question_.settings.most_bytes)
+            throw error(errc::memory_exceeded, "the question needs more memory than allowed", {},
+                        "Ask for fewer periods or a smaller breakdown_limit, or raise the setting "
+                        "analysis_memory_mb.");
+        std::vector<tally> tallies(columns * periods());
+        auto const add = [&](const stream_event &e, std::uint32_t unit) {
+            std::size_t const group = has_breakdown_ ? groups.of(group_value(stream, e)) : 0;
+            count(tallies[group * periods() + period_of(e.at)], s, stream, e, unit);
+        };
+        if (s.kind == measure::sessions)
+            for_each_session_event(s, stream, add);
+        else
+            for_each_event(s, stream, add);
+        for (std::size_t g = 0; g < columns; ++g)
+            add_rows(out, i, has_breakdown_ ? groups.name(g) : cell{}, &tallies[g * periods()]);
+    }
+    template <typename Add>
+    void for_each_event(const series &s, event_stream &stream, Add add)
+    {
+        for (std::uint32_t u = 0; u < stream.users(); ++u)
+            for (stream_event const &e : stream.events_of(u)) {
+                stream.poll()();
+                if (counts(s, e))
+                    add(e, u + 1);
+            }
+    }
+    template <typename Add>
+    void for_each_session_event(const series &s, event_stream &stream, Add add)
+    {
+        session_splitter sessions(question_.days, question_.settings.session_gap);
+        std::uint32_t number = 0;
+        for (std::uint32_t u = 0; u < stream.users(); ++u)
+            sessions.for_each(stream.events_of(u), stream, [&](const event_span &session) {
+                ++number;
+                for (stream_event const &e : session) {
+                    stream.poll()();
+                    if (counts(s, e))
+                        add(e, number);
+                }
+            });
+    }
+    void count(tally &t, const series &s, event_stream &stream, const stream_event &e, std::uint32_t unit)
+    {
+        switch (s.kind) {
+        case measure::events:
+            ++t.count;
+            return;
+        case measure::users:
+        case measure::sessions:
+            t.count += t.last != unit ? 1 : 0;
+            t.last = unit;
+            return;
+        case measure::runs:
+        case measure::success_rate:
+        case measure::failure_rate:
+            count_run(t, stream, e);
+            return;
+        default:
+            count_number(t, s, stream, e);
+        }
+    }
+    void count_run(tally &t, const event_stream &stream, const stream_event &e) const
+    {
+        if (parts_[e.position] != run_part::decides)
+            return;
+        ++t.count;
+        std::string_view const status = stream.texts().text(stream.value(e, runs_.status));
+        t.successful += status == name_of(run_status::successful) ? 1 : 0;
+        t.failed += status == name_of(run_status::failed) ? 1 : 0;
+    }
+    static void count_number(tally &t, const series &s, event_stream &stream, const stream_event &e)
+    {
+        value_number const v = stream.value(e, s.slot);
+        if (v == 0)
+            return;
+        std::optional<int128> const &number = stream.texts().number(v);
+        if (!number)
+            return;
+        t.low = t.count == 0 ? *number : std::min(t.low, *number);
+        t.high = t.count == 0 ? *number : std::max(t.high, *number);
+        ++t.count;
+        if (__builtin_add_overflow(t.sum, *number, &t.sum))
+            throw error(errc::out_of_range, "a sum is out of range");
+        if (s.kind == measure::quantile)
+            t.values.push_back(*number);
+    }
+    void add_rows(table &out, std::size_t series_index, const cell &group, tally *tallies)
+    {
+        series const &s = series_[series_index];
+        auto const number = [](const measured &v) {
+            return v.is_null ? cell{} : cell::trimmed(v.value, nano_scale);
+        };
+        for (std::size_t p = current_; p < periods(); ++p) {
+            measured const value = value_of(tallies[p], s);
+            measured const previous = current_ == 0 ? measured{} : value_of(tallies[p - current_], s);
+            out << cell::integer(static_cast<std::int64_t>(series_index) + 1) << cell::of_date(starts_[p])
+                << group << number(value) << number(previous) << change_cell(value, previous)
+                << cell::boolean(bounds_[p + 1] <= question_.settings.as_of);
+        }
+    }
+
+    question question_;
+    std::vector<series> series_;
+    bool by_run_ = false;
+    run_slots runs_{};
+    std::vector<run_part> parts_;
+    bool has_breakdown_ = false;
+    std::size_t breakdown_ = 0;
+    std::size_t limit_ = 25;
+    stream_details details_;
+    date first_ = 0;          // of all periods
+    std::size_t current_ = 0; // the first period that is shown
+    std::vector<date> starts_;
+    std::vector<instant> bounds_;
+    std::size_t cached_ = 0;
+};
+
+} // namespace
+
+table answer_trend(question_host &host, const question_settings &settings, const json &definition)
+{
+    trend t(host, settings);
+    t.read(definition);
+    return t.answer();
+}
+
+} // namespace shadow::questions
