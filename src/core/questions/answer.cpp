@@ -1,6 +1,10 @@
 #include "core/questions/answer.hpp"
 
+#include "core/questions/attribution.hpp"
+#include "core/questions/experiment.hpp"
 #include "core/questions/funnel_question.hpp"
+#include "core/questions/paths.hpp"
+#include "core/questions/retention.hpp"
 #include "core/questions/segment.hpp"
 #include "core/questions/trend.hpp"
 
@@ -33,7 +37,14 @@ table answer(std::string_view function, std::string_view arguments, question_hos
     };
     static constexpr reader readers[] = {{"get_trend", answer_trend},
                                          {"get_funnel", answer_funnel},
-                                         {"get_conversion_times", answer_conversion_times}};
+                                         {"get_conversion_times", answer_conversion_times},
+                                         {"get_paths", answer_paths},
+                                         {"get_pages", answer_pages},
+                                         {"get_event_retention", answer_event_retention},
+                                         {"get_stickiness", answer_stickiness},
+                                         {"get_event_lifecycle", answer_event_lifecycle},
+                                         {"get_attribution", answer_attribution},
+                                         {"get_experiment", answer_experiment}};
     json const definition = parse_json(arguments);
     for (reader const &r : readers)
         if (r.name == function)

@@ -1,5 +1,7 @@
 #include "core/questions/event_stream.hpp"
 
+#include "core/questions/like.hpp"
+
 #include <algorithm>
 
 namespace shadow::questions
@@ -20,7 +22,7 @@ value_number value_list::add(std::string_view text, text_clipper clip)
     return known->second.number;
 }
 
-const std::optional<int128> &value_list::number(value_number value)
+const optional_number &value_list::number(value_number value)
 {
     entry &e = entries_.find(text(value))->second;
     if (!e.is_known) {
@@ -56,8 +58,23 @@ void event_stream::add(const event_source &event, event_mask mask, program &p)
         ids_.push_back(event.id);
     if (details_.sessions)
         sessions_.push_back(event.has_session ? session_ids_.add(event.session) + 1 : 0);
-    for (int const slot : details_.slots)
-        values_.push_back(texts_.add(p.value(slot), p.clip()));
+    for (std::size_t i = 0; i < details_.slots.size(); ++i) {
+        std::string_view const text = p.value(details_.slots[i]);
+        values_.push_back(texts_.add(i == 0 ? first_value(text, p.clip()) : text, p.clip()));
+    }
+}
+
+std::string_view event_stream::first_value(std::string_view text, text_clipper clip) const
+{
+    if (text.empty())
+        return text;
+    for (std::string const &pattern : details_.ignored)
+        if (is_like(text, pattern, clip))
+            return {};
+    for (std::string const &pattern : details_.grouped)
+        if (is_like(text, pattern, clip))
+            return pattern;
+    return text;
 }
 
 // While events are sorted, they are there twice.

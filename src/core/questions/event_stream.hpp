@@ -37,8 +37,7 @@ public:
     value_list() : texts_(1) {}
     value_number add(std::string_view text, text_clipper clip);
     const std::string &text(value_number value) const noexcept { return *texts_[value]; }
-    // nullopt: no number.
-    const std::optional<int128> &number(value_number value);
+    const optional_number &number(value_number value);
     std::size_t size() const noexcept { return texts_.size(); }
     std::size_t bytes() const noexcept { return bytes_; }
 
@@ -46,7 +45,7 @@ private:
     struct entry {
         value_number number;
         bool is_known = false; // whether `amount` is
-        std::optional<int128> amount;
+        optional_number amount;
     };
     std::unordered_map<std::string, entry> entries_;
     std::vector<const std::string *> texts_;
@@ -73,6 +72,9 @@ struct stream_details {
     bool ids = false; // simultaneous events are in order of their ids
     bool sessions = false;
     std::vector<int> slots; // of properties
+    // Of the first slot: a value is replaced by the first pattern that it matches; missing if it matches any
+    // of `ignored`.
+    std::vector<std::string> grouped, ignored;
 };
 
 class event_stream
@@ -118,6 +120,7 @@ private:
     };
 
     void check_memory() const;
+    std::string_view first_value(std::string_view text, text_clipper clip) const;
     void sort_user(std::size_t begin, std::size_t end);
 
     stream_details details_;

@@ -76,10 +76,10 @@ std::string host_of(std::string_view referrer)
     return host.compare(0, 4, "www.") == 0 ? host.substr(4) : host;
 }
 
-std::optional<int128> number_of(std::string_view text) noexcept
+optional_number number_of(std::string_view text) noexcept
 {
     scaled_number const n = parse_scaled(text, nano_scale);
-    return n.valid ? std::optional<int128>(n.value) : std::nullopt;
+    return n.valid ? optional_number(n.value) : optional_number();
 }
 
 std::string_view name_of(run_status status) noexcept

@@ -1,6 +1,7 @@
 #include "core/questions/question.hpp"
 
 #include "core/decimal.hpp"
+#include "core/questions/like.hpp"
 #include "core/questions/segment.hpp"
 
 #include <algorithm>
@@ -150,6 +151,23 @@ std::vector<std::string> arguments::texts(std::string_view name, std::size_t mos
     return result;
 }
 
+std::vector<std::string> arguments::patterns(std::string_view name) const
+{
+    constexpr std::size_t most_patterns = 100;
+    std::vector<std::string> result = texts(name, most_patterns);
+    for (std::size_t i = 0; i < result.size(); ++i)
+        check_pattern(result[i], place(at(name), i));
+    return result;
+}
+
+json text_json(std::string_view text)
+{
+    json result;
+    result.type = json_type::string;
+    result.text = text;
+    return result;
+}
+
 void question::read_range(const arguments &given, period wanted)
 {
     unit = wanted;
@@ -235,6 +253,13 @@ event_stream question::scan(instant from, instant until, stream_details details,
     return stream;
 }
 
+void period_finder::find(instant at) noexcept
+{
+    cached_ = std::upper_bound(bounds_.begin(), bounds_.end() - 1, at) - bounds_.begin() - 1;
+    if (cached_ == static_cast<std::ptrdiff_t>(bounds_.size()) - 1)
+        --cached_;
+}
+
 cell percent_cell(std::int64_t part, std::int64_t whole)
 {
     return whole == 0 ? cell{} : cell::decimal(divide_rounded(int128{part} * 10000, whole), 2);
@@ -245,10 +270,10 @@ cell text_cell(std::string_view text)
     return text.empty() ? cell{} : cell::of_text(text);
 }
 
-std::optional<int128> quantile(std::vector<int128> &values, int percent)
+optional_number quantile(std::vector<int128> &values, int percent)
 {
     if (values.empty())
-        return std::nullopt;
+        return {};
     std::size_t const product = (values.size() - 1) * static_cast<std::size_t>(percent);
     auto const lower = values.begin() + static_cast<std::ptrdiff_t>(product / 100);
     std::nth_element(values.begin(), lower, values.end());

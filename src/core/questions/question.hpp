@@ -103,6 +103,7 @@ public:
     // The place of the text among the choices.
     int choice(std::string_view name, std::initializer_list<std::string_view> choices) const;
     std::vector<std::string> texts(std::string_view name, std::size_t most) const;
+    std::vector<std::string> patterns(std::string_view name) const;
     const place &where() const noexcept { return where_; }
 
 private:
@@ -148,15 +149,42 @@ public:
     std::optional<user_choice> users; // nullopt: all
 };
 
+// A mark for the events of a question: the selector that is meant by a missing argument, as JSON.
+json text_json(std::string_view text);
+
 // The names of what all readers take.
 inline constexpr std::string_view start_date = "start_date", end_date = "end_date", segment_name = "segment",
                                   filter_name = "filter";
+
+// Which of the periods between ascending bounds an instant lies in; it is asked for neighbours in a row.
+class period_finder
+{
+public:
+    explicit period_finder(std::vector<instant> bounds) : bounds_(std::move(bounds)) {}
+    // -1: before the first.
+    std::ptrdiff_t of(instant at) noexcept
+    {
+        if (cached_ < 0 || at < bounds_[static_cast<std::size_t>(cached_)] ||
+            at >= bounds_[static_cast<std::size_t>(cached_) + 1])
+            find(at);
+        return cached_;
+    }
+    std::size_t size() const noexcept { return bounds_.size() - 1; } // which stands for all after the last
+    instant begin_of(std::size_t period) const noexcept { return bounds_[period]; }
+    instant end_of(std::size_t period) const noexcept { return bounds_[period + 1]; }
+
+private:
+    void find(instant at) noexcept;
+
+    std::vector<instant> bounds_; // one more than there are periods, and the end of time
+    std::ptrdiff_t cached_ = -1;
+};
 
 // Rates in percent, counts and seconds as cells. NULL where there is nothing to divide by.
 cell percent_cell(std::int64_t part, std::int64_t whole);
 cell text_cell(std::string_view text); // empty: NULL
 // The quantile of exact numbers by type 7 of Hyndman & Fan, in units of 10^-9 if the values are; orders them.
-std::optional<int128> quantile(std::vector<int128> &values, int percent);
+optional_number quantile(std::vector<int128> &values, int percent);
 // The median of lengths of time, in seconds with 2 decimals; orders them.
 cell median_seconds(std::vector<std::int64_t> &lengths);
 

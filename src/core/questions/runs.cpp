@@ -10,10 +10,8 @@ namespace shadow::questions
 run_slots add_run_slots(program &events, stream_details &details)
 {
     place const where("runs");
-    json run;
-    run.type = json_type::string;
-    run.text = "agent_run";
-    run_slots result{events.add_selector(run, where), details.slots.size(), details.slots.size() + 1};
+    run_slots result{events.add_selector(text_json("agent_run"), where), details.slots.size(),
+                     details.slots.size() + 1};
     details.slots.push_back(events.add_property("run_id", where));
     details.slots.push_back(events.add_property("status", where));
     details.ids = true;

@@ -45,16 +45,7 @@ struct tally {
     std::vector<int128> values; // for quantiles
 };
 
-// A value in units of 10^-9, or none.
-struct measured {
-    bool is_null = true;
-    int128 value = 0;
-
-    measured() = default;
-    measured(int128 v) noexcept : is_null(false), value(v) {}
-};
-
-measured value_of(tally &t, const series &s)
+optional_number value_of(tally &t, const series &s)
 {
     switch (s.kind) {
     case measure::events:
@@ -85,9 +76,9 @@ measured value_of(tally &t, const series &s)
 }
 
 // NULL without one of them or against zero.
-cell change_cell(const measured &value, const measured &previous)
+cell change_cell(const optional_number &value, const optional_number &previous)
 {
-    if (value.is_null || previous.value == 0)
+    if (!value || *previous == 0)
         return {};
     int128 const sign = previous.value < 0 ? -1 : 1;
     return cell::trimmed(divide_rounded((value.value - previous.value) * 10000 * sign, previous.value * sign),
@@ -148,9 +139,7 @@ private:
     {
         place const at = given.at("series");
         const json *const list = given.find("series");
-        json any;
-        any.type = json_type::string;
-        any.text = "*";
+        json const any = text_json("*");
         const json &asked = list == nullptr ? any : *list;
         // A list of events is one series: any of them; a list of series has measures or events in it.
         bool const is_list =
@@ -363,7 +352,7 @@ private:
         value_number const v = stream.value(e, s.slot);
         if (v == 0)
             return;
-        std::optional<int128> const &number = stream.texts().number(v);
+        optional_number const &number = stream.texts().number(v);
         if (!number)
             return;
         t.low = t.count == 0 ? *number : std::min(t.low, *number);
@@ -377,12 +366,13 @@ private:
     void add_rows(table &out, std::size_t series_index, const cell &group, tally *tallies)
     {
         series const &s = series_[series_index];
-        auto const number = [](const measured &v) {
-            return v.is_null ? cell{} : cell::trimmed(v.value, nano_scale);
+        auto const number = [](const optional_number &v) {
+            return !v ? cell{} : cell::trimmed(v.value, nano_scale);
         };
         for (std::size_t p = current_; p < periods(); ++p) {
-            measured const value = value_of(tallies[p], s);
-            measured const previous = current_ == 0 ? measured{} : value_of(tallies[p - current_], s);
+            optional_number const value = value_of(tallies[p], s);
+            optional_number const previous =
+                current_ == 0 ? optional_number{} : value_of(tallies[p - current_], s);
             out << cell::integer(static_cast<std::int64_t>(series_index) + 1) << cell::of_date(starts_[p])
                 << group << number(value) << number(previous) << change_cell(value, previous)
                 << cell::boolean(bounds_[p + 1] <= question_.settings.as_of);
