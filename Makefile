@@ -76,7 +76,11 @@ format-check:
 	$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 
 # What is too slow for every change.
-.PHONY: check-asan check-clock check-faults check-versions check-valgrind fuzz bench tidy
+.PHONY: check-funnels check-asan check-clock check-faults check-versions check-valgrind fuzz bench tidy
+check-funnels: # random funnels against the enumeration of all chains
+	cmake -S . -B build > /dev/null
+	cmake --build build -j2 --target unit_tests
+	FUNNEL_CASES=100000 build/unit_tests --gtest_filter='Funnel.*'
 check-asan:
 	./run-tests --asan
 check-clock:

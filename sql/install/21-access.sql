@@ -185,6 +185,20 @@ VALUES
     ('member', 'SELECT', 'TABLE', 'analytics.workspace_summary'),
     ('member', 'SELECT', 'TABLE', 'analytics.error_trends'),
     ('member', 'SELECT', 'TABLE', 'analytics.agent_usage_trends'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.answer(uuid, text, jsonb, analytics.user_set, timestamptz)'), -- no use without the schema
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.users_who(uuid, jsonb, timestamptz)'), -- no use without the schema
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.raw_events_since(uuid)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.users_who(uuid, jsonb, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_trend(uuid, jsonb, text, date, date, text, integer, boolean, jsonb, analytics.user_set, jsonb, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_funnel(uuid, jsonb, date, date, interval, text, jsonb, text[], text, text, text, integer, text, jsonb, analytics.user_set, jsonb, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_conversion_times(uuid, jsonb, date, date, interval, text, jsonb, text[], text, integer, integer, interval[], jsonb, analytics.user_set, jsonb, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_event_retention(uuid, jsonb, jsonb, text, date, date, text, boolean, text, integer, jsonb, analytics.user_set, jsonb, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_stickiness(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_event_lifecycle(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_paths(uuid, date, date, jsonb, text, text[], text, text, integer, integer, text, jsonb, analytics.user_set, jsonb, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_pages(uuid, date, date, text[], jsonb, analytics.user_set, jsonb, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_attribution(uuid, jsonb, text, date, date, text, interval, jsonb, text[], integer, jsonb, analytics.user_set, jsonb, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_experiment(uuid, jsonb, text, jsonb, date, date, text, interval, numeric, jsonb, analytics.user_set, jsonb, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.export_user(uuid)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.export_self()'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.export_self()'), -- no use without the schema

@@ -49,9 +49,18 @@ ON CONFLICT (workspace_id, alert_rule_id) DO UPDATE SET state = EXCLUDED.state, 
 
 -- Every function that members may call and that reads, with arguments by their types; it is STABLE or IMMUTABLE.
 CREATE FUNCTION pg_temp.argument(type regtype, name text, n int) RETURNS text LANGUAGE sql AS $$
-    SELECT 'CAST(' || CASE type::text WHEN 'uuid' THEN quote_literal(CASE WHEN name = 'agent_id' THEN 'c' WHEN name = 'user_id' THEN 'b' ELSE 'a' END || '0000000-0000-0000-0000-00000000000' || n)
+    SELECT 'CAST(' || CASE WHEN name IN ('start_at', 'end_at', 'node_groups', 'page_groups', 'ignore', 'edges', 'user_set', 'hold_constant', 'exclusions', 'filter') THEN 'NULL'
+                           WHEN name = 'steps' THEN quote_literal('["agent_run", "feature_use"]')
+                           WHEN name = 'segment' THEN quote_literal('{"did": "feature_use"}')
+                           WHEN name IN ('breakdown', 'node', 'property', 'variant_property') THEN quote_literal('event_name')
+                           WHEN name IN ('from_step', 'to_step') THEN CASE name WHEN 'from_step' THEN '1' ELSE '2' END
+                           WHEN name = 'step_order' THEN quote_literal('ordered') WHEN name = 'count_by' THEN quote_literal('user')
+                           WHEN name = 'attribution' THEN quote_literal('first_step') WHEN name = 'retention' THEN quote_literal('first')
+                           WHEN name = 'within' THEN quote_literal('user') WHEN name = 'model' THEN quote_literal('last') WHEN name = 'control' THEN quote_literal('name')
+         ELSE CASE type::text WHEN 'uuid' THEN quote_literal(CASE WHEN name = 'agent_id' THEN 'c' WHEN name = 'user_id' THEN 'b' ELSE 'a' END || '0000000-0000-0000-0000-00000000000' || n)
                            WHEN 'date' THEN CASE WHEN name ~ 'start|from|first' THEN 'current_date - 40' ELSE 'current_date - 1' END
-                           WHEN 'timestamp with time zone' THEN 'now()' WHEN 'integer' THEN '30' WHEN 'boolean' THEN 'true' WHEN 'text' THEN quote_literal('daily') END || ' AS ' || type || ')' $$;
+                           WHEN 'timestamp with time zone' THEN 'now()' WHEN 'integer' THEN '30' WHEN 'boolean' THEN 'true' WHEN 'text' THEN quote_literal('daily')
+                           WHEN 'jsonb' THEN quote_literal('"feature_use"') WHEN 'interval' THEN quote_literal('1 day') WHEN 'numeric' THEN '0.05' END END || ' AS ' || type || ')' $$;
 CREATE TEMP TABLE reading AS
 SELECT p.oid, p.proname, p.provolatile, p.proretset,
        (SELECT string_agg(pg_temp.argument(a.type, p.proargnames[a.n], 1), ', ' ORDER BY a.n) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS a (type, n)) AS own,
@@ -69,6 +78,8 @@ DECLARE
 BEGIN
     EXECUTE format('SELECT coalesce(jsonb_agg(r), ''[]'') FROM analytics.%I(%s) AS r WHERE to_jsonb(r) <> ''null''', name, arguments) INTO answer;
     RETURN answer;
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN '["denied"]';
 END $$;
 
 SET SESSION AUTHORIZATION regress_authenticator;

@@ -198,7 +198,7 @@ FROM pg_proc AS p
 WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace) AND NOT has_function_privilege('regress_other', p.oid, 'EXECUTE')
   AND (has_function_privilege('regress_anon', p.oid, 'EXECUTE') OR has_function_privilege('regress_member', p.oid, 'EXECUTE')
        OR has_function_privilege('regress_service', p.oid, 'EXECUTE') OR has_function_privilege('regress_operator', p.oid, 'EXECUTE'))
-ORDER BY p.pronamespace::regnamespace::text, executable_by, p.oid::regprocedure::text;
+ORDER BY p.pronamespace::regnamespace::text, executable_by, p.oid::regprocedure::text \g (format=unaligned)
 SELECT n.nspname AS schema, w.role, has_schema_privilege(w.role, n.oid, 'USAGE') AS may_use, has_schema_privilege(w.role, n.oid, 'CREATE') AS may_create
 FROM pg_namespace AS n, (SELECT DISTINCT role FROM who WHERE name <> 'owner') AS w WHERE n.nspname IN ('analytics', 'analytics_internal')
 ORDER BY 1, 2;

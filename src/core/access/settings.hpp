@@ -52,6 +52,12 @@ inline constexpr setting settings[] = {
     integer_setting(
         "alert_notifications_per_hour", "60", 0, 100000,
         "notifications per workspace and hour; more are suppressed and stay visible in the outbox"),
+    choice_setting(
+        "analyses_visible_to", "members", "members, roles",
+        "who of a workspace may ask questions about its events, such as get_funnel(): all its members "
+        "or its manager roles (roles; analytics.membership.manager_roles)"),
+    integer_setting("analysis_memory_mb", "256", 1, 65536,
+                    "memory in MB that one question about events may take"),
     choice_setting("bounce_rule", "single_event", "single_event, engaged",
                    "what a bounced session is: one with at most one event (single_event), or one that is not "
                    "engaged as GA4 defines it (engaged)"),

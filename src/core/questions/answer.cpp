@@ -16,7 +16,7 @@ namespace shadow::questions
 static table answer_funnel(question_host &host, const question_settings &settings, const json &definition)
 {
     funnel_question asked(host, settings);
-    asked.read(definition, place("arguments"));
+    asked.read(definition, place());
     return asked.rows();
 }
 
@@ -24,8 +24,16 @@ static table answer_conversion_times(question_host &host, const question_setting
                                      const json &definition)
 {
     funnel_question asked(host, settings);
-    asked.read(definition, place("arguments"), true);
+    asked.read(definition, place(), true);
     return asked.time_rows();
+}
+
+static table answer_raw_events_since(question_host &host, const question_settings &, const json &)
+{
+    date const since = host.raw_events_since();
+    table out(1);
+    out << cell::of_date(since == earliest_date ? INT32_MIN : since); // -infinity, as the host writes it
+    return out;
 }
 
 table answer(std::string_view function, std::string_view arguments, question_host &host,
@@ -44,11 +52,14 @@ table answer(std::string_view function, std::string_view arguments, question_hos
                                          {"get_stickiness", answer_stickiness},
                                          {"get_event_lifecycle", answer_event_lifecycle},
                                          {"get_attribution", answer_attribution},
-                                         {"get_experiment", answer_experiment}};
+                                         {"get_experiment", answer_experiment},
+                                         {"raw_events_since", answer_raw_events_since}};
     json const definition = parse_json(arguments);
+    question_settings whole = settings;
+    whole.segment = evaluate_segment;
     for (reader const &r : readers)
         if (r.name == function)
-            return r.answer(host, settings, definition);
+            return r.answer(host, whole, definition);
     throw error(errc::invalid_argument, "unknown question");
 }
 
@@ -56,7 +67,9 @@ std::vector<std::uint32_t> users_who(std::string_view segment, question_host &ho
                                      const question_settings &settings)
 {
     json const definition = parse_json(segment);
-    segment_evaluator evaluator(host, settings);
+    question_settings whole = settings;
+    whole.segment = evaluate_segment;
+    segment_evaluator evaluator(host, whole);
     user_choice const choice = evaluator.evaluate(definition, place("segment"));
     std::vector<std::uint32_t> numbers;
     for (std::size_t i = 0; i < choice.chosen.size(); ++i)

@@ -1,6 +1,6 @@
 #include "core/questions/attribution.hpp"
 
-#include "core/decimal.hpp"
+#include "core/base/decimal.hpp"
 
 #include <algorithm>
 
@@ -17,7 +17,7 @@ public:
 
     void read(const json &definition)
     {
-        arguments const given(definition, place("arguments"),
+        arguments const given(definition, place(),
                               {"conversion", "property", "start_date", "end_date", "model", "lookback",
                                "touches", "ignore", "max_values", "segment", "filter"});
         question_.events.add_selector(given.require("conversion"), given.at("conversion"));
@@ -84,8 +84,8 @@ private:
                                              : last != nullptr && !is_too_old(*last) ? last
                                                                                      : nullptr;
             value_number const paid = stream.value(e, 1);
-            auto const revenue = paid == 0 ? optional_number() : stream.texts().number(paid);
-            credits_.push_back({user, best == nullptr ? 0 : stream.value(*best, 0), *revenue});
+            auto const revenue = paid == 0 ? nullable<int128>() : stream.texts().number(paid);
+            credits_.push_back({user, best == nullptr ? 0 : stream.value(*best, 0), revenue.value});
         }
     }
     table rows(const event_stream &stream) const

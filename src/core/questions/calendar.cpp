@@ -1,6 +1,6 @@
 #include "core/questions/calendar.hpp"
 
-#include "core/decimal.hpp"
+#include "core/base/decimal.hpp"
 
 #include <algorithm>
 #include <cstdio>

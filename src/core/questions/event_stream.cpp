@@ -22,7 +22,7 @@ value_number value_list::add(std::string_view text, text_clipper clip)
     return known->second.number;
 }
 
-const optional_number &value_list::number(value_number value)
+const nullable<int128> &value_list::number(value_number value)
 {
     entry &e = entries_.find(text(value))->second;
     if (!e.is_known) {

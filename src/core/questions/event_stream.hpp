@@ -1,8 +1,8 @@
 #pragma once
 // The events a question is about, by user and in order of time, whatever the order in which they came.
 
-#include "core/containers.hpp"
-#include "core/interrupt.hpp"
+#include "core/base/index.hpp"
+#include "core/base/interrupt.hpp"
 #include "core/questions/selector.hpp"
 
 #include <unordered_map>
@@ -37,7 +37,7 @@ public:
     value_list() : texts_(1) {}
     value_number add(std::string_view text, text_clipper clip);
     const std::string &text(value_number value) const noexcept { return *texts_[value]; }
-    const optional_number &number(value_number value);
+    const nullable<int128> &number(value_number value);
     std::size_t size() const noexcept { return texts_.size(); }
     std::size_t bytes() const noexcept { return bytes_; }
 
@@ -45,7 +45,7 @@ private:
     struct entry {
         value_number number;
         bool is_known = false; // whether `amount` is
-        optional_number amount;
+        nullable<int128> amount;
     };
     std::unordered_map<std::string, entry> entries_;
     std::vector<const std::string *> texts_;

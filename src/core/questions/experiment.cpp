@@ -1,6 +1,6 @@
 #include "core/questions/experiment.hpp"
 
-#include "core/decimal.hpp"
+#include "core/base/decimal.hpp"
 
 #include <algorithm>
 #include <boost/math/distributions/beta.hpp>
@@ -143,7 +143,7 @@ public:
 
     void read(const json &definition)
     {
-        arguments const given(definition, place("arguments"),
+        arguments const given(definition, place(),
                               {"exposure", "variant", "goal", "start_date", "end_date", "control",
                                "conversion_window", "expected_effect", "segment", "filter"});
         question_.events.add_selector(given.require("exposure"), given.at("exposure"));

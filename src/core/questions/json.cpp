@@ -1,6 +1,6 @@
 #include "core/questions/json.hpp"
 
-#include "core/error.hpp"
+#include "core/base/error.hpp"
 
 namespace shadow::questions
 {

@@ -1,7 +1,7 @@
 #pragma once
 // A definition as a tree: what a caller asks arrives as the text of a jsonb value.
 
-#include "core/metadata.hpp"
+#include "core/event/metadata.hpp"
 
 #include <string>
 #include <string_view>

@@ -1,7 +1,7 @@
 #pragma once
 // SQL's LIKE: % any text, _ one character, backslash takes the next character as it is; case-sensitive.
 
-#include "core/event.hpp"
+#include "core/event/event.hpp"
 #include "core/questions/place.hpp"
 
 namespace shadow::questions

@@ -1,6 +1,6 @@
 #include "core/questions/paths.hpp"
 
-#include "core/decimal.hpp"
+#include "core/base/decimal.hpp"
 #include "core/questions/session_split.hpp"
 
 #include <algorithm>
@@ -34,7 +34,7 @@ public:
 
     void read(const json &definition)
     {
-        arguments const given(definition, place("arguments"),
+        arguments const given(definition, place(),
                               {"start_date", "end_date", "events", "node", "node_groups", "start_at",
                                "end_at", "max_steps", "max_nodes", "within", "segment", "filter"});
         const json *const events = given.find("events");
@@ -230,9 +230,9 @@ public:
 
     void read(const json &definition)
     {
-        arguments const given(definition, place("arguments"),
+        arguments const given(definition, place(),
                               {"start_date", "end_date", "page_groups", "segment", "filter"});
-        place const where("arguments");
+        place const where;
         question_.events.add_selector(text_json("page_view"), where);
         details_.slots.push_back(question_.events.add_property("page_path", where));
         details_.slots.push_back(question_.events.add_property("event_type", where));

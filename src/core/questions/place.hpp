@@ -1,7 +1,7 @@
 #pragma once
 // Where in a definition something stands, for errors: steps[2].where."metadata.plan".
 
-#include "core/error.hpp"
+#include "core/base/error.hpp"
 
 #include <string>
 #include <string_view>
@@ -13,7 +13,8 @@ namespace shadow::questions
 class place
 {
 public:
-    explicit place(std::string_view name) noexcept : name_(name) {}
+    // The outermost may be without a name: the arguments of a call.
+    explicit place(std::string_view name = {}) noexcept : name_(name) {}
     place(const place &outer, std::string_view key, bool quoted = false) noexcept
         : outer_(&outer), name_(key), quoted_(quoted)
     {
@@ -23,10 +24,12 @@ public:
     // Indexes count from 1, as steps do.
     std::string text() const
     {
-        std::string result = outer_ == nullptr ? std::string() : outer_->text();
+        if (outer_ == nullptr)
+            return std::string(name_);
+        std::string result = outer_->text();
         if (name_.empty())
             return result + "[" + std::to_string(index_ + 1) + "]";
-        if (outer_ != nullptr)
+        if (!result.empty())
             result += ".";
         return result + (quoted_ ? '"' + shown(name_) + '"' : std::string(name_));
     }

@@ -1,6 +1,6 @@
 #include "core/questions/property.hpp"
 
-#include "core/decimal.hpp"
+#include "core/base/decimal.hpp"
 
 #include <algorithm>
 
@@ -15,6 +15,9 @@ constexpr std::string_view names[] = {
     "user_agent",      "agent_id",   "run_id",    "status",   "model",         "error_type",
     "runtime_seconds", "tokens",     "credits",   "cost",     "revenue",       "rating"};
 static_assert(std::size(names) == static_cast<std::size_t>(property_kind::metadata));
+
+// Sums of as many as there can be fit.
+constexpr int128 largest_number = int128{1'000'000'000'000'000'000} * nano;
 
 constexpr std::string_view metadata_prefix = "metadata.";
 
@@ -76,10 +79,11 @@ std::string host_of(std::string_view referrer)
     return host.compare(0, 4, "www.") == 0 ? host.substr(4) : host;
 }
 
-optional_number number_of(std::string_view text) noexcept
+nullable<int128> number_of(std::string_view text) noexcept
 {
     scaled_number const n = parse_scaled(text, nano_scale);
-    return n.valid ? optional_number(n.value) : optional_number();
+    bool const is_number = n.valid && n.value < largest_number && n.value > -largest_number;
+    return is_number ? nullable<int128>(n.value) : nullable<int128>();
 }
 
 std::string_view name_of(run_status status) noexcept

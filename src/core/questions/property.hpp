@@ -1,7 +1,8 @@
 #pragma once
 // Properties of an event that a definition may name, and how an event shows them.
 
-#include "core/event.hpp"
+#include "core/base/nullable.hpp"
+#include "core/event/event.hpp"
 #include "core/questions/place.hpp"
 
 #include <optional>
@@ -76,19 +77,8 @@ property parse_property(std::string_view name, const place &where);
 // The host of a URL or of //host: lower case, without "www.", port and user; empty for local paths.
 std::string host_of(std::string_view referrer);
 
-// A number that may be none. (g++ 12 warns of std::optional<int128> where it is inlined.)
-struct optional_number {
-    bool has_value = false;
-    int128 value = 0;
-
-    optional_number() = default;
-    optional_number(int128 v) noexcept : has_value(true), value(v) {}
-    explicit operator bool() const noexcept { return has_value; }
-    int128 operator*() const noexcept { return value; }
-};
-
-// A number as conditions and sums see it: in units of 10^-9.
-optional_number number_of(std::string_view text) noexcept;
+// A number as conditions and sums see it: in units of 10^-9, below 10^18.
+nullable<int128> number_of(std::string_view text) noexcept;
 
 // Reads properties of one event after another.
 class property_reader

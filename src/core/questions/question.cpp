@@ -1,8 +1,7 @@
 #include "core/questions/question.hpp"
 
-#include "core/decimal.hpp"
+#include "core/base/decimal.hpp"
 #include "core/questions/like.hpp"
-#include "core/questions/segment.hpp"
 
 #include <algorithm>
 
@@ -46,6 +45,12 @@ user_choice::user_choice(const std::vector<known_user> &users) : chosen(users.si
 {
     for (known_user const &u : users)
         index_.add(u.id);
+}
+
+user_choice::user_choice(const std::vector<known_user> &users, const user_set_view &set) : user_choice(users)
+{
+    for (std::size_t i = 0; i < users.size(); ++i)
+        chosen[i] = set.contains(users[i].number);
 }
 
 arguments::arguments(const json &values, const place &where, std::initializer_list<std::string_view> names)
@@ -218,14 +223,16 @@ void question::read_common(const arguments &given)
     const json *const segment = given.find(segment_name);
     if (segment == nullptr && settings.users == nullptr)
         return;
-    segment_evaluator evaluator(host, settings);
-    users = segment != nullptr ? evaluator.evaluate(*segment, given.at(segment_name))
-                               : evaluator.users_of(*settings.users);
-    if (segment == nullptr || settings.users == nullptr)
+    if (segment != nullptr)
+        users.emplace(settings.segment(*segment, given.at(segment_name), host, settings));
+    if (settings.users == nullptr)
         return;
-    user_choice const named = evaluator.users_of(*settings.users);
-    for (std::size_t i = 0; i < named.chosen.size(); ++i)
-        users->chosen[i] = users->chosen[i] && named.chosen[i];
+    user_choice const named(host.users(), *settings.users);
+    if (!users)
+        users = named;
+    else
+        for (std::size_t i = 0; i < named.chosen.size(); ++i)
+            users->chosen[i] = users->chosen[i] && named.chosen[i];
 }
 
 void question::require_raw_events(date from)
@@ -270,7 +277,7 @@ cell text_cell(std::string_view text)
     return text.empty() ? cell{} : cell::of_text(text);
 }
 
-optional_number quantile(std::vector<int128> &values, int percent)
+nullable<int128> quantile(std::vector<int128> &values, int percent)
 {
     if (values.empty())
         return {};

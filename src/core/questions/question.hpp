@@ -4,7 +4,7 @@
 #include "core/questions/calendar.hpp"
 #include "core/questions/event_stream.hpp"
 #include "core/questions/table.hpp"
-#include "core/user_set.hpp"
+#include "core/sets/user_set.hpp"
 
 #include <functional>
 #include <initializer_list>
@@ -54,6 +54,14 @@ protected:
     ~question_host() = default;
 };
 
+class user_choice;
+class question_host;
+struct question_settings;
+
+// Which users a segment chooses. A question knows no segments, as a segment may be made of questions.
+using segment_evaluation = user_choice (*)(const json &definition, const place &where, question_host &host,
+                                           const question_settings &settings);
+
 struct question_settings {
     instant as_of;
     date today; // the local day of as_of
@@ -65,6 +73,7 @@ struct question_settings {
     const user_set_view *users; // the argument of that name; nullptr: none
     text_clipper clip;
     interrupt_check interrupted;
+    segment_evaluation segment; // core's own
 };
 
 // Users that are asked about, of the workspace's dictionary.
@@ -72,6 +81,8 @@ class user_choice
 {
 public:
     explicit user_choice(const std::vector<known_user> &users);
+    // Those whose numbers are in a set.
+    user_choice(const std::vector<known_user> &users, const user_set_view &set);
     std::uint32_t size() const noexcept { return index_.size(); }
     // npos: not in the dictionary.
     std::uint32_t find(const uuid &user) const noexcept { return index_.find(user); }
@@ -184,7 +195,7 @@ private:
 cell percent_cell(std::int64_t part, std::int64_t whole);
 cell text_cell(std::string_view text); // empty: NULL
 // The quantile of exact numbers by type 7 of Hyndman & Fan, in units of 10^-9 if the values are; orders them.
-optional_number quantile(std::vector<int128> &values, int percent);
+nullable<int128> quantile(std::vector<int128> &values, int percent);
 // The median of lengths of time, in seconds with 2 decimals; orders them.
 cell median_seconds(std::vector<std::int64_t> &lengths);
 

@@ -15,7 +15,7 @@ public:
 
     void read(const json &definition)
     {
-        arguments const given(definition, place("arguments"),
+        arguments const given(definition, place(),
                               {"start_event", "return_event", "period", "start_date", "end_date", "retention",
                                "rolling", "breakdown", "breakdown_limit", "segment", "filter"});
         const json &start = given.require("start_event");
@@ -196,7 +196,7 @@ private:
 // One event by period: what stickiness and lifecycle read.
 void read_event(question &asked, const json &definition)
 {
-    arguments const given(definition, place("arguments"),
+    arguments const given(definition, place(),
                           {"event", "period", "start_date", "end_date", "segment", "filter"});
     const json *const event = given.find("event");
     asked.events.add_selector(event == nullptr ? text_json("*") : *event, given.at("event"));

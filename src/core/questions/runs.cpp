@@ -1,6 +1,6 @@
 #include "core/questions/runs.hpp"
 
-#include "core/run_order.hpp"
+#include "core/event/run_order.hpp"
 
 #include <unordered_map>
 

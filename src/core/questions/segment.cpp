@@ -1,6 +1,6 @@
 #include "core/questions/segment.hpp"
 
-#include "core/decimal.hpp"
+#include "core/base/decimal.hpp"
 #include "core/questions/funnel_question.hpp"
 
 #include <algorithm>
@@ -32,14 +32,6 @@ user_choice segment_evaluator::evaluate(const json &definition, const place &whe
         scan_leaves();
     user_choice result = all_;
     result.chosen = combine(root);
-    return result;
-}
-
-user_choice segment_evaluator::users_of(const user_set_view &set) const
-{
-    user_choice result = all_;
-    for (std::size_t i = 0; i < users_.size(); ++i)
-        result.chosen[i] = set.contains(users_[i].number);
     return result;
 }
 
@@ -192,7 +184,10 @@ segment_evaluator::node segment_evaluator::parse_users(const json &definition, c
     parse_user_set(given.text("users", {}), set, settings_.interrupted);
     std::vector<std::uint8_t> bytes(stored_size(set));
     write_stored(set, bytes.data());
-    return {node_kind::users, {}, 0, users_of(user_set_view::stored(bytes.data(), bytes.size())).chosen};
+    return {node_kind::users,
+            {},
+            0,
+            user_choice(users_, user_set_view::stored(bytes.data(), bytes.size())).chosen};
 }
 
 segment_evaluator::window segment_evaluator::parse_window(const arguments &given)
@@ -336,6 +331,12 @@ std::vector<bool> segment_evaluator::combine(const node &n) const
             result[i] = n.kind == node_kind::all ? result[i] && next[i] : result[i] || next[i];
     }
     return result;
+}
+
+user_choice evaluate_segment(const json &definition, const place &where, question_host &host,
+                             const question_settings &settings)
+{
+    return segment_evaluator(host, settings).evaluate(definition, where);
 }
 
 } // namespace shadow::questions

@@ -16,7 +16,6 @@ public:
 
     // Once.
     user_choice evaluate(const json &definition, const place &where);
-    user_choice users_of(const user_set_view &set) const;
     const std::vector<known_user> &users() const noexcept { return users_; }
 
 private:
@@ -74,5 +73,8 @@ private:
     int nodes_ = 0;
     std::vector<std::string> saved_names_; // being evaluated
 };
+
+user_choice evaluate_segment(const json &definition, const place &where, question_host &host,
+                             const question_settings &settings);
 
 } // namespace shadow::questions

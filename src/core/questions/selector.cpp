@@ -47,10 +47,10 @@ operand parse_scalar(const json &value, const place &where)
     operand result;
     if (value.is_number()) {
         auto const number = number_of(value.text);
-        if (!number)
-            where.refuse("the number is too large", "Numbers below 10^29 are compared.");
+        if (number.is_null)
+            where.refuse("the number is too large", "Numbers below 10^18 are compared.");
         result.is_number = true;
-        result.number = *number;
+        result.number = number.value;
     } else if (value.is_string()) {
         result.text = value.text;
     } else if (value.type == json_type::boolean) {
@@ -299,19 +299,19 @@ bool program::compares(operation op, slot_value &value, const operand &o)
         value.number = number_of(value.text);
         value.is_number_read = true;
     }
-    if (!value.number)
+    if (value.number.is_null)
         return false;
     switch (op) {
     case operation::lt:
-        return *value.number < o.number;
+        return value.number.value < o.number;
     case operation::lte:
-        return *value.number <= o.number;
+        return value.number.value <= o.number;
     case operation::gt:
-        return *value.number > o.number;
+        return value.number.value > o.number;
     case operation::gte:
-        return *value.number >= o.number;
+        return value.number.value >= o.number;
     default:
-        return *value.number == o.number;
+        return value.number.value == o.number;
     }
 }
 

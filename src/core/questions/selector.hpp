@@ -34,7 +34,7 @@ struct test {
 struct slot_value {
     bool is_read = false;
     bool is_number_read = false;
-    optional_number number;
+    nullable<int128> number;
     std::string_view text; // empty: missing
     std::string buffer;
 };

@@ -1,7 +1,7 @@
 #pragma once
 // The rows of an answer, whatever its columns.
 
-#include "core/int128.hpp"
+#include "core/base/int128.hpp"
 
 #include <cstdint>
 #include <string>

@@ -1,10 +1,11 @@
 #include "core/questions/trend.hpp"
 
-#include "core/decimal.hpp"
+#include "core/base/decimal.hpp"
 #include "core/questions/runs.hpp"
 #include "core/questions/session_split.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace shadow::questions
 {
@@ -45,7 +46,7 @@ struct tally {
     std::vector<int128> values; // for quantiles
 };
 
-optional_number value_of(tally &t, const series &s)
+nullable<int128> value_of(tally &t, const series &s)
 {
     switch (s.kind) {
     case measure::events:
@@ -71,16 +72,22 @@ optional_number value_of(tally &t, const series &s)
     if (s.kind == measure::avg)
         return divide_rounded(t.sum, t.count * cent) * cent;
     if (s.kind == measure::quantile)
-        return divide_rounded(*quantile(t.values, s.percent), cent) * cent;
+        return divide_rounded(quantile(t.values, s.percent).value, cent) * cent;
     return s.kind == measure::min ? t.low : t.high;
 }
 
 // NULL without one of them or against zero.
-cell change_cell(const optional_number &value, const optional_number &previous)
+cell change_cell(const nullable<int128> &value, const nullable<int128> &previous)
 {
-    if (!value || *previous == 0)
+    if (value.is_null || previous.value == 0)
         return {};
     int128 const sign = previous.value < 0 ? -1 : 1;
+    constexpr int128 large =
+        int128{1'000'000'000'000'000} * 1'000'000'000'000'000; // beyond it 18 digits will do
+    if (value.value > large || value.value < -large || previous.value * sign > large) {
+        double const ratio = static_cast<double>(value.value) / static_cast<double>(previous.value);
+        return std::fabs(ratio) < 1e12 ? cell::trimmed(std::llround((ratio - 1) * 10000), 2) : cell{};
+    }
     return cell::trimmed(divide_rounded((value.value - previous.value) * 10000 * sign, previous.value * sign),
                          2);
 }
@@ -92,7 +99,7 @@ public:
 
     void read(const json &definition)
     {
-        place const where("arguments");
+        place const where;
         arguments const given(definition, where,
                               {"series", "period", "start_date", "end_date", "breakdown", "breakdown_limit",
                                "compare", "segment", "filter"});
@@ -352,27 +359,27 @@ private:
         value_number const v = stream.value(e, s.slot);
         if (v == 0)
             return;
-        optional_number const &number = stream.texts().number(v);
-        if (!number)
+        nullable<int128> const &number = stream.texts().number(v);
+        if (number.is_null)
             return;
-        t.low = t.count == 0 ? *number : std::min(t.low, *number);
-        t.high = t.count == 0 ? *number : std::max(t.high, *number);
+        t.low = t.count == 0 ? number.value : std::min(t.low, number.value);
+        t.high = t.count == 0 ? number.value : std::max(t.high, number.value);
         ++t.count;
-        if (__builtin_add_overflow(t.sum, *number, &t.sum))
+        if (__builtin_add_overflow(t.sum, number.value, &t.sum))
             throw error(errc::out_of_range, "a sum is out of range");
         if (s.kind == measure::quantile)
-            t.values.push_back(*number);
+            t.values.push_back(number.value);
     }
     void add_rows(table &out, std::size_t series_index, const cell &group, tally *tallies)
     {
         series const &s = series_[series_index];
-        auto const number = [](const optional_number &v) {
-            return !v ? cell{} : cell::trimmed(v.value, nano_scale);
+        auto const number = [](const nullable<int128> &v) {
+            return v.is_null ? cell{} : cell::trimmed(v.value, nano_scale);
         };
         for (std::size_t p = current_; p < periods(); ++p) {
-            optional_number const value = value_of(tallies[p], s);
-            optional_number const previous =
-                current_ == 0 ? optional_number{} : value_of(tallies[p - current_], s);
+            nullable<int128> const value = value_of(tallies[p], s);
+            nullable<int128> const previous =
+                current_ == 0 ? nullable<int128>{} : value_of(tallies[p - current_], s);
             out << cell::integer(static_cast<std::int64_t>(series_index) + 1) << cell::of_date(starts_[p])
                 << group << number(value) << number(previous) << change_cell(value, previous)
                 << cell::boolean(bounds_[p + 1] <= question_.settings.as_of);

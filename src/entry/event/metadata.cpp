@@ -58,6 +58,22 @@ public:
         }
     }
 
+    json_value find(std::string_view key) const noexcept
+    {
+        std::uint32_t const n = header_ & JB_CMASK;
+        const char *const data = entries_ + std::size_t{2} * n * sizeof(JEntry);
+        std::uint32_t offset = 0;
+        for (std::uint32_t i = 0; i < n; ++i) {
+            std::uint32_t const end = end_of(i, offset);
+            if (std::string_view(data + offset, end - offset) == key) {
+                std::uint32_t const start = offset_of(n + i);
+                return value_of(entry_at(n + i), data, start, end_of(n + i, start));
+            }
+            offset = end;
+        }
+        return {json_type::null, false, nullptr, {}};
+    }
+
 private:
     std::uint32_t entry_at(std::uint32_t i) const noexcept { return word_at(entries_ + i * sizeof(JEntry)); }
     // Every JB_OFFSET_STRIDE-th entry holds the end of its data, the others their length.
@@ -89,7 +105,10 @@ private:
             return {json_type::null, false, nullptr, {}};
         const char *const container = data + INTALIGN(start);
         bool const is_object = (word_at(container) & JB_FOBJECT) != 0;
-        return {is_object ? json_type::object : json_type::array, false, container, {}};
+        return {is_object ? json_type::object : json_type::array,
+                false,
+                container,
+                {container, end - INTALIGN(start)}};
     }
 
     const char *entries_;
@@ -131,6 +150,12 @@ void read_metadata(const void *varlena, metadata &out) noexcept
     object_reader const reader(VARDATA_ANY(varlena));
     if (reader.is_object())
         reader.read(out);
+}
+
+json_value find_metadata_value(const void *varlena, std::string_view key) noexcept
+{
+    object_reader const reader(VARDATA_ANY(varlena));
+    return reader.is_object() ? reader.find(key) : json_value{json_type::null, false, nullptr, {}};
 }
 
 std::size_t clip_text(const char *text, std::size_t length, int characters)

@@ -3,7 +3,7 @@
 
 #include "core/questions/experiment.hpp"
 
-#include "questions_case.hpp"
+#include "case.hpp"
 
 #include <gtest/gtest.h>
 

@@ -3,7 +3,7 @@
 
 #include "core/questions/answer.hpp"
 
-#include "core/decimal.hpp"
+#include "core/base/decimal.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -213,6 +213,7 @@ inline question_settings settings_at(instant as_of)
             true,
             nullptr,
             clip_utf8,
+            nullptr,
             nullptr};
 }
 

@@ -1,0 +1,305 @@
+-- Questions about events: readers that compile a definition and answer it from the raw events of one workspace.
+
+CREATE FUNCTION analytics_internal.day_starts(workspace_id uuid, first_day date, last_day date) RETURNS timestamptz[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    zones text[] := ARRAY(SELECT s.time_zone FROM analytics.workspace_settings AS s
+                          WHERE s.workspace_id = day_starts.workspace_id LIMIT 2);
+    is_constant boolean := NOT EXISTS (SELECT FROM analytics.workspace_settings AS s
+                                       WHERE s.workspace_id = day_starts.workspace_id AND s.valid_from > '-infinity');
+BEGIN
+    IF is_constant THEN
+        RETURN ARRAY(SELECT analytics.day_start(first_day + n, COALESCE(zones[1], 'UTC'))
+                     FROM generate_series(0, last_day - first_day) AS n ORDER BY n);
+    END IF;
+    -- A day that a change left out begins where the next one does.
+    RETURN ARRAY(
+        SELECT min(b.day_start) OVER (ORDER BY n ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
+        FROM generate_series(0, last_day - first_day + 3) AS n
+        LEFT JOIN LATERAL analytics.workspace_day_bounds(workspace_id, first_day + n) AS b ON true
+        ORDER BY n LIMIT last_day - first_day + 1);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.day_starts(uuid, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.day_starts(uuid, date, date) IS
+    'first instants of a workspace''s local days, ascending; a day that a change of zone left out has the next day''s';
+
+CREATE FUNCTION analytics_internal.raw_events_since(workspace_id uuid) RETURNS date
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kept_from timestamptz := (SELECT (max(s.event_day) + 1)::timestamp AT TIME ZONE 'UTC' FROM analytics.sealed_days AS s
+                              WHERE s.workspace_id = raw_events_since.workspace_id);
+    local_day date := analytics.workspace_today(workspace_id, kept_from);
+BEGIN
+    IF kept_from IS NULL THEN
+        RETURN '-infinity';
+    ELSIF (SELECT b.day_start FROM analytics.workspace_day_bounds(workspace_id, local_day) AS b) < kept_from THEN
+        RETURN local_day + 1;
+    END IF;
+    RETURN local_day;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.raw_events_since(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.raw_events_since(uuid) IS
+    'analytics.raw_events_since() of any workspace';
+
+-- The one way from all readers to the engine. It checks itself what the caller may ask, as row security cannot.
+CREATE FUNCTION analytics_internal.answer(
+    workspace_id uuid, question text, arguments jsonb, user_set analytics.user_set, as_of timestamptz)
+RETURNS SETOF record
+LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS 'MODULE_PATHNAME', 'shadow_answer_question';
+REVOKE EXECUTE ON FUNCTION analytics_internal.answer(uuid, text, jsonb, analytics.user_set, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.answer(uuid, text, jsonb, analytics.user_set, timestamptz) IS
+    'answers the reader of this name with the rights of the owner; a workspace that the caller may not ask about, or NULL, has no row';
+
+CREATE FUNCTION analytics_internal.users_who(workspace_id uuid, segment jsonb, as_of timestamptz) RETURNS analytics.user_set
+LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS 'MODULE_PATHNAME', 'shadow_users_who';
+REVOKE EXECUTE ON FUNCTION analytics_internal.users_who(uuid, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.users_who(uuid, jsonb, timestamptz) IS
+    'analytics.users_who() with the rights of the owner';
+
+CREATE FUNCTION analytics.raw_events_since(workspace_id uuid) RETURNS date
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT a.day FROM analytics_internal.answer(raw_events_since.workspace_id, 'raw_events_since', '{}', NULL, NULL) AS a (day date);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.raw_events_since(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.raw_events_since(uuid) IS
+    'first local day of a workspace whose raw events are all still there; -infinity while none were removed. NULL for a workspace that the caller may not ask about';
+
+CREATE FUNCTION analytics.users_who(workspace_id uuid, segment jsonb, as_of timestamptz DEFAULT NULL) RETURNS analytics.user_set
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT analytics_internal.users_who(users_who.workspace_id, users_who.segment, users_who.as_of);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.users_who(uuid, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.users_who(uuid, jsonb, timestamptz) IS
+    'From raw events: the users of a segment (doc/questions.md) as a set of user_number. Users whose first event is not aggregated yet are in no set. Only for those who may read the workspace''s raw events, else 42501; other workspaces and NULL: NULL. A malformed segment is an error (22023) that names the place, raw events that are gone are one (55000)';
+
+CREATE FUNCTION analytics.get_trend(
+    workspace_id uuid, series jsonb DEFAULT '"*"', period text DEFAULT 'daily', start_date date DEFAULT NULL,
+    end_date date DEFAULT NULL, breakdown text DEFAULT NULL, breakdown_limit integer DEFAULT 25, compare boolean DEFAULT false,
+    segment jsonb DEFAULT NULL, user_set analytics.user_set DEFAULT NULL, filter jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (series_number bigint, period_start date, breakdown_value text, value numeric, previous_value numeric,
+               change numeric, is_final boolean)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT a.* FROM analytics_internal.answer(
+        get_trend.workspace_id, 'get_trend',
+        jsonb_build_object('series', series, 'period', period, 'start_date', start_date, 'end_date', end_date,
+                           'breakdown', breakdown, 'breakdown_limit', breakdown_limit, 'compare', compare,
+                           'segment', segment, 'filter', filter), user_set, as_of)
+        AS a (series_number bigint, period_start date, breakdown_value text, value numeric, previous_value numeric,
+              change numeric, is_final boolean);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.get_trend(uuid, jsonb, text, date, date, text, integer, boolean, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_trend(uuid, jsonb, text, date, date, text, integer, boolean, jsonb, analytics.user_set, jsonb, timestamptz) IS
+    'From raw events: counts, sums and quantiles of events per period, with a breakdown and the periods before. series: an event, or up to 10 {event, measure}; measure: events, users, sessions, runs, success_rate, failure_rate, sum(p), avg(p), min(p), max(p), median(p), p1(p) to p99(p) of a property; rates and change in percent, NULL without data. period: daily, weekly, monthly or total. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+
+CREATE FUNCTION analytics.get_funnel(
+    workspace_id uuid, steps jsonb, start_date date DEFAULT NULL, end_date date DEFAULT NULL, conversion_window interval DEFAULT '7 days',
+    step_order text DEFAULT 'ordered', exclusions jsonb DEFAULT NULL, hold_constant text[] DEFAULT NULL, count_by text DEFAULT 'user',
+    breakdown text DEFAULT NULL, attribution text DEFAULT 'first_step', breakdown_limit integer DEFAULT 25, period text DEFAULT NULL,
+    segment jsonb DEFAULT NULL, user_set analytics.user_set DEFAULT NULL, filter jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (period_start date, breakdown_value text, step bigint, step_name text, entrants bigint, conversion_rate numeric,
+               step_conversion_rate numeric, dropped bigint, in_progress bigint, median_seconds numeric, median_seconds_from_first numeric)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+SET intervalstyle = 'postgres'
+BEGIN ATOMIC
+    SELECT a.* FROM analytics_internal.answer(
+        get_funnel.workspace_id, 'get_funnel',
+        jsonb_build_object('steps', steps, 'start_date', start_date, 'end_date', end_date, 'conversion_window', conversion_window::text,
+                           'step_order', step_order, 'exclusions', exclusions, 'hold_constant', hold_constant, 'count_by', count_by,
+                           'breakdown', breakdown, 'attribution', attribution, 'breakdown_limit', breakdown_limit, 'period', period,
+                           'segment', segment, 'filter', filter), user_set, as_of)
+        AS a (period_start date, breakdown_value text, step bigint, step_name text, entrants bigint, conversion_rate numeric,
+              step_conversion_rate numeric, dropped bigint, in_progress bigint, median_seconds numeric, median_seconds_from_first numeric);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.get_funnel(uuid, jsonb, date, date, interval, text, jsonb, text[], text, text, text, integer, text, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_funnel(uuid, jsonb, date, date, interval, text, jsonb, text[], text, text, text, integer, text, jsonb, analytics.user_set, jsonb, timestamptz) IS
+    'From raw events: how many users (sessions, attempts) get how far through 1 to 16 steps within conversion_window. step_order: ordered, strict, any; exclusions: up to 8 {event, after, before}; count_by: user, session, attempt; attribution of a breakdown: first_step, last_step, step_N, each_value; period of entry: daily, weekly, monthly. Rates in percent, times in seconds of the decisive chains. The range chooses entries; default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+
+CREATE FUNCTION analytics.get_conversion_times(
+    workspace_id uuid, steps jsonb, start_date date DEFAULT NULL, end_date date DEFAULT NULL, conversion_window interval DEFAULT '7 days',
+    step_order text DEFAULT 'ordered', exclusions jsonb DEFAULT NULL, hold_constant text[] DEFAULT NULL, count_by text DEFAULT 'user',
+    from_step integer DEFAULT 1, to_step integer DEFAULT NULL, edges interval[] DEFAULT NULL,
+    segment jsonb DEFAULT NULL, user_set analytics.user_set DEFAULT NULL, filter jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (from_seconds numeric, to_seconds numeric, entrants bigint, cumulative_rate numeric)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+SET intervalstyle = 'postgres'
+BEGIN ATOMIC
+    SELECT a.* FROM analytics_internal.answer(
+        get_conversion_times.workspace_id, 'get_conversion_times',
+        jsonb_build_object('steps', steps, 'start_date', start_date, 'end_date', end_date, 'conversion_window', conversion_window::text,
+                           'step_order', step_order, 'exclusions', exclusions, 'hold_constant', hold_constant, 'count_by', count_by,
+                           'from_step', from_step, 'to_step', to_step, 'edges', edges::text[],
+                           'segment', segment, 'filter', filter), user_set, as_of)
+        AS a (from_seconds numeric, to_seconds numeric, entrants bigint, cumulative_rate numeric);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.get_conversion_times(uuid, jsonb, date, date, interval, text, jsonb, text[], text, integer, integer, interval[], jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_conversion_times(uuid, jsonb, date, date, interval, text, jsonb, text[], text, integer, integer, interval[], jsonb, analytics.user_set, jsonb, timestamptz) IS
+    'From raw events: the time between two steps of a funnel as a histogram, bins [from_seconds, to_seconds), the last one open. Arguments as of get_funnel(); edges ascend, by default from 0 to 30 days below the window. cumulative_rate in percent of those who reach to_step. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+
+CREATE FUNCTION analytics.get_event_retention(
+    workspace_id uuid, start_event jsonb, return_event jsonb DEFAULT NULL, period text DEFAULT 'weekly', start_date date DEFAULT NULL,
+    end_date date DEFAULT NULL, retention text DEFAULT 'first', rolling boolean DEFAULT false, breakdown text DEFAULT NULL,
+    breakdown_limit integer DEFAULT 25,
+    segment jsonb DEFAULT NULL, user_set analytics.user_set DEFAULT NULL, filter jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (cohort_date date, breakdown_value text, initial_users bigint, period_number bigint, retained_users bigint,
+               retention_rate numeric, unbounded_rate numeric)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT a.* FROM analytics_internal.answer(
+        get_event_retention.workspace_id, 'get_event_retention',
+        jsonb_build_object('start_event', start_event, 'return_event', return_event, 'period', period, 'start_date', start_date,
+                           'end_date', end_date, 'retention', retention, 'rolling', rolling, 'breakdown', breakdown,
+                           'breakdown_limit', breakdown_limit, 'segment', segment, 'filter', filter), user_set, as_of)
+        AS a (cohort_date date, breakdown_value text, initial_users bigint, period_number bigint, retained_users bigint,
+              retention_rate numeric, unbounded_rate numeric);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.get_event_retention(uuid, jsonb, jsonb, text, date, date, text, boolean, text, integer, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_event_retention(uuid, jsonb, jsonb, text, date, date, text, boolean, text, integer, jsonb, analytics.user_set, jsonb, timestamptz) IS
+    'From raw events: who does return_event (default: start_event) again in the periods after start_event. retention: first (the cohort is the period of the first start_event known) or recurring (of every one); rolling: periods of 24 hours, 7 or 30 days from the event itself. unbounded_rate: in the period or later, in percent. Periods that are not over have no row. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+
+CREATE FUNCTION analytics.get_stickiness(
+    workspace_id uuid, event jsonb DEFAULT '"*"', period text DEFAULT 'daily', start_date date DEFAULT NULL, end_date date DEFAULT NULL,
+    segment jsonb DEFAULT NULL, user_set analytics.user_set DEFAULT NULL, filter jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (periods_active bigint, users bigint, users_at_least bigint)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT a.* FROM analytics_internal.answer(
+        get_stickiness.workspace_id, 'get_stickiness',
+        jsonb_build_object('event', event, 'period', period, 'start_date', start_date, 'end_date', end_date,
+                           'segment', segment, 'filter', filter), user_set, as_of)
+        AS a (periods_active bigint, users bigint, users_at_least bigint);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.get_stickiness(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_stickiness(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) IS
+    'From raw events: users who did an event in exactly (in at least) k of the range''s periods, for every k, zeros included. period: daily, weekly or monthly. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+
+CREATE FUNCTION analytics.get_event_lifecycle(
+    workspace_id uuid, event jsonb DEFAULT '"*"', period text DEFAULT 'daily', start_date date DEFAULT NULL, end_date date DEFAULT NULL,
+    segment jsonb DEFAULT NULL, user_set analytics.user_set DEFAULT NULL, filter jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (period_start date, new_users bigint, returning_users bigint, resurrecting_users bigint, dormant_users bigint)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT a.* FROM analytics_internal.answer(
+        get_event_lifecycle.workspace_id, 'get_event_lifecycle',
+        jsonb_build_object('event', event, 'period', period, 'start_date', start_date, 'end_date', end_date,
+                           'segment', segment, 'filter', filter), user_set, as_of)
+        AS a (period_start date, new_users bigint, returning_users bigint, resurrecting_users bigint, dormant_users bigint);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.get_event_lifecycle(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_event_lifecycle(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) IS
+    'From raw events: get_lifecycle() of one event: users who did it for the first time in a period (new), in it and the one before (returning), in it after a pause (resurrecting), in the one before only (dormant). Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+
+CREATE FUNCTION analytics.get_paths(
+    workspace_id uuid, start_date date DEFAULT NULL, end_date date DEFAULT NULL, events jsonb DEFAULT '"page_view"',
+    node text DEFAULT 'page_path', node_groups text[] DEFAULT NULL, start_at text DEFAULT NULL, end_at text DEFAULT NULL,
+    max_steps integer DEFAULT 5, max_nodes integer DEFAULT 20, within text DEFAULT 'session',
+    segment jsonb DEFAULT NULL, user_set analytics.user_set DEFAULT NULL, filter jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (step bigint, source text, target text, paths bigint, users bigint, median_seconds numeric)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT a.* FROM analytics_internal.answer(
+        get_paths.workspace_id, 'get_paths',
+        jsonb_build_object('start_date', start_date, 'end_date', end_date, 'events', events, 'node', node, 'node_groups', node_groups,
+                           'start_at', start_at, 'end_at', end_at, 'max_steps', max_steps, 'max_nodes', max_nodes, 'within', within,
+                           'segment', segment, 'filter', filter), user_set, as_of)
+        AS a (step bigint, source text, target text, paths bigint, users bigint, median_seconds numeric);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.get_paths(uuid, date, date, jsonb, text, text[], text, text, integer, integer, text, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_paths(uuid, date, date, jsonb, text, text[], text, text, integer, integer, text, jsonb, analytics.user_set, jsonb, timestamptz) IS
+    'From raw events: transitions between the nodes of paths, each a session or (within user) a user''s range. node: a property; node_groups: LIKE patterns that stand for the values they match; start_at, end_at: nodes where paths begin and end. step counts from 1, or with end_at alone down from 0; source NULL: the path began there, target NULL: it ended there. Beyond max_nodes of a position: (other). Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+
+CREATE FUNCTION analytics.get_pages(
+    workspace_id uuid, start_date date DEFAULT NULL, end_date date DEFAULT NULL, page_groups text[] DEFAULT NULL,
+    segment jsonb DEFAULT NULL, user_set analytics.user_set DEFAULT NULL, filter jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (page_path text, views bigint, users bigint, sessions bigint, entries bigint, exits bigint, bounces bigint,
+               exit_rate numeric, bounce_rate numeric, avg_seconds numeric)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT a.* FROM analytics_internal.answer(
+        get_pages.workspace_id, 'get_pages',
+        jsonb_build_object('start_date', start_date, 'end_date', end_date, 'page_groups', page_groups,
+                           'segment', segment, 'filter', filter), user_set, as_of)
+        AS a (page_path text, views bigint, users bigint, sessions bigint, entries bigint, exits bigint, bounces bigint,
+              exit_rate numeric, bounce_rate numeric, avg_seconds numeric);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.get_pages(uuid, date, date, text[], jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_pages(uuid, date, date, text[], jsonb, analytics.user_set, jsonb, timestamptz) IS
+    'From raw events: page views by path, with the sessions that began (entries), ended (exits) and bounced there (setting bounce_rule). page_groups: LIKE patterns that stand for the paths they match. exit_rate of views, bounce_rate of entries, in percent; avg_seconds to the next event of the session. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+
+CREATE FUNCTION analytics.get_attribution(
+    workspace_id uuid, conversion jsonb, property text DEFAULT 'referrer_host', start_date date DEFAULT NULL, end_date date DEFAULT NULL,
+    model text DEFAULT 'last', lookback interval DEFAULT '30 days', touches jsonb DEFAULT '"*"', ignore text[] DEFAULT NULL,
+    max_values integer DEFAULT 25,
+    segment jsonb DEFAULT NULL, user_set analytics.user_set DEFAULT NULL, filter jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (value text, conversions bigint, users bigint, revenue numeric)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+SET intervalstyle = 'postgres'
+BEGIN ATOMIC
+    SELECT a.* FROM analytics_internal.answer(
+        get_attribution.workspace_id, 'get_attribution',
+        jsonb_build_object('conversion', conversion, 'property', property, 'start_date', start_date, 'end_date', end_date,
+                           'model', model, 'lookback', lookback::text, 'touches', touches, 'ignore', ignore,
+                           'max_values', max_values, 'segment', segment, 'filter', filter), user_set, as_of)
+        AS a (value text, conversions bigint, users bigint, revenue numeric);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.get_attribution(uuid, jsonb, text, date, date, text, interval, jsonb, text[], integer, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_attribution(uuid, jsonb, text, date, date, text, interval, jsonb, text[], integer, jsonb, analytics.user_set, jsonb, timestamptz) IS
+    'From raw events: which value of a property the first or last touch before each conversion had. touches: the events that count; ignore: LIKE patterns of values that do not; lookback: how old a touch may be. value NULL: no touch; sums over all values are those of all conversions. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+
+CREATE FUNCTION analytics.get_experiment(
+    workspace_id uuid, exposure jsonb, variant_property text, goal jsonb, start_date date DEFAULT NULL, end_date date DEFAULT NULL,
+    control text DEFAULT 'control', conversion_window interval DEFAULT '14 days', expected_effect numeric DEFAULT 0.05,
+    segment jsonb DEFAULT NULL, user_set analytics.user_set DEFAULT NULL, filter jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (variant text, users bigint, conversions bigint, in_progress bigint, conversion_rate numeric, rate_low numeric,
+               rate_high numeric, difference numeric, difference_low numeric, difference_high numeric, lift numeric, p_value numeric,
+               probability_better numeric, sequential_p_value numeric, sequential_low numeric, sequential_high numeric, srm_p_value numeric)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+SET intervalstyle = 'postgres'
+BEGIN ATOMIC
+    SELECT a.* FROM analytics_internal.answer(
+        get_experiment.workspace_id, 'get_experiment',
+        jsonb_build_object('exposure', exposure, 'variant', variant_property, 'goal', goal, 'start_date', start_date,
+                           'end_date', end_date, 'control', control, 'conversion_window', conversion_window::text,
+                           'expected_effect', expected_effect, 'segment', segment, 'filter', filter), user_set, as_of)
+        AS a (variant text, users bigint, conversions bigint, in_progress bigint, conversion_rate numeric, rate_low numeric,
+              rate_high numeric, difference numeric, difference_low numeric, difference_high numeric, lift numeric, p_value numeric,
+              probability_better numeric, sequential_p_value numeric, sequential_low numeric, sequential_high numeric, srm_p_value numeric);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.get_experiment(uuid, jsonb, text, jsonb, date, date, text, interval, numeric, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_experiment(uuid, jsonb, text, jsonb, date, date, text, interval, numeric, jsonb, analytics.user_set, jsonb, timestamptz) IS
+    'From raw events: users by the variant of their first exposure and how many reach the goal within conversion_window, compared with control as analytics.compare_conversions() does. variant_property holds the variant; users exposed to several are counted in the row (several) alone. rate_low, rate_high: Wilson 95 %; srm_p_value: chi-square of equal shares, small where the assignment is broken. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+
+CREATE FUNCTION analytics.compare_conversions(
+    control_users bigint, control_conversions bigint, variant_users bigint, variant_conversions bigint, expected_effect numeric DEFAULT 0.05,
+    OUT difference numeric, OUT difference_low numeric, OUT difference_high numeric, OUT lift numeric, OUT p_value numeric,
+    OUT probability_better numeric, OUT sequential_p_value numeric, OUT sequential_low numeric, OUT sequential_high numeric)
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_compare_conversions';
+COMMENT ON FUNCTION analytics.compare_conversions(bigint, bigint, bigint, bigint, numeric) IS
+    'compares two conversion rates: difference with Newcombe''s hybrid score interval (1998, method 10), lift in percent, two-sided pooled z-test, probability that the variant is better (uniform priors), and a mixture sequential test (Johari et al. 2022) whose p-value and interval hold however often one looks; expected_effect is the standard deviation of its mixture. NULL where there is no variance or an argument is NULL; counts that are none are an error (22023)';

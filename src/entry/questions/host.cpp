@@ -1,0 +1,309 @@
+#include "entry/questions/host.hpp"
+
+#include "entry/event/metadata.hpp"
+#include "pg/boundary.hpp"
+
+extern "C" {
+#include "catalog/pg_type_d.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "tcop/dest.h"
+#include "utils/array.h"
+#include "utils/date.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+}
+
+namespace shadow::entry
+{
+
+using questions::date;
+using questions::event_sink;
+using questions::instant;
+using questions::known_user;
+using questions::scan_request;
+
+namespace
+{
+
+constexpr int most_parameters = 4;
+
+struct parameter {
+    Oid type;
+    Datum value;
+};
+
+// Rows go to `receiver`, or to SPI_tuptable without one. Under the statement's snapshot: all queries of a
+// question see the same rows.
+void execute(const char *sql, std::initializer_list<parameter> given, DestReceiver *receiver)
+{
+    ParamListInfo const parameters = makeParamList(static_cast<int>(given.size()));
+    int i = 0;
+    for (parameter const &p : given)
+        parameters->params[i++] = {p.value, false, PARAM_FLAG_CONST, p.type};
+    SPIExecuteOptions options;
+    memset(&options, 0, sizeof options);
+    options.params = parameters;
+    options.read_only = true;
+    options.dest = receiver;
+    int const result = SPI_execute_extended(sql, &options);
+    if (result < 0)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(result));
+}
+
+// The single value of a query without parameters beyond these.
+Datum query_value(const char *sql, std::initializer_list<parameter> given, bool &is_null)
+{
+    execute(sql, given, nullptr);
+    if (SPI_processed == 0) {
+        is_null = true;
+        return Datum{0};
+    }
+    return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+}
+
+// A receiver that hands rows to a function; detoasted copies are let go now and then.
+struct row_receiver {
+    DestReceiver base;
+    MemoryContext row_context;
+    std::uint32_t rows;
+};
+constexpr std::uint32_t rows_between_resets = 1024;
+
+template <typename Receiver>
+bool receive(TupleTableSlot *slot, DestReceiver *self)
+{
+    auto *const receiver = reinterpret_cast<Receiver *>(self);
+    slot_getallattrs(slot);
+    MemoryContext const old = MemoryContextSwitchTo(receiver->rows.row_context);
+    receiver->take(*slot);
+    MemoryContextSwitchTo(old);
+    if (++receiver->rows.rows % rows_between_resets == 0)
+        MemoryContextReset(receiver->rows.row_context);
+    return true;
+}
+void start_nothing(DestReceiver *, int, TupleDesc) {}
+void ignore(DestReceiver *) {}
+
+template <typename Receiver>
+void begin(Receiver &receiver, void (*start)(DestReceiver *, int, TupleDesc))
+{
+    receiver.rows.base = {receive<Receiver>, start, ignore, ignore, DestNone};
+    receiver.rows.row_context =
+        AllocSetContextCreate(CurrentMemoryContext, "row of a question", ALLOCSET_DEFAULT_SIZES);
+    receiver.rows.rows = 0;
+}
+
+std::string_view text_view(Datum value)
+{
+    auto const *const text = PG_DETOAST_DATUM_PACKED(value);
+    return {VARDATA_ANY(text), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(text))};
+}
+
+class stored_event final : public questions::event_source
+{
+public:
+    const varlena *values = nullptr; // metadata, if they are read
+
+    json_value find(std::string_view key) const noexcept override
+    {
+        return values == nullptr ? json_value{json_type::null, false, nullptr, {}}
+                                 : find_metadata_value(values, key);
+    }
+    void read(metadata &out) const noexcept override
+    {
+        if (values != nullptr)
+            read_metadata(values, out);
+    }
+    const json_host &host() const noexcept override { return jsonb_host(); }
+    std::string text_of(const json_value &structure) const override
+    {
+        std::string_view const bytes = structure.text;
+        const char *const text = pg::call([bytes]() -> const char * {
+            void *const aligned = palloc(bytes.size() + 1);
+            memcpy(aligned, bytes.data(), bytes.size());
+            return JsonbToCString(nullptr, static_cast<JsonbContainer *>(aligned),
+                                  static_cast<int>(bytes.size()));
+        });
+        return text;
+    }
+};
+
+enum column {
+    id,
+    user_id,
+    event_type_column,
+    event_name,
+    page_path,
+    session_id,
+    user_agent,
+    referrer,
+    metadata_column,
+    created_at,
+    column_count
+};
+constexpr const char *column_names[column_count] = {"id",        "user_id",    "event_type", "event_name",
+                                                    "page_path", "session_id", "user_agent", "referrer",
+                                                    "metadata",  "created_at"};
+
+struct event_receiver {
+    row_receiver rows;
+    event_sink *sink;
+    bool needs_metadata;
+    int numbers[column_count];
+
+    bool is_null(const TupleTableSlot &slot, column c) const { return slot.tts_isnull[numbers[c] - 1]; }
+    Datum value(const TupleTableSlot &slot, column c) const { return slot.tts_values[numbers[c] - 1]; }
+    std::string_view text(const TupleTableSlot &slot, column c) const
+    {
+        return is_null(slot, c) ? std::string_view{} : text_view(value(slot, c));
+    }
+    // Detoasting may raise, so it comes before core.
+    void take(const TupleTableSlot &slot)
+    {
+        auto const type = find_event_type(text(slot, event_type_column));
+        if (!type)
+            return;
+        stored_event event;
+        event.id = uuid::from_bytes(DatumGetUUIDP(value(slot, id))->data);
+        event.user = uuid::from_bytes(DatumGetUUIDP(value(slot, user_id))->data);
+        event.has_session = !is_null(slot, session_id);
+        if (event.has_session)
+            event.session = uuid::from_bytes(DatumGetUUIDP(value(slot, session_id))->data);
+        event.at = DatumGetTimestampTz(value(slot, created_at));
+        event.type = *type;
+        event.name = text(slot, event_name);
+        event.page_path = text(slot, page_path);
+        event.referrer = text(slot, referrer);
+        event.user_agent = text(slot, user_agent);
+        if (needs_metadata && !is_null(slot, metadata_column))
+            event.values = PG_DETOAST_DATUM_PACKED(value(slot, metadata_column));
+        pg::enter_callback([this, &event] { sink->add(event); });
+    }
+};
+
+void start_events(DestReceiver *self, int, TupleDesc description)
+{
+    auto *const receiver = reinterpret_cast<event_receiver *>(self);
+    for (int i = 0; i < column_count; ++i) {
+        receiver->numbers[i] = SPI_fnumber(description, column_names[i]);
+        if (receiver->numbers[i] <= 0)
+            elog(ERROR, "analytics.user_activity has no column \"%s\"", column_names[i]);
+    }
+}
+
+struct user_receiver {
+    row_receiver rows;
+    std::vector<known_user> *users;
+
+    void take(const TupleTableSlot &slot)
+    {
+        known_user const user = {uuid::from_bytes(DatumGetUUIDP(slot.tts_values[0])->data),
+                                 static_cast<std::uint32_t>(DatumGetInt64(slot.tts_values[1])),
+                                 DatumGetTimestampTz(slot.tts_values[2])};
+        pg::enter_callback([this, &user] { users->push_back(user); });
+    }
+};
+
+Datum type_array(std::uint32_t types)
+{
+    Datum names[event_type_count];
+    int n = 0;
+    for (int i = 0; i < event_type_count; ++i)
+        if ((types >> i & 1) != 0)
+            names[n++] = PointerGetDatum(cstring_to_text_with_len(
+                event_type_names[i].data(), static_cast<int>(event_type_names[i].size())));
+    return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+constexpr std::uint32_t all_types = (std::uint32_t{1} << event_type_count) - 1;
+
+} // namespace
+
+void question_host::scan(const scan_request &request, event_sink &sink)
+{
+    pg::call([&] {
+        event_receiver receiver;
+        begin(receiver, start_events);
+        receiver.sink = &sink;
+        receiver.needs_metadata = request.needs_metadata;
+        bool const is_all = request.types == all_types;
+        // Nothing but the rows as they lie, which spares the executor a projection.
+        execute(is_all ? "SELECT e.* FROM analytics.user_activity AS e"
+                         " WHERE e.workspace_id = $1 AND e.created_at >= $2 AND e.created_at < $3"
+                       : "SELECT e.* FROM analytics.user_activity AS e"
+                         " WHERE e.workspace_id = $1 AND e.created_at >= $2 AND e.created_at < $3"
+                         " AND e.event_type = ANY ($4)",
+                {{UUIDOID, workspace_},
+                 {TIMESTAMPTZOID, TimestampTzGetDatum(request.from)},
+                 {TIMESTAMPTZOID, TimestampTzGetDatum(request.until)},
+                 {TEXTARRAYOID, type_array(request.types)}},
+                &receiver.rows.base);
+        MemoryContextDelete(receiver.rows.row_context);
+    });
+}
+
+std::vector<instant> question_host::day_starts(date first, date last)
+{
+    std::vector<instant> starts(static_cast<std::size_t>(last - first) + 1);
+    instant *const out = starts.data();
+    auto const wanted = static_cast<int>(starts.size());
+    pg::call([&] {
+        bool is_null;
+        Datum const value = query_value(
+            "SELECT analytics_internal.day_starts($1, $2, $3)",
+            {{UUIDOID, workspace_}, {DATEOID, DateADTGetDatum(first)}, {DATEOID, DateADTGetDatum(last)}},
+            is_null);
+        ArrayType *const array = DatumGetArrayTypeP(value);
+        if (is_null || ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) != wanted || ARR_HASNULL(array))
+            elog(ERROR, "the days from %d to %d have no beginning", first, last);
+        memcpy(out, ARR_DATA_PTR(array), static_cast<std::size_t>(wanted) * sizeof(instant));
+    });
+    return starts;
+}
+
+std::vector<known_user> question_host::users()
+{
+    std::vector<known_user> users;
+    pg::call([&] {
+        user_receiver receiver;
+        begin(receiver, start_nothing);
+        receiver.users = &users;
+        execute("SELECT u.user_id, u.user_number, u.first_seen FROM analytics.users AS u WHERE "
+                "u.workspace_id = $1",
+                {{UUIDOID, workspace_}}, &receiver.rows.base);
+        MemoryContextDelete(receiver.rows.row_context);
+    });
+    return users;
+}
+
+date question_host::first_event_day()
+{
+    return pg::call([&] {
+        bool is_null;
+        Datum const day =
+            query_value("SELECT analytics.workspace_today($1, min(e.created_at))"
+                        " FROM analytics.user_activity AS e WHERE e.workspace_id = $1 HAVING count(*) > 0",
+                        {{UUIDOID, workspace_}}, is_null);
+        return is_null ? today_ : DatumGetDateADT(day);
+    });
+}
+
+date question_host::raw_events_since()
+{
+    return pg::call([&] {
+        bool is_null;
+        Datum const day =
+            query_value("SELECT analytics_internal.raw_events_since($1)", {{UUIDOID, workspace_}}, is_null);
+        return is_null || DATE_NOT_FINITE(DatumGetDateADT(day)) ? questions::earliest_date
+                                                                : DatumGetDateADT(day);
+    });
+}
+
+bool question_host::saved_segment(std::string_view, std::string &)
+{
+    return false;
+}
+
+} // namespace shadow::entry

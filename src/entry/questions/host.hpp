@@ -1,0 +1,33 @@
+#pragma once
+// A workspace of this database as core's questions see it. Every method runs queries inside pg::call; the
+// caller is connected to SPI and has the rights of the extension's owner.
+
+#include "core/questions/question.hpp"
+
+#include "pg/prelude.hpp"
+
+namespace shadow::entry
+{
+
+class question_host final : public questions::question_host
+{
+public:
+    question_host(Datum workspace, TimestampTz as_of, questions::date today)
+        : workspace_(workspace), as_of_(as_of), today_(today)
+    {
+    }
+
+    void scan(const questions::scan_request &request, questions::event_sink &sink) override;
+    std::vector<questions::instant> day_starts(questions::date first, questions::date last) override;
+    std::vector<questions::known_user> users() override;
+    questions::date first_event_day() override;
+    questions::date raw_events_since() override;
+    bool saved_segment(std::string_view name, std::string &definition) override;
+
+private:
+    Datum workspace_;
+    TimestampTz as_of_;
+    questions::date today_;
+};
+
+} // namespace shadow::entry
