@@ -353,12 +353,13 @@ private:
         return kind_ == name_kind::header || kind_ == name_kind::cookie ? parts() : bare();
     }
 
-    std::size_t value_end() const noexcept
+    std::size_t value_end() const noexcept { return value_end(at_); }
+    std::size_t value_end(std::size_t from) const noexcept
     {
-        auto end = text_.run(at_, value);
+        auto end = text_.run(from, value);
         while (is(text_.at(end), solid) && !ends_value(end))
             end = text_.run(end + 1, value);
-        return without_closers(text_, at_, end);
+        return without_closers(text_, std::max(from, at_ + 1) - 1, end);
     }
     // ; and & before a blank or the next name=, not within a password.
     bool ends_value(std::size_t at) const noexcept
@@ -415,21 +416,22 @@ private:
         return most;
     }
 
-    // (abc), [abc], ["abc"]; [abc]def is a value like any other.
+    // (abc), [a b], ["abc"]c. A mark, or brackets within, are a value like any other.
     secret_range bracketed(char close) noexcept
     {
+        if (auto const mark = mark_size(text_.part(at_, text_.size())); mark > 0)
+            return text_.has(at_ + mark, alnum | foreign) ? bare() : secret_range{};
         std::size_t const start = at_++;
         skip_closers();
-        bool const harmless = is_harmless() || text_.at(at_) == close;
+        bool const harmless = is_harmless();
         at_ = start;
-        if (harmless)
+        std::size_t end = at_ + 1;
+        while (end < text_.size() && text_.at(end) != close && text_.at(end) != '[' && text_.at(end) != '\n')
+            ++end;
+        text_.count(end - at_);
+        if (harmless || !contents(text_.part(at_, end)).has_any())
             return {};
-        std::size_t end = at_;
-        while (end < text_.size() && text_.at(end) != close && text_.at(end) != '\n')
-            ++end;
-        if (text_.at(end) == close)
-            ++end;
-        return text_.has(end, alnum | foreign) ? bare() : range(end);
+        return text_.at(end) == close ? range(value_end(end + 1)) : bare();
     }
 
     bool is_placeholder(std::string_view run) const noexcept // $1

@@ -92,6 +92,7 @@ private:
         at_ += colon;
         if (group()) {
             ++colons_;
+            ends_in_gap_ = false;
             return true;
         }
         at_ = back;
@@ -106,7 +107,7 @@ private:
             return false;
         ++gaps_;
         at_ += first + second;
-        group();
+        ends_in_gap_ = !group();
         return true;
     }
 
@@ -130,9 +131,9 @@ private:
     bool ends_amid_name() const noexcept
     {
         char const c = text_.at(at_);
-        bool const after_gap = gaps_ > 0 && text_.part(0, at_).back() == ':';
-        return (after_gap && (is(c, alnum | foreign) || c == '_' || c == '[')) ||
-               (colon_size(text_, at_) > 0 && colon_size(text_, at_ + colon_size(text_, at_)) > 0);
+        auto const colon = colon_size(text_, at_);
+        return ends_in_gap_ ? is(c, alnum | foreign) || c == '_' || c == '[' || colon > 0
+                            : colon > 0 && colon_size(text_, at_ + colon) > 0;
     }
 
     // %eth0, %25eth0, %12; %20 and a word are something else.
@@ -151,6 +152,7 @@ private:
     int groups_ = 0;
     int gaps_ = 0;
     int colons_ = 0;
+    bool ends_in_gap_ = false;
     bool has_digit_ = false;
     bool done_ = false;
 };
@@ -465,6 +467,28 @@ match shapes::uuid(std::size_t at) const noexcept
     return parse_uuid(text_.part(at, at + uuid_size)) ? match{at + uuid_size, "[uuid]"} : match{};
 }
 
+// Four or more hexadecimal digits between hyphens, as in uuids that are grouped in another way or damaged.
+match shapes::hex_groups(std::size_t at) const noexcept
+{
+    std::size_t digits = 0;
+    bool has_digit = false;
+    bool has_letter = false;
+    std::size_t end = at;
+    for (std::size_t start = at;; start = end + 1) {
+        auto const group_end = text_.run(start, hex);
+        if (group_end - start < 4)
+            break;
+        for (std::size_t i = start; i < group_end; ++i)
+            (text_.has(i, digit) ? has_digit : has_letter) = true;
+        digits += group_end - start;
+        end = group_end;
+        if (text_.at(end) != '-')
+            break;
+    }
+    bool const is_long = digits >= 16 && end - at > digits;
+    return is_long && has_digit && has_letter ? match{text_.run(end, alnum), "[hex]"} : match{};
+}
+
 match shapes::mac(std::size_t at) const noexcept
 {
     auto const paired = paired_mac_end(text_, at);
@@ -592,10 +616,10 @@ match shapes::token(std::size_t at) noexcept
 
 match shapes::hex_word(std::size_t at) noexcept
 {
-    if (auto const found = uuid(at); found.end > 0)
-        return found;
-    auto const found = mac(at);
-    return found.end > 0 ? found : ip(at);
+    for (auto const matcher : {&shapes::uuid, &shapes::hex_groups, &shapes::mac})
+        if (auto const found = (this->*matcher)(at); found.end > 0)
+            return found;
+    return ip(at);
 }
 
 match shapes::at_start(std::size_t at, char before, bool after_name) noexcept

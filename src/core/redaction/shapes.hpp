@@ -38,6 +38,7 @@ private:
 
     match hex_word(std::size_t at) noexcept;
     match uuid(std::size_t at) const noexcept;
+    match hex_groups(std::size_t at) const noexcept;
     match mac(std::size_t at) const noexcept;
     match ip(std::size_t at) noexcept;
     match number(std::size_t at) const noexcept;
