@@ -364,7 +364,7 @@ COMMENT ON COLUMN analytics.daily_errors.errors IS
 COMMENT ON COLUMN analytics.daily_errors.message_hashes IS
     'hashes of the distinct messages (of a run without one: its failure reason) after redaction, ascending; the 256 smallest, so that sets of several days can be united';
 COMMENT ON COLUMN analytics.daily_errors.sample_messages IS
-    'the messages with the smallest hashes: at most 5 of 200 characters, redacted (e-mail and network addresses, ids, numbers, tokens)';
+    'the messages with the smallest hashes: at most 5 of 200 characters, redacted (addresses, ids, long numbers, keys, passwords)';
 COMMENT ON COLUMN analytics.daily_errors.created_at IS
     'when the row of analytics.daily_error_types was first written';
 COMMENT ON COLUMN analytics.daily_errors.updated_at IS
