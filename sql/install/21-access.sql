@@ -272,6 +272,7 @@ VALUES
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.begin_step(text, date, date)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.run_step(text, timestamptz)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.end_step(text, timestamptz, text, text)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.latest_day()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.backfill_day(date, timestamptz, integer)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.resume_backfill(timestamptz)'),
     ('operator', 'EXECUTE', 'PROCEDURE', 'analytics.maintain(interval, boolean)'),

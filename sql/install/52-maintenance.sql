@@ -536,6 +536,17 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.resume_backfill(timestamptz) FROM 
 COMMENT ON FUNCTION analytics_internal.resume_backfill(timestamptz) IS
     'how many days the last run of the same backfill finished, if it was broken off; else 0';
 
+CREATE FUNCTION analytics_internal.latest_day() RETURNS date
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT max((now() AT TIME ZONE z.time_zone)::date)
+FROM (SELECT 'UTC' AS time_zone UNION SELECT s.time_zone FROM analytics.workspace_settings AS s WHERE s.valid_from <= now()) AS z
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.latest_day() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.latest_day() IS
+    'the latest local day that has begun, in UTC or in the time zone of any workspace';
+
 CREATE PROCEDURE analytics.backfill(start_date date, end_date date)
 LANGUAGE plpgsql
 AS $$
@@ -551,6 +562,12 @@ BEGIN
         RAISE EXCEPTION 'start_date is after end_date'
             USING ERRCODE = 'invalid_parameter_value', DETAIL = pg_catalog.concat('The range is ', pg_catalog.to_char(start_date, 'YYYY-MM-DD'), ' to ',
                                                 pg_catalog.to_char(end_date, 'YYYY-MM-DD'), '.');
+    ELSIF end_date OPERATOR(pg_catalog.>) analytics_internal.latest_day() THEN
+        RAISE EXCEPTION 'end_date is in the future'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = pg_catalog.concat(pg_catalog.to_char(end_date, 'YYYY-MM-DD'), ' is later than ',
+                                             pg_catalog.to_char(analytics_internal.latest_day(), 'YYYY-MM-DD'), ', the latest day that has begun anywhere.'),
+                  HINT = 'Backfill days up to today; partitions ahead are made by analytics.maintain().';
     END IF;
     started := analytics_internal.begin_step('backfill', start_date, end_date);
     IF started IS NULL THEN
