@@ -112,12 +112,13 @@ BEGIN
     FROM analytics.daily_metrics AS d, analytics.watermark AS w,
          analytics.workspace_day_bounds(d.workspace_id, d.metric_date) AS b
     WHERE b.day_start < w.marked_until;
+    DELETE FROM analytics.closed_days;
     RETURN NULL;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.user_activity_truncated() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.user_activity_truncated() IS
-    'statement trigger of user_activity: notes every closed hour and day that has rollups in analytics.dirty_hours';
+    'statement trigger of user_activity: notes every closed hour and day that has rollups in analytics.dirty_hours; no event is known to be there any more';
 CREATE TRIGGER note_truncated BEFORE TRUNCATE ON analytics.user_activity
     FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.user_activity_truncated();
 COMMENT ON TRIGGER note_truncated ON analytics.user_activity IS

@@ -1,4 +1,5 @@
--- Partitions of user_activity: made ahead by CREATE TABLE LIKE and ATTACH, which never waits for a reader or
+-- Partitions of user_activity, a UTC day each; partition_bounds() and partitions() alone know their names and bounds.
+-- They are made ahead by CREATE TABLE LIKE and ATTACH, which never waits for a reader or
 -- writer of other partitions; never members of the extension, or pg_dump would lose their rows.
 
 CREATE FUNCTION analytics_internal.create_standalone_partition(partition_name name) RETURNS void
@@ -60,66 +61,130 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.create_default_partition() FROM PU
 COMMENT ON FUNCTION analytics_internal.create_default_partition() IS
     'makes the partition that takes events of days without one; does nothing when it exists';
 
+CREATE FUNCTION analytics_internal.partition_bounds(
+    day date, unit text, OUT name name, OUT from_time timestamptz, OUT to_time timestamptz)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT 'user_activity_' || to_char(day, CASE unit WHEN 'day' THEN 'YYYYMMDD' WHEN 'month' THEN 'YYYYMM' ELSE 'YYYY' END),
+       b.start AT TIME ZONE 'UTC', (b.start + ('1 ' || unit)::interval) AT TIME ZONE 'UTC'
+FROM (SELECT date_trunc(unit, day::timestamp) AS start) AS b
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.partition_bounds(date, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.partition_bounds(date, text) IS
+    'name and bounds of the partition of a UTC day, or of the month or year (unit) that contains it';
+
+-- Whatever their names: the owner may attach others.
+CREATE FUNCTION analytics_internal.partitions(OUT relation regclass, OUT from_time timestamptz, OUT to_time timestamptz)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+SET DateStyle = 'ISO'
+AS $$
+SELECT b.oid::regclass, COALESCE(b.bounds[1]::timestamptz, '-infinity'), COALESCE(b.bounds[2]::timestamptz, 'infinity')
+FROM (SELECT c.oid, regexp_match(pg_get_expr(c.relpartbound, c.oid),
+                                 '^FOR VALUES FROM \((?:''(.*)''|MINVALUE)\) TO \((?:''(.*)''|MAXVALUE)\)$') AS bounds
+      FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+      WHERE i.inhparent = 'analytics.user_activity'::regclass) AS b
+WHERE b.bounds IS NOT NULL
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.partitions() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.partitions() IS
+    'attached partitions of user_activity, the default one left out: from_time (inclusive) and to_time (exclusive)';
+
+CREATE FUNCTION analytics_internal.partition_of(day date, OUT relation regclass, OUT from_time timestamptz, OUT to_time timestamptz)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT p.* FROM analytics_internal.partitions() AS p
+WHERE p.from_time <= day::timestamp AT TIME ZONE 'UTC' AND p.to_time > day::timestamp AT TIME ZONE 'UTC'
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.partition_of(date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.partition_of(date) IS
+    'the partition that contains the start of a UTC day, the default one left out; no row without';
+
+CREATE FUNCTION analytics_internal.partition_to_make(day date, OUT name name, OUT from_time timestamptz, OUT to_time timestamptz)
+RETURNS record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT b.name, b.from_time, b.to_time
+FROM analytics_internal.partition_bounds(day, 'day') AS b
+WHERE NOT EXISTS (SELECT FROM analytics_internal.partitions() AS p WHERE p.from_time < b.to_time AND p.to_time > b.from_time)
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.partition_to_make(date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.partition_to_make(date) IS
+    'the partition to be made for a UTC day; NULL where the day has one';
+
 -- The caller holds a lock on user_activity that excludes other callers.
-CREATE FUNCTION analytics_internal.create_day_partition(partition_name name, partition_day date) RETURNS void
+CREATE FUNCTION analytics_internal.create_partition(partition_name name, from_time timestamptz, to_time timestamptz) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET TimeZone = 'UTC'
 SET row_security = off -- rows that move are not late
 AS $$
-DECLARE
-    day_start timestamptz := partition_day;
-    day_end timestamptz := partition_day + 1;
 BEGIN
     PERFORM analytics_internal.create_standalone_partition(partition_name);
     EXECUTE format('COMMENT ON TABLE analytics.%I IS %L', partition_name,
-                   format('events of %s (UTC)', to_char(partition_day, 'YYYY-MM-DD')));
+                   format('events of %s (UTC)', concat_ws(' to ', to_char(from_time, 'YYYY-MM-DD'),
+                                                          CASE WHEN to_time > from_time + interval '1 day' THEN to_char(to_time - interval '1 day', 'YYYY-MM-DD') END)));
 
     IF to_regclass('analytics.user_activity_default') IS NOT NULL THEN
         LOCK TABLE analytics.user_activity_default IN ACCESS EXCLUSIVE MODE;
         EXECUTE format('WITH moved AS (DELETE FROM analytics.user_activity_default WHERE created_at >= $1 AND created_at < $2 RETURNING *) INSERT INTO analytics.%I SELECT * FROM moved',
-                       partition_name) USING day_start, day_end;
+                       partition_name) USING from_time, to_time;
     END IF;
     EXECUTE format('ALTER TABLE analytics.user_activity ATTACH PARTITION analytics.%I FOR VALUES FROM (%L) TO (%L)',
-                   partition_name, day_start, day_end);
+                   partition_name, from_time, to_time);
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.create_day_partition(name, date) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.create_day_partition(name, date) IS
-    'makes the partition of one UTC day and moves the day''s rows out of the default partition; the caller holds the lock';
+REVOKE EXECUTE ON FUNCTION analytics_internal.create_partition(name, timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.create_partition(name, timestamptz, timestamptz) IS
+    'makes a partition and moves its rows out of the default partition; the caller holds the lock';
 
-CREATE FUNCTION analytics_internal.has_partition(partition_name name) RETURNS boolean
-LANGUAGE plpgsql STABLE
+CREATE FUNCTION analytics_internal.ensure_partition(day date, OUT is_new boolean, OUT first_day date, OUT end_day date)
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    partition_oid regclass := to_regclass(format('analytics.%I', partition_name));
+    found_bounds record;
 BEGIN
-    IF partition_oid IS NULL THEN
-        RETURN false;
+    is_new := false;
+    SELECT p.from_time, p.to_time INTO found_bounds FROM analytics_internal.partition_of(day) AS p;
+    IF NOT FOUND THEN
+        -- Excludes other callers, and no reader or writer; then look again, as the lock may have waited.
+        LOCK TABLE ONLY analytics.user_activity IN SHARE UPDATE EXCLUSIVE MODE;
+        SELECT p.from_time, p.to_time INTO found_bounds FROM analytics_internal.partition_of(day) AS p;
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_inherits
-                   WHERE inhrelid = partition_oid AND inhparent = 'analytics.user_activity'::regclass) THEN
-        RAISE EXCEPTION 'relation "analytics.%" is not a partition of user_activity', partition_name
-            USING ERRCODE = 'duplicate_table',
-                  HINT = 'Attach it again, or rename or drop it.';
+    IF NOT FOUND THEN
+        SELECT p.name, p.from_time, p.to_time INTO found_bounds FROM analytics_internal.partition_to_make(day) AS p;
+        IF to_regclass(format('analytics.%I', found_bounds.name)) IS NOT NULL THEN
+            RAISE EXCEPTION 'relation "analytics.%" is not a partition of user_activity', found_bounds.name
+                USING ERRCODE = 'duplicate_table',
+                      HINT = 'Attach it again, or rename or drop it.';
+        END IF;
+        PERFORM analytics_internal.create_partition(found_bounds.name, found_bounds.from_time, found_bounds.to_time);
+        is_new := true;
     END IF;
-    RETURN true;
+    first_day := (found_bounds.from_time AT TIME ZONE 'UTC')::date;
+    end_day := greatest((found_bounds.to_time AT TIME ZONE 'UTC')::date, day + 1);
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.has_partition(name) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.has_partition(name) IS
-    'true when the partition exists; an error (42P07) when something else has its name';
+REVOKE EXECUTE ON FUNCTION analytics_internal.ensure_partition(date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.ensure_partition(date) IS
+    'makes the partition of a UTC day if it has none; its days, first_day to the one before end_day. An error (42P07) when something else has its name';
 
 CREATE FUNCTION analytics_internal.create_partitions(from_date date, to_date date) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    most_days CONSTANT integer := 3700;
+    most CONSTANT integer := 400;
     made integer := 0;
-    partition_day date;
-    partition_name name;
+    day date := from_date;
+    ensured record;
 BEGIN
     IF from_date IS NULL OR to_date IS NULL THEN
         RAISE EXCEPTION 'from_date and to_date must not be NULL' USING ERRCODE = 'null_value_not_allowed';
@@ -131,21 +196,18 @@ BEGIN
         RAISE EXCEPTION 'date out of range for a partition'
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Partitions are for days from 1970-01-01 to 9999-12-31.';
-    ELSIF to_date - from_date >= most_days THEN
-        RAISE EXCEPTION 'too many partitions'
-            USING ERRCODE = 'program_limit_exceeded',
-                  DETAIL = format('%s days were asked for, a call makes at most %s.', to_date - from_date + 1, most_days),
-                  HINT = 'Make them in several calls.';
     END IF;
 
-    FOR partition_day IN SELECT from_date + i FROM generate_series(0, to_date - from_date) AS i LOOP
-        partition_name := 'user_activity_' || to_char(partition_day, 'YYYYMMDD');
-        CONTINUE WHEN analytics_internal.has_partition(partition_name);
-        -- Excludes other callers, and no reader or writer; then look again, as the lock may have waited.
-        LOCK TABLE ONLY analytics.user_activity IN SHARE UPDATE EXCLUSIVE MODE;
-        CONTINUE WHEN analytics_internal.has_partition(partition_name);
-        PERFORM analytics_internal.create_day_partition(partition_name, partition_day);
-        made := made + 1;
+    WHILE day <= to_date LOOP
+        ensured := analytics_internal.ensure_partition(day);
+        made := made + ensured.is_new::integer;
+        day := ensured.end_day;
+        IF made > most THEN
+            RAISE EXCEPTION 'too many partitions'
+                USING ERRCODE = 'program_limit_exceeded',
+                      DETAIL = format('A call makes at most %s, enough for the days before %s.', most, to_char(day, 'YYYY-MM-DD')),
+                      HINT = 'Make them in several calls.';
+        END IF;
     END LOOP;
     RETURN made;
 END
@@ -160,7 +222,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'SELECT analytics_internal.create_partitions(from_date, to_date)';
 REVOKE EXECUTE ON FUNCTION analytics.create_partitions(date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.create_partitions(date, date) IS
-    'makes the missing partitions of user_activity for the UTC days from_date to to_date (inclusive, 1970-01-01 to 9999-12-31, at most 3,700 days: 22023, 54000) and returns how many it made; rows of those days move out of the default partition in the same transaction. Writers of other days do not wait; a statement that was writing rows of such a day at that moment may fail once (23514) and can be repeated. NULL is an error (22004)';
+    'makes the missing partitions of user_activity for the UTC days from_date to to_date (inclusive, 1970-01-01 to 9999-12-31: 22023) and returns how many it made (at most 400: 54000); rows of those days move out of the default partition in the same transaction. Writers of other days do not wait; a statement that was writing rows of such a day at that moment may fail once (23514) and can be repeated. NULL is an error (22004)';
 
 -- An open day carries only its key and BRIN, because every further index slows each insert; the others are
 -- built in bulk when the day is over. At most six in all.
@@ -193,7 +255,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.index_partition(name) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.index_partition(name) IS
-    'builds the indexes of a closed day''s partition that it lacks and returns how many';
+    'builds the indexes of a partition of closed days that it lacks and returns how many';
 
 CREATE FUNCTION analytics_internal.index_closed_partitions() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
@@ -205,11 +267,9 @@ DECLARE
 BEGIN
     FOR partition_name IN
         SELECT c.relname
-        FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'analytics.user_activity'::regclass
-          AND c.relname ~ '^user_activity_[0-9]{8}$'
-          AND c.relname < 'user_activity_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')
-        ORDER BY c.relname
+        FROM analytics_internal.partitions() AS p JOIN pg_class AS c ON c.oid = p.relation
+        WHERE p.to_time <= now() AND c.relnamespace = 'analytics'::regnamespace
+        ORDER BY p.from_time
     LOOP
         built := built + analytics_internal.index_partition(partition_name);
     END LOOP;
@@ -228,17 +288,22 @@ REVOKE EXECUTE ON FUNCTION analytics.index_closed_partitions() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.index_closed_partitions() IS
     'builds the indexes that partitions of past UTC days lack and returns how many it built; late events for a day wait while its indexes are being built';
 
-CREATE FUNCTION analytics_internal.day_partitions(OUT name name, OUT day date) RETURNS SETOF record
+CREATE FUNCTION analytics_internal.event_bytes(from_time timestamptz, to_time timestamptz) RETURNS bigint
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT c.relname, to_date(right(c.relname, 8), 'YYYYMMDD')
-FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'analytics.user_activity'::regclass AND c.relname ~ '^user_activity_[0-9]{8}$'
+SELECT COALESCE(sum(pg_relation_size(p.relation)
+                    * CASE WHEN isfinite(p.from_time) AND isfinite(p.to_time)
+                           THEN extract(epoch FROM least(p.to_time, event_bytes.to_time) - greatest(p.from_time, event_bytes.from_time))
+                                / extract(epoch FROM p.to_time - p.from_time)
+                           ELSE 1 END), 0)::bigint
+FROM (SELECT b.relation, b.from_time, b.to_time FROM analytics_internal.partitions() AS b
+      WHERE b.from_time < event_bytes.to_time AND b.to_time > event_bytes.from_time
+      UNION ALL SELECT to_regclass('analytics.user_activity_default'), '-infinity', 'infinity') AS p
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.day_partitions() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.day_partitions() IS
-    'attached partitions of user_activity and their UTC days, the default partition left out';
+REVOKE EXECUTE ON FUNCTION analytics_internal.event_bytes(timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.event_bytes(timestamptz, timestamptz) IS
+    'about how many bytes the events between two instants have on disk, and those of the default partition';
 
 CREATE FUNCTION analytics_internal.default_days(OUT day date) RETURNS SETOF date
 LANGUAGE plpgsql STABLE
@@ -262,13 +327,22 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     today date := (now() AT TIME ZONE 'UTC')::date;
+    most CONSTANT integer := 100;
     made bigint;
+    last_made bigint;
     day date;
+    last_from date := 'infinity'; -- first day of the partition made last
+    ensured record;
 BEGIN
     PERFORM analytics_internal.create_default_partition();
     made := analytics_internal.create_partitions(today - 1, today + analytics.setting('partitions_ahead_days')::integer);
-    FOR day IN SELECT d.day FROM analytics_internal.default_days() AS d ORDER BY 1 DESC LIMIT 100 LOOP
-        made := made + analytics_internal.create_partitions(day, day);
+    last_made := made + most;
+    FOR day IN SELECT d.day FROM analytics_internal.default_days() AS d ORDER BY 1 DESC LOOP
+        CONTINUE WHEN day >= last_from;
+        EXIT WHEN made >= last_made;
+        ensured := analytics_internal.ensure_partition(day);
+        made := made + ensured.is_new::integer;
+        last_from := ensured.first_day;
     END LOOP;
     RETURN made;
 END
@@ -284,8 +358,11 @@ SET lock_timeout = '2s' -- nobody shall queue behind us for long
 AS $$
 BEGIN
     PERFORM analytics_internal.make_partitions();
-EXCEPTION WHEN lock_not_available THEN
-    RAISE NOTICE 'no partition was made, as user_activity is in use; the next call tries again';
+EXCEPTION
+    WHEN lock_not_available THEN
+        RAISE NOTICE 'no partition was made, as user_activity is in use; the next call tries again';
+    WHEN duplicate_table THEN -- one was detached by hand
+        RAISE WARNING 'no partition was made: %', SQLERRM USING HINT = 'Attach it again, or rename or drop it.';
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.keep_partitions_ahead() FROM PUBLIC;

@@ -463,7 +463,10 @@ AS $$
 DECLARE
     written bigint;
 BEGIN
-    written := analytics_internal.aggregate_daily_metrics(target_date, target_workspace_id);
+    IF target_workspace_id IS NULL THEN
+        written := analytics_internal.aggregate_despite_missing(target_date, NULL);
+    END IF;
+    written := COALESCE(written, analytics_internal.aggregate_daily_metrics(target_date, target_workspace_id));
     IF target_workspace_id IS NULL THEN
         PERFORM analytics_internal.catch_up(target_date, true);
         PERFORM analytics_internal.keep_partitions_ahead();
@@ -494,7 +497,10 @@ AS $$
 DECLARE
     written bigint;
 BEGIN
-    written := analytics_internal.aggregate_hourly_metrics(target_hour, target_workspace_id);
+    IF target_workspace_id IS NULL THEN
+        written := analytics_internal.aggregate_despite_missing(NULL, target_hour);
+    END IF;
+    written := COALESCE(written, analytics_internal.aggregate_hourly_metrics(target_hour, target_workspace_id));
     IF target_workspace_id IS NULL THEN
         PERFORM analytics_internal.catch_up((target_hour AT TIME ZONE 'UTC')::date, false);
     END IF;

@@ -32,6 +32,7 @@ COMMENT ON COLUMN analytics.watermark.closed_until IS
 CREATE TABLE analytics.dirty_hours (
     workspace_id uuid NOT NULL,
     metric_hour timestamptz NOT NULL,
+    removed bigint NOT NULL DEFAULT 0,
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     PRIMARY KEY (workspace_id, metric_hour, id)
 );
@@ -44,6 +45,8 @@ COMMENT ON TABLE analytics.dirty_hours IS
     'hours whose events were changed after they were marked as closed; their rollups are to be computed again. An hour may stand here several times';
 COMMENT ON COLUMN analytics.dirty_hours.workspace_id IS 'workspace of the changed event';
 COMMENT ON COLUMN analytics.dirty_hours.metric_hour IS 'start of the UTC hour of the changed event';
+COMMENT ON COLUMN analytics.dirty_hours.removed IS
+    'events that were deleted or moved out of the hour; of a statement that removes many, up to an eighth more';
 COMMENT ON COLUMN analytics.dirty_hours.id IS 'makes the entry unique without a sequence';
 
 CREATE TABLE analytics.failed_days (
@@ -87,6 +90,8 @@ CREATE TABLE analytics.closed_days (
     workspace_id uuid NOT NULL,
     event_day date NOT NULL,
     events bigint NOT NULL,
+    counted_at timestamptz NOT NULL DEFAULT now(),
+    grown_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (workspace_id, event_day)
 );
 ALTER TABLE analytics.closed_days ENABLE ROW LEVEL SECURITY;
@@ -95,16 +100,21 @@ CREATE INDEX closed_days_event_day ON analytics.closed_days (event_day);
 COMMENT ON INDEX analytics.closed_days_event_day IS
     'serves: the events of an expired day, WHERE event_day = ...';
 COMMENT ON TABLE analytics.closed_days IS
-    'events of each workspace and UTC day, counted when the day was closed and again when it was repaired, so that cleanup need not count what it drops';
+    'events of each workspace and UTC day, counted when the day was closed and again when it was repaired: what is known to be there, so that no rollup shrinks because events are missing and cleanup need not count what it drops. Delete a day''s rows to have its rollups made of the events that are left';
 COMMENT ON COLUMN analytics.closed_days.workspace_id IS 'workspace';
 COMMENT ON COLUMN analytics.closed_days.event_day IS 'UTC day';
-COMMENT ON COLUMN analytics.closed_days.events IS 'its events in analytics.user_activity';
+COMMENT ON COLUMN analytics.closed_days.events IS
+    'its events in analytics.user_activity, and those whose deletion is noted in analytics.dirty_hours';
+COMMENT ON COLUMN analytics.closed_days.counted_at IS 'start of the transaction that counted them last';
+COMMENT ON COLUMN analytics.closed_days.grown_at IS 'start of the last transaction that counted more than before';
 
 CREATE TABLE analytics.sealed_days (
     workspace_id uuid NOT NULL,
     event_day date NOT NULL,
     events bigint NOT NULL,
     sealed_at timestamptz NOT NULL DEFAULT now(),
+    missing bigint NOT NULL DEFAULT 0,
+    kept_events bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (workspace_id, event_day)
 );
 ALTER TABLE analytics.sealed_days ENABLE ROW LEVEL SECURITY;
@@ -112,12 +122,20 @@ SELECT pg_catalog.pg_extension_config_dump('analytics.sealed_days', '');
 CREATE INDEX sealed_days_event_day ON analytics.sealed_days (event_day);
 COMMENT ON INDEX analytics.sealed_days_event_day IS
     'serves: is a bucket sealed for any workspace, WHERE event_day BETWEEN ... AND ...';
+CREATE INDEX sealed_days_unsettled ON analytics.sealed_days (event_day) WHERE missing > 0 OR kept_events > 0;
+COMMENT ON INDEX analytics.sealed_days_unsettled IS
+    'serves: days that somebody has to decide about, WHERE missing > 0 OR kept_events > 0';
 COMMENT ON TABLE analytics.sealed_days IS
-    'days from which retention removed events: their rollups can no longer be computed and are not overwritten';
+    'days from which retention removed events, or whose events are missing: their rollups can no longer be computed and are not overwritten';
 COMMENT ON COLUMN analytics.sealed_days.workspace_id IS 'workspace';
 COMMENT ON COLUMN analytics.sealed_days.event_day IS 'UTC day';
-COMMENT ON COLUMN analytics.sealed_days.events IS 'events of the workspace that were removed from the day';
-COMMENT ON COLUMN analytics.sealed_days.sealed_at IS 'when';
+COMMENT ON COLUMN analytics.sealed_days.events IS
+    'events of the workspace that retention removed from the day, or that were missing when the day expired';
+COMMENT ON COLUMN analytics.sealed_days.sealed_at IS 'when the row was made or last changed';
+COMMENT ON COLUMN analytics.sealed_days.missing IS
+    'events that the rollups count and that are gone, though neither retention nor a noted deletion removed them';
+COMMENT ON COLUMN analytics.sealed_days.kept_events IS
+    'events of the day in analytics.user_activity that the rollups do not count, or (some are missing) perhaps not: cleanup keeps them';
 
 CREATE POLICY no_access ON analytics.watermark FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.watermark IS
@@ -191,7 +209,123 @@ SELECT EXISTS (SELECT FROM analytics.sealed_days AS s
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.is_sealed(uuid, timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.is_sealed(uuid, timestamptz, timestamptz) IS
-    'true when retention removed events between the instants, of the workspace or, for NULL, of any';
+    'true when days between the instants are sealed, of the workspace or, for NULL, of any';
+
+-- What is known to be there against what is there, in one snapshot: a deletion and its note are seen together.
+CREATE FUNCTION analytics_internal.compare_day(
+    day date, workspaces uuid[], OUT workspace_id uuid, OUT known bigint, OUT present bigint, OUT removed bigint, OUT is_expired boolean)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan -- one partition, and some workspaces or all
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT COALESCE(p.workspace_id, c.workspace_id, s.workspace_id), c.events, COALESCE(p.events, 0), COALESCE(r.events, 0),
+           COALESCE(s.events, 0) > 0
+    FROM (SELECT e.workspace_id, count(*) AS events FROM analytics.user_activity AS e
+          WHERE e.created_at >= day::timestamp AT TIME ZONE 'UTC' AND e.created_at < (day + 1)::timestamp AT TIME ZONE 'UTC'
+            AND (workspaces IS NULL OR e.workspace_id = ANY (workspaces))
+          GROUP BY e.workspace_id) AS p
+    FULL JOIN (SELECT d.workspace_id, d.events FROM analytics.closed_days AS d
+               WHERE d.event_day = day AND (workspaces IS NULL OR d.workspace_id = ANY (workspaces))) AS c
+        ON c.workspace_id = p.workspace_id
+    FULL JOIN (SELECT d.workspace_id, d.events FROM analytics.sealed_days AS d
+               WHERE d.event_day = day AND (workspaces IS NULL OR d.workspace_id = ANY (workspaces))) AS s
+        ON s.workspace_id = COALESCE(p.workspace_id, c.workspace_id)
+    LEFT JOIN (SELECT d.workspace_id, sum(d.removed)::bigint AS events FROM analytics.dirty_hours AS d
+               WHERE d.metric_hour >= day::timestamp AT TIME ZONE 'UTC' AND d.metric_hour < (day + 1)::timestamp AT TIME ZONE 'UTC'
+                 AND (workspaces IS NULL OR d.workspace_id = ANY (workspaces))
+               GROUP BY d.workspace_id) AS r
+        ON r.workspace_id = COALESCE(p.workspace_id, c.workspace_id, s.workspace_id);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.compare_day(date, uuid[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.compare_day(date, uuid[]) IS
+    'events of a UTC day, of some workspaces or (NULL) of all: known (NULL: never counted), present, removed by changes that are not repaired yet, and whether retention removed some';
+
+CREATE FUNCTION analytics_internal.count_day(day date, workspaces uuid[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH compared AS MATERIALIZED (
+        SELECT c.workspace_id, c.known, c.present + c.removed AS events, c.is_expired,
+               greatest(COALESCE(c.known, 0) - c.removed - c.present, 0) AS missing,
+               CASE WHEN COALESCE(c.known, 0) - c.removed > c.present THEN c.present
+                    WHEN c.is_expired THEN c.present - greatest(COALESCE(c.known, 0) - c.removed, 0)
+                    ELSE 0 END AS kept_events
+        FROM analytics_internal.compare_day(day, workspaces) AS c
+    ), sealed AS (
+        INSERT INTO analytics.sealed_days AS s (workspace_id, event_day, events, missing, kept_events)
+        SELECT c.workspace_id, day, 0, c.missing, c.kept_events FROM compared AS c WHERE c.is_expired OR c.missing > 0
+        ON CONFLICT (workspace_id, event_day) DO UPDATE
+        SET missing = EXCLUDED.missing, kept_events = EXCLUDED.kept_events, sealed_at = now()
+        WHERE (s.missing, s.kept_events) <> (EXCLUDED.missing, EXCLUDED.kept_events)
+    ), unsealed AS ( -- the missing events are back
+        DELETE FROM analytics.sealed_days AS s USING compared AS c
+        WHERE s.workspace_id = c.workspace_id AND s.event_day = day AND NOT c.is_expired AND c.missing = 0
+    ), gone AS (
+        DELETE FROM analytics.closed_days AS d USING compared AS c
+        WHERE d.workspace_id = c.workspace_id AND d.event_day = day AND NOT c.is_expired AND c.missing = 0 AND c.events = 0
+    )
+    INSERT INTO analytics.closed_days AS d (workspace_id, event_day, events)
+    SELECT c.workspace_id, day, CASE WHEN c.is_expired OR c.missing > 0 THEN c.known ELSE c.events END
+    FROM compared AS c
+    WHERE CASE WHEN c.is_expired OR c.missing > 0 THEN c.known IS NOT NULL ELSE c.events > 0 END
+    ON CONFLICT (workspace_id, event_day) DO UPDATE
+    SET events = EXCLUDED.events, counted_at = now(),
+        grown_at = CASE WHEN EXCLUDED.events > d.events THEN now() ELSE d.grown_at END;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.count_day(date, uuid[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.count_day(date, uuid[]) IS
+    'counts the events of a UTC day, of some workspaces or (NULL) of all, into analytics.closed_days, and seals the day where fewer are there than are known to be; where they are back, it unseals it';
+
+-- A local day contains events of the neighbouring UTC days where the workspace has a time zone of its own.
+CREATE FUNCTION analytics_internal.days_to_compare(
+    day date, hour timestamptz, target_workspace_id uuid, OUT event_day date, OUT workspaces uuid[])
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT c.event_day, array_agg(c.workspace_id)
+FROM analytics.closed_days AS c
+WHERE c.counted_at < now() AND (target_workspace_id IS NULL OR c.workspace_id = target_workspace_id)
+  AND (c.event_day = COALESCE(day, (hour AT TIME ZONE 'UTC')::date)
+       OR c.event_day IN (day - 1, day + 1)
+          AND c.workspace_id IN (SELECT s.workspace_id FROM analytics.workspace_settings AS s))
+GROUP BY c.event_day
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.days_to_compare(date, timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.days_to_compare(date, timestamptz, uuid) IS
+    'UTC days whose events were counted, but not in this transaction, and that a local day or (day NULL) an hour contains events of, with their workspaces';
+
+CREATE FUNCTION analytics_internal.seal_missing(day date, hour timestamptz, target_workspace_id uuid) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT analytics_internal.count_day(c.event_day, c.workspaces)
+FROM analytics_internal.days_to_compare(day, hour, target_workspace_id) AS c
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.seal_missing(date, timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.seal_missing(date, timestamptz, uuid) IS
+    'to be called before a local day or (day NULL) an hour is aggregated: seals the UTC days of which events are missing';
+
+CREATE FUNCTION analytics_internal.missing_events(
+    day date, hour timestamptz, target_workspace_id uuid, OUT workspace_id uuid, OUT event_day date, OUT known bigint, OUT present bigint)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT c.workspace_id, d.event_day, c.known - c.removed, c.present
+FROM analytics_internal.days_to_compare(day, hour, target_workspace_id) AS d, analytics_internal.compare_day(d.event_day, d.workspaces) AS c
+WHERE c.known - c.removed > c.present
+ORDER BY d.event_day, c.workspace_id
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.missing_events(date, timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.missing_events(date, timestamptz, uuid) IS
+    'where fewer events are there than are known to be: UTC days that a local day or (day NULL) an hour contains events of; but for those counted in this transaction';
 
 -- Aggregates a day of one workspace, or of all; what is sealed is left as it is.
 CREATE FUNCTION analytics_internal.aggregate_unsealed_day(day date, target_workspace_id uuid, is_repair boolean DEFAULT false) RETURNS bigint
@@ -204,6 +338,7 @@ DECLARE
     day_start timestamptz;
     day_end timestamptz;
 BEGIN
+    PERFORM analytics_internal.seal_missing(day, NULL, target_workspace_id);
     IF target_workspace_id IS NOT NULL THEN
         SELECT b.day_start, b.day_end INTO day_start, day_end
         FROM analytics.workspace_day_bounds(target_workspace_id, day) AS b;
@@ -242,7 +377,9 @@ BEGIN
     -- Older ones would only be made to be removed.
     IF hour < now() - analytics_internal.retention('hourly_metrics') THEN
         RETURN 0;
-    ELSIF NOT analytics_internal.is_sealed(target_workspace_id, hour, hour + interval '1 hour') THEN
+    END IF;
+    PERFORM analytics_internal.seal_missing(NULL, hour, target_workspace_id);
+    IF NOT analytics_internal.is_sealed(target_workspace_id, hour, hour + interval '1 hour') THEN
         RETURN analytics_internal.aggregate_hourly_metrics(hour, target_workspace_id);
     ELSIF target_workspace_id IS NOT NULL THEN
         RETURN 0;
@@ -259,6 +396,34 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_unsealed_hour(timestamptz, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_unsealed_hour(timestamptz, uuid) IS
     'analytics.aggregate_hourly_metrics() for the workspaces whose hour is not sealed and not past its retention; the number of workspaces written';
+
+-- Whoever asks for all workspaces gets all but those, rather than an error.
+CREATE FUNCTION analytics_internal.aggregate_despite_missing(day date, hour timestamptz) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first_day date := COALESCE(day - 1, (hour AT TIME ZONE 'UTC')::date);
+    last_day date := COALESCE(day + 1, (hour AT TIME ZONE 'UTC')::date);
+BEGIN
+    IF NOT analytics_internal.try_lock('finalization') THEN
+        RETURN NULL;
+    END IF;
+    PERFORM analytics_internal.seal_missing(day, hour, NULL);
+    IF NOT EXISTS (SELECT FROM analytics.sealed_days AS s WHERE s.missing > 0 AND s.event_day BETWEEN first_day AND last_day) THEN
+        RETURN NULL;
+    END IF;
+    RAISE WARNING 'workspaces whose events are missing were left as they are'
+        USING HINT = 'See analytics.health().';
+    IF day IS NULL THEN
+        RETURN analytics_internal.aggregate_unsealed_hour(hour, NULL);
+    END IF;
+    RETURN analytics_internal.aggregate_unsealed_day(day, NULL);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_despite_missing(date, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_despite_missing(date, timestamptz) IS
+    'aggregates a local day or (day NULL) an hour of all workspaces but the sealed ones, and warns, where events are missing; else does nothing and returns NULL';
 
 -- Where the data of one workspace are to blame, the others are aggregated. A full disk, a lock, a shutdown or a
 -- serialization failure are nobody's fault: the whole step fails and is tried again.
@@ -347,25 +512,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.report_progress(text, timestamptz)
 COMMENT ON FUNCTION analytics_internal.report_progress(text, timestamptz) IS
     'shows in application_name, until the transaction ends, what a long transaction is at';
 
-CREATE FUNCTION analytics_internal.count_day(day date, target_workspace_id uuid) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_custom_plan -- one partition, and one workspace or all
-AS $$
-BEGIN
-    DELETE FROM analytics.closed_days AS c
-    WHERE c.event_day = day AND (target_workspace_id IS NULL OR c.workspace_id = target_workspace_id);
-    INSERT INTO analytics.closed_days (workspace_id, event_day, events)
-    SELECT e.workspace_id, day, count(*) FROM analytics.user_activity AS e
-    WHERE e.created_at >= day::timestamp AT TIME ZONE 'UTC' AND e.created_at < (day + 1)::timestamp AT TIME ZONE 'UTC'
-      AND (target_workspace_id IS NULL OR e.workspace_id = target_workspace_id)
-    GROUP BY e.workspace_id;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.count_day(date, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.count_day(date, uuid) IS
-    'counts the events of a UTC day, of one workspace or of all, into analytics.closed_days';
-
 -- Entries are taken before the events are read, so an entry that comes meanwhile stays for the next repair.
 CREATE FUNCTION analytics_internal.repair_day(target_workspace_id uuid, day date) RETURNS bigint
 LANGUAGE plpgsql
@@ -384,9 +530,16 @@ BEGIN
         DELETE FROM analytics.dirty_hours AS d
         WHERE d.workspace_id = target_workspace_id
           AND d.metric_hour > day_start - interval '1 hour' AND d.metric_hour < day_end
-        RETURNING d.metric_hour
+        RETURNING d.metric_hour, d.removed
+    ), counted AS (
+        UPDATE analytics.closed_days AS c SET events = greatest(c.events - r.events, 0)
+        FROM (SELECT (t.metric_hour AT TIME ZONE 'UTC')::date AS event_day, sum(t.removed) AS events FROM taken AS t GROUP BY 1) AS r
+        WHERE c.workspace_id = target_workspace_id AND c.event_day = r.event_day AND r.events > 0
     )
     SELECT array_agg(DISTINCT t.metric_hour) INTO hours FROM taken AS t;
+    PERFORM analytics_internal.count_day(d.day, ARRAY[target_workspace_id])
+    FROM (SELECT DISTINCT (h.hour AT TIME ZONE 'UTC')::date AS day FROM unnest(hours) AS h (hour)) AS d, analytics.watermark AS w
+    WHERE (d.day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
 
     FOREACH hour IN ARRAY COALESCE(hours, '{}') LOOP
         PERFORM analytics_internal.aggregate_unsealed_hour(hour, target_workspace_id);
@@ -400,9 +553,6 @@ BEGIN
     LOOP
         PERFORM analytics_internal.aggregate_unsealed_day(other_day, target_workspace_id, true);
     END LOOP;
-    PERFORM analytics_internal.count_day(d.day, target_workspace_id)
-    FROM (SELECT DISTINCT (h.hour AT TIME ZONE 'UTC')::date AS day FROM unnest(hours) AS h (hour)) AS d, analytics.watermark AS w
-    WHERE (d.day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
     RETURN COALESCE(cardinality(hours), 0);
 END
 $$;
@@ -426,7 +576,11 @@ BEGIN
         DELETE FROM analytics.dirty_hours AS d
         WHERE d.metric_hour >= utc_day::timestamp AT TIME ZONE 'UTC'
           AND d.metric_hour < (utc_day + 1)::timestamp AT TIME ZONE 'UTC'
-        RETURNING d.workspace_id, d.metric_hour
+        RETURNING d.workspace_id, d.metric_hour, d.removed
+    ), counted AS (
+        UPDATE analytics.closed_days AS c SET events = greatest(c.events - r.events, 0)
+        FROM (SELECT t.workspace_id, sum(t.removed) AS events FROM taken AS t GROUP BY 1) AS r
+        WHERE c.workspace_id = r.workspace_id AND c.event_day = utc_day AND r.events > 0
     ), dirty AS MATERIALIZED (
         SELECT DISTINCT t.workspace_id, t.metric_hour FROM taken AS t
     ), local AS (
@@ -442,6 +596,8 @@ BEGIN
     IF repaired = 0 THEN
         RETURN 0;
     END IF;
+    PERFORM analytics_internal.count_day(utc_day, NULL) FROM analytics.watermark AS w
+    WHERE (utc_day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
     FOREACH hour IN ARRAY hours LOOP
         PERFORM analytics_internal.report_progress('repairing', hour);
         PERFORM analytics_internal.aggregate_unsealed_hour(hour, NULL);
@@ -449,8 +605,6 @@ BEGIN
     FOREACH day IN ARRAY days LOOP
         PERFORM analytics_internal.aggregate_unsealed_day(day, NULL, true);
     END LOOP;
-    PERFORM analytics_internal.count_day(utc_day, NULL) FROM analytics.watermark AS w
-    WHERE (utc_day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
     RETURN repaired;
 END
 $$;
@@ -627,14 +781,20 @@ CREATE FUNCTION analytics_internal.new_failures() RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT format('%s (workspace %s, %s)', f.error, f.workspace_id, to_char(f.metric_date, 'YYYY-MM-DD'))
-    || CASE WHEN count(*) OVER () > 1 THEN format(' and %s more in analytics.failed_days', count(*) OVER () - 1) ELSE '' END
-FROM analytics.failed_days AS f WHERE f.last_failed_at = now()
-ORDER BY f.metric_date DESC, f.workspace_id LIMIT 1
+SELECT nullif(concat_ws('; ',
+    (SELECT format('%s (workspace %s, %s)', f.error, f.workspace_id, to_char(f.metric_date, 'YYYY-MM-DD'))
+         || CASE WHEN count(*) OVER () > 1 THEN format(' and %s more in analytics.failed_days', count(*) OVER () - 1) ELSE '' END
+     FROM analytics.failed_days AS f WHERE f.last_failed_at = now()
+     ORDER BY f.metric_date DESC, f.workspace_id LIMIT 1),
+    (SELECT format('a frozen day: events missing: %s, events kept but not counted: %s (workspace %s, %s)',
+                   s.missing, s.kept_events, s.workspace_id, to_char(s.event_day, 'YYYY-MM-DD'))
+         || CASE WHEN count(*) OVER () > 1 THEN format(' and %s more in analytics.sealed_days', count(*) OVER () - 1) ELSE '' END
+     FROM analytics.sealed_days AS s WHERE s.sealed_at = now() AND (s.missing > 0 OR s.kept_events > 0)
+     ORDER BY s.event_day DESC, s.workspace_id LIMIT 1)), '')
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.new_failures() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.new_failures() IS
-    'what this transaction has set aside in analytics.failed_days; NULL: nothing';
+    'what this transaction has set aside in analytics.failed_days, and what in analytics.sealed_days somebody has to decide about; NULL: nothing';
 
 CREATE FUNCTION analytics_internal.retry_failed_days(target_workspace_id uuid) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER
@@ -659,7 +819,30 @@ REVOKE EXECUTE ON FUNCTION analytics.retry_failed_days(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.retry_failed_days(uuid) IS
     'lets the next analytics.maintain() try the days of analytics.failed_days again, of one workspace or (NULL) of all, instead of waiting for next_attempt_at; returns how many there are';
 
--- Of partitions the first row tells, of rollups the index by date: only what lies before the first event is looked at.
+-- Of a partition of many days, whose BRIN finds a day.
+CREATE FUNCTION analytics_internal.first_day_with_events(partition regclass, from_time timestamptz, to_time timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    day timestamptz := date_trunc('day', from_time, 'UTC');
+    is_used boolean;
+BEGIN
+    WHILE day < to_time LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s AS e WHERE e.created_at >= $1 AND e.created_at < $2)', partition)
+        INTO is_used USING day, day + interval '24 hours';
+        EXIT WHEN is_used;
+        day := day + interval '24 hours';
+    END LOOP;
+    RETURN CASE WHEN is_used THEN day END;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.first_day_with_events(regclass, timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.first_day_with_events(regclass, timestamptz, timestamptz) IS
+    'start of the first UTC day between the instants with events in a partition; NULL without';
+
+-- Of rollups the index by date tells: only what lies before the first event is looked at.
 CREATE FUNCTION analytics_internal.next_used_day(from_time timestamptz, to_time timestamptz) RETURNS timestamptz
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -667,21 +850,24 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     first_time timestamptz;
+    found_time timestamptz;
     partition record;
-    is_used boolean;
 BEGIN
     SELECT least(to_time, min(e.created_at)) INTO first_time
     FROM analytics.user_activity_default AS e WHERE e.created_at >= from_time;
     FOR partition IN
-        SELECT p.name, p.day::timestamp AT TIME ZONE 'UTC' AS day_start FROM analytics_internal.day_partitions() AS p
-        WHERE p.day >= (from_time AT TIME ZONE 'UTC')::date ORDER BY p.day
+        SELECT p.relation, p.from_time, p.to_time FROM analytics_internal.partitions() AS p
+        WHERE p.to_time > date_trunc('day', next_used_day.from_time, 'UTC') ORDER BY p.from_time
     LOOP
-        EXIT WHEN partition.day_start >= first_time;
-        EXECUTE format('SELECT EXISTS (SELECT FROM analytics.%I)', partition.name) INTO is_used;
-        IF is_used THEN
-            first_time := partition.day_start;
-            EXIT;
+        EXIT WHEN partition.from_time >= first_time;
+        IF NOT isfinite(partition.from_time) AND NOT isfinite(from_time) THEN
+            EXECUTE format('SELECT min(e.created_at) FROM %s AS e', partition.relation) INTO found_time;
+        ELSE
+            found_time := analytics_internal.first_day_with_events(
+                partition.relation, greatest(partition.from_time, from_time), least(partition.to_time, first_time));
         END IF;
+        first_time := least(first_time, found_time);
+        EXIT WHEN found_time IS NOT NULL;
     END LOOP;
     SELECT least(first_time, min(h.metric_hour)) INTO first_time FROM analytics.hourly_metrics AS h
     WHERE h.metric_hour >= from_time AND h.metric_hour < first_time;
@@ -747,6 +933,10 @@ DECLARE
     ended record;
     id uuid;
 BEGIN
+    IF to_time = date_trunc('day', to_time, 'UTC') THEN
+        utc_day := (to_time AT TIME ZONE 'UTC')::date - 1;
+        PERFORM analytics_internal.count_day(utc_day, NULL);
+    END IF;
     FOR hour IN
         SELECT date_trunc('hour', e.created_at, 'UTC') FROM analytics.user_activity AS e
         WHERE e.created_at >= oldest AND e.created_at < to_time
@@ -758,10 +948,8 @@ BEGIN
         PERFORM analytics_internal.report_progress('closing', hour);
         written := written + analytics_internal.try_aggregate(NULL, hour);
     END LOOP;
-    IF to_time = date_trunc('day', to_time, 'UTC') THEN
-        utc_day := (to_time AT TIME ZONE 'UTC')::date - 1;
+    IF utc_day IS NOT NULL THEN
         written := written + analytics_internal.try_aggregate(utc_day, NULL);
-        PERFORM analytics_internal.count_day(utc_day, NULL);
     END IF;
     FOR ended IN
         SELECT d.day, CASE WHEN count(*) <= few THEN array_agg(d.workspace_id ORDER BY d.workspace_id)

@@ -113,6 +113,31 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.retention(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.retention(text) IS
     'how long a table keeps its rows; NULL: for ever';
 
+-- Of a partition of one day, whose events need not be read for it, the bounds tell.
+CREATE FUNCTION analytics_internal.expiring_days(before timestamptz, OUT day date) RETURNS SETOF date
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    relation regclass;
+BEGIN
+    RETURN QUERY SELECT (p.from_time AT TIME ZONE 'UTC')::date FROM analytics_internal.partitions() AS p
+                 WHERE p.from_time < before AND p.to_time = p.from_time + interval '24 hours';
+    FOR relation IN
+        SELECT p.relation FROM analytics_internal.partitions() AS p
+        WHERE p.from_time < before AND p.to_time <> p.from_time + interval '24 hours'
+        UNION ALL SELECT r.default_partition FROM to_regclass('analytics.user_activity_default') AS r (default_partition)
+                  WHERE r.default_partition IS NOT NULL
+    LOOP
+        RETURN QUERY EXECUTE format('SELECT DISTINCT (e.created_at AT TIME ZONE ''UTC'')::date FROM %s AS e WHERE e.created_at < $1', relation)
+                     USING before;
+    END LOOP;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.expiring_days(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.expiring_days(timestamptz) IS
+    'UTC days up to that of an instant that have a partition of their own, or events before the instant in another; some perhaps twice';
+
 -- The caller has locked writers out of the expired partitions, so that what is read here is all there is.
 CREATE FUNCTION analytics_internal.aggregate_expiring(before timestamptz) RETURNS void
 LANGUAGE plpgsql
@@ -123,11 +148,13 @@ DECLARE
     closed_until timestamptz := (SELECT w.closed_until FROM analytics.watermark AS w);
 BEGIN
     WHILE analytics_internal.repair_newest(before) > 0 LOOP END LOOP;
+    -- What was not counted, and what came for sealed days.
     FOR day IN
-        SELECT p.day FROM analytics_internal.day_partitions() AS p
-        WHERE p.day < (before AT TIME ZONE 'UTC')::date
-          AND ((p.day + 1)::timestamp AT TIME ZONE 'UTC' <= closed_until
-               AND EXISTS (SELECT FROM analytics.closed_days AS c WHERE c.event_day = p.day)) IS NOT TRUE
+        SELECT DISTINCT d.day FROM analytics_internal.expiring_days(before) AS d
+        WHERE EXISTS (SELECT FROM analytics.sealed_days AS s WHERE s.event_day = d.day)
+           OR d.day < (before AT TIME ZONE 'UTC')::date
+              AND ((d.day + 1)::timestamp AT TIME ZONE 'UTC' <= closed_until
+                   AND EXISTS (SELECT FROM analytics.closed_days AS c WHERE c.event_day = d.day)) IS NOT TRUE
     LOOP
         PERFORM analytics_internal.count_day(day, NULL);
     END LOOP;
@@ -166,21 +193,121 @@ COMMENT ON FUNCTION analytics_internal.try_aggregate_expiring(timestamptz) IS
     'aggregate_expiring(); NULL, or why it failed';
 
 -- Local days begin and end within 26 hours of any instant in them.
-CREATE FUNCTION analytics_internal.is_unfinished(day date, before timestamptz) RETURNS boolean
+CREATE FUNCTION analytics_internal.is_unfinished(from_time timestamptz, to_time timestamptz, before timestamptz) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT EXISTS (SELECT FROM analytics.failed_days AS f WHERE f.day_start < b.to_time AND f.day_end > b.from_time)
+SELECT EXISTS (SELECT FROM analytics.failed_days AS f WHERE f.day_start < to_time AND f.day_end > from_time)
     OR EXISTS (SELECT FROM analytics.dirty_hours AS d
-               WHERE d.metric_hour < before AND d.metric_hour > b.from_time - interval '26 hours' AND d.metric_hour < b.to_time + interval '26 hours')
-FROM (SELECT COALESCE(day::timestamp AT TIME ZONE 'UTC', '-infinity') AS from_time,
-             COALESCE((day + 1)::timestamp AT TIME ZONE 'UTC', before) AS to_time) AS b
+               WHERE d.metric_hour < before AND d.metric_hour > from_time - interval '26 hours' AND d.metric_hour < to_time + interval '26 hours')
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.is_unfinished(date, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.is_unfinished(date, timestamptz) IS
-    'whether rollups of a UTC day, or (NULL) of any before an instant, wait for its events: they failed, or are dirty';
+REVOKE EXECUTE ON FUNCTION analytics_internal.is_unfinished(timestamptz, timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.is_unfinished(timestamptz, timestamptz, timestamptz) IS
+    'whether rollups wait for events between two instants and before a third: they failed, or are dirty';
 
-CREATE FUNCTION analytics_internal.try_archive(partition_name name) RETURNS text
+CREATE FUNCTION analytics_internal.keeping_statement() RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT 'INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES (''user_activity'', NULL) ON CONFLICT (table_name) DO UPDATE SET keep_days = NULL'
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.keeping_statement() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.keeping_statement() IS 'the statement that keeps events for ever';
+
+CREATE FUNCTION analytics_internal.expiry_notice(first_day date) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT format('events older than %s days are past the retention of user_activity: their rollups stay, they themselves are removed by cleanup, at the earliest %s hours after they were loaded',
+              v.keep_days, analytics.setting('import_grace_hours'))
+FROM analytics.retention_policy_values AS v
+WHERE v.table_name = 'user_activity' AND first_day < (now() AT TIME ZONE 'UTC')::date - v.keep_days
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.expiry_notice(date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.expiry_notice(date) IS
+    'what to say to whoever loads events from a day on, if cleanup is going to remove some of them; NULL: nothing';
+
+-- An import: what counting found when, without it, the day's events would have been expired already. A day is
+-- counted an hour after its end.
+CREATE FUNCTION analytics_internal.kept_days(
+    before timestamptz, OUT workspace_id uuid, OUT event_day date, OUT events bigint, OUT kept_until timestamptz)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT s.workspace_id, s.event_day, s.kept_events, timestamptz 'infinity' FROM analytics.sealed_days AS s
+WHERE s.kept_events > 0 AND s.event_day <= (before AT TIME ZONE 'UTC')::date
+UNION ALL
+SELECT c.workspace_id, c.event_day, c.events, c.grown_at + g.grace
+FROM analytics.closed_days AS c, (SELECT make_interval(hours => analytics.setting('import_grace_hours')::integer) AS grace) AS g
+WHERE c.event_day <= (before AT TIME ZONE 'UTC')::date AND c.events > 0 AND c.grown_at + g.grace > now()
+  AND c.grown_at >= c.event_day::timestamp AT TIME ZONE 'UTC' + greatest(now() - before, interval '2 days')
+  AND NOT EXISTS (SELECT FROM analytics.sealed_days AS s
+                  WHERE s.workspace_id = c.workspace_id AND s.event_day = c.event_day AND s.kept_events > 0)
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.kept_days(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.kept_days(timestamptz) IS
+    'days whose events cleanup keeps though they are older than the instant: those that no rollup counts (kept_until infinity), and, for the setting import_grace_hours, those loaded when they were expired already';
+
+CREATE FUNCTION analytics_internal.kept_note(before timestamptz) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+AS $$
+SELECT nullif(concat_ws('; ',
+    (SELECT format('%s events of %s frozen days were kept, as the rollups do not count them; see analytics.health()', sum(k.events), count(*))
+     FROM analytics_internal.kept_days(before) AS k WHERE k.kept_until = 'infinity' HAVING count(*) > 0),
+    (SELECT format('%s events that were past their retention when they were loaded are kept until %s (setting import_grace_hours); to keep them for ever: %s',
+                   sum(k.events), to_char(min(k.kept_until), 'YYYY-MM-DD HH24:MI'), analytics_internal.keeping_statement())
+     FROM analytics_internal.kept_days(before) AS k WHERE k.kept_until < 'infinity' HAVING count(*) > 0)), '')
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.kept_note(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.kept_note(timestamptz) IS
+    'what cleanup says about the events older than the instant that it keeps; NULL: it keeps none';
+
+CREATE FUNCTION analytics.settle_day(event_day date, decision text, workspace_id uuid DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    settled bigint := 0;
+    sealed record;
+BEGIN
+    IF event_day IS NULL THEN
+        RAISE EXCEPTION 'event_day must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF decision IS NULL OR decision NOT IN ('keep', 'recount') THEN
+        RAISE EXCEPTION 'decision must be keep or recount'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('It is %s.', COALESCE(quote_literal(decision), 'NULL')),
+                  HINT = 'keep leaves the rollups as they are, recount makes them of the events that are there.';
+    END IF;
+    PERFORM analytics_internal.lock('finalization');
+    FOR sealed IN
+        SELECT s.workspace_id, s.event_day FROM analytics.sealed_days AS s
+        WHERE s.event_day = settle_day.event_day AND (settle_day.workspace_id IS NULL OR s.workspace_id = settle_day.workspace_id)
+    LOOP
+        DELETE FROM analytics.closed_days AS c WHERE c.workspace_id = sealed.workspace_id AND c.event_day = sealed.event_day;
+        IF decision = 'keep' THEN
+            UPDATE analytics.sealed_days AS s SET events = s.events + s.missing, missing = 0, kept_events = 0, sealed_at = now()
+            WHERE s.workspace_id = sealed.workspace_id AND s.event_day = sealed.event_day;
+            INSERT INTO analytics.closed_days (workspace_id, event_day, events, grown_at)
+            SELECT c.workspace_id, sealed.event_day, c.present, '-infinity'
+            FROM analytics_internal.compare_day(sealed.event_day, ARRAY[sealed.workspace_id]) AS c WHERE c.present > 0;
+        ELSE
+            DELETE FROM analytics.sealed_days AS s WHERE s.workspace_id = sealed.workspace_id AND s.event_day = sealed.event_day;
+            INSERT INTO analytics.dirty_hours (workspace_id, metric_hour)
+            SELECT sealed.workspace_id, sealed.event_day::timestamp AT TIME ZONE 'UTC' + n * interval '1 hour' FROM generate_series(0, 23) AS n;
+        END IF;
+        settled := settled + 1;
+    END LOOP;
+    RETURN settled;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.settle_day(date, text, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.settle_day(date, text, uuid) IS
+    'decides about a frozen UTC day (analytics.sealed_days) of one workspace or (NULL) of all: keep leaves its rollups as they are and lets cleanup remove its events; recount lets the next analytics.maintain() make the rollups of the events that are there, however few. Returns how many workspaces'' days it settled. For the owner; another decision is an error (22023), a NULL day too (22004)';
+
+CREATE FUNCTION analytics_internal.try_archive(partition regclass) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '200ms' -- detaching locks user_activity: nobody shall queue behind us for long
@@ -191,15 +318,15 @@ DECLARE
 BEGIN
     IF archive_function IS NOT NULL THEN
         EXECUTE format('SELECT %s($1)', to_regprocedure(archive_function || '(regclass)')::regproc)
-        USING format('analytics.%I', partition_name)::regclass;
+        USING partition;
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-    RETURN format('%s was kept, as the archive function failed: %s (%s)', partition_name, SQLERRM, SQLSTATE);
+    RETURN format('%s was kept, as the archive function failed: %s (%s)', (SELECT c.relname FROM pg_class AS c WHERE c.oid = partition), SQLERRM, SQLSTATE);
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.try_archive(name) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.try_archive(name) IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.try_archive(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.try_archive(regclass) IS
     'calls the archive function of user_activity, if there is one, for a partition that is about to be dropped; NULL, or why it failed';
 
 CREATE FUNCTION analytics_internal.has_old_default_rows(before timestamptz) RETURNS boolean

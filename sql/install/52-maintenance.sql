@@ -106,10 +106,9 @@ SELECT o.first_day,
        CASE WHEN current_setting('track_counts')::boolean
             THEN sum(pg_stat_get_tuples_inserted(p.oid) + pg_stat_get_tuples_updated(p.oid) + pg_stat_get_tuples_deleted(p.oid)) END
 FROM (SELECT (greatest((SELECT w.closed_until FROM analytics.watermark AS w), now() - interval '26 hours') AT TIME ZONE 'UTC')::date - 1 AS first_day) AS o,
-     (SELECT c.oid, to_date(substring(c.relname FROM '_([0-9]{8})$'), 'YYYYMMDD') AS day
-      FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-      WHERE i.inhparent = 'analytics.user_activity'::regclass) AS p
-WHERE (p.day < o.first_day) IS NOT TRUE
+     (SELECT b.relation::oid AS oid, b.to_time FROM analytics_internal.partitions() AS b
+      UNION ALL SELECT to_regclass('analytics.user_activity_default'), 'infinity') AS p
+WHERE p.to_time > o.first_day::timestamp AT TIME ZONE 'UTC'
 GROUP BY o.first_day
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.open_changes() FROM PUBLIC;
@@ -129,7 +128,9 @@ BEGIN
                 RETURN true;
             END IF;
             RETURN EXISTS (SELECT FROM generate_series(-1, analytics.setting('partitions_ahead_days')::integer) AS n
-                           WHERE to_regclass('analytics.user_activity_' || to_char(today + n, 'YYYYMMDD')) IS NULL)
+                           WHERE NOT EXISTS (SELECT FROM analytics_internal.partitions() AS p
+                                             WHERE p.from_time <= (today + n)::timestamp AT TIME ZONE 'UTC'
+                                               AND p.to_time > (today + n)::timestamp AT TIME ZONE 'UTC'))
                 OR EXISTS (SELECT FROM analytics_internal.default_days());
         WHEN 'close_buckets' THEN
             RETURN NOT EXISTS (SELECT FROM analytics.watermark AS w
@@ -477,7 +478,7 @@ BEGIN
             USING HINT = 'See the column error of analytics.job_runs.';
     ELSIF error_seen IS NOT NULL THEN
         RAISE WARNING 'days of single workspaces could not be aggregated: %', error_seen
-            USING HINT = 'See analytics.failed_days; they are tried again.';
+            USING HINT = 'See analytics.health(); those in analytics.failed_days are tried again.';
     END IF;
 END
 $$;
@@ -500,13 +501,17 @@ BEGIN
     END IF;
     PERFORM set_config('application_name', 'shadow_analytics: backfill ' || to_char(day, 'YYYY-MM-DD'), true);
     PERFORM analytics_internal.lock('finalization');
-    PERFORM analytics_internal.create_partitions(day, day);
+    BEGIN
+        PERFORM analytics_internal.create_partitions(day, day);
+    EXCEPTION WHEN duplicate_table THEN
+        NULL; -- its partition was detached: what came since waits in the default partition
+    END;
     -- What was noted while the events were loaded is done with the rest.
     written := analytics_internal.try_repair_utc_day(day);
     IF written = 0 THEN
-        written := analytics_internal.try_aggregate(day, NULL);
         PERFORM analytics_internal.count_day(day, NULL) FROM analytics.watermark AS w
         WHERE (day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
+        written := analytics_internal.try_aggregate(day, NULL);
     END IF;
     written := written + COALESCE(sum(analytics_internal.try_aggregate(NULL, h.hour)), 0)
     FROM (SELECT DISTINCT date_trunc('hour', e.created_at, 'UTC') AS hour FROM analytics.user_activity AS e
@@ -569,6 +574,11 @@ BEGIN
                                              pg_catalog.to_char(analytics_internal.latest_day(), 'YYYY-MM-DD'), ', the latest day that has begun anywhere.'),
                   HINT = 'Backfill days up to today; partitions ahead are made by analytics.maintain().';
     END IF;
+    reason := analytics_internal.expiry_notice(start_date);
+    IF reason IS NOT NULL THEN
+        RAISE WARNING '%', reason
+            USING HINT = pg_catalog.concat('To keep them for ever: ', analytics_internal.keeping_statement());
+    END IF;
     started := analytics_internal.begin_step('backfill', start_date, end_date);
     IF started IS NULL THEN
         RAISE NOTICE 'maintenance is running in another session; call backfill again';
@@ -588,7 +598,7 @@ BEGIN
     COMMIT;
     IF reason IS NOT NULL THEN
         RAISE WARNING 'days of single workspaces could not be aggregated: %', reason
-            USING HINT = 'See analytics.failed_days; analytics.maintain() tries them again.';
+            USING HINT = 'See analytics.health(); analytics.maintain() tries those in analytics.failed_days again.';
     END IF;
 END
 $$;

@@ -254,11 +254,14 @@ AS $$
 DECLARE
     closed timestamptz := (SELECT w.closed_until FROM analytics.watermark AS w);
     today date := (now() AT TIME ZONE 'UTC')::date;
-    ahead integer := (SELECT count(*) FROM analytics_internal.day_partitions() AS p WHERE p.day > today);
+    ahead integer := (SELECT count(*) FROM generate_series(1, 366) AS n JOIN analytics_internal.partitions() AS p
+                      ON p.from_time <= (today + n)::timestamp AT TIME ZONE 'UTC' AND p.to_time > (today + n)::timestamp AT TIME ZONE 'UTC');
     lingering bigint;
     dirty bigint;
     failed text;
     failed_days bigint;
+    missing numeric;
+    kept numeric;
 BEGIN
     check_name := 'maintenance';
     SELECT m.status, m.detail, m.hint INTO status, detail, hint FROM analytics_internal.maintenance_health() AS m;
@@ -306,6 +309,25 @@ BEGIN
     status := CASE WHEN failed_days = 0 THEN 'ok' ELSE 'fail' END;
     detail := format('%s days of workspaces could not be aggregated', failed_days) || COALESCE(': ' || failed, '');
     hint := CASE WHEN failed_days > 0 THEN 'Mend the cause and SELECT analytics.retry_failed_days(), or wait for the next attempt; others are not held up. See analytics.failed_days.' END;
+    RETURN NEXT;
+
+    check_name := 'frozen_days';
+    SELECT string_agg(format('workspace %s, %s: %s missing, %s kept', f.workspace_id, to_char(f.event_day, 'YYYY-MM-DD'), f.missing, f.kept_events), '; '
+                      ORDER BY f.event_day DESC, f.workspace_id) FILTER (WHERE f.place <= 3), count(*), COALESCE(sum(f.missing), 0), COALESCE(sum(f.kept_events), 0)
+    INTO failed, failed_days, missing, kept
+    FROM (SELECT s.*, row_number() OVER (ORDER BY s.event_day DESC, s.workspace_id) AS place FROM analytics.sealed_days AS s
+          WHERE s.missing > 0 OR s.kept_events > 0) AS f;
+    status := CASE WHEN missing > 0 THEN 'fail' WHEN kept > 0 THEN 'warn' ELSE 'ok' END;
+    detail := format('events that rollups count but are missing: %s, events kept that they may not count: %s', missing, kept) || COALESCE(': ' || failed, '');
+    hint := CASE WHEN status <> 'ok' THEN 'Restore or attach missing events and CALL analytics.backfill() for the day, or decide by analytics.settle_day(). See analytics.sealed_days.' END;
+    RETURN NEXT;
+
+    check_name := 'expiring_imports';
+    SELECT count(*), COALESCE(sum(k.events), 0), min(k.kept_until)::text INTO failed_days, kept, failed
+    FROM analytics_internal.kept_days(now() - analytics_internal.retention('user_activity')) AS k WHERE k.kept_until < 'infinity';
+    status := CASE WHEN kept = 0 THEN 'ok' ELSE 'warn' END;
+    detail := format('%s events were past their retention when they were loaded', kept) || COALESCE('; cleanup removes them from ' || failed || ' on', '');
+    hint := CASE WHEN kept > 0 THEN 'Their rollups stay. To keep them for ever: ' || analytics_internal.keeping_statement() END;
     RETURN NEXT;
 
     check_name := 'dirty_hours';

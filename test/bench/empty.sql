@@ -6,10 +6,10 @@ DELETE FROM analytics.watermark;
 DELETE FROM analytics.alert_rules;
 DO $$
 DECLARE
-    partition name;
+    partition regclass;
 BEGIN
-    FOR partition IN SELECT p.name FROM analytics_internal.day_partitions() AS p LOOP
-        EXECUTE format('DROP TABLE analytics.%I', partition);
+    FOR partition IN SELECT p.relation FROM analytics_internal.partitions() AS p LOOP
+        EXECUTE format('DROP TABLE %s', partition);
     END LOOP;
 END
 $$;

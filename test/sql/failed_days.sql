@@ -2,6 +2,7 @@
 -- after a while, or when an operator says so.
 \set SHOW_CONTEXT never
 SET timezone = 'UTC';
+INSERT INTO analytics.settings VALUES ('import_grace_hours', '0'); -- what is old goes at once
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.daily_users, analytics.users;
 DELETE FROM analytics.job_runs;
 DELETE FROM analytics.watermark;
@@ -110,6 +111,7 @@ SELECT count(*) FROM analytics.dirty_hours;
 SELECT * FROM pg_temp.wrong;
 SELECT status FROM analytics.health() WHERE check_name IN ('failed_days', 'failed_steps');
 
+DELETE FROM analytics.settings WHERE name = 'import_grace_hours';
 DELETE FROM analytics.job_runs;
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.sealed_days;

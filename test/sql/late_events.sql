@@ -1,6 +1,7 @@
 -- Late changes, closing, repair, retention. Everything is dated by now(): outputs are counts and comparisons.
 \set SHOW_CONTEXT never
 SET timezone = 'UTC';
+INSERT INTO analytics.settings VALUES ('import_grace_hours', '0'); -- what is old goes at once
 CREATE FUNCTION pg_temp.w(n int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5('late w' || n)::uuid $$;
 CREATE FUNCTION pg_temp.today() RETURNS timestamptz LANGUAGE sql STABLE AS $$ SELECT date_trunc('day', now(), 'UTC') $$;
 CREATE PROCEDURE pg_temp.add(workspace int, at timestamptz, n int DEFAULT 1) LANGUAGE sql AS $$
@@ -175,14 +176,15 @@ SELECT metric_date FROM analytics.daily_metrics WHERE metric_date BETWEEN '2020-
 
 DROP TABLE analytics.user_activity_20200301, analytics.user_activity_20200302, analytics.user_activity_20200303;
 DO $$ DECLARE p record; BEGIN
-    FOR p IN SELECT * FROM analytics_internal.day_partitions() WHERE day < now() - interval '2 days' LOOP
-        EXECUTE format('DROP TABLE analytics.%I', p.name);
+    FOR p IN SELECT * FROM analytics_internal.partitions() WHERE from_time < now() - interval '2 days' LOOP
+        EXECUTE format('DROP TABLE %s', p.relation);
     END LOOP;
 END $$;
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
 DELETE FROM analytics.sealed_days;
 DELETE FROM analytics.closed_days;
+DELETE FROM analytics.settings WHERE name = 'import_grace_hours';
 DELETE FROM analytics.job_runs;
 DELETE FROM analytics.retention_policies;
 DELETE FROM analytics.workspace_retention;

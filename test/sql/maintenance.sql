@@ -6,6 +6,7 @@ TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metr
 DELETE FROM analytics.job_runs;
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
+INSERT INTO analytics.settings VALUES ('import_grace_hours', '0'); -- what is old goes at once
 DELETE FROM analytics.closed_days;
 DELETE FROM analytics.sealed_days;
 \getenv abs_srcdir PG_ABS_SRCDIR
@@ -26,7 +27,7 @@ SELECT count(*) AS days, count(*) FILTER (WHERE NOT is_final) AS provisional, su
 DELETE FROM analytics.job_runs WHERE step = 'aggregate_cohorts';
 CALL analytics.maintain();
 SELECT count(*) FROM analytics.user_cohorts WHERE workspace_id = md5('maintained')::uuid AND cohort_period = 'daily';
-SELECT count(*) > 0 AS made_again FROM analytics_internal.day_partitions() WHERE day = (now() + interval '3 days')::date;
+SELECT count(*) > 0 AS made_again FROM analytics_internal.partition_of((now() + interval '3 days')::date);
 SELECT step, outcome FROM analytics.job_runs WHERE step IN ('create_partitions', 'close_buckets') AND rows > 0 GROUP BY 1, 2 ORDER BY 1;
 
 -- With nothing to do nothing is done, and nothing but the run itself is recorded.
@@ -86,7 +87,7 @@ WHERE e.n IS DISTINCT FROM d.n;
 SELECT * FROM
     (SELECT workspace_id, (created_at AT TIME ZONE 'UTC')::date AS event_day, count(*) AS events FROM analytics.user_activity
      WHERE created_at < (SELECT date_trunc('day', closed_until) FROM analytics.watermark) GROUP BY 1, 2) AS e
-    FULL JOIN analytics.closed_days AS c USING (workspace_id, event_day)
+    FULL JOIN (SELECT workspace_id, event_day, events FROM analytics.closed_days) AS c USING (workspace_id, event_day)
 WHERE e.events IS DISTINCT FROM c.events;
 
 -- A new day's counts of users are right at once; when several days have changed, those of later days are written once.
@@ -130,7 +131,7 @@ SELECT count(*) AS wrong FROM
     FULL JOIN (SELECT workspace_id, metric_date, total_events AS n FROM analytics.daily_metrics) AS d USING (workspace_id, metric_date)
 WHERE e.n IS DISTINCT FROM d.n AND metric_date < CURRENT_DATE - 1;
 SELECT count(*) AS unfinished FROM analytics.hourly_metrics WHERE NOT is_final AND metric_hour < now() - interval '2 hours';
-SELECT count(*) > 0 AS made_again FROM analytics_internal.day_partitions() WHERE day = (now() + interval '3 days')::date;
+SELECT count(*) > 0 AS made_again FROM analytics_internal.partition_of((now() + interval '3 days')::date);
 -- Not at all where the setting says so; never for one workspace.
 INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0');
 CALL pg_temp.add('maintained', now() - interval '7 days');
@@ -187,6 +188,7 @@ DELETE FROM analytics.retention_policies;
 DELETE FROM analytics.workspace_settings WHERE workspace_id IN (md5('late 1')::uuid, md5('late 2')::uuid, md5('ancient')::uuid);
 DELETE FROM analytics.job_runs;
 DELETE FROM analytics.watermark;
+DELETE FROM analytics.settings WHERE name = 'import_grace_hours';
 DELETE FROM analytics.dirty_hours;
 DELETE FROM analytics.sealed_days;
 DELETE FROM analytics.closed_days;

@@ -13,7 +13,8 @@ $node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\n");
 $node->start;
 # Days 800 to 71 ago, so that most, but not all, are past the retention of 90 days.
 $node->safe_psql('postgres', q{
-	CREATE EXTENSION shadow_analytics});
+	CREATE EXTENSION shadow_analytics;
+	INSERT INTO analytics.settings VALUES ('import_grace_hours', '0')});
 # As maintenance runs every minute, imported events are late ones.
 $node->safe_psql('postgres', 'CALL analytics.maintain()') for 1 .. 3;
 $node->safe_psql('postgres', q{

@@ -17,7 +17,7 @@ my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->append_conf('postgresql.conf', "restart_after_crash = on\nfsync = off\nautovacuum = off\njit = off\n");
 $node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION shadow_analytics');
+$node->safe_psql('postgres', q{CREATE EXTENSION shadow_analytics; INSERT INTO analytics.settings VALUES ('import_grace_hours', '0')});
 $node->safe_psql('postgres', "\\i $FindBin::RealBin/../sql/include/oracle.sql");
 
 # Events of the last week, until two days ago so that they are over everywhere; and of a day past its retention,
@@ -76,15 +76,15 @@ CREATE VIEW public.half_made AS
 SELECT 'table without parent: ' || c.relname AS what FROM pg_class AS c
 WHERE c.relname ~ '^user_activity_' AND c.relkind = 'r' AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid)
 UNION ALL
-SELECT 'partition without key, policy or row security: ' || p.name FROM analytics_internal.day_partitions() AS p
-JOIN pg_class AS c ON c.oid = ('analytics.' || p.name)::regclass
+SELECT 'partition without key, policy or row security: ' || p.relation FROM analytics_internal.partitions() AS p
+JOIN pg_class AS c ON c.oid = p.relation
 WHERE NOT c.relrowsecurity OR NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid)
    OR NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)
 UNION ALL
 SELECT 'invalid index: ' || indexrelid::regclass FROM pg_index WHERE NOT (indisvalid AND indisready)
 UNION ALL
 SELECT 'in the default partition: ' || e.created_at FROM analytics.user_activity_default AS e
-JOIN analytics_internal.day_partitions() AS p ON p.day = (e.created_at AT TIME ZONE 'UTC')::date
+JOIN analytics_internal.partitions() AS p ON e.created_at >= p.from_time AND e.created_at < p.to_time
 UNION ALL
 SELECT 'expired day: ' || r.day FROM public.removed AS r
 LEFT JOIN analytics.sealed_days AS s ON s.event_day = r.day

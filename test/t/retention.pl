@@ -14,6 +14,7 @@ $node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\n");
 $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION shadow_analytics;
+	INSERT INTO analytics.settings VALUES ('import_grace_hours', '0');
 	SELECT analytics.create_partitions((now() - interval '95 days')::date, (now() - interval '85 days')::date);
 	INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
 	SELECT md5('w' || n % 3)::uuid, md5('u' || n % 7)::uuid, 'agent_run', jsonb_build_object('status', 'completed', 'runtime_seconds', n, 'agent_id', md5('a')::uuid),

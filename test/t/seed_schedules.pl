@@ -14,6 +14,7 @@ my $node = SimulatedClock::start('main', "synchronous_commit = off\n");
 $node->safe_psql('postgres', q{SELECT clock.set('2025-01-01 00:00+00')});
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION shadow_analytics;
+	INSERT INTO analytics.settings VALUES ('import_grace_hours', '0');
 	INSERT INTO analytics.workspace_settings (workspace_id, time_zone) VALUES
 		(md5('w1')::uuid, 'America/Los_Angeles'), (md5('w2')::uuid, 'Asia/Kolkata'), (md5('w3')::uuid, 'Pacific/Kiritimati');
 	INSERT INTO analytics.credit_prices (price) VALUES (0.01);

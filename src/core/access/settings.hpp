@@ -85,6 +85,10 @@ inline constexpr setting settings[] = {
                     "how many days old an event may be when a role under row security inserts it"),
     integer_setting("event_max_future_minutes", "5", 0, 1440,
                     "how many minutes ahead of the server's clock such an event may be"),
+    integer_setting(
+        "import_grace_hours", "24", 0, 8760,
+        "hours that cleanup keeps events that were older than the retention of user_activity when "
+        "they were loaded; 0: not at all"),
     choice_setting(
         "ip_policy", "truncate", "keep, truncate, hash, drop",
         "what is kept of a client's address: all, its network (/24, /48), a keyed hash in ip_hash, "

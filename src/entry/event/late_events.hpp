@@ -15,21 +15,23 @@ namespace shadow::entry
 {
 
 struct late_log {
-    TimestampTz watermark; // events before it are late; DT_NOBEGIN: none is
-    HTAB *logged;          // (workspace, hour) noted by this statement
+    TimestampTz came_before; // events before it that come are late; DT_NOBEGIN: none is
+    TimestampTz left_before; // the same of events that leave
+    HTAB *logged;            // what this statement has noted, by (workspace, hour)
     MemoryContext context;
 };
 
 // Once per statement and partition. `context` lives as long as the statement.
 void open_late_log(late_log &log, MemoryContext context);
 
-void append_late_event(late_log &log, const pg_uuid_t &workspace, TimestampTz time);
+enum class late_change { came, left }; // into the hour, or out of it
 
-// For every changed row.
-inline void log_if_late(late_log &log, const pg_uuid_t &workspace, TimestampTz time)
+inline bool is_late(const late_log &log, TimestampTz time, late_change change)
 {
-    if (time < log.watermark)
-        append_late_event(log, workspace, time);
+    return time < (change == late_change::came ? log.came_before : log.left_before);
 }
+
+// Of a changed row that is late.
+void append_late_event(late_log &log, const pg_uuid_t &workspace, TimestampTz time, late_change change);
 
 } // namespace shadow::entry

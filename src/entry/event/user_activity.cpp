@@ -300,14 +300,43 @@ static void check_client(event_row &row, Relation relation)
 }
 
 // A row as it is stored: without a workspace it belongs to the nil uuid.
-static void note_if_late(TupleTableSlot *slot, layout &columns)
+static pg_uuid_t stored_workspace(TupleTableSlot *slot, const layout &columns)
 {
-    static pg_uuid_t nil = {};
     bool is_null;
-    TimestampTz const time =
-        DatumGetTimestampTz(slot_getattr(slot, columns.number[column::created_at], &is_null));
     Datum const workspace = slot_getattr(slot, columns.number[column::workspace_id], &is_null);
-    entry::log_if_late(columns.late, is_null ? nil : *DatumGetUUIDP(workspace), time);
+    return is_null ? pg_uuid_t{} : *DatumGetUUIDP(workspace);
+}
+
+static TimestampTz stored_time(TupleTableSlot *slot, const layout &columns)
+{
+    bool is_null;
+    return DatumGetTimestampTz(slot_getattr(slot, columns.number[column::created_at], &is_null));
+}
+
+static void note_if_late(TupleTableSlot *slot, layout &columns, entry::late_change change)
+{
+    TimestampTz const time = stored_time(slot, columns);
+    if (entry::is_late(columns.late, time, change))
+        entry::append_late_event(columns.late, stored_workspace(slot, columns), time, change);
+}
+
+static bool is_of_same_day(TupleTableSlot *one, TupleTableSlot *other, const layout &columns)
+{
+    auto const day = [&](TupleTableSlot *slot) {
+        TimestampTz const time = stored_time(slot, columns);
+        return (time - (time < 0 ? USECS_PER_DAY - 1 : 0)) / USECS_PER_DAY;
+    };
+    pg_uuid_t const workspaces[] = {stored_workspace(one, columns), stored_workspace(other, columns)};
+    return day(one) == day(other) && memcmp(&workspaces[0], &workspaces[1], sizeof(pg_uuid_t)) == 0;
+}
+
+// An update that moves the row to another partition also fires the trigger of its deletion: that it left is then
+// noted twice, so a little less is known of its day.
+static void note_change_if_late(TupleTableSlot *old_row, TupleTableSlot *new_row, layout &columns)
+{
+    note_if_late(new_row, columns, entry::late_change::came);
+    bool const stays = is_of_same_day(old_row, new_row, columns);
+    note_if_late(old_row, columns, stays ? entry::late_change::came : entry::late_change::left);
 }
 
 // As heap_modify_tuple() makes it; the slot has taken the row apart already.
@@ -364,9 +393,10 @@ SHADOW_FUNCTION(shadow_user_activity_check)
         cut_text(row, which);
     check_client(row, trigger->tg_relation);
     protect_person(row);
-    note_if_late(row.slot, *columns);
     if (is_update)
-        note_if_late(trigger->tg_trigslot, *columns);
+        note_change_if_late(trigger->tg_trigslot, row.slot, *columns);
+    else
+        note_if_late(row.slot, *columns, entry::late_change::came);
     return PointerGetDatum(row.changes == 0 ? tuple : changed_tuple(row, tuple));
 }
 
@@ -382,6 +412,6 @@ SHADOW_FUNCTION(shadow_user_activity_deleted)
         ereport(ERROR, errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                 errmsg("function \"%s\" must be fired before delete for each row",
                        "shadow_user_activity_deleted"));
-    note_if_late(trigger->tg_trigslot, *find_layout(fcinfo, trigger->tg_relation));
+    note_if_late(trigger->tg_trigslot, *find_layout(fcinfo, trigger->tg_relation), entry::late_change::left);
     return PointerGetDatum(trigger->tg_trigtuple);
 }

@@ -178,8 +178,9 @@ std::uint64_t forget_identities()
 
 struct event_partition {
     Oid relation;
-    NameData name;
-    DateADT day;
+    char *name;           // qualified and quoted
+    TimestampTz from, to; // of the default partition all there is
+    bool is_default;
     bool is_expired; // goes as a whole; else its rows before the limit are deleted
     bool is_locked;  // against writers; else it is left for the next call
 };
@@ -187,7 +188,7 @@ struct event_partition {
 struct event_partitions {
     event_partition *items;
     int count;
-    int waiting;    // more than one call drops
+    bool has_more;  // than one call drops
     int busy;       // not locked
     int unfinished; // with rollups that could not be made
 };
@@ -195,19 +196,35 @@ struct event_partitions {
 // A drop takes some twenty locks per partition, and the server's table of locks has room for a few thousand.
 constexpr int partitions_per_call = 150;
 
-// The default partition if it holds rows before the limit, the partition that contains it, and those before
-// it.
+// The default partition if it holds rows before the limit, the partition that contains it, and those before it;
+// last those with events that are kept, for whose sake no further call is needed. A partition that begins or ends
+// within a day is never dropped, or its days would be taken for removed.
+constexpr const char *select_partitions =
+    "WITH kept AS MATERIALIZED (SELECT DISTINCT k.event_day FROM analytics_internal.kept_days($1) AS k) "
+    "SELECT f.relation::oid, f.relation::text, f.from_time, f.to_time, f.is_default, e.is_expired, s.has_kept"
+    " FROM (SELECT p.relation, p.from_time, p.to_time, false AS is_default"
+    "  FROM analytics_internal.partitions() AS p WHERE p.from_time < $1"
+    "  UNION ALL SELECT to_regclass('analytics.user_activity_default'), '-infinity', 'infinity', true"
+    "  WHERE analytics_internal.has_old_default_rows($1)) AS f,"
+    " LATERAL (SELECT f.to_time <= $1 AND date_trunc('day', f.from_time, 'UTC') = f.from_time"
+    "  AND date_trunc('day', f.to_time, 'UTC') = f.to_time AS is_expired) AS e,"
+    " LATERAL (SELECT e.is_expired AND EXISTS (SELECT FROM kept AS k"
+    "  WHERE k.event_day >= (f.from_time AT TIME ZONE 'UTC')::date"
+    "  AND k.event_day < (f.to_time AT TIME ZONE 'UTC')::date) AS has_kept) AS s"
+    " ORDER BY s.has_kept, e.is_expired, f.from_time";
+
+bool bool_value(int row, int column)
+{
+    bool is_null;
+    return DatumGetBool(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &is_null));
+}
+
 event_partitions find_partitions(const parameter &before, MemoryContext context)
 {
-    run("SELECT f.name::text::regclass::oid, f.relname, f.day, f.is_expired"
-        " FROM (SELECT format('analytics.%I', p.name) AS name, p.name AS relname, p.day,"
-        "  p.day < ($1 AT TIME ZONE 'UTC')::date AS is_expired"
-        "  FROM analytics_internal.day_partitions() AS p WHERE p.day <= ($1 AT TIME ZONE 'UTC')::date"
-        "  UNION ALL SELECT 'analytics.user_activity_default', 'user_activity_default', NULL, false"
-        "  WHERE analytics_internal.has_old_default_rows($1)) AS f ORDER BY f.is_expired, f.day",
-        {before});
+    run(select_partitions, {before});
     int const found = static_cast<int>(SPI_processed);
-    event_partitions all{nullptr, Min(found, partitions_per_call), Max(found - partitions_per_call, 0), 0, 0};
+    event_partitions all{nullptr, Min(found, partitions_per_call), false, 0, 0};
+    all.has_more = found > all.count && !bool_value(all.count, 7);
     all.items = static_cast<event_partition *>(
         MemoryContextAllocZero(context, sizeof(event_partition) * static_cast<Size>(all.count + 1)));
     for (int i = 0; i < all.count; ++i) {
@@ -216,11 +233,18 @@ event_partitions find_partitions(const parameter &before, MemoryContext context)
         TupleDesc const columns = SPI_tuptable->tupdesc;
         event_partition &item = all.items[i];
         item.relation = DatumGetObjectId(SPI_getbinval(row, columns, 1, &is_null));
-        item.name = *DatumGetName(SPI_getbinval(row, columns, 2, &is_null));
-        item.day = DatumGetDateADT(SPI_getbinval(row, columns, 3, &is_null));
-        item.is_expired = DatumGetBool(SPI_getbinval(row, columns, 4, &is_null));
+        item.name = MemoryContextStrdup(context, SPI_getvalue(row, columns, 2));
+        item.from = DatumGetTimestampTz(SPI_getbinval(row, columns, 3, &is_null));
+        item.to = DatumGetTimestampTz(SPI_getbinval(row, columns, 4, &is_null));
+        item.is_default = bool_value(i, 5);
+        item.is_expired = bool_value(i, 6);
     }
     return all;
+}
+
+parameter instant(TimestampTz time)
+{
+    return {TIMESTAMPTZOID, TimestampTzGetDatum(time), false};
 }
 
 bool exists(Oid relation)
@@ -234,8 +258,7 @@ void lock_out_writers(event_partitions &all)
     for (int i = 0; i < all.count; ++i) {
         event_partition &item = all.items[i];
         item.is_locked =
-            ConditionalLockRelationOid(item.relation, item.is_expired ? ShareLock : ShareRowExclusiveLock) &&
-            exists(item.relation);
+            ConditionalLockRelationOid(item.relation, ShareRowExclusiveLock) && exists(item.relation);
         all.busy += !item.is_locked;
     }
 }
@@ -247,10 +270,34 @@ void leave_unfinished(event_partitions &all, const parameter &before)
         event_partition &item = all.items[i];
         if (!item.is_locked)
             continue;
-        bool const has_day = strcmp(NameStr(item.name), "user_activity_default") != 0;
-        item.is_locked = run("SELECT WHERE NOT analytics_internal.is_unfinished($1, $2)",
-                             {parameter{DATEOID, DateADTGetDatum(item.day), !has_day}, before}) > 0;
+        TimestampTz const to = item.is_default ? DatumGetTimestampTz(before.value) : item.to;
+        item.is_locked = run("SELECT WHERE NOT analytics_internal.is_unfinished($1, $2, $3)",
+                             {instant(item.from), instant(to), before}) > 0;
         all.unfinished += !item.is_locked;
+    }
+}
+
+bool has_archive_function()
+{
+    return run("SELECT FROM analytics.retention_policy_values AS v WHERE v.table_name = $1"
+               " AND v.archive_function IS NOT NULL",
+               {parameter{TEXTOID, CStringGetTextDatum("user_activity"), false}}) > 0;
+}
+
+// A partition with events that are kept is not dropped but trimmed. What is to be archived is neither: the
+// archive function gets whole partitions.
+void spare_kept(event_partitions &all, const parameter &before)
+{
+    bool const is_archived = has_archive_function();
+    for (int i = 0; i < all.count; ++i) {
+        event_partition &item = all.items[i];
+        if (item.is_expired && item.is_locked)
+            item.is_expired = run("SELECT FROM analytics_internal.kept_days($1) AS k"
+                                  " WHERE k.event_day >= ($2 AT TIME ZONE 'UTC')::date"
+                                  " AND k.event_day < ($3 AT TIME ZONE 'UTC')::date LIMIT 1",
+                                  {before, instant(item.from), instant(item.to)}) == 0;
+        if (is_archived && !item.is_expired && !item.is_default)
+            item.is_locked = false;
     }
 }
 
@@ -258,7 +305,9 @@ void leave_unfinished(event_partitions &all, const parameter &before)
 std::uint64_t trim(const event_partition &item, const parameter &before)
 {
     char *const sql = psprintf(
-        "WITH gone AS (DELETE FROM analytics.%s AS e WHERE e.created_at < $1"
+        "WITH gone AS (DELETE FROM %s AS e WHERE e.created_at < $1"
+        "  AND (e.workspace_id, (e.created_at AT TIME ZONE 'UTC')::date) NOT IN"
+        "  (SELECT k.workspace_id, k.event_day FROM analytics_internal.kept_days($1) AS k)"
         " RETURNING e.workspace_id, (e.created_at AT TIME ZONE 'UTC')::date AS event_day),"
         " counts AS (SELECT g.workspace_id, g.event_day, count(*) AS events FROM gone AS g GROUP BY 1, 2),"
         " sealed AS (INSERT INTO analytics.sealed_days AS s (workspace_id, event_day, events)"
@@ -267,21 +316,25 @@ std::uint64_t trim(const event_partition &item, const parameter &before)
         " closed AS (UPDATE analytics.closed_days AS d SET events = d.events - c.events FROM counts AS c"
         "  WHERE d.workspace_id = c.workspace_id AND d.event_day = c.event_day) "
         "SELECT coalesce(sum(c.events), 0)::bigint FROM counts AS c",
-        quote_identifier(NameStr(item.name)));
+        item.name);
     run(sql, {before});
     return first_count();
 }
 
-// The numbers were counted when the day was closed.
+// The numbers were counted when the day was closed. What was missing by then has not been removed now.
 std::uint64_t seal(const event_partition &item)
 {
-    run("WITH counts AS (DELETE FROM analytics.closed_days AS c WHERE c.event_day = $1"
+    run("WITH counts AS (DELETE FROM analytics.closed_days AS c"
+        " WHERE c.event_day >= ($1 AT TIME ZONE 'UTC')::date AND c.event_day < ($2 AT TIME ZONE 'UTC')::date"
         " RETURNING c.workspace_id, c.event_day, c.events),"
         " sealed AS (INSERT INTO analytics.sealed_days AS s (workspace_id, event_day, events)"
         "  SELECT c.workspace_id, c.event_day, c.events FROM counts AS c WHERE c.events > 0"
-        "  ON CONFLICT (workspace_id, event_day) DO UPDATE SET events = s.events + EXCLUDED.events) "
-        "SELECT coalesce(sum(c.events), 0)::bigint FROM counts AS c",
-        {parameter{DATEOID, DateADTGetDatum(item.day), false}});
+        "  ON CONFLICT (workspace_id, event_day) DO UPDATE SET events = s.events + EXCLUDED.events, missing "
+        "= 0,"
+        "  sealed_at = now()) "
+        "SELECT coalesce(sum(c.events - coalesce(s.missing, 0)), 0)::bigint FROM counts AS c"
+        " LEFT JOIN analytics.sealed_days AS s USING (workspace_id, event_day)",
+        {instant(item.from), instant(item.to)});
     return first_count();
 }
 
@@ -293,8 +346,8 @@ char *archive(event_partitions &all, MemoryContext context)
         event_partition &item = all.items[i];
         if (!item.is_expired || !item.is_locked)
             continue;
-        run("SELECT analytics_internal.try_archive($1)",
-            {parameter{NAMEOID, NameGetDatum(&item.name), false}});
+        run("SELECT analytics_internal.try_archive($1::regclass)",
+            {parameter{OIDOID, ObjectIdGetDatum(item.relation), false}});
         char *const reason = first_text(context);
         item.is_locked = reason == nullptr;
         failure = failure == nullptr ? reason : failure;
@@ -360,11 +413,23 @@ std::uint64_t drop_partitions(const event_partitions &all)
         removed += seal(item);
         if (!is_attached(item))
             continue;
-        char *const sql = psprintf("DROP TABLE analytics.%s", quote_identifier(NameStr(item.name)));
+        char *const sql = psprintf("DROP TABLE %s", item.name);
         if (SPI_execute(sql, false, 0) < 0)
             elog(ERROR, "SPI failed: %s", SPI_result_code_string(SPI_result));
     }
     return removed;
+}
+
+// Days whose events were missing before they expired: there is nothing left to decide.
+void seal_missing(const parameter &before)
+{
+    run("WITH over AS (UPDATE analytics.sealed_days AS s"
+        "  SET events = s.events + s.missing, missing = 0, sealed_at = now()"
+        "  WHERE s.missing > 0 AND s.kept_events = 0 AND s.event_day < ($1 AT TIME ZONE 'UTC')::date"
+        "  RETURNING s.workspace_id, s.event_day) "
+        "DELETE FROM analytics.closed_days AS c USING over AS o"
+        " WHERE c.workspace_id = o.workspace_id AND c.event_day = o.event_day",
+        {before});
 }
 
 bool has_expired(const event_partitions &all)
@@ -382,33 +447,18 @@ struct outcome {
     bool kept_unaggregated;
 };
 
-void remove_events(outcome &result, MemoryContext context)
+char const *what_was_left(const event_partitions &all)
 {
-    parameter const days = keep_days("user_activity");
-    if (days.is_null)
-        return;
-    TimestampTz const limit =
-        GetCurrentTransactionStartTimestamp() - DatumGetInt32(days.value) * USECS_PER_DAY;
-    parameter const before{TIMESTAMPTZOID, TimestampTzGetDatum(limit), false};
-    event_partitions all = find_partitions(before, context);
-    if (all.count == 0)
-        return;
-    lock_out_writers(all);
-    run("SELECT analytics_internal.try_aggregate_expiring($1)", {before});
-    result.note = first_text(context);
-    result.kept_unaggregated = result.note != nullptr;
-    if (result.kept_unaggregated)
-        return;
-    leave_unfinished(all, before);
+    return all.unfinished > 0
+               ? "partitions were kept, as days of workspaces in them could not be aggregated; see "
+                 "analytics.failed_days"
+           : all.busy > 0 ? "partitions in use were left; the next call tries again"
+           : all.has_more ? "more partitions have expired; the next call goes on"
+                          : nullptr;
+}
 
-    result.has_more = all.waiting > 0;
-    result.kept_unaggregated = all.unfinished > 0;
-    result.note = all.unfinished > 0
-                      ? "partitions were kept, as days of workspaces in them could not be aggregated; see "
-                        "analytics.failed_days"
-                  : all.busy > 0    ? "partitions in use were left; the next call tries again"
-                  : all.waiting > 0 ? "more partitions have expired; the next call goes on"
-                                    : nullptr;
+void remove_expired(event_partitions &all, outcome &result, const parameter &before, MemoryContext context)
+{
     for (int i = 0; i < all.count; ++i)
         if (!all.items[i].is_expired && all.items[i].is_locked)
             result.removed += trim(all.items[i], before);
@@ -421,6 +471,40 @@ void remove_events(outcome &result, MemoryContext context)
         result.removed += drop_partitions(all);
     else
         result.note = "no partition was dropped, as user_activity was in use; the next call tries again";
+}
+
+void add_kept_note(outcome &result, const parameter &before, MemoryContext context)
+{
+    run("SELECT analytics_internal.kept_note($1)", {before});
+    char const *const kept = first_text(context);
+    if (kept != nullptr)
+        result.note = result.note == nullptr ? kept : psprintf("%s; %s", result.note, kept);
+}
+
+void remove_events(outcome &result, MemoryContext context)
+{
+    parameter const days = keep_days("user_activity");
+    if (days.is_null)
+        return;
+    parameter const before =
+        instant(GetCurrentTransactionStartTimestamp() - DatumGetInt32(days.value) * USECS_PER_DAY);
+    seal_missing(before);
+    event_partitions all = find_partitions(before, context);
+    if (all.count == 0)
+        return;
+    lock_out_writers(all);
+    run("SELECT analytics_internal.try_aggregate_expiring($1)", {before});
+    result.note = first_text(context);
+    result.kept_unaggregated = result.note != nullptr;
+    if (result.kept_unaggregated)
+        return;
+    leave_unfinished(all, before);
+    spare_kept(all, before);
+    result.has_more = all.has_more;
+    result.kept_unaggregated = all.unfinished > 0;
+    result.note = what_was_left(all);
+    remove_expired(all, result, before, context);
+    add_kept_note(result, before, context);
 }
 
 void report(ReturnSetInfo *result, const char *table, const outcome &done)

@@ -206,6 +206,29 @@ void replace_rows(const rollup &r, const bucket &b)
         delete_vanished(r, b);
 }
 
+// A bucket of which fewer events are left than are known to be there would come out too small: refused.
+void check_nothing_missing(const bucket &b)
+{
+    std::uint64_t const missing =
+        execute(b.is_day ? "SELECT m.workspace_id, to_char(m.event_day, 'YYYY-MM-DD'), m.known, m.present"
+                           " FROM analytics_internal.missing_events($1, NULL, $2) AS m LIMIT 1"
+                         : "SELECT m.workspace_id, to_char(m.event_day, 'YYYY-MM-DD'), m.known, m.present"
+                           " FROM analytics_internal.missing_events(NULL, $4, $2) AS m LIMIT 1",
+                b);
+    if (missing == 0)
+        return;
+    char const *found[4];
+    for (int i = 0; i < 4; ++i)
+        found[i] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1);
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("cannot aggregate %s whose events are missing", b.is_day ? "a day" : "an hour"),
+             errdetail("Workspace %s had %s events on %s (UTC), %s are there now; what was aggregated before "
+                       "is kept.",
+                       found[0], found[2], found[1], found[3]),
+             errhint("Restore or attach the missing events, or decide by analytics.settle_day().")));
+}
+
 // A bucket from which retention has removed events would come out too small: refused.
 void check_not_sealed(const bucket &b)
 {
@@ -231,8 +254,8 @@ void check_not_sealed(const bucket &b)
                        "is kept.",
                        workspace, day),
              errhint(b.all_workspaces ? "Aggregate the other workspaces one by one, by target_workspace_id."
-                                      : "Restore the events from a backup and delete their rows in "
-                                        "analytics.sealed_days first.")));
+                                      : "Restore the events from a backup and call analytics.settle_day(day, "
+                                        "'recount') first.")));
 }
 
 // Scans the bucket and replaces its rows; the number of workspaces written.
@@ -319,6 +342,7 @@ SHADOW_FUNCTION(shadow_aggregate_daily)
     set_utc_day(b, day);
     SPI_connect();
     lock_workspaces(b);
+    check_nothing_missing(b);
     check_not_sealed(b);
     check_day_has_begun(b);
     std::uint64_t const workspaces = aggregate(daily_rollups, b);
@@ -344,6 +368,7 @@ SHADOW_FUNCTION(shadow_aggregate_hourly)
                         errhint("Aggregate hours up to the running one, which is provisional.")));
     SPI_connect();
     lock_workspaces(b);
+    check_nothing_missing(b);
     check_not_sealed(b);
     std::uint64_t const workspaces = aggregate(hourly_rollups, b);
     SPI_finish();

@@ -104,14 +104,7 @@ void append_condition(char (&condition)[160], const bucket &b, const division &d
 // Of the events on disk, with those of the neighbouring days.
 double bytes_near(const bucket &b)
 {
-    execute("SELECT coalesce(sum(pg_catalog.pg_relation_size(i.inhrelid)), 0)::bigint"
-            " FROM pg_catalog.pg_inherits AS i"
-            " JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid"
-            " WHERE i.inhparent = 'analytics.user_activity'::regclass"
-            " AND (c.relname = 'user_activity_default' OR c.relname BETWEEN"
-            " 'user_activity_' || to_char($4 AT TIME ZONE 'UTC' - interval '1 day', 'YYYYMMDD') AND"
-            " 'user_activity_' || to_char($5 AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD'))",
-            b);
+    execute("SELECT analytics_internal.event_bytes($4 - interval '1 day', $5 + interval '1 day')", b);
     bool is_null;
     return static_cast<double>(
         DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)));
