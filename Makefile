@@ -7,6 +7,9 @@ OBJS       = $(patsubst %.cpp,%.o,$(sort $(wildcard src/*/*.cpp src/*/*/*.cpp)))
 # The current version is assembled from the modules in sql/install; published scripts are frozen.
 DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
 DATA       = $(filter-out $(DATA_built),$(wildcard sql/$(EXTENSION)--*.sql))
+# The page of analytics.report_page(): built by make report, installed when it was built.
+REPORT_PAGE = report/$(EXTENSION)_report.html
+DATA       += $(wildcard $(REPORT_PAGE))
 MODULES_SQL = $(sort $(wildcard sql/install/*.sql))
 
 # Inputs are in test/sql, answers in expected: pg_regress looks in ./expected first.
@@ -31,7 +34,7 @@ NOTIFIER_SRCS = $(sort $(wildcard notifier/*.cpp))
 TEST_MODULE = test/module/test_module.so
 TEST_OBJS   = $(patsubst %.cpp,%.o,$(sort $(wildcard test/module/*.cpp)))
 
-EXTRA_CLEAN = $(NOTIFIER) $(TEST_MODULE) $(TEST_OBJS) $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS)) results regression.diffs regression.out output_iso tmp_check
+EXTRA_CLEAN = $(REPORT_PAGE) report/node_modules $(NOTIFIER) $(TEST_MODULE) $(TEST_OBJS) $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS)) results regression.diffs regression.out output_iso tmp_check
 
 # C++ frames gain nothing from JIT inlining, and PGXS would compile bitcode without PG_CXXFLAGS.
 override with_llvm = no
@@ -61,6 +64,15 @@ notifier: $(NOTIFIER)
 install-notifier: $(NOTIFIER)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) $(NOTIFIER) '$(DESTDIR)$(bindir)'
+
+# npm works in report/node_modules alone; no script of a package is run.
+.PHONY: report install-report
+report: $(REPORT_PAGE)
+$(REPORT_PAGE): report/package-lock.json report/build.mjs $(wildcard report/src/*)
+	cd report && npm ci --silent --ignore-scripts --omit=dev && node build.mjs
+install-report: $(REPORT_PAGE)
+	$(MKDIR_P) '$(DESTDIR)$(datadir)/extension'
+	$(INSTALL_DATA) $(REPORT_PAGE) '$(DESTDIR)$(datadir)/extension'
 
 .PHONY: test-module
 test-module: $(TEST_MODULE)
