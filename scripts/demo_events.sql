@@ -1,4 +1,4 @@
--- Demo events: five workspaces over six weeks ending today. Every draw is a hash of what it is for, so the same
+-- Demo events: five workspaces over nine weeks ending today. Every draw is a hash of what it is for, so the same
 -- day gives the same events on every machine. psql -v ON_ERROR_STOP=1 -f scripts/demo_events.sql
 -- It shows what real data have: busy weekdays and office hours in each workspace's zone, few heavy and many light
 -- users, people who come late or leave, sessions, agents that differ in use, speed and reliability, retried
@@ -11,7 +11,7 @@ SET synchronous_commit = off;
 
 \echo 'making workspaces, agents and users'
 BEGIN;
--- The application's own tables: names are not the extension's business.
+-- The application's own tables, and what reports know of them.
 CREATE TABLE public.workspaces (
     workspace_id uuid PRIMARY KEY, name text NOT NULL, time_zone text NOT NULL, users integer NOT NULL);
 INSERT INTO public.workspaces VALUES
@@ -21,6 +21,7 @@ INSERT INTO public.workspaces VALUES
     (md5('Lumen Clinics')::uuid, 'Lumen Clinics', 'Asia/Tokyo', 40),
     (md5('Solo Studio')::uuid, 'Solo Studio', 'UTC', 6);
 INSERT INTO analytics.workspace_settings (workspace_id, time_zone) SELECT workspace_id, time_zone FROM public.workspaces;
+INSERT INTO analytics.workspaces (workspace_id, name) SELECT workspace_id, name FROM public.workspaces;
 CREATE TABLE public.agents (
     agent_id uuid PRIMARY KEY, workspace_id uuid NOT NULL, name text NOT NULL,
     model text NOT NULL, share float8 NOT NULL, median_seconds float8 NOT NULL, failure_rate float8 NOT NULL);
@@ -32,6 +33,7 @@ FROM public.workspaces AS w,
              ('Research', 'reasoning-1', 0.05, 210, 0.11, 120))
          AS a (name, model, share, median_seconds, failure_rate, for_users_from)
 WHERE w.users >= a.for_users_from;
+INSERT INTO analytics.agents (workspace_id, agent_id, name) SELECT workspace_id, agent_id, name FROM public.agents;
 
 -- [0, 1), the same for the same key.
 CREATE FUNCTION pg_temp.uniform(key text) RETURNS float8 LANGUAGE sql IMMUTABLE
@@ -43,31 +45,31 @@ AS $$SELECT median * exp(sigma * sqrt(-2 * ln(1 - pg_temp.uniform(key || 'r'))) 
 CREATE FUNCTION pg_temp.pick(draw float8, bounds float8[], names text[]) RETURNS text LANGUAGE sql IMMUTABLE
 AS $$SELECT names[1 + (SELECT count(*) FROM unnest(bounds) AS b WHERE b <= draw)]$$;
 
--- Heavy and light users; three in ten arrive within the six weeks, two in ten leave.
+-- Heavy and light users; three in ten arrive within the nine weeks, two in ten leave.
 CREATE TEMP TABLE demo_user AS
 SELECT w.workspace_id, w.name AS workspace, w.time_zone, i, md5(w.name || ' user ' || i)::uuid AS user_id,
        0.06 + 0.8 * (1 - i::float8 / w.users) ^ 2 AS activity,
        CASE WHEN pg_temp.uniform(w.name || i || 'late') < 0.3
-            THEN floor(42 * pg_temp.uniform(w.name || i || 'from'))::int ELSE 0 END AS first_day,
+            THEN floor(63 * pg_temp.uniform(w.name || i || 'from'))::int ELSE 0 END AS first_day,
        CASE WHEN pg_temp.uniform(w.name || i || 'leaves') < 0.2
-            THEN floor(60 * pg_temp.uniform(w.name || i || 'to'))::int ELSE 60 END AS last_day
+            THEN floor(90 * pg_temp.uniform(w.name || i || 'to'))::int ELSE 90 END AS last_day
 FROM public.workspaces AS w, generate_series(1, w.users) AS i;
 
 \echo 'making sessions'
 CREATE TEMP TABLE demo_session AS
 SELECT u.*, d AS day, s, u.workspace || u.i || '/' || d || '/' || s AS key,
-       ((CURRENT_DATE - 41 + d) + CASE WHEN kind < 0.82 THEN 8 + 5 * (h1 + h2) -- office hours
+       ((CURRENT_DATE - 62 + d) + CASE WHEN kind < 0.82 THEN 8 + 5 * (h1 + h2) -- office hours
                                        WHEN kind < 0.96 THEN 19 + 4 * h1 ELSE 24 * h1 END * interval '1 hour')
            AT TIME ZONE u.time_zone AS started_at,
        1 + floor(least(40, -7 * ln(1 - pg_temp.uniform(u.workspace || u.i || d || s || 'n'))))::int AS steps
-FROM demo_user AS u, generate_series(0, 41) AS d, generate_series(1, 3) AS s,
+FROM demo_user AS u, generate_series(0, 62) AS d, generate_series(1, 3) AS s,
      LATERAL (SELECT pg_temp.uniform(u.workspace || u.i || 'day' || d) AS active,
                      pg_temp.uniform(u.workspace || u.i || d || s) AS again,
                      pg_temp.uniform(u.workspace || u.i || d || s || 'k') AS kind,
                      pg_temp.uniform(u.workspace || u.i || d || s || 'h1') AS h1,
                      pg_temp.uniform(u.workspace || u.i || d || s || 'h2') AS h2) AS r
 WHERE d BETWEEN u.first_day AND u.last_day
-  AND active < u.activity * (ARRAY[1.0, 1.05, 1.1, 1.0, 0.85, 0.25, 0.2])[extract(isodow FROM CURRENT_DATE - 41 + d)::int]
+  AND active < u.activity * (ARRAY[1.0, 1.05, 1.1, 1.0, 0.85, 0.25, 0.2])[extract(isodow FROM CURRENT_DATE - 62 + d)::int]
   AND again < (ARRAY[1.0, 0.4, 0.12])[s];
 
 \echo 'making events'
@@ -88,7 +90,7 @@ FROM demo_session AS s, generate_series(1, s.steps) AS n,
 CREATE TEMP TABLE demo_run AS
 SELECT e.*, a.agent_id, a.model, 'run-' || md5(e.key) AS run_id,
        round(pg_temp.lognormal(e.key || 'runtime', a.median_seconds, 0.6)::numeric, 3) AS seconds,
-       CASE WHEN outcome < least(0.9, a.failure_rate * CASE WHEN e.day = 32 AND a.model = 'large-1' THEN 6 ELSE 1 END)
+       CASE WHEN outcome < least(0.9, a.failure_rate * CASE WHEN e.day = 53 AND a.model = 'large-1' THEN 6 ELSE 1 END)
             THEN 'failed' WHEN outcome > 0.975 THEN 'cancelled' ELSE 'completed' END AS status,
        round(pg_temp.lognormal(e.key || 'tokens', 40 * a.median_seconds + 600, 0.7)::numeric) AS tokens,
        pg_temp.pick(pg_temp.uniform(e.key || 'error'), '{0.4,0.7,0.9}',
