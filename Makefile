@@ -88,7 +88,7 @@ format-check:
 	$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 
 # What is too slow for every change.
-.PHONY: check-funnels check-asan check-clock check-faults check-versions check-valgrind fuzz bench tidy
+.PHONY: check-funnels check-asan check-clock check-faults check-report check-versions check-valgrind fuzz bench tidy
 check-funnels: # random funnels against the enumeration of all chains
 	cmake -S . -B build > /dev/null
 	cmake --build build -j2 --target unit_tests
@@ -99,6 +99,8 @@ check-clock:
 	scripts/check-clock
 check-faults:
 	FAULT_ROUNDS=50 scripts/dev tap -v test/t/faults.pl
+check-report:
+	scripts/check-report
 check-versions:
 	scripts/check-versions
 check-valgrind:

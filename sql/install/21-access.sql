@@ -216,6 +216,8 @@ VALUES
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_alerts(uuid)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_freshness(uuid, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.report(uuid, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_page(text)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.report_page(uuid, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.export_user(uuid)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.export_self()'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.export_self()'), -- no use without the schema

@@ -1,4 +1,4 @@
--- report: all that a page about a workspace shows, in one document.
+-- report: all that a page about a workspace shows, in one document, and the page itself.
 -- Each section is a function of its own, run with the caller's rights. analytics.report() is of the standard's form, whose
 -- names are resolved when it is created: callers need EXECUTE on the sections, but not USAGE of their schema.
 
@@ -368,3 +368,20 @@ END;
 REVOKE EXECUTE ON FUNCTION analytics.report(uuid, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.report(uuid, date, date) IS
     'everything that a page about a workspace shows, as one document: headline figures with those of the previous period, daily users and runs, lifecycle, retention, models, features, hours, agents, errors, alerts and how fresh the numbers are. Dates inclusive (default: the last 30 complete days, at most 1100). report/README.md describes each field. With the caller''s rights: NULL for a workspace that the caller may not see; error (22023) for a range that is reversed, infinite or too long';
+
+CREATE FUNCTION analytics_internal.report_page(document text) RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_report_page';
+REVOKE EXECUTE ON FUNCTION analytics_internal.report_page(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.report_page(text) IS
+    'a JSON text in the page that make install-report put into the share directory: analytics.report_page() without its query';
+
+CREATE FUNCTION analytics.report_page(workspace_id uuid, start_date date DEFAULT NULL, end_date date DEFAULT NULL) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT analytics_internal.report_page(analytics.report(report_page.workspace_id, report_page.start_date, report_page.end_date)::text);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.report_page(uuid, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.report_page(uuid, date, date) IS
+    'analytics.report() as a web page: one HTML file that makes no request, in ASCII. Arguments and rights as there; NULL for a workspace that the caller may not see. Errors: 58P01 where the page was not installed (make report, make install-report), 22023 as analytics.report()';
