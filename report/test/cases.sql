@@ -19,7 +19,7 @@ SELECT pg_temp.workspace('hostile'), md5('user ' || u)::uuid, t.type, h.name,
        ELSE '{}' END,
        (CURRENT_DATE - d)::timestamp AT TIME ZONE 'UTC' + (h.n + u) * interval '1 hour'
 FROM hostile AS h, generate_series(1, 8) AS d, generate_series(1, 3) AS u, (VALUES ('agent_run'), ('feature_use')) AS t (type)
-WHERE h.n > u;
+WHERE h.n >= u;
 -- 10,000 names of each kind.
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, event_name, metadata, created_at)
 SELECT pg_temp.workspace('many'), md5('user ' || n % 500)::uuid, t.type, 'name ' || n,

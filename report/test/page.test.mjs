@@ -128,7 +128,7 @@ test('each table and file equals SQL', async (t) => {
     ['agent_id', 'name', 'total_runs', 'failed_runs', 'total_credits']);
     same((await csv(page, 'errors-by-type')).rows, rows(`
         SELECT e.key AS error_type, sum(e.value::bigint) AS errors FROM analytics.daily_metrics AS d, jsonb_each_text(d.errors_by_type) AS e
-        WHERE d.workspace_id = ${demo} AND d.metric_date BETWEEN '${first}' AND '${last}' GROUP BY 1 ORDER BY 2 DESC, 1 COLLATE "C"`), ['error_type', 'errors']);
+        WHERE d.workspace_id = ${demo} AND d.metric_date BETWEEN '${first}' AND '${last}' GROUP BY 1 ORDER BY 2 DESC, e.key COLLATE "C"`), ['error_type', 'errors']);
 
     // What is shown is what is in the file.
     const shown = async (card, column) => page.locator(`#${card} tbody tr`).evaluateAll((lines, i) => lines.map((line) => line.children[i].textContent), column);

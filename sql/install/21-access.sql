@@ -7,8 +7,9 @@
 --   * One permissive policy per command; no sub-select: compare with the functions below, which are cached.
 --   * Rows of a tenant:  USING (workspace_id = ANY (analytics.workspace_ids()))
 --   * Rows of nobody:    FOR SELECT USING (false), so that the intention is visible
---   * Materialized views know no row security: grant them to nobody and read them through a view
---     WITH (security_barrier) AS SELECT ... WHERE workspace_id = ANY (analytics.workspace_ids())
+--   * Materialized views know no row security: grant them to nobody but readers of all, and read them through a view
+--     WITH (security_barrier) of two branches: WHERE workspace_id = ANY (analytics.workspace_ids()), and all of it
+--     WHERE analytics_internal.sees_all_workspaces(). Never are both true.
 -- Partitions have a policy of their own kind, see 31-partitions.sql.
 
 -- Where memberships come from. No row: the defaults, which are those of the columns.
@@ -75,7 +76,7 @@ LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_workspace_ids';
 REVOKE EXECUTE ON FUNCTION analytics.workspace_ids() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.workspace_ids() IS
-    'workspaces of the current user, sorted, without the nil uuid; empty for nobody and when analytics.membership names nothing readable. Reads the membership relation once per statement';
+    'workspaces of the current user, or where the claims name nobody those of a role that analytics.grant_reader() named, sorted, without the nil uuid; empty for nobody and when analytics.membership names nothing readable. Reads the membership relation once per statement';
 
 CREATE FUNCTION analytics.managed_workspace_ids() RETURNS uuid[]
 LANGUAGE c STABLE PARALLEL SAFE
@@ -98,6 +99,13 @@ AS 'SELECT unnest(analytics.workspace_ids())';
 REVOKE EXECUTE ON FUNCTION analytics.get_user_workspaces() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_user_workspaces() IS
     'workspaces of the current user, one a row; the same as analytics.workspace_ids()';
+
+CREATE FUNCTION analytics_internal.sees_all_workspaces() RETURNS boolean
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_sees_all_workspaces';
+REVOKE EXECUTE ON FUNCTION analytics_internal.sees_all_workspaces() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.sees_all_workspaces() IS
+    'whether the views show every workspace: to the owner, to who bypasses row security and to a reader of all, without claims and outside of functions with another''s rights';
 
 CREATE FUNCTION analytics_internal.membership_problem() RETURNS text
 LANGUAGE c STABLE
@@ -124,6 +132,7 @@ VALUES
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.managed_workspace_ids()'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.raw_event_workspace_ids()'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_user_workspaces()'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.sees_all_workspaces()'), -- the views ask it
     ('member', 'SELECT', 'TABLE', 'analytics.workspace_settings'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_time_zone(uuid, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_today(uuid, timestamptz)'),
@@ -306,11 +315,73 @@ VALUES
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.refresh_all_materialized_views()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.refresh_all_materialized_views()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.health()'),
-    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.health()')
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.health()'),
+
+    -- Readers (analytics.grant_reader()): what is aggregated, nothing about persons. Row security says of which workspaces.
+    ('reader', 'USAGE', 'SCHEMA', 'analytics'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.workspace_ids()'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.sees_all_workspaces()'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.workspace_settings'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.workspace_time_zone(uuid, timestamptz)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.workspace_today(uuid, timestamptz)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.workspace_day_bounds(uuid, date)'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.workspaces'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.agents'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.hourly_metrics'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.daily_metrics'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.agent_performance'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.daily_event_usage'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.daily_event_counts'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.daily_error_types'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.daily_errors'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.daily_users'), -- sets of numbers: who is behind them is in analytics.users
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.trailing_users(uuid, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_active_users(uuid, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.user_lifecycle(uuid, text, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_lifecycle(uuid, text, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_feature_usage(uuid, date, date)'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.user_cohorts'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.user_retention(uuid, text, date, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.cohort_limit(text)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_retention_matrix(uuid, text, date, date)'),
+    ('reader', 'SELECT (workspace_id, id, name, description, is_active, metric_type, condition, threshold_value, threshold_max, evaluation_window_minutes, severity)',
+        'TABLE', 'analytics.alert_rules'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.alert_rule_states'),
+    ('reader', 'SELECT (workspace_id, id, alert_rule_id, rule_name, severity, triggered_at, resolved_at, state, metric_type, condition, metric_value, threshold_value, reason)',
+        'TABLE', 'analytics.alert_history'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_workspace_metrics(uuid, date, date, boolean)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_workspace_summary(uuid, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_usage_by_hour(uuid, date, date)'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.active_users'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.top_agents'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.workspace_summary'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.error_trends'),
+    ('reader', 'SELECT', 'TABLE', 'analytics.agent_usage_trends'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_range(uuid, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_workspace(uuid, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_headline(uuid, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_daily(uuid, date, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_lifecycle(uuid, date, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_retention(uuid, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_models(uuid, date, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_features(uuid, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_hours(uuid, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_agents(uuid, date, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_errors(uuid, date, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_alerts(uuid)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_freshness(uuid, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_page(text)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.report(uuid, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.report_page(uuid, date, date)'),
+    ('reader of all', 'SELECT', 'TABLE', 'analytics.mv_active_users'), -- these know no row security
+    ('reader of all', 'SELECT', 'TABLE', 'analytics.mv_top_agents'),
+    ('reader of all', 'SELECT', 'TABLE', 'analytics.mv_workspace_summary'),
+    ('reader of all', 'SELECT', 'TABLE', 'analytics.mv_error_trends'),
+    ('reader of all', 'SELECT', 'TABLE', 'analytics.mv_agent_usage_trends')
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.role_grants() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.role_grants() IS
-    'what the audiences member, service and operator may do: privileges, object_type, object; the service role belongs to all three';
+    'what the audiences member, service, operator and reader may do: privileges, object_type, object; the service role belongs to the first three, a reader of all also to "reader of all"';
 
 CREATE FUNCTION analytics_internal.grant_audience(audience text, role_name name) RETURNS void
 LANGUAGE plpgsql
@@ -331,6 +402,26 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.grant_audience(text, name) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.grant_audience(text, name) IS
     'grants a role what its audience may do';
+
+CREATE FUNCTION analytics_internal.revoke_audience(audience text, role_name name) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    granted record;
+BEGIN
+    FOR granted IN
+        SELECT g.privileges, g.object_type, g.object
+        FROM analytics_internal.role_grants() AS g
+        WHERE g.audience = revoke_audience.audience
+    LOOP
+        EXECUTE format('REVOKE %s ON %s %s FROM %I', granted.privileges, granted.object_type, granted.object, role_name);
+    END LOOP;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.revoke_audience(text, name) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.revoke_audience(text, name) IS
+    'takes from a role what its audience may do';
 
 CREATE FUNCTION analytics_internal.record_access(role_name name, audience text) RETURNS void
 LANGUAGE sql
@@ -436,8 +527,6 @@ CREATE FUNCTION analytics.revoke_operator(role_name name) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    granted record;
 BEGIN
     DELETE FROM analytics.access_roles AS a
     WHERE a.role_name = revoke_operator.role_name AND a.audience = 'operator';
@@ -446,13 +535,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'analytics.access_roles lists the operators.';
     END IF;
-    FOR granted IN
-        SELECT g.privileges, g.object_type, g.object
-        FROM analytics_internal.role_grants() AS g
-        WHERE g.audience = 'operator'
-    LOOP
-        EXECUTE format('REVOKE %s ON %s %s FROM %I', granted.privileges, granted.object_type, granted.object, role_name);
-    END LOOP;
+    PERFORM analytics_internal.revoke_audience('operator', role_name);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.revoke_operator(name) FROM PUBLIC;
@@ -482,6 +565,7 @@ SELECT DISTINCT 'materialized view is granted, but knows no row security', 'erro
               CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
 FROM pg_class AS c, aclexplode(c.relacl) AS a
 WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'm' AND a.grantee <> c.relowner
+  AND NOT EXISTS (SELECT FROM analytics.readers AS r WHERE r.role_name = pg_get_userbyid(a.grantee) AND r.workspace_ids IS NULL)
 UNION ALL
 SELECT DISTINCT 'relation is granted to PUBLIC or the anonymous role', 'error', c.oid::regclass::text,
        format('REVOKE ALL ON %s FROM %s', c.oid::regclass, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(r.role_name) END)

@@ -274,9 +274,14 @@ CREATE VIEW analytics.active_users WITH (security_barrier) AS
 SELECT v.activity_date, v.workspace_id, v.daily_active_users, v.weekly_active_users, v.monthly_active_users,
        v.stickiness
 FROM analytics.mv_active_users AS v
-WHERE v.workspace_id = ANY (analytics.workspace_ids());
+WHERE v.workspace_id = ANY (analytics.workspace_ids())
+UNION ALL
+SELECT v.activity_date, v.workspace_id, v.daily_active_users, v.weekly_active_users, v.monthly_active_users,
+       v.stickiness
+FROM analytics.mv_active_users AS v
+WHERE analytics_internal.sees_all_workspaces();
 COMMENT ON VIEW analytics.active_users IS
-    'analytics.mv_active_users of the caller''s workspaces';
+    'analytics.mv_active_users of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.active_users.activity_date IS 'as in analytics.mv_active_users';
 COMMENT ON COLUMN analytics.active_users.workspace_id IS 'as in analytics.mv_active_users';
 COMMENT ON COLUMN analytics.active_users.daily_active_users IS 'as in analytics.mv_active_users';
@@ -289,9 +294,15 @@ SELECT v.agent_id, v.workspace_id, v.total_runs_30d, v.successful_runs_30d, v.fa
        v.avg_runtime, v.median_runtime, v.total_credits_30d, v.unique_users_30d, v.last_active_date, v.rank,
        v.success_rank, v.success_rate_lower_bound
 FROM analytics.mv_top_agents AS v
-WHERE v.workspace_id = ANY (analytics.workspace_ids());
+WHERE v.workspace_id = ANY (analytics.workspace_ids())
+UNION ALL
+SELECT v.agent_id, v.workspace_id, v.total_runs_30d, v.successful_runs_30d, v.failed_runs_30d, v.success_rate,
+       v.avg_runtime, v.median_runtime, v.total_credits_30d, v.unique_users_30d, v.last_active_date, v.rank,
+       v.success_rank, v.success_rate_lower_bound
+FROM analytics.mv_top_agents AS v
+WHERE analytics_internal.sees_all_workspaces();
 COMMENT ON VIEW analytics.top_agents IS
-    'analytics.mv_top_agents of the caller''s workspaces';
+    'analytics.mv_top_agents of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.top_agents.agent_id IS 'as in analytics.mv_top_agents';
 COMMENT ON COLUMN analytics.top_agents.workspace_id IS 'as in analytics.mv_top_agents';
 COMMENT ON COLUMN analytics.top_agents.total_runs_30d IS 'as in analytics.mv_top_agents';
@@ -312,9 +323,15 @@ SELECT v.workspace_id, v.days_active, v.total_users, v.avg_daily_active_users, v
        v.successful_runs_30d, v.failed_runs_30d, v.success_rate, v.total_credits_30d, v.avg_runtime_30d,
        v.error_rate_30d, v.failure_rate_30d, v.total_cost_30d, v.active_users_30d
 FROM analytics.mv_workspace_summary AS v
-WHERE v.workspace_id = ANY (analytics.workspace_ids());
+WHERE v.workspace_id = ANY (analytics.workspace_ids())
+UNION ALL
+SELECT v.workspace_id, v.days_active, v.total_users, v.avg_daily_active_users, v.total_agents, v.total_runs_30d,
+       v.successful_runs_30d, v.failed_runs_30d, v.success_rate, v.total_credits_30d, v.avg_runtime_30d,
+       v.error_rate_30d, v.failure_rate_30d, v.total_cost_30d, v.active_users_30d
+FROM analytics.mv_workspace_summary AS v
+WHERE analytics_internal.sees_all_workspaces();
 COMMENT ON VIEW analytics.workspace_summary IS
-    'analytics.mv_workspace_summary of the caller''s workspaces';
+    'analytics.mv_workspace_summary of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.workspace_summary.workspace_id IS 'as in analytics.mv_workspace_summary';
 COMMENT ON COLUMN analytics.workspace_summary.days_active IS 'as in analytics.mv_workspace_summary';
 COMMENT ON COLUMN analytics.workspace_summary.total_users IS 'as in analytics.mv_workspace_summary';
@@ -335,9 +352,14 @@ CREATE VIEW analytics.error_trends WITH (security_barrier) AS
 SELECT v.error_date, v.workspace_id, v.error_type, v.event_name, v.total_errors, v.unique_error_messages,
        v.sample_messages
 FROM analytics.mv_error_trends AS v
-WHERE v.workspace_id = ANY (analytics.workspace_ids());
+WHERE v.workspace_id = ANY (analytics.workspace_ids())
+UNION ALL
+SELECT v.error_date, v.workspace_id, v.error_type, v.event_name, v.total_errors, v.unique_error_messages,
+       v.sample_messages
+FROM analytics.mv_error_trends AS v
+WHERE analytics_internal.sees_all_workspaces();
 COMMENT ON VIEW analytics.error_trends IS
-    'analytics.mv_error_trends of the caller''s workspaces';
+    'analytics.mv_error_trends of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.error_trends.error_date IS 'as in analytics.mv_error_trends';
 COMMENT ON COLUMN analytics.error_trends.workspace_id IS 'as in analytics.mv_error_trends';
 COMMENT ON COLUMN analytics.error_trends.error_type IS 'as in analytics.mv_error_trends';
@@ -350,9 +372,14 @@ CREATE VIEW analytics.agent_usage_trends WITH (security_barrier) AS
 SELECT v.metric_date, v.agent_id, v.workspace_id, v.total_runs, v.successful_runs, v.failed_runs, v.success_rate,
        v.avg_runtime_seconds, v.total_credits, v.unique_users, v.wow_growth_rate, v.trend_direction
 FROM analytics.mv_agent_usage_trends AS v
-WHERE v.workspace_id = ANY (analytics.workspace_ids());
+WHERE v.workspace_id = ANY (analytics.workspace_ids())
+UNION ALL
+SELECT v.metric_date, v.agent_id, v.workspace_id, v.total_runs, v.successful_runs, v.failed_runs, v.success_rate,
+       v.avg_runtime_seconds, v.total_credits, v.unique_users, v.wow_growth_rate, v.trend_direction
+FROM analytics.mv_agent_usage_trends AS v
+WHERE analytics_internal.sees_all_workspaces();
 COMMENT ON VIEW analytics.agent_usage_trends IS
-    'analytics.mv_agent_usage_trends of the caller''s workspaces';
+    'analytics.mv_agent_usage_trends of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.agent_usage_trends.metric_date IS 'as in analytics.mv_agent_usage_trends';
 COMMENT ON COLUMN analytics.agent_usage_trends.agent_id IS 'as in analytics.mv_agent_usage_trends';
 COMMENT ON COLUMN analytics.agent_usage_trends.workspace_id IS 'as in analytics.mv_agent_usage_trends';

@@ -394,10 +394,15 @@ BEGIN
     JOIN pg_roles AS r ON r.rolname = a.role_name
     CROSS JOIN LATERAL unnest(CASE a.audience WHEN 'service' THEN '{member,service,operator}'::text[]
                                               WHEN 'anonymous' THEN '{}' ELSE ARRAY[a.audience] END) AS g (audience);
+    PERFORM analytics_internal.grant_audience(g.audience, r.role_name)
+    FROM analytics.readers AS r
+    JOIN pg_roles AS e ON e.rolname = r.role_name
+    CROSS JOIN LATERAL unnest(CASE WHEN r.workspace_ids IS NULL THEN '{reader,reader of all}'::text[] ELSE '{reader}' END) AS g (audience);
+    UPDATE analytics.readers AS r SET role_name = r.role_name; -- so that its trigger makes the policies of new tables
     PERFORM count(*) FROM analytics.refresh_all_materialized_views();
     RETURN made;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.post_restore() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.post_restore() IS
-    'to be called once by the owner after a restore: makes missing partitions (returns how many), forgets transaction ids of the old server, grants the roles of analytics.access_roles what they had, refreshes the materialized views';
+    'to be called once by the owner after a restore: makes missing partitions (returns how many), forgets transaction ids of the old server, grants the roles of analytics.access_roles and analytics.readers what they had, refreshes the materialized views';

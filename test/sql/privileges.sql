@@ -46,6 +46,7 @@ INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('hourly
 INSERT INTO analytics.watermark (marked_until) VALUES ('2020-01-01Z') ON CONFLICT DO NOTHING;
 INSERT INTO analytics.membership DEFAULT VALUES;
 INSERT INTO analytics.ip_secret DEFAULT VALUES;
+INSERT INTO analytics.readers VALUES ('regress_gone');
 INSERT INTO analytics.settings VALUES ('currency', 'EUR');
 INSERT INTO analytics.job_runs (step, outcome) VALUES ('refresh', 'done');
 SELECT analytics.refresh_all_materialized_views() \g /dev/null

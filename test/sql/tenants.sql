@@ -145,7 +145,7 @@ CREATE TEMP TABLE for_owner (name regproc);
 INSERT INTO for_owner VALUES
     ('analytics.setup_roles'), ('analytics.grant_operator'), ('analytics.revoke_operator'), ('analytics.rotate_ip_secret'),
     ('analytics.schedule_jobs'), ('analytics.unschedule_jobs'), ('analytics.post_restore'),
-    ('analytics.prepare_restore'), ('analytics.settle_day');
+    ('analytics.prepare_restore'), ('analytics.grant_reader'), ('analytics.revoke_reader'), ('analytics.settle_day');
 SELECT p.oid::regprocedure AS granted_to_no_audience
 FROM pg_proc AS p
 WHERE p.pronamespace = 'analytics'::regnamespace

@@ -24,6 +24,11 @@ sub fill
 		SELECT analytics.setup_roles();
 		SELECT 'CREATE ROLE operator' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'operator') \gexec
 		SELECT analytics.grant_operator('operator');
+		SELECT 'CREATE ROLE dashboards' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'dashboards') \gexec
+		SELECT 'CREATE ROLE dashboards_w1' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'dashboards_w1') \gexec
+		SELECT analytics.grant_reader('dashboards'), analytics.grant_reader('dashboards_w1', md5('w1')::uuid);
+		INSERT INTO analytics.workspaces VALUES (md5('w1')::uuid, 'One');
+		INSERT INTO analytics.agents VALUES (md5('w1')::uuid, md5('a1')::uuid, 'Agent');
 		-- Every setting differs from its default.
 		INSERT INTO analytics.settings
 		SELECT name, CASE type

@@ -45,7 +45,7 @@ sub differences
 	my $column_comment = $piece->(qr/COMMENT ON COLUMN analytics\.user_cohorts\.created_at IS.*?;/s);
 	return (
 		$added->('analytics.get_usage_by_hour(', qr/CREATE FUNCTION analytics\.get_usage_by_hour\(.*?\nCOMMENT ON FUNCTION analytics\.get_usage_by_hour\(.*?';/s),
-		[ 'analytics_internal.role_grants() definition', $grants =~ s/^CREATE/CREATE OR REPLACE/r, $piece->(qr/[^\n]*'analytics\.get_usage_by_hour\([^\n]*/) ],
+		[ 'analytics_internal.role_grants() definition', $grants =~ s/^CREATE/CREATE OR REPLACE/r, map { $piece->(qr/[^\n]*'$_', 'EXECUTE', 'FUNCTION', 'analytics\.get_usage_by_hour\([^\n]*/) } 'member', 'reader' ],
 		[ 'analytics.user_cohorts column created_at', "ALTER TABLE analytics.user_cohorts ADD COLUMN created_at timestamptz NOT NULL DEFAULT now();\n$column_comment",
 			[ $table, $table =~ s/^ *created_at [^\n]*\n//mr ], $column_comment ],
 		$added->('analytics.agent_performance index CREATE INDEX agent_performance_agent_id', qr/CREATE INDEX agent_performance_agent_id [^\n]*/, qr/COMMENT ON INDEX analytics\.agent_performance_agent_id IS.*?;/s),

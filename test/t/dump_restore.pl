@@ -45,6 +45,10 @@ sub check_restored
 	FullDatabase::is_same(FullDatabase::partitions($node, $database), $origin_objects, "$how: every partition is the same");
 	$node->safe_psql($database, 'SELECT analytics.post_restore()') unless $has_privileges;
 	FullDatabase::is_same(FullDatabase::privileges($node, $database), $origin_privileges, "$how: every privilege is the same");
+	is($node->safe_psql($database, q{SET ROLE dashboards; SELECT count(*) FROM analytics.daily_metrics}),
+		$node->safe_psql($database, 'SELECT count(*) FROM analytics.daily_metrics'), "$how: a reader of all reads all");
+	is($node->safe_psql($database, q{SET ROLE dashboards_w1; SELECT DISTINCT workspace_id = md5('w1')::uuid FROM analytics.daily_metrics}), 't',
+		"$how: a reader of one workspace reads that");
 	check_afterwards($database, $how);
 }
 

@@ -71,7 +71,7 @@ for my $mode ('copy', 'link')
 	# Objects, with what a fresh extension has on the new server.
 	$new->safe_psql('postgres', 'CREATE DATABASE fresh');
 	$new->safe_psql('fresh', 'CREATE EXTENSION shadow_analytics');
-	$new->safe_psql('fresh', q{SELECT analytics.setup_roles(), analytics.grant_operator('operator')});
+	$new->safe_psql('fresh', q{SELECT analytics.setup_roles(), analytics.grant_operator('operator'), analytics.grant_reader('dashboards'), analytics.grant_reader('dashboards_w1', md5('w1')::uuid)});
 	is(InstalledObjects::difference(map { plain(InstalledObjects::facts($new, $_)) } 'fresh', 'origin'), '', "$name: every object is that of a fresh install");
 
 	# Life goes on: what was closing is closed, what was noted is repaired, and new events count.

@@ -94,7 +94,7 @@ for my $version (@published, $OlderVersion::name)
 	$node->safe_psql($database, 'ALTER EXTENSION shadow_analytics UPDATE');
 	FullDatabase::is_same(FullDatabase::content($node, $database, 1, $columns), $before, "$version: every row of every table is kept");
 	$node->safe_psql($database, 'SELECT analytics.post_restore()');
-	$node->safe_psql('fresh', q{SELECT analytics.setup_roles(), analytics.grant_operator('operator')});
+	$node->safe_psql('fresh', q{SELECT analytics.setup_roles(), analytics.grant_operator('operator'), analytics.grant_reader('dashboards'), analytics.grant_reader('dashboards_w1', md5('w1')::uuid)});
 	is(InstalledObjects::difference(InstalledObjects::facts($node, 'fresh'), InstalledObjects::facts($node, $database)), '',
 		"$version updated is a fresh $current, and so are the roles' privileges after post_restore()");
 	my (undef, undef, $error) = $node->psql($database, 'CALL analytics.maintain(); CALL analytics.maintain()');

@@ -10,7 +10,9 @@ extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
@@ -267,7 +269,7 @@ static void take_rows(bool has_roles)
         if (manages)
             managed[managed_count++] = *id;
     }
-    cache.answer = {make_list(all, all_count), make_list(managed, managed_count), has_roles};
+    cache.answer = {make_list(all, all_count), make_list(managed, managed_count), has_roles, false, false};
 }
 
 // Reads as the relation's owner: the caller needs no right on it, its row security (which might ask for the
@@ -292,11 +294,73 @@ static void read_relation(const configuration &source, const membership_relation
     pg::become_caller(caller);
 }
 
+// ---- readers ----------------------------------------------------------------------------------------------
+
+static bool bypasses_row_security(Oid user, Oid table_owner)
+{
+    return has_bypassrls_privilege(user) || has_privs_of_role(user, table_owner);
+}
+
+// One row per workspace of the role; one without workspace for a reader of all.
+static SPIPlanPtr reader_plan()
+{
+    static SPIPlanPtr plan = nullptr;
+    Oid types[] = {OIDOID};
+    if (plan == nullptr)
+        plan = pg::keep_plan(
+            "SELECT w.workspace_id, false"
+            " FROM analytics.readers AS r"
+            " JOIN pg_catalog.pg_roles AS g ON g.rolname OPERATOR(pg_catalog.=) r.role_name"
+            " CROSS JOIN LATERAL pg_catalog.unnest(coalesce(r.workspace_ids, ARRAY[NULL]::pg_catalog.uuid[]))"
+            " AS w (workspace_id) WHERE pg_catalog.pg_has_role($1, g.oid, 'USAGE')",
+            1, types);
+    return plan;
+}
+
+static bool has_row_without_workspace()
+{
+    for (std::uint64_t i = 0; i < SPI_processed; ++i)
+        if (SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1) == nullptr)
+            return true;
+    return false;
+}
+
+static void take_readers()
+{
+    bool const reads_all = has_row_without_workspace();
+    if (!reads_all)
+        take_rows(true); // manages nothing
+    cache.answer.is_reader = true;
+    cache.answer.reads_all = reads_all;
+}
+
+// What a database role without claims may read, whoever uses it.
+static void read_readers()
+{
+    Oid const user = GetUserId();
+    Oid const owner = pg::find_relation_owner(pg::extension_relation("readers"));
+    if (!OidIsValid(owner) || bypasses_row_security(user, owner))
+        return;
+    auto const caller = pg::become(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    SPI_connect();
+    Datum arguments[] = {ObjectIdGetDatum(user)};
+    if (SPI_execute_plan(reader_plan(), arguments, nullptr, true, 0) != SPI_OK_SELECT)
+        elog(ERROR, "SPI could not read analytics.readers: %s", SPI_result_code_string(SPI_result));
+    if (SPI_processed > 0)
+        take_readers();
+    SPI_finish();
+    pg::become_caller(caller);
+}
+
 static void read_memberships(const claim_texts &claims)
 {
     uuid user;
     configuration source;
-    if (!current_user(user) || !current_configuration(source))
+    if (!current_user(user)) {
+        read_readers();
+        return;
+    }
+    if (!current_configuration(source))
         return;
     if (source.from_claim) {
         take_claimed(claims.claims);
@@ -347,7 +411,7 @@ const workspace_list &raw_event_workspaces()
 {
     static constexpr workspace_list nowhere{};
     auto const &mine = current_memberships();
-    if (&mine != &cache.answer)
+    if (&mine != &cache.answer || mine.is_reader)
         return nowhere;
     if (cache.raw_events == nullptr) {
         const char *const visible_to = pg::setting_value("raw_events_visible_to");
@@ -359,6 +423,16 @@ const workspace_list &raw_event_workspaces()
             cache.raw_events = &nowhere;
     }
     return *cache.raw_events;
+}
+
+bool sees_all_workspaces()
+{
+    auto const claims = current_claims();
+    if (*claims.subject != '\0' || *claims.claims != '\0' || GetUserId() != GetOuterUserId())
+        return false;
+    Oid const owner = pg::find_relation_owner(pg::extension_relation("daily_metrics"));
+    return OidIsValid(owner) &&
+           (bypasses_row_security(GetUserId(), owner) || current_memberships().reads_all);
 }
 
 const char *membership_problem()

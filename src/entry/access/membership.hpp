@@ -20,14 +20,21 @@ struct memberships {
     workspace_list all;     // workspaces the current user is a member of
     workspace_list managed; // those where the role is one of the manager roles; all without a role column
     bool has_roles;         // a role column is configured, so `managed` means something
+    bool is_reader;         // `all` are those of a database role in analytics.readers, nobody's memberships
+    bool reads_all;         // that role reads every workspace; `all` is empty
 };
 
-// Valid until the next call. Empty for nobody, and whenever the membership relation is missing, malformed
+// Valid until the next call. Empty for nobody (but a reader), and whenever the membership relation is missing, malformed
 // or itself under row security: fail closed.
 const memberships &current_memberships();
 
 // The workspaces whose raw events the current user may read beside the user's own, by the setting raw_events_visible_to.
 const workspace_list &raw_event_workspaces();
+
+// Whether views over what knows no row security show every workspace: to the table owner, to who bypasses row
+// security and to a reader of all. Never to somebody with claims, and never within a function that runs with
+// another user's rights, as that may act for a tenant.
+bool sees_all_workspaces();
 
 // Why current_memberships() has nothing to read, for analytics.security_audit(); nullptr if it does.
 const char *membership_problem();

@@ -58,6 +58,11 @@ SHADOW_FUNCTION(shadow_raw_event_workspace_ids)
     return uuid_array(entry::raw_event_workspaces());
 }
 
+SHADOW_FUNCTION(shadow_sees_all_workspaces)
+{
+    PG_RETURN_BOOL(entry::sees_all_workspaces());
+}
+
 SHADOW_FUNCTION(shadow_membership_problem)
 {
     const char *const problem = entry::membership_problem();
