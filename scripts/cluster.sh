@@ -31,11 +31,12 @@ path_number() { printf '%s' "$1" | cksum | cut -d' ' -f1; }
 private_port() { echo $((20000 + $(path_number "$1") % 20000)); }
 
 # copy_tree DIR: what is in this checkout and not ignored, without build products, goes to DIR. Objects built
-# there before stay, and file times are kept, so that make only compiles what changed.
+# there before stay, and file times are kept, so that make only builds what changed.
 copy_tree() {
     local dir=$1
     mkdir -p "$dir"
-    find "$dir" -type f ! -path "$dir/build/*" ! -name '*.o' ! -name '*.d' ! -name '*.so' -delete
+    find "$dir" -type f ! -path "$dir/build/*" ! -path "$dir/report/node_modules/*" ! -name shadow_analytics_report.html \
+        ! -name '*.o' ! -name '*.d' ! -name '*.so' -delete
     git -c safe.directory='*' ls-files -z --cached --others --exclude-standard \
         | while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done \
         | tar --null --no-recursion --files-from=- -cf - | tar -C "$dir" --no-same-owner -xf -

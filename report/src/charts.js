@@ -75,7 +75,7 @@ export function overTime({ items, series, show, annotations = [], label = format
             type: s.kind, name: printable(s.name), stack: stacked ? 'all' : undefined, data: items.map((item) => value(item, s)),
             itemStyle: { color: colour(s.tone) }, barCategoryGap: items.length > 60 ? '10%' : '28%', barMaxWidth: 44,
             ...(s.kind === 'line' && {
-                showSymbol: items.length === 1, symbol: 'circle', symbolSize: 6, lineStyle: { color: colour(s.tone), width: s.width ?? 2 }, connectNulls: false,
+                showSymbol: items.length === 1, symbol: 'circle', symbolSize: 9, lineStyle: { color: colour(s.tone), width: s.width ?? 2 }, connectNulls: false,
                 areaStyle: s.area ? { color: colour(s.tone), opacity: 0.1 } : undefined,
             }),
             emphasis: { disabled: true },

@@ -97,7 +97,7 @@ export function lifecycle(report) {
     if (rows.length === 0) return emptyCard({ title: 'Who came, who stayed' }, 'Nobody was active in these days.');
     const unit = { daily: 'day', weekly: 'week', monthly: 'month' }[period];
     return chartCard({
-        report, title: 'Who came, who stayed', rows, series,
+        report, title: 'Who came, who stayed', wide: takesBothColumns(report), rows, series,
         caption: `Users by whether they were active in the ${unit} before. Below the line: active then, not now.`,
         summary: `Stacked bars, one a ${unit}. ${rows.map((row) => `${periodTitle[period](row.date)}: `
             + series.map((s) => `${format.count(row[s.key])} ${s.name.toLowerCase()}`).join(', ')).join('. ')}.`,
@@ -107,14 +107,18 @@ export function lifecycle(report) {
     });
 }
 
+const retentionWidth = (report) => Math.max(0, ...report.retention.items.map((item) => item.retention_rates.length));
+// A long triangle needs the whole width, and so leaves none beside it.
+const takesBothColumns = (report) => retentionWidth(report) > 9;
+
 export function retention(report) {
     const { items } = report.retention;
     const title = 'Weekly retention';
-    const width = Math.max(0, ...items.map((item) => item.retention_rates.length));
+    const width = retentionWidth(report);
     if (width === 0) return emptyCard({ title }, 'No week of new users is complete yet.');
     const weeks = [...Array(width).keys()];
     const heat = (rate) => Math.round(4 + 0.5 * rate);
-    const picture = element('table', { class: 'triangle' },
+    const picture = element('table', { class: width < 6 ? 'triangle short' : 'triangle' },
         element('caption', { class: 'unseen' }, `${title}: share of each week's new users who were active in the weeks after`),
         element('thead', {}, element('tr', {},
             element('th', { scope: 'col', class: 'text' }, 'Week of'), element('th', { scope: 'col' }, 'Users'),
@@ -127,7 +131,7 @@ export function retention(report) {
                     format.percent(item.retention_rates[week], 0))
                 : element('td', { class: 'none' })))))));
     return tableCard({
-        report, title, picture, caption: 'Of the users first seen in a week: the share active in the n-th week after. Only weeks that are over.',
+        report, title, picture, wide: takesBothColumns(report), caption: 'Of the users first seen in a week: the share active in the n-th week after. Only weeks that are over.',
         columns: ['cohort_date', 'period_number', 'initial_users', 'retained_users', 'retention_rate'].map((key) => ({ key })),
         rows: items.flatMap((item) => item.retention_rates.map((rate, week) => ({
             cohort_date: item.cohort_date, period_number: week, initial_users: item.initial_users,
@@ -154,6 +158,7 @@ export function runs(report) {
     const runtime = [line('median_runtime_seconds', 'Half of the runs', 'c2'), line('p95_runtime_seconds', '95 % of the runs', 'c4')];
     const unit = format.durationUnit(Math.max(...known(rows, 'p95_runtime_seconds').map((row) => row.p95_runtime_seconds), 0));
     const lowest = Math.min(...known(rows, 'success_rate').map((row) => row.success_rate), 100);
+    const [least, interval] = [[90, 2], [80, 5], [50, 10], [0, 20]].find(([from]) => lowest >= from);
     return [
         chartCard({
             report, title: 'Runs by outcome', wide: true, rows, series,
@@ -166,7 +171,7 @@ export function runs(report) {
             report, title: 'Success rate', rows, series: rate,
             caption: 'Successful runs, of those that succeeded or failed.',
             summary: `Line over the days: ${extremes(rows, 'success_rate', share)}.`,
-            chart: () => overTime({ items: rows, series: rate, show: (value) => share(value), axis: { min: Math.max(0, Math.floor(lowest / 10) * 10 - (lowest % 10 < 3 ? 10 : 0)), max: 100 } }),
+            chart: () => overTime({ items: rows, series: rate, show: (value) => share(value), axis: { min: least, max: 100, interval } }),
             columns: [dayColumn, { key: 'success_rate', label: 'Success rate', show: exactShare },
                 { key: 'successful_runs', label: 'Successful', show: format.count }, { key: 'failed_runs', label: 'Failed', show: format.count }, finalColumn],
         }),

@@ -186,6 +186,7 @@ test('hostile names stay text', async (t) => {
     assert.match(await page.locator('[data-figure=total_cost] .value').innerText(), /^\$/);
 
     // The tooltip of a chart shows a name that looks like markup.
+    await page.locator('#credits-by-model .chart').scrollIntoViewIfNeeded();
     const chart = await page.locator('#credits-by-model .chart').boundingBox();
     await page.mouse.move(chart.x + chart.width * 0.9, chart.y + chart.height * 0.6);
     await page.locator('#credits-by-model .tip').waitFor();
