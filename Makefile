@@ -30,11 +30,16 @@ SHLIB_LINK  = -lstdc++ -Wl,--version-script=src/exports.map
 NOTIFIER      = notifier/shadow-analytics-notifier
 NOTIFIER_SRCS = $(sort $(wildcard notifier/*.cpp))
 
+# The program that loads other tools' exports (make import, make install-import).
+IMPORT      = import/shadow-analytics-import
+IMPORT_OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard import/*.cpp))) src/core/base/uuid.o
+
 # Functions that only the tests need, in a module that is never installed.
 TEST_MODULE = test/module/test_module.so
 TEST_OBJS   = $(patsubst %.cpp,%.o,$(sort $(wildcard test/module/*.cpp)))
 
-EXTRA_CLEAN = $(REPORT_PAGE) report/node_modules $(NOTIFIER) $(TEST_MODULE) $(TEST_OBJS) $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS)) results regression.diffs regression.out output_iso tmp_check
+EXTRA_CLEAN = $(REPORT_PAGE) report/node_modules $(NOTIFIER) $(IMPORT) $(TEST_MODULE) $(TEST_OBJS) $(IMPORT_OBJS) $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS) $(IMPORT_OBJS)) \
+	results regression.diffs regression.out output_iso tmp_check
 
 # C++ frames gain nothing from JIT inlining, and PGXS would compile bitcode without PG_CXXFLAGS.
 override with_llvm = no
@@ -44,7 +49,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # Header dependencies, which PGXS does not track.
--include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS))
+-include $(patsubst %.o,%.d,$(OBJS) $(TEST_OBJS) $(IMPORT_OBJS))
 
 src/entry/module.o: $(EXTENSION).control
 $(shlib): src/exports.map
@@ -73,6 +78,16 @@ $(REPORT_PAGE): report/package-lock.json report/build.mjs $(wildcard report/src/
 install-report: $(REPORT_PAGE)
 	$(MKDIR_P) '$(DESTDIR)$(datadir)/extension'
 	$(INSTALL_DATA) $(REPORT_PAGE) '$(DESTDIR)$(datadir)/extension'
+
+$(filter import/%,$(IMPORT_OBJS)): override CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir)
+$(IMPORT): $(IMPORT_OBJS)
+	$(CXX) $(CXXFLAGS) -pie -o $@ $^ -lpq -lsimdjson -lcsv -lz -ldate-tz -lpthread
+
+.PHONY: import install-import
+import: $(IMPORT)
+install-import: $(IMPORT)
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) $(IMPORT) '$(DESTDIR)$(bindir)'
 
 .PHONY: test-module
 test-module: $(TEST_MODULE)

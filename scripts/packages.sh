@@ -2,7 +2,8 @@
 
 BUILD_PACKAGES="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR g++ make libboost-math-dev libxxhash-dev"
 SERVER_TEST_PACKAGES="$BUILD_PACKAGES libipc-run-perl postgresql-$PG_MAJOR-cron
-    libpq-dev libcurl4-openssl-dev libssl-dev openssl python3-aiosmtpd"
+    libpq-dev libcurl4-openssl-dev libssl-dev openssl python3-aiosmtpd
+    libsimdjson-dev libcsv-dev libcli11-dev zlib1g-dev libhowardhinnant-date-dev"
 TEST_PACKAGES="$SERVER_TEST_PACKAGES cmake clang-14 clang-format-14 libgtest-dev libgmock-dev libroaring-dev"
 
 missing_packages() {
