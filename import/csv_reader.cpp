@@ -26,7 +26,7 @@ static char find_delimiter(std::string_view text) noexcept
 
 csv_reader::csv_reader(text_buffer text, const format &f) : text_(std::move(text)), header_(f.header)
 {
-    if (csv_init(&parser_, CSV_STRICT_FINI | CSV_EMPTY_IS_NULL) != 0)
+    if (csv_init(&parser_, CSV_EMPTY_IS_NULL) != 0)
         throw std::runtime_error("libcsv could not be initialised");
     csv_set_blk_size(&parser_, 1 << 14);
     csv_set_delim(&parser_,
@@ -75,6 +75,8 @@ bool csv_reader::parse_more()
                                  " does not end within 16 MB: is a quote missing?");
     if (!text_.fill()) {
         is_ended_ = true;
+        csv_set_opts(&parser_,
+                     CSV_EMPTY_IS_NULL | CSV_STRICT | CSV_STRICT_FINI); // an open quote is an error now
         is_cut_off_ = csv_fini(&parser_, &end_cell, &end_row, this) != 0;
         if (is_cut_off_)
             end_row(0, this);

@@ -43,6 +43,8 @@ bool json_reader::find_line(record &r)
             break;
         }
     }
+    if (end > longest_record)
+        r.problem = too_long;
     if (r.problem == nullptr)
         r.raw = trimmed(text_.view().substr(0, end));
     done_ = std::min(end + 1, text_.view().size());
