@@ -99,6 +99,8 @@ bool mapper::name_type(draft &d, event &e)
         e.type = own->second;
     } else if (!d.event_type.empty()) {
         e.type = d.event_type;
+        if (of_tool != mapping_.tool_types.end())
+            e.name = {};
     } else if (e.name.empty()) {
         return refuse("no event name");
     } else if (of_tool != mapping_.tool_types.end()) {

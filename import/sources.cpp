@@ -221,7 +221,9 @@ void flatten_parameters(draft &d, value *list)
             v = k->type == kind::null ? nullptr : k;
         if (key == nullptr || v == nullptr)
             continue;
-        value *const member = d.tree().make(v->type, v->text);
+        // BigQuery writes integers as texts
+        bool const is_number = v->key != "string_value" && is_json_number(v->text);
+        value *const member = d.tree().make(is_number ? kind::number : v->type, v->text);
         member->key = key->text;
         members.add(member);
     }
@@ -365,8 +367,8 @@ void examine_observation(draft &d)
     const value *const name = d.take({"name"});
     d.add("run_id", is_trace ? trace : d.take({"id"}));
     d.add("parent_run_id", is_trace ? nullptr : trace);
-    d.add("agent_id", is_trace || (type != "AGENT" && trace_name != nullptr) ? trace_name : name);
-    d.add("step", is_trace ? nullptr : name);
+    d.add("agent_id", is_trace ? trace_name : name);
+    d.add("trace_name", is_trace ? nullptr : trace_name);
     if (type == "TOOL")
         d.add("tool", name);
     bool const is_failed = d.text({"level"}) == "ERROR";
