@@ -18,10 +18,10 @@ bool server_error::is_about_data() const noexcept
            state_.compare(0, 2, "54") == 0;
 }
 
-// Deadlock, serialization failure, lock timeout, a partition that was made meanwhile.
+// Deadlock, serialization failure, lock timeout.
 bool server_error::may_pass() const noexcept
 {
-    return state_ == "40P01" || state_ == "40001" || state_ == "55P03" || state_ == "23514";
+    return state_ == "40P01" || state_ == "40001" || state_ == "55P03";
 }
 
 // Everybody on the machine can read a command line.

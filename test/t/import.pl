@@ -247,7 +247,7 @@ is(decode_json(slurp_file("$dir/rejects"))->{record}, 13, 'which is named');
 sql('DROP TRIGGER refuse_thirteen ON analytics.user_activity');
 
 # Killed in the middle, at whatever point: the second run brings what is missing and nothing twice.
-my $total = 40_000;
+my $total = 20_000;
 my $many = file('many', events(1, $total));
 sub start_import { my ($w, @more) = @_; return IPC::Run::start([ $program, '--from', 'jsonl', '--database', $database, '--workspace', $w, '--batch', '500', @more, $many ], '<', \undef, '>', \$out, '2>', \$err); }
 sub count_of { my $w = shift; return sql("SELECT count(*) FROM analytics.user_activity WHERE workspace_id = '$w'"); }
@@ -296,8 +296,8 @@ is(count_of($stopped) % 500, 0, 'with whole batches');
 is($status, 1, 'the state of another import is refused');
 like($err, qr/is of another import/, 'and it says so');
 
-# A big file costs no more memory than a small one: 40 MB here, the limit of the full size at make check-import.
-my $megabytes = $ENV{IMPORT_MB} // 40;
+# A big file costs no more memory than a small one: 30 MB here, the limit of the full size at make check-import.
+my $megabytes = $ENV{IMPORT_MB} // 30;
 my $big = "$dir/big";
 {
 	open(my $f, '>', $big) or die;
