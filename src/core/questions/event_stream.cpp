@@ -51,8 +51,10 @@ std::uint32_t user_list::find(const uuid &user) const noexcept
 
 void event_stream::add(const event_source &event, event_mask mask, program &p)
 {
-    if (arrived_.size() % 65536 == 0)
-        check_memory();
+    if (arrived_.size() % 4096 == 0)
+        fits_ = fits_ && bytes() <= most_bytes_;
+    if (!fits_)
+        return;
     arrived_.push_back({event.at, mask, users_.add(event.user)});
     if (details_.ids)
         ids_.push_back(event.id);
@@ -78,22 +80,22 @@ std::string_view event_stream::first_value(std::string_view text, text_clipper c
 }
 
 // While events are sorted, they are there twice.
-void event_stream::check_memory() const
+std::size_t event_stream::bytes() const noexcept
 {
     std::size_t const each = 2 * sizeof(stream_event) + (details_.ids ? sizeof(uuid) : 0) +
                              (details_.sessions ? 4 : 0) + 4 * details_.slots.size();
-    std::size_t const bytes =
-        arrived_.size() * each + (users_.size() + session_ids_.size()) * std::size_t{28} + texts_.bytes();
-    if (bytes > most_bytes_)
-        throw error(
-            errc::memory_exceeded, "the question needs more memory than allowed",
-            "After " + std::to_string(arrived_.size()) + " events.",
-            "Ask about fewer days, narrower events or a segment, or raise the setting analysis_memory_mb.");
+    return arrived_.size() * each + (users_.size() + session_ids_.size()) * std::size_t{28} + texts_.bytes();
 }
 
 void event_stream::finish()
 {
-    check_memory();
+    fits_ = fits_ && bytes() <= most_bytes_;
+    if (!fits_)
+        throw error(
+            errc::memory_exceeded, "the question needs more memory than allowed",
+            "After " + std::to_string(arrived_.size()) + " events it holds " + std::to_string(bytes() >> 20) +
+                " MB.",
+            "Ask about fewer days, narrower events or a segment, or raise the setting analysis_memory_mb.");
     begins_.assign(users() + std::size_t{1}, 0);
     for (arrival const &a : arrived_)
         ++begins_[a.user + 1];

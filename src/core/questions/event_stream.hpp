@@ -80,14 +80,15 @@ struct stream_details {
 class event_stream
 {
 public:
-    // Throws error(memory_exceeded) beyond `most_bytes`.
+    // Beyond `most_bytes` it takes no more events.
     event_stream(stream_details details, std::size_t most_bytes, interrupt_check check)
         : details_(std::move(details)), most_bytes_(most_bytes), poll_(check)
     {
     }
     // The event that `p` has open.
     void add(const event_source &event, event_mask mask, program &p);
-    // All events have come.
+    bool fits() const noexcept { return fits_; }
+    // All events have come. Throws error(memory_exceeded) if not all were taken.
     void finish();
 
     std::uint32_t users() const noexcept { return users_.size(); }
@@ -119,12 +120,13 @@ private:
         std::uint32_t user;
     };
 
-    void check_memory() const;
+    std::size_t bytes() const noexcept;
     std::string_view first_value(std::string_view text, text_clipper clip) const;
     void sort_user(std::size_t begin, std::size_t end);
 
     stream_details details_;
     std::size_t most_bytes_;
+    bool fits_ = true;
     interrupt_poll poll_;
     user_list users_;
     user_list session_ids_;

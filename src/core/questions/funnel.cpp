@@ -477,15 +477,17 @@ static std::size_t end_of(const funnel_chain &c) noexcept
     return static_cast<std::size_t>(c.level) - 1;
 }
 
-void take_better(funnel_chain &into, const funnel_chain &other) noexcept
+bool take_better(funnel_chain &into, const funnel_chain &other) noexcept
 {
     bool const in_progress = into.in_progress || other.in_progress;
     bool const is_further = other.level > into.level;
-    if (is_further || (other.level > 0 && other.level == into.level &&
-                       std::make_pair(other.at[end_of(other)], -other.at[0]) <
-                           std::make_pair(into.at[end_of(into)], -into.at[0])))
+    bool const wins = is_further || (other.level > 0 && other.level == into.level &&
+                                     std::make_pair(other.at[end_of(other)], -other.at[0]) <
+                                         std::make_pair(into.at[end_of(into)], -into.at[0]));
+    if (wins)
         into = other;
     into.in_progress = in_progress;
+    return wins;
 }
 
 } // namespace shadow::questions

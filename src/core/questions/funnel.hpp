@@ -59,7 +59,7 @@ void run_attempts(const funnel_rules &rules, const event_span &unit, std::vector
                   interrupt_poll &poll);
 
 // A unit of several parts counts once: by the furthest, which got there first, which began last; it is in
-// progress if any part is.
-void take_better(funnel_chain &into, const funnel_chain &other) noexcept;
+// progress if any part is. True if the other one is it.
+bool take_better(funnel_chain &into, const funnel_chain &other) noexcept;
 
 } // namespace shadow::questions

@@ -147,15 +147,18 @@ void funnel_question::for_each_result(const std::function<void(const funnel_resu
     rules_.as_of = question_.settings.as_of;
     details_.ids = !details_.slots.empty();
     details_.sessions = counted_ == unit_kind::session;
-    instant until = question_.range.until + rules_.window;
-    if (counted_ == unit_kind::session) {
-        // Never over midnight, but a session has its events after a late entry too.
-        until = question_.range.until;
-    }
+    // No session goes over midnight.
+    instant const until = question_.range.until + (counted_ == unit_kind::session ? 0 : rules_.window);
     auto const which = counted_ == unit_kind::session       ? question::kept::all
                        : rules_.order == step_order::strict ? question::kept::filtered
                                                             : question::kept::matching;
-    event_stream stream = question_.scan(question_.range.from, until, details_, which);
+    question_.scan_in_passes(question_.range.from, until, details_, which,
+                             [&](event_stream &stream) { answer_stream(stream, visit); });
+}
+
+void funnel_question::answer_stream(event_stream &stream,
+                                    const std::function<void(const funnel_result &)> &visit)
+{
     stream_ = &stream;
     poll_ = &stream.poll();
     session_splitter sessions(question_.days, question_.settings.session_gap);
@@ -186,8 +189,14 @@ void funnel_question::answer_unit(const event_span &unit,
 void funnel_question::split(const event_span &unit)
 {
     used_parts_ = 0;
-    std::map<std::vector<value_number>, std::size_t> known;
     bool const is_whole = held_.empty() && !(has_breakdown_ && attributed_ == attribution::each_value);
+    if (is_whole && counted_ != unit_kind::session) { // the filter has left all of them
+        parts_.resize(std::max<std::size_t>(parts_.size(), 1));
+        parts_[0].span = unit;
+        used_parts_ = 1;
+        return;
+    }
+    std::map<std::vector<value_number>, std::size_t> known;
     std::vector<value_number> key;
     for (stream_event const &e : unit) {
         if ((e.mask & filter_bit) == 0)
@@ -203,6 +212,8 @@ void funnel_question::split(const event_span &unit)
         }
         parts_[place].events.push_back(e);
     }
+    for (std::size_t i = 0; i < used_parts_; ++i)
+        parts_[i].span = {parts_[i].events.data(), parts_[i].events.size()};
 }
 
 // False: the event lacks a value that is held constant.
@@ -222,11 +233,9 @@ bool funnel_question::part_key(const stream_event &e, std::vector<value_number> 
 bool funnel_question::has_entry(const part &of) const noexcept
 {
     event_mask const entry = rules_.order == step_order::any ? rules_.step_mask() : 1;
-    auto const first = std::lower_bound(of.events.begin(), of.events.end(), rules_.from,
-                                        [](const stream_event &e, instant at) { return e.at < at; });
-    return std::any_of(first,
-                       std::lower_bound(first, of.events.end(), rules_.until,
-                                        [](const stream_event &e, instant at) { return e.at < at; }),
+    auto const is_before = [](const stream_event &e, instant at) { return e.at < at; };
+    auto const first = std::lower_bound(of.span.begin(), of.span.end(), rules_.from, is_before);
+    return std::any_of(first, std::lower_bound(first, of.span.end(), rules_.until, is_before),
                        [entry](const stream_event &e) { return (e.mask & entry) != 0; });
 }
 
@@ -240,25 +249,27 @@ void funnel_question::answer_period(std::size_t p, const std::function<void(cons
     std::map<value_number, best> bests;
     for (std::size_t i = 0; i < used_parts_; ++i) {
         part const &from = parts_[i];
+        (*poll_)();
         if (!has_entry(from))
             continue;
-        event_span const span{from.events.data(), from.events.size()};
         if (counted_ == unit_kind::attempt) {
             attempts_.clear();
-            run_attempts(rules_, span, attempts_, *poll_);
+            run_attempts(rules_, from.span, attempts_, *poll_);
             for (funnel_chain const &c : attempts_)
                 report(p, from, c, visit);
             continue;
         }
-        funnel_chain const c = run_funnel(rules_, span, *poll_);
+        funnel_chain const c = run_funnel(rules_, from.span, *poll_);
         if (c.level == 0)
             continue;
+        if (used_parts_ == 1) {
+            report(p, from, c, visit);
+            return;
+        }
         auto const [known, is_new] = bests.try_emplace(from.value, best{c, &from});
         if (is_new)
             continue;
-        funnel_chain const before = known->second.chain;
-        take_better(known->second.chain, c);
-        if (known->second.chain.level != before.level || known->second.chain.at != before.at)
+        if (take_better(known->second.chain, c))
             known->second.from = &from;
     }
     for (auto &b : bests) {
@@ -285,7 +296,7 @@ value_number funnel_question::value_of(const part &from, const funnel_chain &c) 
         step = attributed_step_;
     if (c.level < step)
         return 0;
-    return stream_->value(from.events[c.index[static_cast<std::size_t>(step) - 1]], breakdown_);
+    return stream_->value(from.span[c.index[static_cast<std::size_t>(step) - 1]], breakdown_);
 }
 
 // Of a group of a period.

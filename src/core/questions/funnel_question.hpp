@@ -33,7 +33,8 @@ private:
     enum class attribution : std::uint8_t { first_step, last_step, step_n, each_value };
     struct part { // of a unit: the events of one value
         value_number value = 0;
-        std::vector<stream_event> events;
+        event_span span{};
+        std::vector<stream_event> events; // a copy of its own, if it is not the whole unit
     };
     struct counts;
 
@@ -42,6 +43,7 @@ private:
     void read_breakdown(const arguments &given);
     void read_times(const arguments &given);
 
+    void answer_stream(event_stream &stream, const std::function<void(const funnel_result &)> &visit);
     void answer_unit(const event_span &unit, const std::function<void(const funnel_result &)> &visit);
     void split(const event_span &unit);
     bool part_key(const stream_event &e, std::vector<value_number> &key) const;

@@ -16,12 +16,16 @@ constexpr int longest_range = 3700; // days
 class stream_sink final : public event_sink
 {
 public:
-    stream_sink(question &asked, event_stream &stream, question::kept which)
-        : question_(asked), stream_(stream), which_(which)
+    // Of the users those of one share; the number of shares is a power of two.
+    stream_sink(question &asked, event_stream &stream, question::kept which, std::uint64_t shares,
+                std::uint64_t share)
+        : question_(asked), stream_(stream), which_(which), share_mask_(shares - 1), share_(share)
     {
     }
     void add(const event_source &event) override
     {
+        if (share_mask_ != 0 && (event.user.hash() & share_mask_) != share_)
+            return;
         if (question_.users && !question_.users->has(event.user))
             return;
         program &p = question_.events;
@@ -37,6 +41,7 @@ private:
     question &question_;
     event_stream &stream_;
     question::kept which_;
+    std::uint64_t share_mask_, share_;
 };
 
 } // namespace
@@ -248,15 +253,40 @@ void question::require_raw_events(date from)
 
 event_stream question::scan(instant from, instant until, stream_details details, kept which)
 {
+    event_stream stream = scan_share(from, until, std::move(details), which, 1, 0);
+    stream.finish();
+    return stream;
+}
+
+void question::scan_in_passes(instant from, instant until, const stream_details &details, kept which,
+                              const std::function<void(event_stream &)> &visit)
+{
+    constexpr std::uint64_t most_passes = 256;
+    std::uint64_t passes = 1;
+    for (std::uint64_t pass = 0; pass < passes;) {
+        event_stream stream = scan_share(from, until, details, which, passes, pass);
+        // Before the first answer the users may still be shared out anew.
+        if (!stream.fits() && pass == 0 && passes < most_passes) {
+            passes *= 4;
+            continue;
+        }
+        stream.finish();
+        visit(stream);
+        ++pass;
+    }
+}
+
+event_stream question::scan_share(instant from, instant until, stream_details details, kept which,
+                                  std::uint64_t shares, std::uint64_t share)
+{
     event_stream stream(std::move(details), settings.most_bytes, settings.interrupted);
-    stream_sink sink(*this, stream, which);
+    stream_sink sink(*this, stream, which, shares, share);
     scan_request request{from, std::min(until, settings.as_of + 1), events.types(), true};
     if (which != kept::matching)
         request.types = (std::uint32_t{1} << event_type_count) - 1;
     request.needs_metadata = events.needs_metadata();
     if (request.from < request.until)
         host.scan(request, sink);
-    stream.finish();
     return stream;
 }
 

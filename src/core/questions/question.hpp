@@ -150,6 +150,9 @@ public:
     // Scans from <= t < until, and t <= as_of. `keep` says which events are kept by their masks.
     enum class kept { matching, filtered, all };
     event_stream scan(instant from, instant until, stream_details details, kept which);
+    // The same in several passes, each over a share of the users, where one needs more memory than allowed.
+    void scan_in_passes(instant from, instant until, const stream_details &details, kept which,
+                        const std::function<void(event_stream &)> &visit);
 
     question_host &host;
     const question_settings &settings;
@@ -158,6 +161,10 @@ public:
     period unit = period::daily;
     calendar days;
     std::optional<user_choice> users; // nullopt: all
+
+private:
+    event_stream scan_share(instant from, instant until, stream_details details, kept which,
+                            std::uint64_t shares, std::uint64_t share);
 };
 
 // A mark for the events of a question: the selector that is meant by a missing argument, as JSON.

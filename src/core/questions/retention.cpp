@@ -244,13 +244,16 @@ table answer_stickiness(question_host &host, const question_settings &settings, 
     read_event(asked, definition);
     std::vector<date> const starts = asked.periods();
     period_finder finder(bounds_of(asked, starts));
-    event_stream stream = asked.scan(asked.range.from, asked.range.until, {}, question::kept::matching);
     std::vector<std::int64_t> users(starts.size() + 1);
-    for (std::uint32_t u = 0; u < stream.users(); ++u) {
-        std::size_t active = 0;
-        for_each_period(stream.events_of(u), finder, stream.poll(), [&](std::ptrdiff_t) { ++active; });
-        ++users[active];
-    }
+    asked.scan_in_passes(asked.range.from, asked.range.until, {}, question::kept::matching,
+                         [&](event_stream &stream) {
+                             for (std::uint32_t u = 0; u < stream.users(); ++u) {
+                                 std::size_t active = 0;
+                                 for_each_period(stream.events_of(u), finder, stream.poll(),
+                                                 [&](std::ptrdiff_t) { ++active; });
+                                 ++users[active];
+                             }
+                         });
     std::vector<std::int64_t> at_least(users.size() + 1);
     for (std::size_t k = users.size(); k-- > 0;)
         at_least[k] = at_least[k + 1] + users[k];
@@ -261,11 +264,38 @@ table answer_stickiness(question_host &host, const question_settings &settings, 
     return out;
 }
 
+namespace
+{
+
+struct lifecycle_counts {
+    std::int64_t fresh = 0, returning = 0, resurrecting = 0, dormant = 0;
+};
+
+// all[0] is the period before those that are shown.
+void count_lifecycle(const event_span &events, period_finder &finder, interrupt_poll &poll,
+                     std::vector<lifecycle_counts> &all)
+{
+    std::ptrdiff_t last = -2; // none
+    for_each_period(events, finder, poll, [&](std::ptrdiff_t p) {
+        lifecycle_counts &c = all[static_cast<std::size_t>(std::max<std::ptrdiff_t>(p, 0))];
+        if (last == -2)
+            ++c.fresh;
+        else if (last == p - 1 && last >= 0)
+            ++c.returning;
+        else
+            ++c.resurrecting;
+        if (last >= 0 && last < p - 1)
+            ++all[static_cast<std::size_t>(last) + 1].dormant;
+        last = p;
+    });
+    if (last >= 0 && last + 1 < static_cast<std::ptrdiff_t>(all.size()))
+        ++all[static_cast<std::size_t>(last) + 1].dormant;
+}
+
+} // namespace
+
 table answer_event_lifecycle(question_host &host, const question_settings &settings, const json &definition)
 {
-    struct counts {
-        std::int64_t fresh = 0, returning = 0, resurrecting = 0, dormant = 0;
-    };
     question asked(host, settings);
     read_event(asked, definition);
     std::vector<date> starts = asked.periods();
@@ -273,26 +303,12 @@ table answer_event_lifecycle(question_host &host, const question_settings &setti
     starts.insert(starts.begin(), period_start(starts.front() - 1, asked.unit));
     asked.load_days(starts.front(), asked.range.last);
     period_finder finder(bounds_of(asked, starts));
-    event_stream stream = asked.scan(INT64_MIN, asked.range.until, {}, question::kept::matching);
-    auto const n = static_cast<std::ptrdiff_t>(starts.size());
-    std::vector<counts> all(starts.size() + 1);
-    for (std::uint32_t u = 0; u < stream.users(); ++u) {
-        std::ptrdiff_t last = -2; // none
-        for_each_period(stream.events_of(u), finder, stream.poll(), [&](std::ptrdiff_t p) {
-            counts &c = all[static_cast<std::size_t>(std::max<std::ptrdiff_t>(p, 0))];
-            if (last == -2)
-                ++c.fresh;
-            else if (last == p - 1 && last >= 0)
-                ++c.returning;
-            else
-                ++c.resurrecting;
-            if (last >= 0 && last < p - 1)
-                ++all[static_cast<std::size_t>(last) + 1].dormant;
-            last = p;
-        });
-        if (last >= 0 && last + 1 < n)
-            ++all[static_cast<std::size_t>(last) + 1].dormant;
-    }
+    std::vector<lifecycle_counts> all(starts.size());
+    asked.scan_in_passes(INT64_MIN, asked.range.until, {}, question::kept::matching,
+                         [&](event_stream &stream) {
+                             for (std::uint32_t u = 0; u < stream.users(); ++u)
+                                 count_lifecycle(stream.events_of(u), finder, stream.poll(), all);
+                         });
     table out(5);
     for (std::size_t p = 1; p < starts.size(); ++p)
         out << cell::of_date(starts[p]) << cell::integer(all[p].fresh) << cell::integer(all[p].returning)

@@ -256,9 +256,12 @@ void segment_evaluator::scan_leaves()
         until = std::max(until, l.until);
     }
     load_days_of_leaves();
-    event_stream const stream = question_.scan(from, until, {}, question::kept::matching);
     for (leaf &l : leaves_)
-        judge(l, stream);
+        l.users.assign(users_.size(), false);
+    question_.scan_in_passes(from, until, {}, question::kept::matching, [this](event_stream &stream) {
+        for (leaf &l : leaves_)
+            judge(l, stream);
+    });
 }
 
 // For counts of days.
@@ -279,7 +282,6 @@ void segment_evaluator::load_days_of_leaves()
 
 void segment_evaluator::judge(leaf &l, const event_stream &stream)
 {
-    l.users.assign(users_.size(), false);
     interrupt_poll poll(settings_.interrupted);
     for (std::uint32_t u = 0; u < stream.users(); ++u) {
         poll();
