@@ -9,6 +9,7 @@
 // 16 folded the ownership checks into one.
 #if PG_VERSION_NUM >= 160000
 #define pg_class_ownercheck(relation, role) object_ownercheck(RelationRelationId, relation, role)
+#define pg_extension_ownercheck(extension, role) object_ownercheck(ExtensionRelationId, extension, role)
 #endif
 // 16 finds settings by a hash table; before that they stand in an array, sorted by name.
 #define SHADOW_OPTIONS_ARE_SORTED (PG_VERSION_NUM < 160000)

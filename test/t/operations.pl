@@ -75,7 +75,7 @@ $holder->quit;
 sub maintenance { return $node->safe_psql($_[0], q{SELECT concat_ws('|', status, detail, hint) FROM analytics.health() WHERE check_name = 'maintenance'}); }
 SKIP:
 {
-	skip 'pg_cron is not installed', 14 unless $has_cron;
+	skip 'pg_cron is not installed', 18 unless $has_cron;
 	$node->safe_psql('app', 'DELETE FROM analytics.job_runs; CREATE EXTENSION pg_cron');
 	like(maintenance('app'), qr/^fail\|.*has never run.*\|SELECT analytics.schedule_jobs\(\)/, 'health: nobody calls it, and how to schedule it');
 
@@ -130,6 +130,16 @@ SKIP:
 	ok($node->poll_query_until('other-db', q{SELECT EXISTS (SELECT FROM analytics.job_runs WHERE step = 'maintain' AND outcome = 'done')}), 'the other database was maintained');
 	like(maintenance('other-db'), qr/^ok\|/, 'and is content');
 	is($node->safe_psql('app', q{SELECT analytics.unschedule_jobs(); SELECT analytics.unschedule_jobs()}), "1\n0", 'unscheduled');
+
+	# CASCADE takes along what would fail without the extension.
+	$node->safe_psql('app', q{SELECT analytics.schedule_jobs();
+		SELECT cron.schedule('select-from', '0 0 1 1 *', 'SELECT * FROM analytics.cleanup_old_data()');
+		SELECT cron.schedule('not-ours', '0 0 1 1 *', 'SELECT public.mine(''analytics.maintain()'')')});
+	(undef, undef, $error) = $node->psql('app', 'DROP EXTENSION shadow_analytics');
+	like($error, qr/ERROR:  cannot drop extension shadow_analytics because it holds data/, 'no removal without CASCADE');
+	is($node->safe_psql('app', 'SELECT count(*) FROM cron.job'), 12, 'the jobs are there');
+	$node->safe_psql('app', 'DROP EXTENSION shadow_analytics CASCADE');
+	is($node->safe_psql('app', 'SELECT string_agg(jobname, $$, $$ ORDER BY jobname) FROM cron.job'), 'not-ours, shadow-analytics-maintain-other-db', 'the jobs went along');
 }
 
 $node->stop;
