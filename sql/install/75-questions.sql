@@ -295,6 +295,46 @@ REVOKE EXECUTE ON FUNCTION analytics.get_experiment(uuid, jsonb, text, jsonb, da
 COMMENT ON FUNCTION analytics.get_experiment(uuid, jsonb, text, jsonb, date, date, text, interval, numeric, jsonb, analytics.user_set, jsonb, timestamptz) IS
     'From raw events: users by the variant of their first exposure and how many reach the goal within conversion_window, compared with control as analytics.compare_conversions() does. variant_property holds the variant; users exposed to several are counted in the row (several) alone. rate_low, rate_high: Wilson 95 %; srm_p_value: chi-square of equal shares, small where the assignment is broken. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
+CREATE FUNCTION analytics.get_run_metrics(
+    workspace_id uuid, breakdown text DEFAULT 'model', period text DEFAULT NULL, start_date date DEFAULT NULL, end_date date DEFAULT NULL,
+    breakdown_limit integer DEFAULT 25,
+    segment jsonb DEFAULT NULL, user_set analytics.user_set DEFAULT NULL, filter jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (period_start date, breakdown_value text, runs bigint, successful_runs bigint, failed_runs bigint, cancelled_runs bigint,
+               success_rate numeric, errors_by_type jsonb, tokens numeric, credits numeric, cost numeric, currency text,
+               avg_runtime_seconds numeric, p50_runtime_seconds numeric, p95_runtime_seconds numeric, p99_runtime_seconds numeric,
+               unique_users bigint)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT a.* FROM analytics_internal.answer(
+        get_run_metrics.workspace_id, 'get_run_metrics',
+        jsonb_build_object('breakdown', breakdown, 'period', period, 'start_date', start_date, 'end_date', end_date,
+                           'breakdown_limit', breakdown_limit, 'segment', segment, 'filter', filter), user_set, as_of)
+        AS a (period_start date, breakdown_value text, runs bigint, successful_runs bigint, failed_runs bigint, cancelled_runs bigint,
+              success_rate numeric, errors_by_type jsonb, tokens numeric, credits numeric, cost numeric, currency text,
+              avg_runtime_seconds numeric, p50_runtime_seconds numeric, p95_runtime_seconds numeric, p99_runtime_seconds numeric,
+              unique_users bigint);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.get_run_metrics(uuid, text, text, date, date, integer, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_run_metrics(uuid, text, text, date, date, integer, jsonb, analytics.user_set, jsonb, timestamptz) IS
+    'From raw events: runs of agents by a property (model, agent_id, metadata.tool, ...), each run once per local day by its deciding event. success_rate in percent of successful and failed runs; errors_by_type: failed runs by error type; cost as in daily_metrics, NULL without a price or in two currencies; runtimes in seconds of runs that were not cancelled, percentiles exact. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+
+CREATE FUNCTION analytics.get_run_tree(workspace_id uuid, run_id text, start_date date DEFAULT NULL, end_date date DEFAULT NULL)
+RETURNS TABLE (depth bigint, run text, parent_run_id text, agent_id text, model text, status text, error_type text, created_at timestamptz,
+               runtime_seconds numeric, tokens numeric, total_tokens numeric, cost numeric, total_cost numeric, descendants bigint)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT a.* FROM analytics_internal.answer(
+        get_run_tree.workspace_id, 'get_run_tree',
+        jsonb_build_object('run_id', run_id, 'start_date', start_date, 'end_date', end_date), NULL, NULL)
+        AS a (depth bigint, run text, parent_run_id text, agent_id text, model text, status text, error_type text, created_at timestamptz,
+              runtime_seconds numeric, tokens numeric, total_tokens numeric, cost numeric, total_cost numeric, descendants bigint);
+END;
+REVOKE EXECUTE ON FUNCTION analytics.get_run_tree(uuid, text, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_run_tree(uuid, text, date, date) IS
+    'From raw events: a run and its descendants by metadata.parent_run_id (parent_execution_id), depth first, each run once by its deciding event. tokens and cost are what it states itself, 0 if nothing; the totals are its own and those of its descendants. Only for those who may read the workspace''s raw events, else 42501; other workspaces and NULL: no row. Raw events gone: 55000';
+
 CREATE FUNCTION analytics.compare_conversions(
     control_users bigint, control_conversions bigint, variant_users bigint, variant_conversions bigint, expected_effect numeric DEFAULT 0.05,
     OUT difference numeric, OUT difference_low numeric, OUT difference_high numeric, OUT lift numeric, OUT p_value numeric,

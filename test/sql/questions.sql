@@ -3,6 +3,7 @@
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set vectors `cat $PG_ABS_SRCDIR/data/questions/vectors.json`
 \set random `cat $PG_ABS_SRCDIR/data/questions/random_funnels.json`
+\set tree `cat $PG_ABS_SRCDIR/data/questions/run_tree.json`
 \set experiments `cat $PG_ABS_SRCDIR/data/questions/experiments.json`
 SET client_min_messages = warning;
 BEGIN;
@@ -79,6 +80,45 @@ CROSS JOIN LATERAL analytics.compare_conversions((e ->> 'control_users')::bigint
                                                  (e ->> 'variant_users')::bigint, (e ->> 'variant_conversions')::bigint) AS got
 CROSS JOIN LATERAL (SELECT jsonb_object_agg(k, round((e ->> k)::numeric, 6)) FROM jsonb_object_keys(to_jsonb(got)) AS k) AS w (want);
 
+
+-- A run and its descendants.
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
+SELECT user_uuid(4242), user_uuid(1), e ->> 'event_type', e -> 'metadata', (e ->> 'at')::timestamptz FROM jsonb_array_elements(:'tree'::jsonb -> 'events') AS e;
+SELECT r.key AS run, jsonb_agg(jsonb_build_array(t.depth, t.run, t.parent_run_id, t.status, t.cost, t.total_cost, t.tokens, t.total_tokens, t.descendants) ORDER BY t.ordinality) = r.value AS agrees
+FROM jsonb_each(:'tree'::jsonb -> 'expected') AS r
+CROSS JOIN LATERAL analytics.get_run_tree(user_uuid(4242), r.key, '2025-03-03', '2025-03-03') WITH ORDINALITY AS t
+GROUP BY r.key, r.value ORDER BY r.key;
+
+-- Runs of a day by model are those of daily_metrics: prices, aliases, repeated events, unfinished runs.
+INSERT INTO analytics.credit_prices (workspace_id, model, price) VALUES (user_uuid(4343), '', 0.5), (user_uuid(4343), 'large', 2);
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
+SELECT user_uuid(4343), user_uuid(1 + n % 7), 'agent_run',
+       jsonb_build_object('run_id', n % 150, 'model', (ARRAY['large', 'small', NULL])[1 + n % 3], 'status', (ARRAY['ok', 'failed', 'running', 'cancelled', 'odd'])[1 + n % 5],
+                          'credits', n % 10, 'tokens_used', n, 'duration_ms', 10 * n, 'error_type', CASE WHEN n % 5 = 1 THEN 'timeout' END)
+       || CASE WHEN n % 4 = 0 THEN jsonb_build_object('cost', n) ELSE '{}' END,
+       '2025-03-03 01:00Z'::timestamptz + n * interval '1 minute'
+FROM generate_series(1, 400) AS n;
+SELECT analytics.aggregate_daily_metrics('2025-03-03', user_uuid(4343));
+SELECT m.total_runs = sum(r.runs) AS runs, m.successful_runs = sum(r.successful_runs) AS successful, m.failed_runs = sum(r.failed_runs) AS failed,
+       m.total_credits_consumed = sum(r.credits) AS credits, m.total_cost = sum(r.cost) AS cost,
+       m.credits_by_model = jsonb_object_agg(r.breakdown_value, r.credits) AS by_model,
+       m.cost_by_model = jsonb_object_agg(r.breakdown_value, r.cost) AS cost_by_model
+FROM analytics.daily_metrics AS m, analytics.get_run_metrics(user_uuid(4343), start_date => '2025-03-03', end_date => '2025-03-03') AS r
+WHERE m.workspace_id = user_uuid(4343)
+GROUP BY m.total_runs, m.successful_runs, m.failed_runs, m.total_credits_consumed, m.total_cost, m.credits_by_model, m.cost_by_model;
+SELECT r.runs, r.success_rate, r.errors_by_type, r.currency, round(m.avg_runtime_seconds, 2) = r.avg_runtime_seconds AS avg_runtime, r.unique_users
+FROM analytics.get_run_metrics(user_uuid(4343), NULL, start_date => '2025-03-03', end_date => '2025-03-03') AS r, analytics.daily_metrics AS m
+WHERE m.workspace_id = user_uuid(4343);
+
+-- With a tenth of the memory that it needs a funnel is answered in passes, to the same numbers.
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
+SELECT user_uuid(4444), user_uuid(n % 1000), (ARRAY['page_view', 'click'])[1 + n / 7 % 2], '2025-03-03'::timestamptz + n * interval '1 second'
+FROM generate_series(1, 60000) AS n;
+CREATE TEMP TABLE whole AS SELECT f.* FROM analytics.get_funnel(user_uuid(4444), '["page_view", "click", "page_view"]', '2025-03-03', '2025-03-03') AS f;
+INSERT INTO analytics.settings VALUES ('analysis_memory_mb', '1');
+SELECT count(*) AS differ FROM (TABLE whole EXCEPT SELECT f.* FROM analytics.get_funnel(user_uuid(4444), '["page_view", "click", "page_view"]', '2025-03-03', '2025-03-03') AS f) AS d;
+SAVEPOINT refused;
+SELECT count(*) FROM analytics.get_trend(user_uuid(4444), '"*"', 'daily', '2025-03-03', '2025-03-03');
 ROLLBACK;
 
 -- Each kind of refusal says where and what is allowed.

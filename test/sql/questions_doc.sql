@@ -28,6 +28,9 @@ INSERT INTO said VALUES
     (3, '2025-10-08 11:00Z', 'feature_use', 'share', NULL, NULL, '{"plan": "free"}'),
     (4, '2025-10-09 08:00Z', 'custom', 'seen', NULL, NULL, '{"variant": "control"}'),
     (4, '2025-10-09 08:10Z', 'feature_use', 'export', NULL, NULL, '{"plan": "pro"}'),
+    (1, '2025-10-20 09:00Z', 'agent_run', 'run', NULL, NULL, '{"run_id": "r1", "model": "large", "status": "ok", "runtime_seconds": 12, "tokens_used": 900, "cost": 0.4}'),
+    (1, '2025-10-20 09:01Z', 'agent_run', 'run', NULL, NULL, '{"run_id": "r2", "parent_run_id": "r1", "model": "small", "status": "failed", "error_type": "timeout", "runtime_seconds": 60, "cost": 0.1}'),
+    (4, '2025-10-20 10:00Z', 'agent_run', 'run', NULL, NULL, '{"run_id": "r3", "model": "large", "status": "failed", "error_type": "rate_limit", "runtime_seconds": 2, "tokens_used": 10, "cost": 0.01}'),
     (9, '2025-10-06 08:00Z', 'page_view', NULL, '/of/another/workspace', NULL, '{}');
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, event_name, page_path, referrer, metadata, created_at)
 SELECT pg_temp.id('a', CASE usr WHEN 9 THEN 2 ELSE 1 END), pg_temp.id('b', usr), type, name, page, referrer, metadata, at FROM said;
@@ -44,6 +47,7 @@ SET ROLE regress_doc_member;
 \echo -- persons only for those who may read raw events
 SELECT analytics.users_who('a0000000-0000-0000-0000-000000000001', '{"did": "click"}');
 SELECT count(*) FROM analytics.get_trend('a0000000-0000-0000-0000-000000000001', user_set => '{1}');
+SELECT count(*) FROM analytics.get_run_tree('a0000000-0000-0000-0000-000000000001', 'r1', '2025-10-20', '2025-10-20');
 SELECT count(*) FROM analytics.get_trend('a0000000-0000-0000-0000-000000000001', segment => '{"not": {"users": "{1}"}}');
 RESET ROLE;
 

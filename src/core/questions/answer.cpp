@@ -5,6 +5,7 @@
 #include "core/questions/funnel_question.hpp"
 #include "core/questions/paths.hpp"
 #include "core/questions/retention.hpp"
+#include "core/questions/run_metrics.hpp"
 #include "core/questions/segment.hpp"
 #include "core/questions/trend.hpp"
 
@@ -53,6 +54,8 @@ table answer(std::string_view function, std::string_view arguments, question_hos
                                          {"get_event_lifecycle", answer_event_lifecycle},
                                          {"get_attribution", answer_attribution},
                                          {"get_experiment", answer_experiment},
+                                         {"get_run_metrics", answer_run_metrics},
+                                         {"get_run_tree", answer_run_tree},
                                          {"raw_events_since", answer_raw_events_since}};
     json const definition = parse_json(arguments);
     question_settings whole = settings;

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 namespace shadow::questions
 {
 
@@ -13,23 +16,27 @@ value_number value_list::add(std::string_view text, text_clipper clip)
         return 0;
     if (text.size() > longest_text_key)
         text = text.substr(0, clip(text.data(), text.size(), longest_text_key));
-    auto const [known, is_new] = entries_.try_emplace(std::string(text));
-    if (is_new) {
-        known->second.number = static_cast<value_number>(texts_.size());
-        texts_.push_back(&known->first);
-        bytes_ += text.size() + 160;
-    }
-    return known->second.number;
+    if (text == texts_.back()) // neighbours are often alike
+        return static_cast<value_number>(texts_.size() - 1);
+    return index_.find_or_add(
+        XXH3_64bits_withSeed(text.data(), text.size(), secret_hash_key.first),
+        [&](std::uint32_t i) { return texts_[i] == text; },
+        [&] {
+            texts_.emplace_back(text);
+            bytes_ += text.size() + 100;
+            return static_cast<std::uint32_t>(texts_.size() - 1);
+        });
 }
 
 const nullable<int128> &value_list::number(value_number value)
 {
-    entry &e = entries_.find(text(value))->second;
-    if (!e.is_known) {
-        e.amount = number_of(text(value));
-        e.is_known = true;
+    numbers_.resize(std::max(numbers_.size(), texts_.size()));
+    parsed &p = numbers_[value];
+    if (!p.is_known) {
+        p.amount = number_of(texts_[value]);
+        p.is_known = true;
     }
-    return e.amount;
+    return p.amount;
 }
 
 std::uint32_t user_list::add(const uuid &user)

@@ -5,8 +5,6 @@
 #include "core/base/interrupt.hpp"
 #include "core/questions/selector.hpp"
 
-#include <unordered_map>
-
 namespace shadow::questions
 {
 
@@ -34,21 +32,21 @@ struct event_span {
 class value_list
 {
 public:
-    value_list() : texts_(1) {}
+    value_list() : index_(std::pmr::new_delete_resource()), texts_(1) {}
     value_number add(std::string_view text, text_clipper clip);
-    const std::string &text(value_number value) const noexcept { return *texts_[value]; }
+    const std::string &text(value_number value) const noexcept { return texts_[value]; }
     const nullable<int128> &number(value_number value);
     std::size_t size() const noexcept { return texts_.size(); }
     std::size_t bytes() const noexcept { return bytes_; }
 
 private:
-    struct entry {
-        value_number number;
-        bool is_known = false; // whether `amount` is
+    struct parsed {
+        bool is_known = false;
         nullable<int128> amount;
     };
-    std::unordered_map<std::string, entry> entries_;
-    std::vector<const std::string *> texts_;
+    pool_index index_;
+    std::vector<std::string> texts_;
+    std::vector<parsed> numbers_; // as far as they were asked for
     std::size_t bytes_ = 0;
 };
 

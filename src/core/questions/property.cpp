@@ -11,9 +11,9 @@ namespace
 {
 
 constexpr std::string_view names[] = {
-    "event_type",      "event_name", "page_path", "referrer", "referrer_host", "session_id",
-    "user_agent",      "agent_id",   "run_id",    "status",   "model",         "error_type",
-    "runtime_seconds", "tokens",     "credits",   "cost",     "revenue",       "rating"};
+    "event_type", "event_name", "page_path", "referrer", "referrer_host", "session_id",      "user_agent",
+    "agent_id",   "run_id",     "status",    "model",    "error_type",    "runtime_seconds", "tokens",
+    "credits",    "cost",       "revenue",   "rating",   "cost_currency"};
 static_assert(std::size(names) == static_cast<std::size_t>(property_kind::metadata));
 
 // Sums of as many as there can be fit.
@@ -171,6 +171,8 @@ std::string_view property_reader::fact_text(property_kind kind, text_clipper cli
         return f.has_cost ? nano_text(f.cost, buffer) : std::string_view{};
     case property_kind::revenue:
         return f.has_revenue ? nano_text(f.revenue, buffer) : std::string_view{};
+    case property_kind::cost_currency:
+        return !f.has_cost ? std::string_view{} : f.cost_in_usd ? "USD" : "-";
     default:
         return f.rating < 0 ? std::string_view{} : nano_text(f.rating, buffer);
     }

@@ -55,7 +55,8 @@ enum class property_kind : std::uint8_t {
     cost,
     revenue,
     rating,
-    metadata // a key of the metadata
+    cost_currency, // of a stated cost: USD where it is cost_usd, else "-": the currency of the setting
+    metadata       // a key of the metadata
 };
 
 struct property {

@@ -281,10 +281,11 @@ event_stream question::scan_share(instant from, instant until, stream_details de
 {
     event_stream stream(std::move(details), settings.most_bytes, settings.interrupted);
     stream_sink sink(*this, stream, which, shares, share);
-    scan_request request{from, std::min(until, settings.as_of + 1), events.types(), true};
+    scan_request request{from, std::min(until, settings.as_of + 1), events.types(), false, false};
     if (which != kept::matching)
         request.types = (std::uint32_t{1} << event_type_count) - 1;
     request.needs_metadata = events.needs_metadata();
+    request.needs_texts = events.needs_texts();
     if (request.from < request.until)
         host.scan(request, sink);
     return stream;

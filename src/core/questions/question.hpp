@@ -1,6 +1,7 @@
 #pragma once
 // What all questions share: who answers core's own (the host), the arguments, the range of days, the events.
 
+#include "core/event/prices.hpp"
 #include "core/questions/calendar.hpp"
 #include "core/questions/event_stream.hpp"
 #include "core/questions/table.hpp"
@@ -8,6 +9,7 @@
 
 #include <functional>
 #include <initializer_list>
+#include <list>
 
 namespace shadow::questions
 {
@@ -17,6 +19,7 @@ struct scan_request {
     instant from, until;
     std::uint32_t types; // a bit for each event_type
     bool needs_metadata;
+    bool needs_texts; // other than event_name
 };
 
 class event_sink
@@ -35,6 +38,14 @@ struct known_user {
     instant first_seen;
 };
 
+// What credits cost in the workspace.
+struct price_list {
+    uuid workspace;
+    currency_code currency;           // of costs that name none
+    std::vector<credit_price> prices; // sorted by sort_prices()
+    std::list<std::string> models;    // what their models point to
+};
+
 // The workspace that is asked about.
 class question_host
 {
@@ -47,6 +58,7 @@ public:
     virtual date first_event_day() = 0;
     // The first local day whose raw events are all still there.
     virtual date raw_events_since() = 0;
+    virtual price_list prices() = 0;
     // The definition of a saved segment as JSON; false without one of that name.
     virtual bool saved_segment(std::string_view name, std::string &definition) = 0;
 

@@ -174,6 +174,13 @@ bool program::needs_metadata() const noexcept
                        [](const property &p) { return p.kind == property_kind::metadata || p.is_fact(); });
 }
 
+bool program::needs_texts() const noexcept
+{
+    return std::any_of(properties_.begin(), properties_.end(), [](const property &p) {
+        return p.kind >= property_kind::page_path && p.kind <= property_kind::user_agent;
+    });
+}
+
 bool program::is_plain() const noexcept
 {
     return properties_.empty();

@@ -56,6 +56,7 @@ public:
     std::uint32_t types() const noexcept;
     std::uint32_t types_of(int selector) const noexcept;
     bool needs_metadata() const noexcept;
+    bool needs_texts() const noexcept; // page_path, referrer or user_agent
     // Nothing but types and names is asked for.
     bool is_plain() const noexcept;
 

@@ -11,7 +11,7 @@
 namespace shadow::questions
 {
 
-enum class cell_kind : std::uint8_t { null, integer, decimal, trimmed, text, date, boolean };
+enum class cell_kind : std::uint8_t { null, integer, decimal, trimmed, text, json, date, instant, boolean };
 
 struct cell {
     cell_kind kind = cell_kind::null;
@@ -23,6 +23,8 @@ struct cell {
     static cell decimal(int128 value, int scale) { return {cell_kind::decimal, scale, value, {}}; }
     static cell trimmed(int128 value, int scale) { return {cell_kind::trimmed, scale, value, {}}; }
     static cell of_text(std::string_view value) { return {cell_kind::text, 0, 0, std::string(value)}; }
+    static cell of_json(std::string_view value) { return {cell_kind::json, 0, 0, std::string(value)}; }
+    static cell instant(std::int64_t value) { return {cell_kind::instant, 0, value, {}}; }
     static cell of_date(std::int32_t value) { return {cell_kind::date, 0, value, {}}; }
     static cell boolean(bool value) { return {cell_kind::boolean, 0, value ? 1 : 0, {}}; }
 };

@@ -2,6 +2,8 @@
 
 #include "entry/event/metadata.hpp"
 #include "pg/boundary.hpp"
+#include "pg/numeric.hpp"
+#include "pg/settings.hpp"
 
 extern "C" {
 #include "catalog/pg_type_d.h"
@@ -150,7 +152,7 @@ constexpr const char *column_names[column_count] = {"id",        "user_id",    "
 struct event_receiver {
     row_receiver rows;
     event_sink *sink;
-    bool needs_metadata;
+    bool needs_metadata, needs_texts;
     int numbers[column_count];
 
     bool is_null(const TupleTableSlot &slot, column c) const { return slot.tts_isnull[numbers[c] - 1]; }
@@ -174,9 +176,11 @@ struct event_receiver {
         event.at = DatumGetTimestampTz(value(slot, created_at));
         event.type = *type;
         event.name = text(slot, event_name);
-        event.page_path = text(slot, page_path);
-        event.referrer = text(slot, referrer);
-        event.user_agent = text(slot, user_agent);
+        if (needs_texts) {
+            event.page_path = text(slot, page_path);
+            event.referrer = text(slot, referrer);
+            event.user_agent = text(slot, user_agent);
+        }
         if (needs_metadata && !is_null(slot, metadata_column))
             event.values = PG_DETOAST_DATUM_PACKED(value(slot, metadata_column));
         pg::enter_callback([this, &event] { sink->add(event); });
@@ -206,6 +210,27 @@ struct user_receiver {
     }
 };
 
+struct price_receiver {
+    row_receiver rows;
+    questions::price_list *list;
+
+    void take(const TupleTableSlot &slot)
+    {
+        credit_price price{};
+        price.workspace = uuid::from_bytes(DatumGetUUIDP(slot.tts_values[0])->data);
+        std::string_view const model = text_view(slot.tts_values[1]);
+        price.valid_from = DatumGetTimestampTz(slot.tts_values[2]);
+        bool const fits = pg::to_scaled_int128(DatumGetNumeric(slot.tts_values[3]), 9, price.price);
+        price.currency = pack_currency(text_view(slot.tts_values[4]));
+        if (!fits)
+            ereport(ERROR, errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("credit price out of range"));
+        pg::enter_callback([this, &price, &model] {
+            price.model = list->models.emplace_back(model);
+            list->prices.push_back(price);
+        });
+    }
+};
+
 Datum type_array(std::uint32_t types)
 {
     Datum names[event_type_count];
@@ -228,6 +253,7 @@ void question_host::scan(const scan_request &request, event_sink &sink)
         begin(receiver, start_events);
         receiver.sink = &sink;
         receiver.needs_metadata = request.needs_metadata;
+        receiver.needs_texts = request.needs_texts;
         bool const is_all = request.types == all_types;
         // Nothing but the rows as they lie, which spares the executor a projection.
         execute(is_all ? "SELECT e.* FROM analytics.user_activity AS e"
@@ -299,6 +325,27 @@ date question_host::raw_events_since()
         return is_null || DATE_NOT_FINITE(DatumGetDateADT(day)) ? questions::earliest_date
                                                                 : DatumGetDateADT(day);
     });
+}
+
+questions::price_list question_host::prices()
+{
+    questions::price_list list{uuid::from_bytes(DatumGetUUIDP(workspace_)->data), 0, {}, {}};
+    pg::call([&] {
+        const char *const currency = pg::setting_value("currency");
+        price_receiver receiver;
+        begin(receiver, start_nothing);
+        receiver.list = &list;
+        execute("SELECT p.workspace_id, p.model, p.valid_from, p.price, p.currency FROM "
+                "analytics.credit_prices AS p"
+                " WHERE p.workspace_id = $1 OR p.workspace_id = '00000000-0000-0000-0000-000000000000'",
+                {{UUIDOID, workspace_}}, &receiver.rows.base);
+        MemoryContextDelete(receiver.rows.row_context);
+        pg::enter_callback([&] {
+            list.currency = pack_currency(currency);
+            sort_prices({list.prices.data(), list.prices.size()});
+        });
+    });
+    return list;
 }
 
 bool question_host::saved_segment(std::string_view, std::string &)

@@ -22,6 +22,7 @@ public:
     std::vector<questions::known_user> users() override;
     questions::date first_event_day() override;
     questions::date raw_events_since() override;
+    questions::price_list prices() override;
     bool saved_segment(std::string_view name, std::string &definition) override;
 
 private:

@@ -19,6 +19,7 @@ extern "C" {
 #include "executor/spi.h"
 #include "utils/acl.h"
 #include "utils/date.h"
+#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -119,6 +120,12 @@ Datum cell_datum(const questions::cell &c, bool &is_null)
         return numeric_datum(c.number, c.scale, c.kind == questions::cell_kind::trimmed);
     case questions::cell_kind::text:
         return PointerGetDatum(cstring_to_text_with_len(c.text.data(), static_cast<int>(c.text.size())));
+    case questions::cell_kind::json: {
+        char *const text = pnstrdup(c.text.data(), c.text.size());
+        return DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+    }
+    case questions::cell_kind::instant:
+        return TimestampTzGetDatum(static_cast<TimestampTz>(c.number));
     case questions::cell_kind::date:
         return DateADTGetDatum(static_cast<DateADT>(c.number));
     case questions::cell_kind::boolean:
