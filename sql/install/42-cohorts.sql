@@ -73,7 +73,7 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_retention';
 REVOKE EXECUTE ON FUNCTION analytics.user_retention(uuid, text, date, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.user_retention(uuid, text, date, date, date) IS
-    'of each cohort first seen in a period that start_date to end_date touches, for each period that is over today: users active in it (retained) and in it or later (remaining). One pass over the sets of analytics.daily_users that the caller may see. A NULL gives no row; an unknown period or an infinite date is an error (22023)';
+    'of each cohort first seen in a period that start_date to end_date touches, for each period that is over today: users active in it (retained) and in it or later (remaining). One pass over the sets of analytics.daily_users that the caller may see. A NULL gives no row. Errors: an unknown period, dates that are infinite or not from 0001-01-01 to 9999-12-31 (22023); more than 36,525 days, or more than 20 million cohorts times periods up to today (54000)';
 
 CREATE FUNCTION analytics.cohort_limit(period text) RETURNS integer
 LANGUAGE c STABLE STRICT PARALLEL SAFE
@@ -106,7 +106,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_retention_matrix(uuid, text, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_retention_matrix(uuid, text, date, date) IS
-    'retention of the cohorts first seen in the daily, weekly or monthly periods that the dates touch (default: the last 90 days): per period that is over, users active in it, in percent, and the percentage active in it or later, up to the settings cohort_max_days, _weeks, _months. NULL or a foreign workspace: no row; an unknown period is an error (22023)';
+    'retention of the cohorts first seen in the daily, weekly or monthly periods that the dates touch (default: the last 90 days): per period that is over, users active in it, in percent, and the percentage active in it or later, up to the settings cohort_max_days, _weeks, _months. NULL or a foreign workspace: no row. Errors: an unknown period (22023); more than 36,525 days, or more than 20 million cohorts times periods up to today (54000)';
 
 CREATE FUNCTION analytics_internal.cohort_unit(period text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

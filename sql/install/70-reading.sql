@@ -78,6 +78,11 @@ BEGIN
         RAISE EXCEPTION 'cannot fill the gaps of an infinite range'
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Give finite dates, or leave fill_gaps out.';
+    ELSIF fill_gaps AND last_date - first_date >= 36525 THEN
+        RAISE EXCEPTION 'too many days'
+            USING ERRCODE = 'program_limit_exceeded',
+                  DETAIL = format('The call asks for %s.', last_date - first_date + 1),
+                  HINT = 'At most 36525 are allowed; ask for shorter ranges, or leave fill_gaps out.';
     END IF;
 
     RETURN QUERY
@@ -97,7 +102,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) IS
-    'daily metrics of a workspace from start_date to end_date, both included (default: the last 30 complete days), ascending. A day without an event has no row, or with fill_gaps one with counts 0 and rates NULL (none in the future). No row for a workspace that the caller may not see. Errors (22023): start_date after end_date, an infinite range with fill_gaps';
+    'daily metrics of a workspace from start_date to end_date, both included (default: the last 30 complete days), ascending. A day without an event has no row, or with fill_gaps one with counts 0 and rates NULL (none in the future). No row for a workspace that the caller may not see. Errors: start_date after end_date, an infinite range with fill_gaps (22023); more than 36,525 days with fill_gaps (54000)';
 
 CREATE FUNCTION analytics.get_agent_insights(agent_id uuid, days integer DEFAULT 30)
 RETURNS TABLE (

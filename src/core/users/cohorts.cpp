@@ -2,13 +2,23 @@
 
 #include <algorithm>
 
+#include "core/base/limits.hpp"
+
 namespace shadow
 {
 
+std::size_t user_retention::checked_cells(std::int32_t first, std::int32_t last, std::int32_t end)
+{
+    std::int64_t const cells = cells_before(std::int64_t{last} - first + 1, std::int64_t{end} - first + 2);
+    limits::check(cells, limits::retention_cells, "cohorts and periods",
+                  "ask for fewer cohorts or longer periods.");
+    return static_cast<std::size_t>(cells);
+}
+
 user_retention::user_retention(std::int32_t first, std::int32_t last, std::int32_t end,
                                std::pmr::memory_resource *memory)
-    : first_(first), last_(last), width_(static_cast<std::size_t>(std::max(end - first, 0)) + 2),
-      cells_(static_cast<std::size_t>(last - first + 1) * width_, cell{}, memory),
+    : first_(first), last_(last), width_(end - first + 2),
+      cells_(checked_cells(first, last, end), cell{}, memory),
       sizes_(static_cast<std::size_t>(last - first + 1), 0, memory), users_(memory)
 {
 }
@@ -27,15 +37,13 @@ void user_retention::add(std::int32_t period, const user_set_view &users, const 
         sizes_[static_cast<std::size_t>(period - first_)] +=
             static_cast<std::int64_t>(new_users.cardinality());
     }
-    // The last column holds whatever comes after the periods that are told apart.
-    std::int32_t const beyond = static_cast<std::int32_t>(width_) - 1;
     user_map<user>::cursor known(users_);
     users.for_each(
         [&](std::uint32_t number) {
             user &u = known[number];
             if (u.cohort == 0)
                 return;
-            std::int32_t const since = std::min(period - first_ - (u.cohort - 1), beyond);
+            std::int32_t const since = std::min(period - first_ - (u.cohort - 1), beyond(u.cohort - 1));
             if (since != u.last)
                 ++at(u.cohort - 1, since).retained;
             u.last = since;
@@ -50,7 +58,7 @@ void user_retention::finish()
             ++at(u.cohort - 1, u.last).survivors;
     });
     for (std::int32_t c = 0; c <= last_ - first_; ++c)
-        for (auto number = static_cast<std::int32_t>(width_) - 1; number-- > 0;)
+        for (auto number = beyond(c); number-- > 0;)
             at(c, number).survivors += at(c, number + 1).survivors;
 }
 

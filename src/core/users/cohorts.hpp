@@ -8,11 +8,11 @@
 namespace shadow
 {
 
-// Retention of the cohorts of users first seen in the periods first..last.
+// Retention of the cohorts of users first seen in the periods first..last, none after `end`.
 class user_retention
 {
 public:
-    // Counts periods up to `end`; activity after it counts as "on or after" only.
+    // Counts periods up to `end`; activity after it counts as "on or after" only. Throws errc::limit_exceeded.
     user_retention(std::int32_t first, std::int32_t last, std::int32_t end,
                    std::pmr::memory_resource *memory);
     void add(std::int32_t period, const user_set_view &users, const user_set_view &new_users,
@@ -32,17 +32,24 @@ private:
     struct cell {
         std::int64_t retained = 0, survivors = 0;
     };
+    // A cohort has a cell for each period from its own to `end`, and one for whatever comes after.
+    std::int32_t beyond(std::int32_t cohort) const noexcept { return width_ - 1 - cohort; }
+    static std::int64_t cells_before(std::int64_t cohort, std::int64_t width) noexcept
+    {
+        return cohort * width - cohort * (cohort - 1) / 2;
+    }
+    static std::size_t checked_cells(std::int32_t first, std::int32_t last, std::int32_t end);
     cell &at(std::int32_t cohort, std::int32_t number) noexcept
     {
-        return cells_[static_cast<std::size_t>(cohort) * width_ + static_cast<std::size_t>(number)];
+        return cells_[static_cast<std::size_t>(cells_before(cohort, width_) + number)];
     }
     const cell &at(std::int32_t cohort, std::int32_t number) const noexcept
     {
-        return cells_[static_cast<std::size_t>(cohort) * width_ + static_cast<std::size_t>(number)];
+        return cells_[static_cast<std::size_t>(cells_before(cohort, width_) + number)];
     }
 
     std::int32_t first_, last_;
-    std::size_t width_;
+    std::int32_t width_; // of the first cohort
     std::pmr::vector<cell> cells_;
     std::pmr::vector<std::int64_t> sizes_;
     user_map<user> users_;

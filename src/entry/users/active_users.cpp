@@ -2,6 +2,7 @@
 // What is computed lies in a memory context and needs no destructor, so errors may pass at any time.
 
 #include "core/users/active_users.hpp"
+#include "core/base/limits.hpp"
 #include "core/users/cohorts.hpp"
 #include "core/users/periods.hpp"
 
@@ -13,6 +14,7 @@
 extern "C" {
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/date.h"
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
@@ -34,14 +36,22 @@ struct day_range {
     std::int32_t first, last;
 };
 
-day_range range_of(FunctionCallInfo fcinfo, int first_argument)
+DateADT date_argument(FunctionCallInfo fcinfo, int argument)
 {
-    DateADT const first = PG_GETARG_DATEADT(first_argument);
-    DateADT const last = PG_GETARG_DATEADT(first_argument + 1);
-    if (DATE_NOT_FINITE(first) || DATE_NOT_FINITE(last))
+    DateADT const date = PG_GETARG_DATEADT(argument);
+    if (DATE_NOT_FINITE(date))
         ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("dates must be finite"),
                 errhint("Give the first and the last day."));
-    return {first, last};
+    return date;
+}
+
+day_range range_of(FunctionCallInfo fcinfo, int first_argument)
+{
+    day_range const range = {date_argument(fcinfo, first_argument),
+                             date_argument(fcinfo, first_argument + 1)};
+    if (range.first <= range.last)
+        limits::check_days(range.first, range.last);
+    return range;
 }
 
 period_kind period_argument(FunctionCallInfo fcinfo, int argument)
@@ -102,6 +112,7 @@ template <std::size_t n>
 void put_row(ReturnSetInfo *result, Datum (&values)[n])
 {
     bool nulls[n] = {};
+    CHECK_FOR_INTERRUPTS();
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -165,7 +176,9 @@ SHADOW_FUNCTION(shadow_user_retention)
     Datum const workspace = PG_GETARG_DATUM(0);
     period_kind const kind = period_argument(fcinfo, 1);
     day_range const range = range_of(fcinfo, 2);
-    DateADT const today = PG_GETARG_DATEADT(4);
+    DateADT const today = std::min(date_argument(fcinfo, 4), limits::last_day);
+    if (range.first > std::min(range.last, today))
+        return Datum{0};
     std::int32_t const first = period_of(kind, range.first);
     std::int32_t const end = period_of(kind, today) - 1; // the last period that has ended
     std::int32_t const last = std::min(period_of(kind, range.last), end);

@@ -1,6 +1,7 @@
 // analytics.fit_sbg, sbg_survival, sbg_lifetime: the shifted-beta-geometric model of retention.
 
 #include "core/users/retention_model.hpp"
+#include "core/base/limits.hpp"
 #include "pg/boundary.hpp"
 
 extern "C" {
@@ -26,6 +27,8 @@ counts fetch_counts(ArrayType *array)
         ereport(ERROR, errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
                 errmsg("survivors must be a one-dimensional array"),
                 errdetail("It has %d dimensions.", ARR_NDIM(array)), errhint("Pass the cohorts one by one."));
+    shadow::limits::check(ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)), shadow::limits::days, "periods",
+                          "count longer ones.");
     deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &out.values,
                       &out.nulls, &out.size);
     return out;
