@@ -12,6 +12,16 @@
 --     WHERE analytics_internal.sees_all_workspaces(). Never are both true.
 -- Partitions have a policy of their own kind, see 31-partitions.sql.
 
+-- Scripts of dumps turn row_security off, and so do functions of the extension that change rows as they stand. So may
+-- anybody, by set_config() even within a statement that row security applies to: only the owner is believed. Triggers ask
+-- in WHEN, where the current user is still the one who changes the row, so the roles of the API may call it.
+CREATE FUNCTION analytics_internal.is_taken_as_is(changed regclass) RETURNS boolean
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'shadow_is_taken_as_is';
+REVOKE EXECUTE ON FUNCTION analytics_internal.is_taken_as_is(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.is_taken_as_is(regclass) IS
+    'whether triggers take the rows of a table as they are: the current user has row_security off and the rights of the owner';
+
 -- Where memberships come from. No row: the defaults, which are those of the columns.
 CREATE TABLE analytics.membership (
     id boolean PRIMARY KEY DEFAULT true CONSTRAINT membership_single_row CHECK (id),
@@ -133,6 +143,7 @@ VALUES
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.raw_event_workspace_ids()'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_user_workspaces()'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.sees_all_workspaces()'), -- the views ask it
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.is_taken_as_is(regclass)'), -- triggers ask as the role
     ('member', 'SELECT', 'TABLE', 'analytics.workspace_settings'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_time_zone(uuid, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_today(uuid, timestamptz)'),

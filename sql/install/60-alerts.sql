@@ -318,7 +318,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     problem record;
-    missing text;
 BEGIN
     NEW.workspace_id := coalesce(NEW.workspace_id, '00000000-0000-0000-0000-000000000000');
     IF NEW.condition = 'anomaly' THEN
@@ -330,16 +329,6 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('%s is %s.', problem.field, coalesce(quote_literal(left(problem.value, 200)), 'NULL')),
                   HINT = format('Allowed is: %s.', problem.allowed);
-    END IF;
-    -- A dump's destinations come after its rules; dumps are restored with row_security off.
-    IF current_setting('row_security')::boolean THEN
-        missing := analytics_internal.missing_recipient(NEW);
-        IF missing IS NOT NULL THEN
-            RAISE EXCEPTION 'invalid notification_recipients of an alert rule'
-                USING ERRCODE = 'invalid_parameter_value',
-                      DETAIL = format('The workspace has no destination %s in one of the rule''s channels.', quote_literal(missing)),
-                      HINT = 'Make it with analytics.set_notification_destination(), and name its channel in notification_channels.';
-        END IF;
     END IF;
     IF TG_OP = 'INSERT' THEN
         NEW.created_by := coalesce(analytics.current_user_id(), NEW.created_by);
@@ -361,6 +350,34 @@ CREATE TRIGGER check_rule BEFORE INSERT OR UPDATE OF workspace_id, name, descrip
     FOR EACH ROW EXECUTE FUNCTION analytics_internal.alert_rule_check();
 COMMENT ON TRIGGER check_rule ON analytics.alert_rules IS
     'refuses a rule that could not be evaluated';
+
+-- After row security has judged the row: who has no part in a workspace learns nothing about its destinations. A dump's
+-- destinations come after its rules.
+CREATE FUNCTION analytics_internal.recipients_check() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    missing text := analytics_internal.missing_recipient(NEW);
+BEGIN
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'invalid notification_recipients of an alert rule'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('The workspace has no destination %s in one of the rule''s channels.', quote_literal(missing)),
+                  HINT = 'Make it with analytics.set_notification_destination(), and name its channel in notification_channels.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.recipients_check() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.recipients_check() IS
+    'row trigger: refuses a rule whose recipients are no destinations of its workspace (22023)';
+CREATE TRIGGER check_recipients AFTER INSERT OR UPDATE OF workspace_id, name, is_active, notification_channels,
+        notification_recipients ON analytics.alert_rules
+    FOR EACH ROW WHEN (NOT analytics_internal.is_taken_as_is('analytics.alert_rules'))
+    EXECUTE FUNCTION analytics_internal.recipients_check();
+COMMENT ON TRIGGER check_recipients ON analytics.alert_rules IS
+    'refuses a rule whose recipients are no destinations of its workspace';
 
 CREATE FUNCTION analytics_internal.alert_rule_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -507,6 +524,14 @@ SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $$
 BEGIN
+    -- At any other moment the windows are empty and every episode would end.
+    IF (at < now() - interval '1 hour' OR at > clock_timestamp() + interval '1 minute') AND isfinite(at)
+       AND NOT pg_has_role(analytics_internal.invoking_role(), current_user, 'USAGE') THEN
+        RAISE EXCEPTION 'alert rules are evaluated as of now'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('The moment is %s.', at),
+                  HINT = 'Give a moment of the last hour, or ask analytics.test_alert_rule() about another.';
+    END IF;
     -- One evaluation at a time; whoever waited sees what the other has written.
     PERFORM analytics_internal.lock('alerts');
     RETURN QUERY SELECT v.* FROM analytics_internal.apply_alert_verdicts(at) AS v;
@@ -515,7 +540,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.evaluate_alert_rules(timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.evaluate_alert_rules(timestamptz) IS
-    'analytics.evaluate_alert_rules() as of a moment, with the rights of the owner; for simulations';
+    'analytics.evaluate_alert_rules() as of a moment, with the rights of the owner; for simulations. But for the owner the moment must be within the last hour (22023)';
 
 CREATE FUNCTION analytics.evaluate_alert_rules()
 RETURNS TABLE (
@@ -567,9 +592,6 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT current_setting('row_security')::boolean THEN
-        RETURN NEW; -- analytics.forget_user()
-    END IF;
     IF NEW.acknowledged_by IS DISTINCT FROM OLD.acknowledged_by
        OR NEW.acknowledged_at IS DISTINCT FROM OLD.acknowledged_at THEN
         IF NEW.acknowledged_by IS NULL AND (OLD.acknowledged_by IS NOT NULL OR NEW.acknowledged_at IS NULL) THEN
@@ -592,7 +614,8 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.alert_history_check() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.alert_history_check() IS
     'row trigger: an acknowledgment is by the current user and dated now; a snooze is for at most 30 days (22023)';
 CREATE TRIGGER check_acknowledgment BEFORE UPDATE OF acknowledged_by, acknowledged_at, snoozed_until ON analytics.alert_history
-    FOR EACH ROW EXECUTE FUNCTION analytics_internal.alert_history_check();
+    FOR EACH ROW WHEN (NOT analytics_internal.is_taken_as_is('analytics.alert_history')) -- not analytics.forget_user()
+    EXECUTE FUNCTION analytics_internal.alert_history_check();
 COMMENT ON TRIGGER check_acknowledgment ON analytics.alert_history IS
     'an acknowledgment is by the current user and dated now';
 

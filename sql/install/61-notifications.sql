@@ -297,8 +297,17 @@ AS $$
 DECLARE
     allowed CONSTANT text := analytics_internal.address_problem(destination.channel, destination.address);
 BEGIN
-    -- The values themselves are secret and stay out of errors, which are logged.
-    IF allowed IS NOT NULL THEN
+    -- The values themselves are secret and stay out of errors, which are logged: a constraint would show the whole row.
+    IF destination.workspace_id IS NULL OR destination.name IS NULL OR destination.channel IS NULL OR destination.address IS NULL THEN
+        RAISE EXCEPTION 'workspace_id, name, channel and address of a notification destination must not be NULL'
+            USING ERRCODE = 'not_null_violation';
+    ELSIF destination.channel NOT IN ('email', 'slack', 'webhook') THEN
+        RAISE EXCEPTION 'invalid channel of a notification destination'
+            USING ERRCODE = 'check_violation', HINT = 'Allowed is: email, slack, webhook.';
+    ELSIF destination.name !~ '^[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}$' THEN
+        RAISE EXCEPTION 'invalid name of a notification destination'
+            USING ERRCODE = 'check_violation', HINT = 'Allowed is: up to 63 ASCII letters, digits, spaces, dots, hyphens and underscores.';
+    ELSIF allowed IS NOT NULL THEN
         RAISE EXCEPTION 'invalid address of a notification destination'
             USING ERRCODE = 'invalid_parameter_value', HINT = format('Allowed is: %s.', allowed);
     ELSIF length(destination.signing_secret) NOT BETWEEN 16 AND 200 THEN
@@ -314,7 +323,29 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.check_address(analytics.notification_destinations) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.check_address(analytics.notification_destinations) IS
-    'refuses a wrong address or secret (22023), without repeating it, and a tenant''s mail to a domain that is not allowed (42501)';
+    'refuses NULLs (23502), a wrong channel or name (23514), address or secret (22023), without repeating them, and a tenant''s mail to a domain that is not allowed (42501)';
+
+-- Before the other triggers, which ask what the workspace has: what they find would tell strangers.
+CREATE FUNCTION analytics_internal.manager_check() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (coalesce(NEW.workspace_id, '00000000-0000-0000-0000-000000000000') = ANY (analytics.managed_workspace_ids())) IS NOT TRUE THEN
+        RAISE EXCEPTION 'new row violates row-level security policy for table "%"', TG_TABLE_NAME
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.manager_check() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.manager_check() IS
+    'row trigger: refuses what the policies for managers refuse (42501), before other triggers look at the workspace';
+CREATE TRIGGER allow_managers BEFORE INSERT OR UPDATE OF workspace_id ON analytics.notification_destinations
+    FOR EACH ROW WHEN (row_security_active('analytics.notification_destinations'::regclass))
+    EXECUTE FUNCTION analytics_internal.manager_check();
+COMMENT ON TRIGGER allow_managers ON analytics.notification_destinations IS
+    'membership is judged before anything that depends on the workspace';
 
 CREATE FUNCTION analytics_internal.destination_check() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -323,9 +354,6 @@ AS $$
 DECLARE
     is_tenant CONSTANT boolean := analytics.current_user_id() IS NOT NULL;
 BEGIN
-    IF NOT current_setting('row_security')::boolean THEN
-        RETURN NEW; -- a dump is restored
-    END IF;
     PERFORM analytics_internal.check_address(NEW);
     IF TG_OP = 'INSERT' OR (NEW.channel, NEW.address) IS DISTINCT FROM (OLD.channel, OLD.address) THEN
         NEW.is_verified := NOT is_tenant OR NEW.channel <> 'email';
@@ -345,7 +373,8 @@ COMMENT ON FUNCTION analytics_internal.destination_check() IS
     'row trigger: checks address and secret; what tenants enter as mail address is unverified, and gets a code to confirm it';
 CREATE TRIGGER check_destination BEFORE INSERT OR UPDATE OF workspace_id, name, channel, address, signing_secret
     ON analytics.notification_destinations
-    FOR EACH ROW EXECUTE FUNCTION analytics_internal.destination_check();
+    FOR EACH ROW WHEN (NOT analytics_internal.is_taken_as_is('analytics.notification_destinations'))
+    EXECUTE FUNCTION analytics_internal.destination_check();
 COMMENT ON TRIGGER check_destination ON analytics.notification_destinations IS
     'checks address and secret; mail addresses of tenants start unverified';
 

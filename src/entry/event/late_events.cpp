@@ -1,5 +1,6 @@
 #include "entry/event/late_events.hpp"
 
+#include "entry/event/privacy.hpp"
 #include "pg/spi.hpp"
 
 extern "C" {
@@ -12,7 +13,6 @@ extern "C" {
 #include "executor/tuptable.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 }
@@ -46,13 +46,13 @@ static TimestampTz read_watermark()
 }
 
 // The transaction gets its id before the mark is read: whoever closes a day waits for all ids that were given
-// out before the mark was seen to be committed. A restore, and what removes events for retention, run with
-// row_security off and note nothing. Without a mark events that leave are noted all the same: somebody may have
-// deleted it, and the days that it closed would miss them.
-void open_late_log(late_log &log, MemoryContext context)
+// out before the mark was seen to be committed. A restore, and what removes events for retention, note nothing.
+// Without a mark events that leave are noted all the same: somebody may have deleted it, and the days that it
+// closed would miss them.
+void open_late_log(late_log &log, Oid partition, MemoryContext context)
 {
     log = {DT_NOBEGIN, DT_NOBEGIN, nullptr, context};
-    if (!row_security)
+    if (is_taken_as_is(partition))
         return;
     (void)GetTopTransactionId();
     log.came_before = read_watermark();

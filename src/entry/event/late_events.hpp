@@ -21,8 +21,8 @@ struct late_log {
     MemoryContext context;
 };
 
-// Once per statement and partition. `context` lives as long as the statement.
-void open_late_log(late_log &log, MemoryContext context);
+// Once per statement and partition of the events. `context` lives as long as the statement.
+void open_late_log(late_log &log, Oid partition, MemoryContext context);
 
 enum class late_change { came, left }; // into the hour, or out of it
 

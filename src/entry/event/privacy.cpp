@@ -9,7 +9,9 @@ extern "C" {
 #include "common/hmac.h"
 #include "common/sha2.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "port/pg_bswap.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/rls.h"
 }
@@ -39,9 +41,9 @@ bool is_under_row_security(Oid relation)
     return check_enable_rls(relation, InvalidOid, true) == RLS_ENABLED;
 }
 
-bool is_privacy_enforced()
+bool is_taken_as_is(Oid relation)
 {
-    return row_security;
+    return !row_security && pg_class_ownercheck(relation, GetUserId());
 }
 
 // ---- addresses --------------------------------------------------------------------------------------------
@@ -241,3 +243,8 @@ Jsonb *without_person(Jsonb *metadata)
 }
 
 } // namespace shadow::entry
+
+SHADOW_FUNCTION(shadow_is_taken_as_is)
+{
+    PG_RETURN_BOOL(shadow::entry::is_taken_as_is(PG_GETARG_OID(0)));
+}

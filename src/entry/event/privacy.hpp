@@ -28,8 +28,9 @@ const privacy_rules &current_privacy_rules();
 // Whether the current user is subject to row security on the table: a client of the API.
 bool is_under_row_security(Oid relation);
 
-// False while a dump is being restored: its scripts switch row_security off, and no value may change.
-bool is_privacy_enforced();
+// Whether triggers take the rows of a table as they are: scripts of dumps turn row_security off, and so do
+// functions of the extension that change rows as they stand. So may anybody, but only the owner is believed.
+bool is_taken_as_is(Oid relation);
 
 // The network of the address.
 inet *truncated_address(const inet *address);

@@ -109,7 +109,7 @@ static layout *find_layout(FunctionCallInfo fcinfo, Relation relation)
     fcinfo->flinfo->fn_extra = known;
     for (int i = 0; i < column::count; ++i)
         known->number[i] = find_column(RelationGetDescr(relation), rules[i]);
-    entry::open_late_log(known->late, fcinfo->flinfo->fn_mcxt);
+    entry::open_late_log(known->late, RelationGetRelid(relation), fcinfo->flinfo->fn_mcxt);
     known->relation = RelationGetRelid(relation);
     return known;
 }
@@ -267,9 +267,9 @@ static void strip_query(event_row &row, column::id which)
     set(row, which, PointerGetDatum(cstring_to_text_with_len(kept.data(), length)));
 }
 
-static void protect_person(event_row &row)
+static void protect_person(event_row &row, Relation relation)
 {
-    if (!entry::is_privacy_enforced())
+    if (entry::is_taken_as_is(RelationGetRelid(relation)))
         return;
     auto const &policy = entry::current_privacy_rules();
     protect_address(row, policy.ip);
@@ -392,7 +392,7 @@ SHADOW_FUNCTION(shadow_user_activity_check)
     for (auto const which : {column::event_name, column::page_path, column::user_agent, column::referrer})
         cut_text(row, which);
     check_client(row, trigger->tg_relation);
-    protect_person(row);
+    protect_person(row, trigger->tg_relation);
     if (is_update)
         note_change_if_late(trigger->tg_trigslot, row.slot, *columns);
     else
