@@ -39,12 +39,12 @@ const nullable<int128> &value_list::number(value_number value)
     return p.amount;
 }
 
-std::uint32_t user_list::add(const uuid &user)
+std::uint32_t user_list::add(const uuid &user, std::uint64_t hash)
 {
     if (!users_.empty() && users_.back() == user)
         return size() - 1;
     return index_.find_or_add(
-        user.hash(), [&](std::uint32_t i) { return users_[i] == user; },
+        hash, [&](std::uint32_t i) { return users_[i] == user; },
         [&] {
             users_.push_back(user);
             return size() - 1;
@@ -62,7 +62,12 @@ void event_stream::add(const event_source &event, event_mask mask, program &p)
         fits_ = fits_ && bytes() <= most_bytes_;
     if (!fits_)
         return;
-    arrived_.push_back({event.at, mask, users_.add(event.user)});
+    if (waiting_count_ == most_waiting)
+        number_users();
+    std::uint64_t const hash = event.user.hash();
+    users_.prefetch(hash);
+    waiting_[waiting_count_++] = {event.user, hash};
+    arrived_.push_back({event.at, mask, 0});
     if (details_.ids)
         ids_.push_back(event.id);
     if (details_.sessions)
@@ -94,8 +99,19 @@ std::size_t event_stream::bytes() const noexcept
     return arrived_.size() * each + (users_.size() + session_ids_.size()) * std::size_t{28} + texts_.bytes();
 }
 
+void event_stream::number_users()
+{
+    for (std::size_t i = 0; i < waiting_count_; ++i)
+        users_.prefetch_user(waiting_[i].hash);
+    auto const first = arrived_.end() - static_cast<std::ptrdiff_t>(waiting_count_);
+    for (std::size_t i = 0; i < waiting_count_; ++i)
+        first[static_cast<std::ptrdiff_t>(i)].user = users_.add(waiting_[i].id, waiting_[i].hash);
+    waiting_count_ = 0;
+}
+
 void event_stream::finish()
 {
+    number_users();
     fits_ = fits_ && bytes() <= most_bytes_;
     if (!fits_)
         throw error(

@@ -55,8 +55,17 @@ class user_list
 {
 public:
     user_list() : index_(std::pmr::new_delete_resource()) {}
-    std::uint32_t add(const uuid &user);
+    std::uint32_t add(const uuid &user, std::uint64_t hash);
+    std::uint32_t add(const uuid &user) { return add(user, user.hash()); }
     std::uint32_t find(const uuid &user) const noexcept;
+    // Soon this user is added: first the place in the index is fetched, then the user that is probably meant.
+    void prefetch(std::uint64_t hash) const noexcept { index_.prefetch(hash); }
+    void prefetch_user(std::uint64_t hash) const noexcept
+    {
+        std::uint32_t const user = index_.guess(hash);
+        if (user < users_.size())
+            __builtin_prefetch(&users_[user]);
+    }
     const uuid &operator[](std::uint32_t user) const noexcept { return users_[user]; }
     std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(users_.size()); }
 
@@ -119,6 +128,7 @@ private:
     };
 
     std::size_t bytes() const noexcept;
+    void number_users();
     std::string_view first_value(std::string_view text, text_clipper clip) const;
     void sort_user(std::size_t begin, std::size_t end);
 
@@ -127,6 +137,14 @@ private:
     bool fits_ = true;
     interrupt_poll poll_;
     user_list users_;
+    // Users of the last arrivals, who are looked up together: memory is slower than everything else here.
+    static constexpr std::size_t most_waiting = 32;
+    struct waiting_user {
+        uuid id;
+        std::uint64_t hash;
+    };
+    waiting_user waiting_[most_waiting];
+    std::size_t waiting_count_ = 0;
     user_list session_ids_;
     value_list texts_;
     std::vector<arrival> arrived_;
