@@ -124,7 +124,7 @@ database::sealed_days(const std::optional<shadow::uuid> &workspace)
 bool database::try_hold_back_cleanup()
 {
     run("BEGIN");
-    if (value_of("SELECT analytics_internal.try_lock_maintenance()") == "t")
+    if (value_of("SELECT analytics_internal.try_lock('maintenance')") == "t")
         return true;
     run("ROLLBACK");
     return false;
@@ -218,14 +218,13 @@ std::vector<std::pair<std::string, std::string>> database::local_ranges(const st
     return ranges;
 }
 
-// The procedure returns without a word's worth of work while maintenance is in a transaction.
+// The procedure does nothing while maintenance is in a transaction; what it did is noted.
 bool database::backfill(const std::string &first, const std::string &last)
 {
     std::string const before = value_of("SELECT clock_timestamp()");
     run("CALL analytics.backfill($1::date, $2::date)", {first.c_str(), last.c_str()});
-    return value_of("SELECT count(*) > 0 FROM analytics.job_runs WHERE step = 'backfill' AND started_at >= "
-                    "$1::timestamptz"
-                    " AND detail = concat($2::text, ' to ', $3::text)",
+    return value_of("SELECT count(*) > 0 FROM analytics.job_runs WHERE step = 'backfill'"
+                    " AND started_at >= $1::timestamptz AND first_day = $2::date AND last_day = $3::date",
                     {before.c_str(), first.c_str(), last.c_str()}) == "t";
 }
 

@@ -358,8 +358,14 @@ bool job::backfill()
     auto const ranges = database_->local_ranges(days, workspaces);
     progress bar("aggregating", ranges.size(), options_.is_quiet);
     for (std::size_t i = 0; i < ranges.size(); ++i) {
-        while (!stop_asked && !database_->backfill(ranges[i].first, ranges[i].second))
-            std::this_thread::sleep_for(std::chrono::seconds(1)); // maintenance is at work
+        for (int seconds = 0; !stop_asked && !database_->backfill(ranges[i].first, ranges[i].second);
+             ++seconds) {
+            if (seconds == 600)
+                throw std::runtime_error(
+                    "all events are loaded, but maintenance has been at work for ten minutes: "
+                    "CALL analytics.backfill(), or call this again");
+            std::this_thread::sleep_for(std::chrono::seconds(1));
+        }
         bar.show(i + 1, i + 1);
         if (stop_asked)
             return false;
@@ -423,8 +429,10 @@ int job::run()
             return 1;
         }
     }
-    if (!options_.skips_backfill && !backfill())
+    if (!options_.skips_backfill && !backfill()) {
+        std::printf("stopped before all rollups were computed; call it again to go on\n");
         return 1;
+    }
     state_.remove();
     report();
     return done_.counted.refused.empty() ? 0 : 3;

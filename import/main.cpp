@@ -10,6 +10,7 @@ static void install_signals()
 {
     struct sigaction stop = {}, ignore = {};
     stop.sa_handler = [](int) { importer::stop_asked = 1; };
+    stop.sa_flags = SA_RESETHAND; // a second one ends it at once
     ignore.sa_handler = SIG_IGN;
     sigaction(SIGINT, &stop, nullptr);
     sigaction(SIGTERM, &stop, nullptr);
