@@ -95,7 +95,7 @@ installcheck: test-module
 
 # Layout of the code, by clang-format 14 alone: versions differ. make format does it.
 CLANG_FORMAT = clang-format-14
-FORMATTED    = $(sort $(shell find src test notifier -name '*.?pp'))
+FORMATTED    = $(sort $(shell find src test notifier import -name '*.?pp'))
 .PHONY: format format-check
 format:
 	$(CLANG_FORMAT) -i $(FORMATTED)
@@ -103,7 +103,7 @@ format-check:
 	$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 
 # What is too slow for every change.
-.PHONY: check-funnels check-asan check-clock check-faults check-report check-versions check-valgrind fuzz bench tidy
+.PHONY: check-funnels check-asan check-clock check-faults check-import check-report check-versions check-valgrind fuzz bench tidy
 check-funnels: # random funnels against the enumeration of all chains
 	cmake -S . -B build > /dev/null
 	cmake --build build -j2 --target unit_tests
@@ -114,6 +114,8 @@ check-clock:
 	scripts/check-clock
 check-faults:
 	FAULT_ROUNDS=50 scripts/dev tap -v test/t/faults.pl
+check-import: # with a file of 1 GB
+	IMPORT_MB=1000 scripts/dev tap -v test/t/import.pl
 check-report:
 	scripts/check-report
 check-versions:
