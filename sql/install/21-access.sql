@@ -497,7 +497,11 @@ BEGIN
     PERFORM analytics_internal.ensure_role(member_role, false);
     PERFORM analytics_internal.ensure_role(service_role, true);
 
-    -- Default privileges may have granted something to the roles of the API.
+    -- Default privileges may have granted something to the roles of the API, or tables to everybody.
+    REVOKE ALL ON ALL TABLES IN SCHEMA analytics, analytics_internal FROM PUBLIC;
+    REVOKE ALL ON ALL SEQUENCES IN SCHEMA analytics, analytics_internal FROM PUBLIC;
+    REVOKE ALL ON SCHEMA analytics, analytics_internal FROM PUBLIC;
+    EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA analytics, analytics_internal FROM %I, %I', anonymous_role, member_role);
     EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA analytics, analytics_internal FROM %I, %I', anonymous_role, member_role);
     EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA analytics, analytics_internal FROM %I, %I', anonymous_role, member_role);
     EXECUTE format('REVOKE ALL ON SCHEMA analytics, analytics_internal FROM %I, %I', anonymous_role, member_role);

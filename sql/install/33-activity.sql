@@ -216,4 +216,4 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.collect_activity(
     date, timestamptz, timestamptz, timestamptz, integer, integer, integer) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.collect_activity(
     date, timestamptz, timestamptz, timestamptz, integer, integer, integer) IS
-    'the activity of the workspaces of one share (0 .. shares - 1, by hash; a power of two) on a local day, as of the instant "at", collected in so many passes; first_instant and last_instant: the day in UTC. Called by analytics.aggregate_daily_metrics(), a process for each share';
+    'the activity of the workspaces of one share (0 .. shares - 1, by hash; a power of two) on a local day, as of the instant "at", collected in so many passes; first_instant and last_instant: the day in UTC. Called by analytics.aggregate_daily_metrics(), a process for each share. Shares or passes that are no powers of two up to 32768, and a share that is none of the shares, are an error (22023)';

@@ -376,12 +376,17 @@ BEGIN
         WHEN 'cleanup' THEN SELECT c.* INTO rows, again FROM analytics_internal.cleanup() AS c;
         WHEN 'evaluate_alerts' THEN SELECT count(*) INTO rows FROM analytics.evaluate_alert_rules();
         WHEN 'analyze' THEN rows := analytics_internal.analyze_tables();
+        ELSE
+            RAISE EXCEPTION 'unknown step of maintenance'
+                USING ERRCODE = 'invalid_parameter_value',
+                      DETAIL = format('It is %s.', COALESCE(quote_literal(left(step, 100)), 'NULL')),
+                      HINT = (SELECT format('Steps are: %s.', string_agg(s.step, ', ' ORDER BY s.step)) FROM analytics_internal.steps() AS s);
     END CASE;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.run_unit(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.run_unit(text) IS
-    'does as much of a step as belongs into one transaction; again: there may be more; total: units left';
+    'does as much of a step as belongs into one transaction; again: there may be more; total: units left. An unknown step is an error (22023)';
 
 CREATE FUNCTION analytics_internal.run_step(step text, started timestamptz) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
@@ -405,7 +410,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.run_step(text, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.run_step(text, timestamptz) IS
-    'one transaction of a step, with its progress; true: there is more to do, NULL: another session is at work';
+    'one transaction of a step, with its progress; true: there is more to do, NULL: another session is at work. An unknown step is an error (22023)';
 
 CREATE PROCEDURE analytics.maintain(time_budget interval DEFAULT '00:05:00', show_steps boolean DEFAULT false)
 LANGUAGE plpgsql

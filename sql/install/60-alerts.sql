@@ -379,6 +379,34 @@ CREATE TRIGGER check_recipients AFTER INSERT OR UPDATE OF workspace_id, name, is
 COMMENT ON TRIGGER check_recipients ON analytics.alert_rules IS
     'refuses a rule whose recipients are no destinations of its workspace';
 
+-- After row security has judged the row, or the error would tell strangers how many there are.
+CREATE FUNCTION analytics_internal.workspace_limit_check() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    most CONSTANT bigint := analytics.setting(TG_ARGV[0])::bigint;
+    present bigint;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM (SELECT FROM analytics.%I AS t WHERE t.workspace_id = $1 LIMIT $2) AS c', TG_TABLE_NAME)
+    INTO present USING NEW.workspace_id, most + 1;
+    IF present > most THEN
+        RAISE EXCEPTION 'too many rows of a workspace in table "%"', TG_TABLE_NAME
+            USING ERRCODE = 'program_limit_exceeded',
+                  HINT = format('At most %s are allowed; the operator allows more with the setting %s.', most, TG_ARGV[0]);
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.workspace_limit_check() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.workspace_limit_check() IS
+    'row trigger: a workspace has at most as many rows as the setting that is its argument says (54000)';
+CREATE TRIGGER limit_rules AFTER INSERT ON analytics.alert_rules
+    FOR EACH ROW WHEN (row_security_active('analytics.alert_rules'::regclass))
+    EXECUTE FUNCTION analytics_internal.workspace_limit_check('alert_rules_per_workspace');
+COMMENT ON TRIGGER limit_rules ON analytics.alert_rules IS
+    'roles under row security make at most so many rules in a workspace (setting alert_rules_per_workspace)';
+
 CREATE FUNCTION analytics_internal.alert_rule_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

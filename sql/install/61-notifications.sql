@@ -378,6 +378,12 @@ CREATE TRIGGER check_destination BEFORE INSERT OR UPDATE OF workspace_id, name, 
 COMMENT ON TRIGGER check_destination ON analytics.notification_destinations IS
     'checks address and secret; mail addresses of tenants start unverified';
 
+CREATE TRIGGER limit_destinations AFTER INSERT ON analytics.notification_destinations
+    FOR EACH ROW WHEN (row_security_active('analytics.notification_destinations'::regclass))
+    EXECUTE FUNCTION analytics_internal.workspace_limit_check('destinations_per_workspace');
+COMMENT ON TRIGGER limit_destinations ON analytics.notification_destinations IS
+    'roles under row security make at most so many destinations in a workspace (setting destinations_per_workspace)';
+
 -- To write a code's hash is to claim knowledge of the code: the right one verifies, others are refused.
 CREATE FUNCTION analytics_internal.verification_check() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER

@@ -400,6 +400,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
 SET jit = off -- compiling the views' expressions takes longer than computing them
+SET quote_all_identifiers = off -- PostgreSQL's REFRESH CONCURRENTLY fails with it
 SET work_mem = '256MB'
 SET default_statistics_target = 10 -- a refresh analyzes the new rows, and needs little more than their number
 AS $$

@@ -52,6 +52,8 @@ inline constexpr setting settings[] = {
     integer_setting(
         "alert_notifications_per_hour", "60", 0, 100000,
         "notifications per workspace and hour; more are suppressed and stay visible in the outbox"),
+    integer_setting("alert_rules_per_workspace", "200", 0, 100000,
+                    "alert rules that roles under row security may make in a workspace"),
     choice_setting(
         "analyses_visible_to", "members", "members, roles",
         "who of a workspace may ask questions about its events, such as get_funnel(): all its members "
@@ -75,6 +77,8 @@ inline constexpr setting settings[] = {
                     "periods that retention of monthly cohorts is kept for"),
     integer_setting("cohort_max_weeks", "52", 1, 520, "periods that retention of weekly cohorts is kept for"),
     plain_setting("currency", setting_type::currency, "USD", "currency of costs and prices, ISO 4217"),
+    integer_setting("destinations_per_workspace", "50", 0, 100000,
+                    "notification destinations that roles under row security may make in a workspace"),
     real_setting("discount_rate_annual", "0.10", 0, 10,
                  "annual rate at which ltv_estimate discounts revenue to come"),
     plain_setting(

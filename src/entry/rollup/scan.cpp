@@ -191,6 +191,17 @@ std::uint64_t shadow::entry::scan_events(run_relations &relations, const bucket 
     return workspaces;
 }
 
+// Hashes are masked by the product.
+static void check_division(const division &d)
+{
+    constexpr int most = 1 << 15;
+    auto const is_allowed = [](int n) { return n > 0 && n <= most && (n & (n - 1)) == 0; };
+    if (!is_allowed(d.shares) || !is_allowed(d.passes) || d.share < 0 || d.share >= d.shares)
+        ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid division of a day"),
+                errhint("Give shares and passes as powers of two, each at most %d, and a share below shares.",
+                        most));
+}
+
 // collect_activity(day, now, first, last, shares, share, passes): one share of scan_in_parallel(), under the
 // settings of the aggregating function. The scan of a share is not divided again.
 SHADOW_FUNCTION(shadow_collect_activity)
@@ -205,6 +216,7 @@ SHADOW_FUNCTION(shadow_collect_activity)
     b.first = PG_GETARG_TIMESTAMPTZ(2);
     b.last = PG_GETARG_TIMESTAMPTZ(3);
     division const d = {PG_GETARG_INT32(4), PG_GETARG_INT32(5), PG_GETARG_INT32(6)};
+    check_division(d);
     int const guc_level = NewGUCNestLevel();
     pg::set_parameter("max_parallel_workers_per_gather", "0");
     SPI_connect();
