@@ -103,7 +103,7 @@ format-check:
 	$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 
 # What is too slow for every change.
-.PHONY: check-funnels check-asan check-clock check-faults check-import check-report check-versions check-valgrind fuzz bench tidy
+.PHONY: check-funnels check-asan check-clock check-faults check-history check-import check-report check-versions check-valgrind fuzz bench tidy
 check-funnels: # random funnels against the enumeration of all chains
 	cmake -S . -B build > /dev/null
 	cmake --build build -j2 --target unit_tests
@@ -116,6 +116,8 @@ check-faults:
 	FAULT_ROUNDS=50 scripts/dev tap -v test/t/faults.pl
 check-import: # with a file of 1 GB
 	IMPORT_MB=1000 scripts/dev tap -v test/t/import.pl
+check-history:
+	HISTORY_DAYS=10441 scripts/dev tap -v test/t/history.pl
 check-report:
 	scripts/check-report
 check-versions:

@@ -1,13 +1,14 @@
--- Partitions of user_activity, a UTC day each; partition_bounds() and partitions() alone know their names and bounds.
--- They are made ahead by CREATE TABLE LIKE and ATTACH, which never waits for a reader or
+-- Partitions of user_activity: a UTC day each, and of history, whose days would be too many, a month or a year;
+-- partition_bounds() and partitions() alone know their names and bounds. They are made ahead by CREATE TABLE LIKE and ATTACH, which never waits for a reader or
 -- writer of other partitions; never members of the extension, or pg_dump would lose their rows.
 
-CREATE FUNCTION analytics_internal.create_standalone_partition(partition_name name) RETURNS void
+CREATE FUNCTION analytics_internal.create_standalone_partition(partition_name name, has_many_days boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     grantee_name text;
+    index_name name;
 BEGIN
     EXECUTE format('CREATE TABLE analytics.%I (LIKE analytics.user_activity INCLUDING ALL EXCLUDING COMMENTS, PRIMARY KEY (workspace_id, created_at, id))',
                    partition_name);
@@ -27,9 +28,11 @@ BEGIN
         EXECUTE format('REVOKE ALL ON analytics.%I FROM %s', partition_name, grantee_name);
     END LOOP;
 
-    EXECUTE format('CREATE INDEX %I ON analytics.%I USING brin (created_at)',
-                   partition_name || '_created_at_brin', partition_name);
-    EXECUTE format('COMMENT ON INDEX analytics.%I IS %L', partition_name || '_created_at_brin',
+    -- BRIN costs next to nothing and finds hours in what came in the order of time, as live events do.
+    index_name := partition_name || CASE WHEN has_many_days THEN '_created_at' ELSE '_created_at_brin' END;
+    EXECUTE format('CREATE INDEX %I ON analytics.%I USING %s (created_at)',
+                   index_name, partition_name, CASE WHEN has_many_days THEN 'btree' ELSE 'brin' END);
+    EXECUTE format('COMMENT ON INDEX analytics.%I IS %L', index_name,
                    'range scans by created_at: one hour''s or one local day''s events of every workspace');
     EXECUTE format('COMMENT ON INDEX analytics.%I IS %L', partition_name || '_pkey',
                    'one workspace''s events by time; makes a retry of an event a no-op');
@@ -39,9 +42,9 @@ BEGIN
                    'events are read through analytics.user_activity, whose policies apply');
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.create_standalone_partition(name) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.create_standalone_partition(name) IS
-    'makes a table like user_activity with its own key, BRIN index and deny policy, without grants and outside the extension';
+REVOKE EXECUTE ON FUNCTION analytics_internal.create_standalone_partition(name, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.create_standalone_partition(name, boolean) IS
+    'makes a table like user_activity with its own key, index by time and deny policy, without grants and outside the extension';
 
 CREATE FUNCTION analytics_internal.create_default_partition() RETURNS void
 LANGUAGE plpgsql
@@ -51,7 +54,7 @@ BEGIN
     IF to_regclass('analytics.user_activity_default') IS NOT NULL THEN
         RETURN;
     END IF;
-    PERFORM analytics_internal.create_standalone_partition('user_activity_default');
+    PERFORM analytics_internal.create_standalone_partition('user_activity_default', false);
     COMMENT ON TABLE analytics.user_activity_default IS
         'events of days without a partition; analytics.create_partitions moves them';
     ALTER TABLE analytics.user_activity ATTACH PARTITION analytics.user_activity_default DEFAULT;
@@ -105,18 +108,23 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.partition_of(date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.partition_of(date) IS
     'the partition that contains the start of a UTC day, the default one left out; no row without';
 
+-- A query locks every partition that it cannot rule out, and each of its indexes; PostgreSQL's table of locks has
+-- room for some six thousand by default. So old days share a partition, if none of theirs has one.
 CREATE FUNCTION analytics_internal.partition_to_make(day date, OUT name name, OUT from_time timestamptz, OUT to_time timestamptz)
 RETURNS record
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT b.name, b.from_time, b.to_time
-FROM analytics_internal.partition_bounds(day, 'day') AS b
-WHERE NOT EXISTS (SELECT FROM analytics_internal.partitions() AS p WHERE p.from_time < b.to_time AND p.to_time > b.from_time)
+FROM (VALUES ('year', now() - interval '3 years'), ('month', now() - interval '100 days'), ('day', 'infinity')) AS u (unit, latest_end),
+     analytics_internal.partition_bounds(day, u.unit) AS b
+WHERE b.to_time <= u.latest_end
+  AND NOT EXISTS (SELECT FROM analytics_internal.partitions() AS p WHERE p.from_time < b.to_time AND p.to_time > b.from_time)
+ORDER BY b.from_time LIMIT 1
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.partition_to_make(date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.partition_to_make(date) IS
-    'the partition to be made for a UTC day; NULL where the day has one';
+    'the partition to be made for a UTC day: of its year or month where these are old enough and no other partition is in the way, else of the day alone; NULL where the day has one';
 
 -- The caller holds a lock on user_activity that excludes other callers.
 CREATE FUNCTION analytics_internal.create_partition(partition_name name, from_time timestamptz, to_time timestamptz) RETURNS void
@@ -125,19 +133,24 @@ SET search_path = pg_catalog, pg_temp
 SET TimeZone = 'UTC'
 SET row_security = off -- rows that move are not late
 AS $$
+DECLARE
+    has_many_days boolean := to_time > from_time + interval '24 hours';
 BEGIN
-    PERFORM analytics_internal.create_standalone_partition(partition_name);
+    PERFORM analytics_internal.create_standalone_partition(partition_name, has_many_days);
     EXECUTE format('COMMENT ON TABLE analytics.%I IS %L', partition_name,
                    format('events of %s (UTC)', concat_ws(' to ', to_char(from_time, 'YYYY-MM-DD'),
-                                                          CASE WHEN to_time > from_time + interval '1 day' THEN to_char(to_time - interval '1 day', 'YYYY-MM-DD') END)));
+                                                          CASE WHEN has_many_days THEN to_char(to_time - interval '24 hours', 'YYYY-MM-DD') END)));
 
     IF to_regclass('analytics.user_activity_default') IS NOT NULL THEN
         LOCK TABLE analytics.user_activity_default IN ACCESS EXCLUSIVE MODE;
-        EXECUTE format('WITH moved AS (DELETE FROM analytics.user_activity_default WHERE created_at >= $1 AND created_at < $2 RETURNING *) INSERT INTO analytics.%I SELECT * FROM moved',
+        EXECUTE format('WITH moved AS (DELETE FROM analytics.user_activity_default WHERE created_at >= $1 AND created_at < $2 RETURNING *) INSERT INTO analytics.%I SELECT * FROM moved ORDER BY created_at',
                        partition_name) USING from_time, to_time;
     END IF;
     EXECUTE format('ALTER TABLE analytics.user_activity ATTACH PARTITION analytics.%I FOR VALUES FROM (%L) TO (%L)',
                    partition_name, from_time, to_time);
+    IF has_many_days THEN
+        EXECUTE format('ANALYZE analytics.%I', partition_name); -- or a day would be taken for a large part of it
+    END IF;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.create_partition(name, timestamptz, timestamptz) FROM PUBLIC;
@@ -182,6 +195,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     most CONSTANT integer := 400;
+    days CONSTANT integer := to_date - greatest(from_date, (now() AT TIME ZONE 'UTC')::date - 131) + 1; -- whose month may not be old enough
     made integer := 0;
     day date := from_date;
     ensured record;
@@ -196,18 +210,17 @@ BEGIN
         RAISE EXCEPTION 'date out of range for a partition'
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Partitions are for days from 1970-01-01 to 9999-12-31.';
+    ELSIF days > most THEN
+        RAISE EXCEPTION 'too many partitions'
+            USING ERRCODE = 'program_limit_exceeded',
+                  DETAIL = format('%s days, each of which needs one, were asked for, a call makes at most %s.', days, most),
+                  HINT = 'Make them in several calls.';
     END IF;
 
     WHILE day <= to_date LOOP
         ensured := analytics_internal.ensure_partition(day);
         made := made + ensured.is_new::integer;
         day := ensured.end_day;
-        IF made > most THEN
-            RAISE EXCEPTION 'too many partitions'
-                USING ERRCODE = 'program_limit_exceeded',
-                      DETAIL = format('A call makes at most %s, enough for the days before %s.', most, to_char(day, 'YYYY-MM-DD')),
-                      HINT = 'Make them in several calls.';
-        END IF;
     END LOOP;
     RETURN made;
 END
@@ -222,7 +235,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'SELECT analytics_internal.create_partitions(from_date, to_date)';
 REVOKE EXECUTE ON FUNCTION analytics.create_partitions(date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.create_partitions(date, date) IS
-    'makes the missing partitions of user_activity for the UTC days from_date to to_date (inclusive, 1970-01-01 to 9999-12-31: 22023) and returns how many it made (at most 400: 54000); rows of those days move out of the default partition in the same transaction. Writers of other days do not wait; a statement that was writing rows of such a day at that moment may fail once (23514) and can be repeated. NULL is an error (22004)';
+    'makes the missing partitions of user_activity for the UTC days from_date to to_date (inclusive, 1970-01-01 to 9999-12-31: 22023) and returns how many it made (for at most 400 recent or future days: 54000): a day each, but one for a month that ended more than 100 days ago, or a year that ended more than three years ago, if none of its days has one. Rows of those days move out of the default partition in the same transaction. Writers of other days do not wait; a statement that was writing rows of such a day at that moment may fail once (23514) and can be repeated. NULL is an error (22004)';
 
 -- An open day carries only its key and BRIN, because every further index slows each insert; the others are
 -- built in bulk when the day is over. At most six in all.
@@ -289,17 +302,31 @@ COMMENT ON FUNCTION analytics.index_closed_partitions() IS
     'builds the indexes that partitions of past UTC days lack and returns how many it built; late events for a day wait while its indexes are being built';
 
 CREATE FUNCTION analytics_internal.event_bytes(from_time timestamptz, to_time timestamptz) RETURNS bigint
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT COALESCE(sum(pg_relation_size(p.relation)
-                    * CASE WHEN isfinite(p.from_time) AND isfinite(p.to_time)
-                           THEN extract(epoch FROM least(p.to_time, event_bytes.to_time) - greatest(p.from_time, event_bytes.from_time))
-                                / extract(epoch FROM p.to_time - p.from_time)
-                           ELSE 1 END), 0)::bigint
-FROM (SELECT b.relation, b.from_time, b.to_time FROM analytics_internal.partitions() AS b
-      WHERE b.from_time < event_bytes.to_time AND b.to_time > event_bytes.from_time
-      UNION ALL SELECT to_regclass('analytics.user_activity_default'), '-infinity', 'infinity') AS p
+DECLARE
+    bytes numeric := 0;
+    part record;
+    events bigint;
+BEGIN
+    FOR part IN
+        SELECT p.relation, p.to_time - p.from_time > interval '24 hours' AS has_many_days,
+               pg_relation_size(p.relation) AS bytes, c.reltuples AS events
+        FROM analytics_internal.partitions() AS p JOIN pg_class AS c ON c.oid = p.relation
+        WHERE p.from_time < event_bytes.to_time AND p.to_time > event_bytes.from_time
+        UNION ALL
+        SELECT c.oid, false, pg_relation_size(c.oid), 0 FROM pg_class AS c WHERE c.oid = to_regclass('analytics.user_activity_default')
+    LOOP
+        IF part.has_many_days AND part.events > 0 THEN -- counted by the index; rarely evenly spread
+            EXECUTE format('SELECT count(*) FROM %s AS e WHERE e.created_at >= $1 AND e.created_at < $2', part.relation)
+            INTO events USING from_time, to_time;
+            part.bytes := part.bytes * events / greatest(part.events, events);
+        END IF;
+        bytes := bytes + part.bytes;
+    END LOOP;
+    RETURN bytes;
+END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.event_bytes(timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.event_bytes(timestamptz, timestamptz) IS

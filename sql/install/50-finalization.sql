@@ -819,7 +819,7 @@ REVOKE EXECUTE ON FUNCTION analytics.retry_failed_days(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.retry_failed_days(uuid) IS
     'lets the next analytics.maintain() try the days of analytics.failed_days again, of one workspace or (NULL) of all, instead of waiting for next_attempt_at; returns how many there are';
 
--- Of a partition of many days, whose BRIN finds a day.
+-- By the index, which a plan for any one row would not use.
 CREATE FUNCTION analytics_internal.first_day_with_events(partition regclass, from_time timestamptz, to_time timestamptz) RETURNS timestamptz
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp

@@ -95,7 +95,7 @@ SELECT m.metric, m.one, m.platform FROM pg_temp.measure('2026-03-10 11:00') AS m
 DELETE FROM analytics.users;
 -- Nor is one with an older event. Where days are closed, the dictionary knows, and for hours that changed since the
 -- events do: the history itself is not read.
-SELECT analytics.create_partitions('2026-02-01', '2026-02-01');
+SELECT analytics_internal.create_partition(b.name, b.from_time, b.to_time) FROM analytics_internal.partition_bounds('2026-02-01', 'day') AS b;
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
 VALUES (pg_temp.w(1), pg_temp.u(3), 'login', '2026-02-01 05:30'), (pg_temp.w(1), pg_temp.u(2), 'login', '2026-02-01 07:30');
 CREATE FUNCTION pg_temp.signups() RETURNS TABLE (one numeric, platform numeric, old_scans bigint) LANGUAGE sql AS $$

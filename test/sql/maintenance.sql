@@ -176,7 +176,8 @@ SELECT user_number FROM analytics.users WHERE workspace_id = md5('identities')::
 -- An archive function that fails keeps its partition.
 CREATE FUNCTION public.refuse(partition regclass) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no room'; END $$;
 INSERT INTO analytics.retention_policies VALUES ('user_activity', 90, 'public.refuse');
-SELECT analytics.create_partitions('2024-01-01', '2024-01-02');
+SELECT analytics_internal.create_partition(b.name, b.from_time, b.to_time)
+FROM (VALUES (DATE '2024-01-01'), ('2024-01-02')) AS d (day), analytics_internal.partition_bounds(d.day, 'day') AS b;
 CALL pg_temp.add('archived', '2024-01-01 12:00');
 SELECT rows_deleted, note FROM analytics.cleanup_old_data() WHERE table_name = 'user_activity';
 DROP FUNCTION public.refuse(regclass);

@@ -16,7 +16,9 @@ WHERE deptype = 'e' AND classid = 'pg_class'::regclass
 INSERT INTO analytics.user_activity (user_id, event_type, created_at)
 SELECT '00000000-0000-0000-0000-0000000000aa', 'login', t
 FROM unnest(ARRAY[TIMESTAMPTZ '2020-03-01 23:59:59.999999+00', '2020-03-02 00:00+00', '2020-03-02 23:59:59.999999+00', '2020-03-03 00:00+00']) AS t;
-SELECT analytics.create_partitions('2020-03-02', '2020-03-04');
+SELECT analytics_internal.create_partition(b.name, b.from_time, b.to_time)
+FROM generate_series(2, 4) AS n, analytics_internal.partition_bounds(make_date(2020, 3, n), 'day') AS b;
+-- Where partitions of days are in the way, no month or year is made.
 SELECT analytics.create_partitions('2020-03-01', '2020-03-04');
 SELECT tableoid::regclass::text, count(*) FROM analytics.user_activity WHERE created_at < '2021-01-01' GROUP BY 1 ORDER BY 1;
 SELECT analytics.create_partitions('2020-03-01', '2020-03-04');
@@ -42,7 +44,7 @@ SELECT analytics.create_partitions('2020-03-05', '2020-03-04');
 SELECT analytics.create_partitions(NULL, '2020-03-04');
 SELECT analytics.create_partitions('-infinity', '2020-03-04');
 SELECT analytics.create_partitions('1969-12-31', '1969-12-31');
-SELECT analytics.create_partitions('2000-01-01', '2002-01-01');
+SELECT analytics.create_partitions('9990-01-01', '9992-01-01');
 CREATE TABLE analytics.user_activity_20200306 (n integer);
 SELECT analytics.create_partitions('2020-03-05', '2020-03-07');
 DROP TABLE analytics.user_activity_20200306;
