@@ -46,12 +46,64 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.create_standalone_partition(name, 
 COMMENT ON FUNCTION analytics_internal.create_standalone_partition(name, boolean) IS
     'makes a table like user_activity with its own key, index by time and deny policy, without grants and outside the extension';
 
+-- Whoever waited for an exclusive lock would make every reader and writer wait behind itself; and two who have
+-- read events already and wait for each other's end would never get it. So nobody queues, and between two tries
+-- nothing is held.
+CREATE FUNCTION analytics_internal.try_to_lock(lock_statements text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    deadline CONSTANT timestamptz := clock_timestamp() + interval '2 seconds';
+BEGIN
+    LOOP
+        BEGIN
+            EXECUTE lock_statements;
+            RETURN true;
+        EXCEPTION WHEN lock_not_available THEN
+            IF clock_timestamp() >= deadline THEN
+                RETURN false;
+            END IF;
+        END;
+        PERFORM pg_sleep(0.02 + random() / 10); -- differently, so that two who retry do not keep meeting
+    END LOOP;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.try_to_lock(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.try_to_lock(text) IS
+    'executes LOCK ... NOWAIT statements, all or none of them, again and again for two seconds; whether the locks were free';
+
+CREATE FUNCTION analytics_internal.lock_partitions() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT analytics_internal.try_to_lock(
+        'LOCK TABLE ONLY analytics.user_activity IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;'
+        || CASE WHEN to_regclass('analytics.user_activity_default') IS NULL THEN ''
+                ELSE 'LOCK TABLE analytics.user_activity_default IN ACCESS EXCLUSIVE MODE NOWAIT' END) THEN
+        RAISE EXCEPTION 'no partition can be made while user_activity is in use'
+            USING ERRCODE = 'lock_not_available',
+                  DETAIL = 'Nobody shall queue behind this, so the locks were only tried for two seconds.',
+                  HINT = 'End long transactions that have read or written events, or try again later.';
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.lock_partitions() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.lock_partitions() IS
+    'locks out others who make partitions, and everybody from the default partition; an error (55P03) after two seconds of trying';
+
 CREATE FUNCTION analytics_internal.create_default_partition() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF to_regclass('analytics.user_activity_default') IS NOT NULL THEN
+        RETURN;
+    END IF;
+    IF NOT analytics_internal.try_to_lock('LOCK TABLE ONLY analytics.user_activity IN SHARE UPDATE EXCLUSIVE MODE NOWAIT') THEN
+        RAISE EXCEPTION 'no partition can be made while another session makes one' USING ERRCODE = 'lock_not_available';
+    ELSIF to_regclass('analytics.user_activity_default') IS NOT NULL THEN -- made meanwhile
         RETURN;
     END IF;
     PERFORM analytics_internal.create_standalone_partition('user_activity_default', false);
@@ -126,7 +178,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.partition_to_make(date) FROM PUBLI
 COMMENT ON FUNCTION analytics_internal.partition_to_make(date) IS
     'the partition to be made for a UTC day: of its year or month where these are old enough and no other partition is in the way, else of the day alone; NULL where the day has one';
 
--- The caller holds a lock on user_activity that excludes other callers.
+-- The caller holds the locks.
 CREATE FUNCTION analytics_internal.create_partition(partition_name name, from_time timestamptz, to_time timestamptz) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -142,7 +194,6 @@ BEGIN
                                                           CASE WHEN has_many_days THEN to_char(to_time - interval '24 hours', 'YYYY-MM-DD') END)));
 
     IF to_regclass('analytics.user_activity_default') IS NOT NULL THEN
-        LOCK TABLE analytics.user_activity_default IN ACCESS EXCLUSIVE MODE;
         EXECUTE format('WITH moved AS (DELETE FROM analytics.user_activity_default WHERE created_at >= $1 AND created_at < $2 RETURNING *) INSERT INTO analytics.%I SELECT * FROM moved ORDER BY created_at',
                        partition_name) USING from_time, to_time;
     END IF;
@@ -155,7 +206,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.create_partition(name, timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.create_partition(name, timestamptz, timestamptz) IS
-    'makes a partition and moves its rows out of the default partition; the caller holds the lock';
+    'makes a partition and moves its rows out of the default partition; the caller holds the locks of lock_partitions()';
 
 CREATE FUNCTION analytics_internal.ensure_partition(day date, OUT is_new boolean, OUT first_day date, OUT end_day date)
 LANGUAGE plpgsql
@@ -167,8 +218,7 @@ BEGIN
     is_new := false;
     SELECT p.from_time, p.to_time INTO found_bounds FROM analytics_internal.partition_of(day) AS p;
     IF NOT FOUND THEN
-        -- Excludes other callers, and no reader or writer; then look again, as the lock may have waited.
-        LOCK TABLE ONLY analytics.user_activity IN SHARE UPDATE EXCLUSIVE MODE;
+        PERFORM analytics_internal.lock_partitions(); -- then look again, as another may have made it meanwhile
         SELECT p.from_time, p.to_time INTO found_bounds FROM analytics_internal.partition_of(day) AS p;
     END IF;
     IF NOT FOUND THEN
@@ -235,7 +285,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'SELECT analytics_internal.create_partitions(from_date, to_date)';
 REVOKE EXECUTE ON FUNCTION analytics.create_partitions(date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.create_partitions(date, date) IS
-    'makes the missing partitions of user_activity for the UTC days from_date to to_date (inclusive, 1970-01-01 to 9999-12-31: 22023) and returns how many it made (for at most 400 recent or future days: 54000): a day each, but one for a month that ended more than 100 days ago, or a year that ended more than three years ago, if none of its days has one. Rows of those days move out of the default partition in the same transaction. Writers of other days do not wait; a statement that was writing rows of such a day at that moment may fail once (23514) and can be repeated. NULL is an error (22004)';
+    'makes the missing partitions of user_activity for the UTC days from_date to to_date (inclusive, 1970-01-01 to 9999-12-31: 22023) and returns how many it made (for at most 400 recent or future days: 54000): a day each, but one for a month that ended more than 100 days ago, or a year that ended more than three years ago, if none of its days has one. Rows of those days move out of the default partition in the same transaction. Writers of other days do not wait; a statement that was writing rows of such a day at that moment may fail once (23514) and can be repeated. Nobody ever queues behind it: while the default partition is in use elsewhere it tries for two seconds, then fails (55P03). NULL is an error (22004)';
 
 -- An open day carries only its key and BRIN, because every further index slows each insert; the others are
 -- built in bulk when the day is over. At most six in all.
@@ -270,36 +320,48 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.index_partition(name) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.index_partition(name) IS
     'builds the indexes of a partition of closed days that it lacks and returns how many';
 
-CREATE FUNCTION analytics_internal.index_closed_partitions() RETURNS integer
+-- Building locks out the writers of a day. Whoever holds several days locked waits for none of them.
+CREATE FUNCTION analytics_internal.index_closed_partitions(
+    most integer DEFAULT NULL, OUT built integer, OUT again boolean, OUT busy text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    built integer := 0;
     partition_name name;
+    done integer := 0;
 BEGIN
+    built := 0;
+    again := false;
     FOR partition_name IN
         SELECT c.relname
         FROM analytics_internal.partitions() AS p JOIN pg_class AS c ON c.oid = p.relation
         WHERE p.to_time <= now() AND c.relnamespace = 'analytics'::regnamespace
+          AND EXISTS (SELECT FROM unnest(ARRAY['metadata_gin', 'failures', 'users']) AS i (suffix)
+                      WHERE to_regclass(format('analytics.%I', c.relname || '_' || i.suffix)) IS NULL)
         ORDER BY p.from_time
     LOOP
-        built := built + analytics_internal.index_partition(partition_name);
+        again := done >= most;
+        EXIT WHEN again;
+        IF analytics_internal.try_to_lock(format('LOCK TABLE analytics.%I IN SHARE MODE NOWAIT', partition_name)) THEN
+            built := built + analytics_internal.index_partition(partition_name);
+            done := done + 1;
+        ELSE
+            busy := concat_ws(', ', busy, partition_name);
+        END IF;
     END LOOP;
-    RETURN built;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.index_closed_partitions() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.index_closed_partitions() IS
-    'analytics.index_closed_partitions with the rights of the owner';
+REVOKE EXECUTE ON FUNCTION analytics_internal.index_closed_partitions(integer) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.index_closed_partitions(integer) IS
+    'analytics.index_closed_partitions with the rights of the owner, of at most so many partitions; again: there are more, busy: names of those left because they are being written';
 
 CREATE FUNCTION analytics.index_closed_partitions() RETURNS integer
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS 'SELECT analytics_internal.index_closed_partitions()';
+AS 'SELECT i.built FROM analytics_internal.index_closed_partitions() AS i';
 REVOKE EXECUTE ON FUNCTION analytics.index_closed_partitions() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.index_closed_partitions() IS
-    'builds the indexes that partitions of past UTC days lack and returns how many it built; late events for a day wait while its indexes are being built';
+    'builds the indexes that partitions of past UTC days lack and returns how many it built; late events for a day wait while its indexes are being built. A partition that others write for two seconds is left for the next call';
 
 CREATE FUNCTION analytics_internal.event_bytes(from_time timestamptz, to_time timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE
@@ -381,7 +443,6 @@ COMMENT ON FUNCTION analytics_internal.make_partitions() IS
 CREATE FUNCTION analytics_internal.keep_partitions_ahead() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '2s' -- nobody shall queue behind us for long
 AS $$
 BEGIN
     PERFORM analytics_internal.make_partitions();

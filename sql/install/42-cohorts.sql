@@ -178,7 +178,7 @@ DECLARE
                            CASE unit WHEN 'day' THEN 1 / 365.25 WHEN 'week' THEN 7 / 365.25 ELSE 1 / 12.0 END) - 1;
     written bigint;
 BEGIN
-    PERFORM analytics_internal.lock('cohorts');
+    PERFORM analytics_internal.lock('rollups');
 
     WITH source AS MATERIALIZED (
         SELECT s.* FROM analytics_internal.cohort_sources(period, first_day, next_day, target_workspace_id) AS s

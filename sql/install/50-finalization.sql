@@ -406,9 +406,7 @@ DECLARE
     first_day date := COALESCE(day - 1, (hour AT TIME ZONE 'UTC')::date);
     last_day date := COALESCE(day + 1, (hour AT TIME ZONE 'UTC')::date);
 BEGIN
-    IF NOT analytics_internal.try_lock('finalization') THEN
-        RETURN NULL;
-    END IF;
+    PERFORM analytics_internal.lock('rollups');
     PERFORM analytics_internal.seal_missing(day, hour, NULL);
     IF NOT EXISTS (SELECT FROM analytics.sealed_days AS s WHERE s.missing > 0 AND s.event_day BETWEEN first_day AND last_day) THEN
         RETURN NULL;
@@ -691,7 +689,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.next_dirty_hour(timestamptz) FROM 
 COMMENT ON FUNCTION analytics_internal.next_dirty_hour(timestamptz) IS
     'the newest dirty hour before an instant, but for days set aside in analytics.failed_days; no row without';
 
--- Against whoever aggregates meanwhile: the lock that a run over all workspaces takes.
 CREATE FUNCTION analytics_internal.update_stale_totals() RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -699,7 +696,7 @@ AS $$
 DECLARE
     workspaces bigint;
 BEGIN
-    PERFORM analytics_internal.lock('daily_rollups');
+    PERFORM analytics_internal.lock('rollups');
     WITH stale AS (
         DELETE FROM analytics.stale_totals AS s
         WHERE s.workspace_id IN (SELECT c.workspace_id FROM analytics.stale_totals AS c ORDER BY c.workspace_id LIMIT 1000)
@@ -743,7 +740,7 @@ DECLARE
     utc_day timestamptz;
     workspaces bigint;
 BEGIN
-    PERFORM analytics_internal.lock('finalization');
+    PERFORM analytics_internal.lock('rollups');
     SELECT d.workspace_id, d.metric_hour INTO dirty FROM analytics_internal.next_dirty_hour(before) AS d;
     IF NOT FOUND THEN
         RETURN analytics_internal.update_stale_totals();
@@ -803,7 +800,10 @@ SET row_security = off
 AS $$
 WITH retried AS (
     UPDATE analytics.failed_days AS f SET next_attempt_at = now()
-    WHERE target_workspace_id IS NULL OR f.workspace_id = target_workspace_id RETURNING 1
+    FROM (SELECT d.workspace_id, d.metric_date FROM analytics.failed_days AS d
+          WHERE target_workspace_id IS NULL OR d.workspace_id = target_workspace_id
+          FOR UPDATE SKIP LOCKED) AS w -- those being tried at this moment
+    WHERE f.workspace_id = w.workspace_id AND f.metric_date = w.metric_date RETURNING 1
 )
 SELECT count(*) FROM retried
 $$;
@@ -979,7 +979,7 @@ DECLARE
     to_time timestamptz;
     written bigint;
 BEGIN
-    PERFORM analytics_internal.lock('finalization');
+    PERFORM analytics_internal.lock('rollups');
     IF analytics_internal.advance_watermark('-infinity') <> 'ready' THEN
         RETURN NULL;
     END IF;
@@ -1029,7 +1029,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.finish_provisional(timestamptz) FR
 COMMENT ON FUNCTION analytics_internal.finish_provisional(timestamptz) IS
     'aggregates hours and local days that are over but were last aggregated before, until an instant';
 
--- The caller may hold locks of the aggregation, so the lock of closing is only tried; whoever has it does the same.
 -- Closing takes three calls. Its scans of old days are left to calls for recent ones: whoever aggregates history
 -- day by day is not made to aggregate all of it in one call.
 CREATE FUNCTION analytics_internal.catch_up(target_date date, with_cohorts boolean) RETURNS void
@@ -1045,9 +1044,10 @@ DECLARE
         SELECT FROM analytics.workspace_retention AS w WHERE w.table_name = 'daily_users' AND w.keep_days IS NOT NULL));
     state text;
 BEGIN
-    IF seconds = 0 OR NOT analytics_internal.try_lock('finalization') THEN
+    IF seconds = 0 THEN
         RETURN;
     END IF;
+    PERFORM analytics_internal.lock('rollups');
     state := analytics_internal.advance_watermark(analytics_internal.next_mark());
     WHILE is_recent AND state = 'ready' AND clock_timestamp() < deadline LOOP
         PERFORM analytics_internal.close_next();

@@ -287,7 +287,7 @@ BEGIN
                   DETAIL = format('It is %s.', COALESCE(quote_literal(decision), 'NULL')),
                   HINT = 'keep leaves the rollups as they are, recount makes them of the events that are there.';
     END IF;
-    PERFORM analytics_internal.lock('finalization');
+    PERFORM analytics_internal.lock('rollups');
     FOR sealed IN
         SELECT s.workspace_id, s.event_day FROM analytics.sealed_days AS s
         WHERE s.event_day = settle_day.event_day AND (settle_day.workspace_id IS NULL OR s.workspace_id = settle_day.workspace_id)
@@ -349,7 +349,8 @@ COMMENT ON FUNCTION analytics_internal.has_old_default_rows(timestamptz) IS
     'whether the default partition, if there is one, holds events before an instant';
 
 CREATE FUNCTION analytics_internal.cleanup_old_data(
-    OUT table_name text, OUT rows_deleted bigint, OUT note text, OUT has_more boolean, OUT kept_unaggregated boolean)
+    OUT table_name text, OUT rows_deleted bigint, OUT note text, OUT has_more boolean, OUT kept_unaggregated boolean,
+    OUT is_busy boolean)
 RETURNS SETOF record
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -357,7 +358,7 @@ SET row_security = off
 AS 'MODULE_PATHNAME', 'shadow_cleanup_old_data';
 REVOKE EXECUTE ON FUNCTION analytics_internal.cleanup_old_data() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.cleanup_old_data() IS
-    'analytics.cleanup_old_data with the rights of the owner, without noting what it removes as a late change; has_more: more partitions have expired than one call drops, kept_unaggregated: events were kept, as rollups of theirs could not be made';
+    'analytics.cleanup_old_data with the rights of the owner, without noting what it removes as a late change; has_more: more partitions have expired than one call drops, kept_unaggregated: events were kept, as rollups of theirs could not be made, is_busy: partitions were left because they are in use';
 
 CREATE FUNCTION analytics.cleanup_old_data(OUT table_name text, OUT rows_deleted bigint, OUT note text)
 RETURNS SETOF record

@@ -17,7 +17,7 @@ CREATE TABLE analytics.job_runs (
     error text,
     pid integer NOT NULL DEFAULT pg_backend_pid(),
     PRIMARY KEY (started_at, step),
-    CONSTRAINT job_runs_outcome CHECK (outcome IN ('running', 'done', 'partial', 'failed', 'interrupted'))
+    CONSTRAINT job_runs_outcome CHECK (outcome IN ('running', 'done', 'partial', 'skipped', 'failed', 'interrupted'))
 );
 CREATE INDEX job_runs_step ON analytics.job_runs (step, started_at);
 COMMENT ON INDEX analytics.job_runs_step IS
@@ -33,7 +33,7 @@ COMMENT ON COLUMN analytics.job_runs.started_at IS 'by the clock';
 COMMENT ON COLUMN analytics.job_runs.step IS 'maintain (the whole run), one of its steps, or backfill';
 COMMENT ON COLUMN analytics.job_runs.finished_at IS 'by the clock; NULL while running';
 COMMENT ON COLUMN analytics.job_runs.outcome IS
-    'running; done; partial: the time budget was used up, the next run goes on, or (error) days of single workspaces were set aside in analytics.failed_days; failed: see error; interrupted: cancelled or killed';
+    'running; done; partial: the time budget was used up or something was in use (detail), the next run goes on, or (error) days of single workspaces were set aside in analytics.failed_days; skipped: nothing was done, as something was in use (detail), the next run tries again; failed: see error; interrupted: cancelled or killed';
 COMMENT ON COLUMN analytics.job_runs.rows IS 'what the step counts: partitions, hours, days, rollups, rows removed, alerts';
 COMMENT ON COLUMN analytics.job_runs.done IS 'units committed so far';
 COMMENT ON COLUMN analytics.job_runs.total IS 'units there were to do at the last count; NULL: not counted';
@@ -52,14 +52,12 @@ CREATE POLICY no_access ON analytics.job_runs FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.job_runs IS
     'for maintenance only';
 
--- Whoever aggregates several buckets in one transaction takes finalization first, or, holding locks of rollups
--- already, only tries: so nobody deadlocks.
 CREATE FUNCTION analytics_internal.lock(name text) RETURNS void
 LANGUAGE c STRICT
 AS 'MODULE_PATHNAME', 'shadow_lock';
 REVOKE EXECUTE ON FUNCTION analytics_internal.lock(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.lock(text) IS
-    'waits for a lock and keeps it to the end of the transaction. Names: maintenance (maintain(), backfill()), finalization (closing and repairing buckets), daily_rollups, hourly_rollups, cohorts, views, alerts; another is an error (22023)';
+    'waits for a lock and keeps it to the end of the transaction. In the order in which they are taken, before any row or partition is locked: maintenance (maintain(), backfill()), rollups (whoever writes rollups and users or removes events), views, alerts; another name is an error (22023). Out of order it waits for two seconds at most (55P03)';
 
 CREATE FUNCTION analytics_internal.try_lock(name text) RETURNS boolean
 LANGUAGE c STRICT
@@ -68,14 +66,23 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.try_lock(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.try_lock(text) IS
     'lock() without waiting: false while another transaction has the lock';
 
+CREATE FUNCTION analytics_internal.lock_number(name text) RETURNS integer
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'shadow_lock_number';
+REVOKE EXECUTE ON FUNCTION analytics_internal.lock_number(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.lock_number(text) IS
+    'objsubid of a lock in pg_locks, where locktype is object and classid pg_extension';
+
 CREATE FUNCTION analytics_internal.last_run(step text) RETURNS timestamptz
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT max(r.started_at) FROM analytics.job_runs AS r WHERE r.step = last_run.step AND r.outcome IN ('done', 'partial')
+SELECT max(r.started_at) FROM analytics.job_runs AS r
+WHERE r.step = last_run.step AND (r.outcome = 'done' OR r.outcome = 'partial' AND (r.error IS NOT NULL OR r.step = 'maintain'))
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.last_run(text) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.last_run(text) IS 'when a step last succeeded; NULL: never';
+COMMENT ON FUNCTION analytics_internal.last_run(text) IS
+    'when a step last succeeded, to its end but for days set aside; of maintain, the last run that was not broken off. NULL: never';
 
 -- In the order in which they run.
 CREATE FUNCTION analytics_internal.steps(OUT step text, OUT every interval) RETURNS SETOF record
@@ -83,6 +90,7 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 VALUES ('create_partitions', NULL::interval),
+       ('evaluate_alerts', NULL),
        ('close_buckets', NULL),
        ('repair_buckets', NULL),
        ('aggregate_cohorts', interval '1 hour'),
@@ -90,7 +98,6 @@ VALUES ('create_partitions', NULL::interval),
        ('index_partitions', interval '1 hour'),
        ('refresh_views', make_interval(mins => analytics.setting('view_refresh_minutes')::integer)),
        ('cleanup', interval '1 day'),
-       ('evaluate_alerts', NULL),
        ('analyze', interval '1 day')
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.steps() FROM PUBLIC;
@@ -191,7 +198,7 @@ BEGIN
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
     UPDATE analytics.job_runs AS r SET outcome = 'interrupted', finished_at = clock_timestamp()
-    WHERE r.outcome = 'running' AND (r.step = begin_step.step OR r.pid <> pg_backend_pid());
+    WHERE r.outcome = 'running' AND (r.step = begin_step.step OR begin_step.step = 'maintain' OR r.pid <> pg_backend_pid());
     INSERT INTO analytics.job_runs (step, first_day, last_day) VALUES (begin_step.step, begin_step.first_day, begin_step.last_day)
     RETURNING started_at INTO started;
     RETURN started;
@@ -202,7 +209,7 @@ COMMENT ON FUNCTION analytics_internal.begin_step(text, date, date) IS
     'records the start of a step and returns it; NULL when another session is at work';
 
 -- What was set aside on the way stays in error.
-CREATE FUNCTION analytics_internal.end_step(step text, started timestamptz, outcome text, error text DEFAULT NULL)
+CREATE FUNCTION analytics_internal.end_step(step text, started timestamptz, outcome text, error text DEFAULT NULL, busy text DEFAULT NULL)
 RETURNS text
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -212,15 +219,17 @@ DELETE FROM analytics.job_runs AS r
 WHERE r.started_at = end_step.started AND r.step = end_step.step AND end_step.outcome = 'done' AND r.rows = 0 AND r.error IS NULL
   AND EXISTS (SELECT FROM analytics_internal.steps() AS s WHERE s.step = end_step.step AND s.every IS NULL);
 UPDATE analytics.job_runs AS r
-SET outcome = CASE WHEN end_step.outcome = 'done' AND r.error IS NOT NULL THEN 'partial' ELSE end_step.outcome END,
+SET outcome = CASE WHEN end_step.outcome = 'done' AND r.error IS NOT NULL OR end_step.outcome = 'skipped' AND r.rows > 0 THEN 'partial'
+                   ELSE end_step.outcome END,
     error = COALESCE(end_step.error, r.error),
+    detail = CASE WHEN end_step.busy IS NULL OR strpos(r.detail, end_step.busy) > 0 THEN r.detail ELSE concat_ws('; ', r.detail, end_step.busy) END,
     finished_at = clock_timestamp()
 WHERE r.started_at = end_step.started AND r.step = end_step.step
 RETURNING r.error
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text) IS
-    'records the end of a step and returns its error, or NULL; forgets one that is always due and found nothing to do';
+REVOKE EXECUTE ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text, text) IS
+    'records the end of a step and returns its error, or NULL; busy: what was in use (skipped); forgets one that is always due and found nothing to do';
 
 CREATE FUNCTION analytics_internal.close_buckets(OUT rows bigint, OUT again boolean, OUT total bigint)
 LANGUAGE plpgsql
@@ -231,9 +240,7 @@ DECLARE
 BEGIN
     rows := 0;
     again := false;
-    IF NOT analytics_internal.try_lock('finalization') THEN
-        RETURN;
-    END IF;
+    PERFORM analytics_internal.lock('rollups');
     state := analytics_internal.advance_watermark(analytics_internal.next_mark());
     again := state IN ('marked', 'taken', 'ready');
     IF state = 'ready' THEN
@@ -245,17 +252,14 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.close_buckets() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.close_buckets() IS
-    'one transaction''s worth of closing; total: days left. Nothing while another transaction closes or repairs';
+    'one transaction''s worth of closing; total: days left';
 
 CREATE FUNCTION analytics_internal.repair_buckets(OUT rows bigint, OUT again boolean, OUT total bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    rows := 0;
-    IF analytics_internal.try_lock('finalization') THEN
-        rows := analytics_internal.repair_newest();
-    END IF;
+    rows := analytics_internal.repair_newest();
     SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) INTO total FROM analytics.dirty_hours AS d;
     again := rows > 0 AND analytics_internal.has_work('repair_buckets');
 END
@@ -274,9 +278,7 @@ DECLARE
     hour timestamptz;
     day date;
 BEGIN
-    IF NOT analytics_internal.try_lock('finalization') THEN
-        RETURN 0;
-    END IF;
+    PERFORM analytics_internal.lock('rollups');
     UPDATE analytics.job_runs AS r SET (first_day, event_changes) = (SELECT c.first_day, c.event_changes FROM analytics_internal.open_changes() AS c)
     WHERE r.step = 'aggregate_open' AND r.outcome = 'running';
     FOR hour IN
@@ -304,27 +306,27 @@ COMMENT ON FUNCTION analytics_internal.aggregate_open() IS
     'writes provisional rollups of the hours and local days that are not closed yet, at most of the last 26 hours; how many';
 
 -- One view's failure is reported by the function itself and leaves the others refreshed; raising it would undo them.
-CREATE FUNCTION analytics_internal.refresh_views() RETURNS bigint
+CREATE FUNCTION analytics_internal.refresh_views(OUT rows bigint, OUT busy text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    refreshed bigint;
     failures text;
 BEGIN
-    SELECT count(*) FILTER (WHERE v.error IS NULL), string_agg(concat(v.view, ': ', v.error), '; ') FILTER (WHERE v.error IS NOT NULL)
-    INTO refreshed, failures
+    SELECT count(*) FILTER (WHERE v.error IS NULL),
+           string_agg(concat(v.view, ': ', v.error), '; ') FILTER (WHERE v.error IS NOT NULL AND NOT v.is_busy),
+           string_agg(v.view || ' is in use', '; ') FILTER (WHERE v.is_busy)
+    INTO rows, failures, busy
     FROM analytics_internal.refresh_all_materialized_views() AS v;
     UPDATE analytics.job_runs AS r SET detail = failures WHERE r.step = 'refresh_views' AND r.outcome = 'running';
-    IF refreshed = 0 AND failures IS NOT NULL THEN
+    IF rows = 0 AND failures IS NOT NULL THEN
         RAISE EXCEPTION 'no view could be refreshed' USING DETAIL = failures;
     END IF;
-    RETURN refreshed;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.refresh_views() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.refresh_views() IS
-    'refreshes the materialized views and returns how many; failures of some go into detail of analytics.job_runs, of all are an error';
+    'refreshes the materialized views and returns how many, and those in use; failures of some go into detail of analytics.job_runs, of all are an error';
 
 CREATE FUNCTION analytics_internal.analyze_tables() RETURNS bigint
 LANGUAGE plpgsql
@@ -339,7 +341,7 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.analyze_tables() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.analyze_tables() IS 'collects statistics of user_activity as a whole';
 
-CREATE FUNCTION analytics_internal.cleanup(OUT rows bigint, OUT again boolean)
+CREATE FUNCTION analytics_internal.cleanup(OUT rows bigint, OUT again boolean, OUT busy text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -347,19 +349,21 @@ DECLARE
     removed record;
 BEGIN
     SELECT sum(c.rows_deleted) AS rows, bool_or(c.has_more) AS has_more, bool_or(c.kept_unaggregated) AS kept_unaggregated,
+           string_agg(c.note, '; ') FILTER (WHERE c.is_busy) AS busy,
            string_agg(concat(c.table_name, ': ', c.note), '; ') FILTER (WHERE c.note IS NOT NULL) AS notes
     INTO removed FROM analytics_internal.cleanup_old_data() AS c;
     UPDATE analytics.job_runs AS r SET detail = removed.notes, kept_unaggregated = removed.kept_unaggregated
     WHERE r.step = 'cleanup' AND r.outcome = 'running';
     rows := removed.rows;
-    again := removed.has_more;
+    again := removed.has_more AND removed.busy IS NULL;
+    busy := removed.busy;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.cleanup() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.cleanup() IS
-    'one call of cleanup_old_data(), its notes in detail of analytics.job_runs; again: more partitions have expired than it drops';
+    'one call of cleanup_old_data(), its notes in detail of analytics.job_runs; again: more partitions have expired than it drops; busy: partitions were in use';
 
-CREATE FUNCTION analytics_internal.run_unit(step text, OUT rows bigint, OUT again boolean, OUT total bigint)
+CREATE FUNCTION analytics_internal.run_unit(step text, OUT rows bigint, OUT again boolean, OUT total bigint, OUT busy text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -371,9 +375,9 @@ BEGIN
         WHEN 'repair_buckets' THEN SELECT * INTO rows, again, total FROM analytics_internal.repair_buckets();
         WHEN 'aggregate_cohorts' THEN SELECT c.* INTO rows, again, total FROM analytics_internal.aggregate_due_cohorts() AS c;
         WHEN 'aggregate_open' THEN rows := analytics_internal.aggregate_open();
-        WHEN 'index_partitions' THEN rows := analytics_internal.index_closed_partitions();
-        WHEN 'refresh_views' THEN rows := analytics_internal.refresh_views();
-        WHEN 'cleanup' THEN SELECT c.* INTO rows, again FROM analytics_internal.cleanup() AS c;
+        WHEN 'index_partitions' THEN SELECT i.* INTO rows, again, busy FROM analytics_internal.index_closed_partitions(1) AS i;
+        WHEN 'refresh_views' THEN SELECT v.* INTO rows, busy FROM analytics_internal.refresh_views() AS v;
+        WHEN 'cleanup' THEN SELECT c.* INTO rows, again, busy FROM analytics_internal.cleanup() AS c;
         WHEN 'evaluate_alerts' THEN SELECT count(*) INTO rows FROM analytics.evaluate_alert_rules();
         WHEN 'analyze' THEN rows := analytics_internal.analyze_tables();
         ELSE
@@ -386,9 +390,9 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.run_unit(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.run_unit(text) IS
-    'does as much of a step as belongs into one transaction; again: there may be more; total: units left. An unknown step is an error (22023)';
+    'does as much of a step as belongs into one transaction; again: there may be more; total: units left; busy: what was left because it is in use. An unknown step is an error (22023)';
 
-CREATE FUNCTION analytics_internal.run_step(step text, started timestamptz) RETURNS boolean
+CREATE FUNCTION analytics_internal.run_step(step text, started timestamptz, OUT again boolean, OUT busy text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -396,87 +400,125 @@ DECLARE
     unit record;
 BEGIN
     IF NOT analytics_internal.try_lock('maintenance') THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     PERFORM set_config('application_name', 'shadow_analytics: ' || step, true);
     PERFORM set_config('lock_timeout', '2s', true); -- never make others queue behind us for long
-    SELECT u.rows, u.again, u.total INTO unit FROM analytics_internal.run_unit(step) AS u;
+    SELECT u.* INTO unit FROM analytics_internal.run_unit(step) AS u;
     UPDATE analytics.job_runs AS r
     SET rows = r.rows + COALESCE(unit.rows, 0), done = r.done + 1, total = r.done + 1 + unit.total,
         error = COALESCE(r.error, analytics_internal.new_failures())
     WHERE r.started_at = run_step.started AND r.step = run_step.step;
-    RETURN unit.again;
+    again := unit.again;
+    busy := unit.busy;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.run_step(text, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.run_step(text, timestamptz) IS
-    'one transaction of a step, with its progress; true: there is more to do, NULL: another session is at work. An unknown step is an error (22023)';
+    'one transaction of a step, with its progress; again: there is more to do, NULL: another session is at work; busy: what was left because it is in use. An unknown step is an error (22023)';
 
+-- Steps with more than one unit take turns, each for its share of the time that is left, so that none of them
+-- waits for the end of another's backlog. Alerts, which cannot wait, are evaluated again every minute.
 CREATE PROCEDURE analytics.maintain(time_budget interval DEFAULT '00:05:00', show_steps boolean DEFAULT false)
 LANGUAGE plpgsql
 AS $$
 DECLARE
     deadline pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) time_budget;
     run_started pg_catalog.timestamptz;
-    step_started pg_catalog.timestamptz;
-    steps pg_catalog.text[];
+    steps pg_catalog.text[]; -- not finished, in turn
+    starts pg_catalog.timestamptz[]; -- of each; NULL: not begun
     step pg_catalog.text;
+    step_started pg_catalog.timestamptz;
+    turn_end pg_catalog.timestamptz;
+    alerts_until pg_catalog.timestamptz := 'infinity'; -- when alerts are due again
     is_more boolean;
     is_late boolean;
     code pg_catalog.text;
     reason pg_catalog.text;
+    busy pg_catalog.text;
     error_seen pg_catalog.text;
     failures pg_catalog.text;
+    unfinished boolean := false;
 BEGIN
     IF time_budget IS NULL THEN
         RAISE EXCEPTION 'time_budget must not be NULL' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     run_started := analytics_internal.begin_step('maintain');
     steps := analytics_internal.due_steps();
+    starts := pg_catalog.array_fill(NULL::pg_catalog.timestamptz, ARRAY[pg_catalog.cardinality(steps)]);
     COMMIT;
     IF run_started IS NULL THEN
         RAISE NOTICE 'maintenance is already running in another session';
         RETURN;
     END IF;
 
-    FOREACH step IN ARRAY steps LOOP
-        step_started := analytics_internal.begin_step(step);
+    WHILE pg_catalog.cardinality(steps) OPERATOR(pg_catalog.>) 0 LOOP
+        IF alerts_until OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() THEN
+            steps := pg_catalog.array_prepend('evaluate_alerts'::pg_catalog.text, steps);
+            starts := pg_catalog.array_prepend(NULL::pg_catalog.timestamptz, starts);
+            alerts_until := 'infinity';
+        END IF;
+        step := steps[1];
+        step_started := COALESCE(starts[1], analytics_internal.begin_step(step));
         COMMIT;
         IF step_started IS NULL THEN
             RAISE NOTICE 'maintenance goes on in another session';
             RETURN;
         END IF;
+        turn_end := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) LEAST(
+            (deadline OPERATOR(pg_catalog.-) pg_catalog.clock_timestamp()) OPERATOR(pg_catalog./) pg_catalog.cardinality(steps),
+            '20 seconds'::pg_catalog.interval);
         reason := NULL;
-        LOOP
+        busy := NULL;
+        is_more := true;
+        is_late := starts[1] IS NOT NULL AND pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline;
+        WHILE NOT is_late LOOP
             BEGIN
-                is_more := analytics_internal.run_step(step, step_started);
-            EXCEPTION WHEN OTHERS THEN
-                GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, reason = MESSAGE_TEXT;
-                reason := pg_catalog.concat(code, ': ', reason);
-                is_more := false;
+                SELECT u.again, u.busy INTO is_more, busy FROM analytics_internal.run_step(step, step_started) AS u;
+            EXCEPTION
+                WHEN lock_not_available THEN
+                    GET STACKED DIAGNOSTICS busy = MESSAGE_TEXT;
+                    is_more := false;
+                WHEN OTHERS THEN
+                    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, reason = MESSAGE_TEXT;
+                    reason := pg_catalog.concat(code, ': ', reason);
+                    is_more := false;
             END;
             COMMIT;
             IF is_more IS NULL THEN
                 RAISE NOTICE 'maintenance goes on in another session';
                 RETURN;
             END IF;
-            is_late := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline;
-            EXIT WHEN NOT is_more OR is_late;
+            EXIT WHEN NOT is_more OR pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) turn_end;
         END LOOP;
+        is_late := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) deadline;
+        steps := steps[2:];
+        starts := starts[2:];
+        IF is_more AND NOT is_late THEN
+            steps := pg_catalog.array_append(steps, step);
+            starts := pg_catalog.array_append(starts, step_started);
+            CONTINUE;
+        END IF;
+        IF step OPERATOR(pg_catalog.=) 'evaluate_alerts' THEN
+            alerts_until := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) '1 minute'::pg_catalog.interval;
+        END IF;
         IF reason IS NOT NULL THEN
             failures := pg_catalog.concat_ws(', ', failures, step);
         END IF;
+        unfinished := unfinished OR is_more OR busy IS NOT NULL;
         reason := analytics_internal.end_step(step, step_started,
-            CASE WHEN reason IS NOT NULL THEN 'failed' WHEN is_more THEN 'partial' ELSE 'done' END, reason);
+            CASE WHEN reason IS NOT NULL THEN 'failed' WHEN busy IS NOT NULL THEN 'skipped' WHEN is_more THEN 'partial' ELSE 'done' END,
+            reason, busy);
         COMMIT;
         error_seen := COALESCE(error_seen, reason);
         IF show_steps THEN
-            RAISE NOTICE '%: %', step, COALESCE(reason, CASE WHEN is_more THEN 'to be continued' ELSE 'done' END);
+            RAISE NOTICE '%: %', step, COALESCE(reason, 'skipped: ' OPERATOR(pg_catalog.||) busy,
+                                                CASE WHEN is_more THEN 'to be continued' ELSE 'done' END);
         END IF;
     END LOOP;
 
     PERFORM analytics_internal.end_step('maintain', run_started,
-        CASE WHEN failures IS NULL THEN 'done' ELSE 'failed' END, failures);
+        CASE WHEN failures IS NOT NULL THEN 'failed' WHEN unfinished THEN 'partial' ELSE 'done' END, failures);
     COMMIT;
     IF failures IS NOT NULL THEN
         RAISE WARNING 'steps of maintenance failed: %', failures
@@ -489,7 +531,7 @@ END
 $$;
 REVOKE EXECUTE ON PROCEDURE analytics.maintain(interval, boolean) FROM PUBLIC;
 COMMENT ON PROCEDURE analytics.maintain(interval, boolean) IS
-    'does whatever is due: partitions, closing and repairing rollups (newest first), cohorts, provisional rollups of today, indexes, views, cleanup, alerts, statistics; commits between steps, so not inside a transaction block. Steps are isolated: a failing one is recorded in analytics.job_runs and the others run. time_budget: after it no further unit of a step is begun. show_steps: a notice per step. Call it every minute; a second call at the same time returns at once';
+    'does whatever is due: partitions, alerts, closing and repairing rollups, cohorts, provisional rollups of today, indexes, views, cleanup, statistics. It commits between units of work, so not inside a transaction block. Steps take turns for their share of the time, and are isolated: one that fails is recorded in analytics.job_runs and the others run; one that meets a lock is skipped until the next call. time_budget: after it each step that was not begun does one unit, and no other is begun. show_steps: a notice per step. Call it every minute; a second call at the same time returns at once';
 
 CREATE FUNCTION analytics_internal.backfill_day(day date, started timestamptz, days integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
@@ -505,7 +547,8 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM set_config('application_name', 'shadow_analytics: backfill ' || to_char(day, 'YYYY-MM-DD'), true);
-    PERFORM analytics_internal.lock('finalization');
+    PERFORM set_config('lock_timeout', '2s', true); -- never make others queue behind us for long
+    PERFORM analytics_internal.lock('rollups');
     BEGIN
         PERFORM analytics_internal.create_partitions(day, day);
     EXCEPTION WHEN duplicate_table THEN
@@ -529,7 +572,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.backfill_day(date, timestamptz, integer) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.backfill_day(date, timestamptz, integer) IS
-    'partition and rollups of one day of a backfill; false when another session is at work';
+    'partition and rollups of one day of a backfill; false when another session is at work, an error (55P03) when something is in use for two seconds';
 
 CREATE FUNCTION analytics_internal.resume_backfill(started timestamptz) RETURNS integer
 LANGUAGE sql SECURITY DEFINER
@@ -564,6 +607,8 @@ DECLARE
     days pg_catalog.int4 := end_date OPERATOR(pg_catalog.-) start_date OPERATOR(pg_catalog.+) 1;
     started pg_catalog.timestamptz;
     finished pg_catalog.int4;
+    is_done boolean;
+    busy pg_catalog.text;
     reason pg_catalog.text;
 BEGIN
     IF start_date IS NULL OR end_date IS NULL THEN
@@ -592,12 +637,23 @@ BEGIN
     finished := analytics_internal.resume_backfill(started);
     COMMIT;
     WHILE finished OPERATOR(pg_catalog.<) days LOOP
-        IF analytics_internal.backfill_day(start_date OPERATOR(pg_catalog.+) finished, started, days) THEN
+        BEGIN
+            is_done := analytics_internal.backfill_day(start_date OPERATOR(pg_catalog.+) finished, started, days);
+        EXCEPTION WHEN lock_not_available THEN
+            GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT;
+            is_done := false;
+            IF busy IS NULL THEN
+                RAISE NOTICE 'backfill goes on when the lock is free: %', reason;
+            END IF;
+            busy := reason;
+        END;
+        COMMIT;
+        IF is_done THEN
             finished := finished OPERATOR(pg_catalog.+) 1;
+            busy := NULL;
         ELSE
             PERFORM pg_catalog.pg_sleep(0.1);
         END IF;
-        COMMIT;
     END LOOP;
     reason := analytics_internal.end_step('backfill', started, 'done');
     COMMIT;

@@ -395,7 +395,7 @@ COMMENT ON COLUMN analytics.agent_usage_trends.trend_direction IS 'as in analyti
 
 -- One view at a time: one that fails is reported and does not stop the others.
 CREATE FUNCTION analytics_internal.refresh_all_materialized_views()
-RETURNS TABLE (view text, rows bigint, milliseconds numeric, error text)
+RETURNS TABLE (view text, rows bigint, milliseconds numeric, error text, is_busy boolean)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
@@ -419,6 +419,7 @@ BEGIN
         started := clock_timestamp();
         rows := NULL;
         error := NULL;
+        is_busy := false;
         BEGIN
             EXECUTE format('REFRESH MATERIALIZED VIEW %s analytics.%I', CASE WHEN populated THEN 'CONCURRENTLY' ELSE '' END, view);
             EXECUTE format('SELECT count(*) FROM analytics.%I', view) INTO rows;
@@ -427,6 +428,7 @@ BEGIN
                 RAISE; -- on a standby none can be refreshed
             WHEN OTHERS THEN
                 error := SQLERRM || ' (' || SQLSTATE || ')';
+                is_busy := SQLSTATE = '55P03';
         END;
         milliseconds := round(extract(epoch FROM clock_timestamp() - started) * 1000, 1);
         RETURN NEXT;
@@ -435,13 +437,13 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.refresh_all_materialized_views() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.refresh_all_materialized_views() IS
-    'does the work of analytics.refresh_all_materialized_views() as the owner, without row security';
+    'does the work of analytics.refresh_all_materialized_views() as the owner, without row security; is_busy: the view could not be locked';
 
 CREATE FUNCTION analytics.refresh_all_materialized_views()
 RETURNS TABLE (view text, rows bigint, milliseconds numeric, error text)
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT * FROM analytics_internal.refresh_all_materialized_views() $$;
+AS $$ SELECT r.view, r.rows, r.milliseconds, r.error FROM analytics_internal.refresh_all_materialized_views() AS r $$;
 REVOKE EXECUTE ON FUNCTION analytics.refresh_all_materialized_views() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.refresh_all_materialized_views() IS
     'refreshes the materialized views mv_active_users, mv_top_agents, mv_workspace_summary, mv_error_trends and mv_agent_usage_trends, each on its own: concurrently where it is populated, plainly where not. One row per view: rows afterwards, milliseconds, and the error of one that failed (the others are refreshed all the same). Waits for another refresh in progress';

@@ -55,9 +55,9 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.has_event(uuid, uuid, timestamptz)
 COMMENT ON FUNCTION analytics_internal.has_event(uuid, uuid, timestamptz) IS
     'whether the user has an event in that second in the workspace, for the nil uuid in any';
 
--- Where others' rows name him: alerts, the audit log, and events of others ("invited_user": ...), which stay
--- theirs. A text that names him in another way than by his id is not found.
-CREATE FUNCTION analytics_internal.forget_mentions(target_user_id uuid, target_workspace_id uuid, tombstone uuid) RETURNS void
+-- Where others' rows name the user: events of others ("invited_user": ...), which stay theirs, alerts and the
+-- audit log. A text that names the user in another way than by the id is not found.
+CREATE FUNCTION analytics_internal.forget_mentions_in_events(target_user_id uuid, target_workspace_id uuid, tombstone uuid) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -70,7 +70,19 @@ BEGIN
         metadata = replace(e.metadata::text, named, tombstone::text)::jsonb
     WHERE (target_workspace_id IS NULL OR e.workspace_id = target_workspace_id)
       AND strpos(concat_ws(' ', e.page_path, e.referrer, e.metadata::text), named) > 0;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.forget_mentions_in_events(uuid, uuid, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.forget_mentions_in_events(uuid, uuid, uuid) IS
+    'a step of analytics_internal.forget_user(): puts the tombstone in place of the user''s id in other users'' events';
 
+CREATE FUNCTION analytics_internal.forget_mentions(target_user_id uuid, target_workspace_id uuid, tombstone uuid) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    named CONSTANT text := target_user_id::text;
+BEGIN
     -- His notes are his; in those of others only his id is.
     UPDATE analytics.alert_history AS h
     SET notes = CASE WHEN h.acknowledged_by = target_user_id THEN NULL ELSE replace(h.notes, named, tombstone::text) END,
@@ -104,7 +116,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.forget_mentions(uuid, uuid, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.forget_mentions(uuid, uuid, uuid) IS
-    'a step of analytics_internal.forget_user(): puts the tombstone in place of the user''s id in alerts, notifications, the audit log and other users'' events';
+    'a step of analytics_internal.forget_user(): puts the tombstone in place of the user''s id in alerts, notifications and the audit log; the caller holds the lock alerts';
 
 -- A table that comes to hold something about a person is cleared here.
 CREATE FUNCTION analytics_internal.forget_user(target_user_id uuid, target_workspace_id uuid) RETURNS bigint
@@ -121,6 +133,9 @@ BEGIN
     IF target_user_id IS NULL THEN
         RAISE EXCEPTION 'user_id must not be NULL' USING ERRCODE = 'null_value_not_allowed';
     END IF;
+
+    -- Before any row is locked, and those of alerts last: nobody evaluates alerts while it is held.
+    PERFORM analytics_internal.lock('rollups');
 
     -- Sessions stay apart from each other, but are no longer those that the client knew.
     WITH changed AS (
@@ -143,7 +158,7 @@ BEGIN
     UPDATE analytics.users AS u SET user_id = tombstone, is_forgotten = true
     WHERE u.user_id = target_user_id AND (target_workspace_id IS NULL OR u.workspace_id = target_workspace_id);
 
-    PERFORM analytics_internal.forget_mentions(target_user_id, target_workspace_id, tombstone);
+    PERFORM analytics_internal.forget_mentions_in_events(target_user_id, target_workspace_id, tombstone);
 
     -- The reasons of failures and the messages of errors are free text that the rollup of a day keeps; a day
     -- whose events retention has removed keeps redacted texts of nobody in particular.
@@ -151,9 +166,12 @@ BEGIN
     FROM jsonb_to_recordset(coalesce(days, '[]')) AS d (workspace_id uuid, day date)
     JOIN analytics.daily_metrics AS m ON m.workspace_id = d.workspace_id AND m.metric_date = d.day;
     IF events > 0 AND (SELECT c.relispopulated FROM pg_class AS c WHERE c.oid = 'analytics.mv_error_trends'::regclass) THEN
+        PERFORM analytics_internal.lock('views');
         REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_error_trends;
     END IF;
 
+    PERFORM analytics_internal.lock('alerts');
+    PERFORM analytics_internal.forget_mentions(target_user_id, target_workspace_id, tombstone);
     PERFORM analytics_internal.write_audit(target_workspace_id, 'forget_user', 'analytics.user_activity', NULL,
                                            jsonb_build_object('events', events));
     RETURN events;

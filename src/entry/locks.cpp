@@ -4,19 +4,13 @@
 
 extern "C" {
 #include "catalog/pg_extension_d.h"
+#include "storage/latch.h"
 #include "storage/lock.h"
+#include "utils/wait_event.h"
 }
 
 using namespace shadow;
 using entry::lock_name;
-
-bool shadow::entry::take_lock(lock_name name, std::uint32_t key, LOCKMODE mode, bool wait)
-{
-    PreventCommandIfReadOnly("maintenance of shadow_analytics");
-    LOCKTAG tag;
-    SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, key, static_cast<std::uint16_t>(name));
-    return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
-}
 
 namespace
 {
@@ -26,13 +20,60 @@ constexpr struct {
     lock_name name;
 } names[] = {
     {"maintenance", lock_name::maintenance},
-    {"finalization", lock_name::finalization},
-    {"daily_rollups", lock_name::daily_rollups},
-    {"hourly_rollups", lock_name::hourly_rollups},
-    {"cohorts", lock_name::cohorts},
+    {"rollups", lock_name::rollups},
     {"views", lock_name::views},
     {"alerts", lock_name::alerts},
 };
+
+// The last in the order that a transaction took, even if it was rolled back to a savepoint since.
+struct {
+    LocalTransactionId transaction;
+    lock_name name;
+} last_taken;
+
+bool acquire(lock_name name, bool wait)
+{
+    LOCKTAG tag;
+    SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, 0, static_cast<std::uint16_t>(name));
+    if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
+        return false;
+    LocalTransactionId const transaction = pg::local_transaction_id();
+    if (last_taken.transaction != transaction || last_taken.name < name)
+        last_taken = {transaction, name};
+    return true;
+}
+
+bool holds_later_than(lock_name name)
+{
+    return last_taken.transaction == pg::local_transaction_id() && last_taken.name > name;
+}
+
+const char *text_of(lock_name name)
+{
+    for (auto const &known : names)
+        if (known.name == name)
+            return known.text;
+    pg_unreachable();
+}
+
+// About two seconds. Nobody queues behind somebody who does not queue.
+void acquire_out_of_order(lock_name name)
+{
+    constexpr int attempts = 40;
+    constexpr long pause = 50;
+    for (int attempt = 0; attempt < attempts; ++attempt) {
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+        if (acquire(name, false))
+            return;
+    }
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_LOCK_NOT_AVAILABLE), errmsg("lock \"%s\" is in use", text_of(name)),
+         errdetail("This transaction has a lock that is taken after it, so it waits for two seconds only."),
+         errhint("Call the function in a transaction of its own, or first.")));
+}
 
 lock_name name_argument(FunctionCallInfo fcinfo)
 {
@@ -45,15 +86,37 @@ lock_name name_argument(FunctionCallInfo fcinfo)
 
 } // namespace
 
+bool shadow::entry::try_lock(lock_name name)
+{
+    PreventCommandIfReadOnly("maintenance of shadow_analytics");
+    return acquire(name, false);
+}
+
+void shadow::entry::lock(lock_name name)
+{
+    if (try_lock(name))
+        return;
+    if (holds_later_than(name))
+        acquire_out_of_order(name);
+    else
+        (void)acquire(name, true);
+}
+
 // (name text)
 SHADOW_FUNCTION(shadow_lock)
 {
-    (void)entry::take_lock(name_argument(fcinfo), 0, ExclusiveLock, true);
+    entry::lock(name_argument(fcinfo));
     PG_RETURN_VOID();
 }
 
-// (name text): false when another transaction has it.
+// (name text)
 SHADOW_FUNCTION(shadow_try_lock)
 {
-    PG_RETURN_BOOL(entry::take_lock(name_argument(fcinfo), 0, ExclusiveLock, false));
+    PG_RETURN_BOOL(entry::try_lock(name_argument(fcinfo)));
+}
+
+// (name text): objsubid in pg_locks.
+SHADOW_FUNCTION(shadow_lock_number)
+{
+    PG_RETURN_INT32(static_cast<std::int32_t>(name_argument(fcinfo)));
 }

@@ -2,6 +2,8 @@
 // whose locks are only ever taken if they are free: whoever waited for an exclusive lock on user_activity
 // would make every reader and writer wait behind itself. PostgreSQL calls and plain data only.
 
+#include "entry/locks.hpp"
+
 #include "pg/boundary.hpp"
 
 extern "C" {
@@ -147,6 +149,7 @@ std::uint64_t remove_rollups(const aged_table &table, const parameter &days)
     return run(sql.data, {days, name, shortest});
 }
 
+// Rows that somebody else is changing are left for the next call: nobody waits for another here.
 std::uint64_t remove_rows(const aged_table &table)
 {
     parameter const days = keep_days(table.name);
@@ -156,9 +159,11 @@ std::uint64_t remove_rows(const aged_table &table)
         return 0;
     StringInfoData sql;
     initStringInfo(&sql);
-    appendStringInfo(&sql, "DELETE FROM analytics.%s AS t WHERE ", table.name);
+    appendStringInfo(
+        &sql, "DELETE FROM analytics.%s AS d USING (SELECT t.ctid AS row FROM analytics.%s AS t WHERE ",
+        table.name, table.name);
     append_is_older(&sql, table, "$1");
-    appendStringInfo(&sql, " AND %s", table.condition);
+    appendStringInfo(&sql, " AND %s FOR UPDATE SKIP LOCKED) AS old WHERE d.ctid = old.row", table.condition);
     return run(sql.data, {days});
 }
 
@@ -445,6 +450,7 @@ struct outcome {
     char const *note; // why some rows were left; nullptr: none was
     bool has_more;
     bool kept_unaggregated;
+    bool is_busy; // partitions that could not be locked were left
 };
 
 char const *what_was_left(const event_partitions &all)
@@ -467,10 +473,12 @@ void remove_expired(event_partitions &all, outcome &result, const parameter &bef
         result.note = failure;
     if (!has_expired(all))
         return;
-    if (lock_for_drop(all))
+    if (lock_for_drop(all)) {
         result.removed += drop_partitions(all);
-    else
-        result.note = "no partition was dropped, as user_activity was in use; the next call tries again";
+        return;
+    }
+    result.is_busy = true;
+    result.note = "no partition was dropped, as user_activity was in use; the next call tries again";
 }
 
 void add_kept_note(outcome &result, const parameter &before, MemoryContext context)
@@ -502,6 +510,7 @@ void remove_events(outcome &result, MemoryContext context)
     spare_kept(all, before);
     result.has_more = all.has_more;
     result.kept_unaggregated = all.unfinished > 0;
+    result.is_busy = all.busy > 0;
     result.note = what_was_left(all);
     remove_expired(all, result, before, context);
     add_kept_note(result, before, context);
@@ -509,26 +518,30 @@ void remove_events(outcome &result, MemoryContext context)
 
 void report(ReturnSetInfo *result, const char *table, const outcome &done)
 {
-    Datum values[] = {CStringGetTextDatum(table), Int64GetDatum(static_cast<int64>(done.removed)),
+    Datum values[] = {CStringGetTextDatum(table),
+                      Int64GetDatum(static_cast<int64>(done.removed)),
                       done.note == nullptr ? Datum{0} : CStringGetTextDatum(done.note),
-                      BoolGetDatum(done.has_more), BoolGetDatum(done.kept_unaggregated)};
-    bool nulls[] = {false, false, done.note == nullptr, false, false};
+                      BoolGetDatum(done.has_more),
+                      BoolGetDatum(done.kept_unaggregated),
+                      BoolGetDatum(done.is_busy)};
+    bool nulls[] = {false, false, done.note == nullptr, false, false, false};
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 } // namespace
 
-// (table_name, rows_deleted, note, has_more, kept_unaggregated)
+// (table_name, rows_deleted, note, has_more, kept_unaggregated, is_busy)
 SHADOW_FUNCTION(shadow_cleanup_old_data)
 {
     InitMaterializedSRF(fcinfo, 0);
     auto *const result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
     MemoryContext const context = CurrentMemoryContext;
     SPI_connect();
+    entry::lock(entry::lock_name::rollups);
     for (aged_table const &table : aged_tables)
-        report(result, table.name, {remove_rows(table), nullptr, false, false});
-    report(result, "identities", {forget_identities(), nullptr, false, false});
-    outcome events = {0, nullptr, false, false};
+        report(result, table.name, {remove_rows(table), nullptr, false, false, false});
+    report(result, "identities", {forget_identities(), nullptr, false, false, false});
+    outcome events = {0, nullptr, false, false, false};
     remove_events(events, context);
     report(result, "user_activity", events);
     SPI_finish();

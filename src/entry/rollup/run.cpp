@@ -23,19 +23,6 @@ using namespace shadow::entry;
 namespace
 {
 
-// All-workspace runs exclude everybody, one-workspace runs exclude each other on the same workspace. Taken in
-// this order by everyone, so runs neither interleave nor deadlock.
-void lock_workspaces(const bucket &b)
-{
-    entry::lock_name const name =
-        b.is_day ? entry::lock_name::daily_rollups : entry::lock_name::hourly_rollups;
-    entry::take_lock(name, 0, b.all_workspaces ? ExclusiveLock : ShareLock, true);
-    if (b.all_workspaces)
-        return;
-    std::uint32_t const hash = DatumGetUInt32(DirectFunctionCall1(uuid_hash, b.workspace));
-    entry::take_lock(name, hash | 1, ExclusiveLock, true);
-}
-
 // Work memory for a run: as much as the rollup may take.
 void allow_memory()
 {
@@ -341,7 +328,7 @@ SHADOW_FUNCTION(shadow_aggregate_daily)
                         errhint("Aggregate one day at a time.")));
     set_utc_day(b, day);
     SPI_connect();
-    lock_workspaces(b);
+    entry::lock(entry::lock_name::rollups);
     check_nothing_missing(b);
     check_not_sealed(b);
     check_day_has_begun(b);
@@ -367,7 +354,7 @@ SHADOW_FUNCTION(shadow_aggregate_hourly)
                         errdetail("It starts at %s.", timestamptz_to_str(b.first)),
                         errhint("Aggregate hours up to the running one, which is provisional.")));
     SPI_connect();
-    lock_workspaces(b);
+    entry::lock(entry::lock_name::rollups);
     check_nothing_missing(b);
     check_not_sealed(b);
     std::uint64_t const workspaces = aggregate(hourly_rollups, b);
