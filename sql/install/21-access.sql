@@ -266,6 +266,7 @@ VALUES
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.user_cohorts'),
     ('service', 'SELECT', 'TABLE', 'analytics.watermark'),
     ('service', 'SELECT', 'TABLE', 'analytics.dirty_hours'),
+    ('service', 'SELECT', 'TABLE', 'analytics.pending_days'),
     ('service', 'SELECT', 'TABLE', 'analytics.failed_days'),
     ('service', 'SELECT', 'TABLE', 'analytics.retention_policies'),
     ('service', 'SELECT', 'TABLE', 'analytics.retention_policy_values'),

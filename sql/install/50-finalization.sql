@@ -34,6 +34,7 @@ CREATE TABLE analytics.dirty_hours (
     metric_hour timestamptz NOT NULL,
     removed bigint NOT NULL DEFAULT 0,
     id uuid NOT NULL DEFAULT gen_random_uuid(),
+    noted_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (workspace_id, metric_hour, id)
 );
 CREATE INDEX dirty_hours_metric_hour ON analytics.dirty_hours (metric_hour);
@@ -48,6 +49,30 @@ COMMENT ON COLUMN analytics.dirty_hours.metric_hour IS 'start of the UTC hour of
 COMMENT ON COLUMN analytics.dirty_hours.removed IS
     'events that were deleted or moved out of the hour; of a statement that removes many, up to an eighth more';
 COMMENT ON COLUMN analytics.dirty_hours.id IS 'makes the entry unique without a sequence';
+COMMENT ON COLUMN analytics.dirty_hours.noted_at IS 'start of the transaction that changed the event';
+
+CREATE TABLE analytics.pending_days (
+    workspace_id uuid NOT NULL,
+    metric_date date NOT NULL,
+    turn bigint NOT NULL,
+    noted_at timestamptz NOT NULL,
+    PRIMARY KEY (workspace_id, metric_date)
+);
+CREATE INDEX pending_days_turn ON analytics.pending_days (turn, noted_at, metric_date DESC);
+COMMENT ON INDEX analytics.pending_days_turn IS
+    'serves: the day whose turn it is';
+CREATE INDEX pending_days_metric_date ON analytics.pending_days (metric_date);
+COMMENT ON INDEX analytics.pending_days_metric_date IS
+    'serves: is a day pending for many workspaces';
+ALTER TABLE analytics.pending_days ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.pending_days', '');
+COMMENT ON TABLE analytics.pending_days IS
+    'local days with entries in analytics.dirty_hours, in the order of their repair: workspaces take turns, whatever the number of their days, and within a turn what was noted first comes first';
+COMMENT ON COLUMN analytics.pending_days.workspace_id IS 'workspace';
+COMMENT ON COLUMN analytics.pending_days.metric_date IS 'local day of the workspace';
+COMMENT ON COLUMN analytics.pending_days.turn IS
+    'one more for each day of a workspace. Who comes while a turn is under way has the next one, so each turn ends';
+COMMENT ON COLUMN analytics.pending_days.noted_at IS 'when the first of the changes was noted';
 
 CREATE TABLE analytics.failed_days (
     workspace_id uuid NOT NULL,
@@ -142,6 +167,9 @@ COMMENT ON POLICY no_access ON analytics.watermark IS
     'for maintenance only';
 CREATE POLICY no_access ON analytics.dirty_hours FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.dirty_hours IS
+    'for maintenance only';
+CREATE POLICY no_access ON analytics.pending_days FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.pending_days IS
     'for maintenance only';
 CREATE POLICY no_access ON analytics.failed_days FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.failed_days IS
@@ -662,32 +690,59 @@ BEGIN
     LOOP
         hours := analytics_internal.try_repair_day(dirty.workspace_id, dirty.day);
         repaired := repaired + abs(hours);
-        EXIT WHEN hours < 0;
+        IF hours < 0 THEN
+            RETURN -repaired;
+        END IF;
     END LOOP;
     RETURN repaired;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.try_repair_utc_day(date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.try_repair_utc_day(date) IS
-    'repair_utc_day(); where it fails, days of single workspaces up to the one to blame, which is set aside';
+    'repair_utc_day(); where it fails, days of single workspaces up to the one to blame, which is set aside: then the number is negative';
 
-CREATE FUNCTION analytics_internal.next_dirty_hour(
-    before timestamptz DEFAULT 'infinity', OUT workspace_id uuid, OUT metric_hour timestamptz)
+-- What failed and waits for its next attempt is left out.
+CREATE FUNCTION analytics_internal.due_dirty_hours(OUT workspace_id uuid, OUT metric_hour timestamptz, OUT noted_at timestamptz)
 RETURNS SETOF record
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT d.workspace_id, d.metric_hour
+SELECT d.workspace_id, d.metric_hour, min(d.noted_at)
 FROM analytics.dirty_hours AS d
-WHERE d.metric_hour < before
-  AND NOT EXISTS (SELECT FROM analytics.failed_days AS f
+WHERE NOT EXISTS (SELECT FROM analytics.failed_days AS f
                   WHERE f.workspace_id = d.workspace_id AND f.next_attempt_at > now()
                     AND d.metric_hour > f.day_start - interval '1 hour' AND d.metric_hour < f.day_end)
-ORDER BY d.metric_hour DESC LIMIT 1
+GROUP BY d.workspace_id, d.metric_hour
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.next_dirty_hour(timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.next_dirty_hour(timestamptz) IS
-    'the newest dirty hour before an instant, but for days set aside in analytics.failed_days; no row without';
+REVOKE EXECUTE ON FUNCTION analytics_internal.due_dirty_hours() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.due_dirty_hours() IS
+    'dirty hours, each once, but for days set aside in analytics.failed_days';
+
+-- Once per run: a day that changes again meanwhile is repaired by the next one.
+CREATE FUNCTION analytics_internal.enqueue_repairs() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM analytics_internal.lock('rollups');
+    INSERT INTO analytics.pending_days (workspace_id, metric_date, turn, noted_at)
+    SELECT n.workspace_id, n.metric_date,
+           greatest((SELECT min(p.turn) FROM analytics.pending_days AS p),
+                    (SELECT max(p.turn) FROM analytics.pending_days AS p WHERE p.workspace_id = n.workspace_id), 0)
+               + row_number() OVER (PARTITION BY n.workspace_id ORDER BY n.noted_at, n.metric_date DESC),
+           n.noted_at
+    FROM (SELECT d.workspace_id, l.metric_date, min(d.noted_at) AS noted_at
+          FROM analytics_internal.due_dirty_hours() AS d
+          CROSS JOIN LATERAL (SELECT CASE WHEN EXISTS (SELECT FROM analytics.workspace_settings AS s WHERE s.workspace_id = d.workspace_id)
+                                          THEN analytics.workspace_today(d.workspace_id, d.metric_hour)
+                                          ELSE (d.metric_hour AT TIME ZONE 'UTC')::date END AS metric_date) AS l
+          GROUP BY d.workspace_id, l.metric_date) AS n
+    WHERE NOT EXISTS (SELECT FROM analytics.pending_days AS p WHERE p.workspace_id = n.workspace_id AND p.metric_date = n.metric_date);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.enqueue_repairs() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.enqueue_repairs() IS
+    'queues the days that analytics.dirty_hours names in analytics.pending_days';
 
 CREATE FUNCTION analytics_internal.update_stale_totals() RETURNS bigint
 LANGUAGE plpgsql
@@ -699,7 +754,9 @@ BEGIN
     PERFORM analytics_internal.lock('rollups');
     WITH stale AS (
         DELETE FROM analytics.stale_totals AS s
-        WHERE s.workspace_id IN (SELECT c.workspace_id FROM analytics.stale_totals AS c ORDER BY c.workspace_id LIMIT 1000)
+        WHERE s.workspace_id IN (SELECT c.workspace_id FROM analytics.stale_totals AS c
+                                 WHERE NOT EXISTS (SELECT FROM analytics.pending_days AS p WHERE p.workspace_id = c.workspace_id)
+                                 ORDER BY c.workspace_id LIMIT 1000)
         RETURNING s.workspace_id, s.from_date
     ), later AS (
         SELECT d.workspace_id, d.metric_date, analytics.user_set_cardinality(d.users) AS active_users,
@@ -728,37 +785,66 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.update_stale_totals() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.update_stale_totals() IS
-    'brings the counts of users of the days that analytics.stale_totals names up to date, of 1,000 workspaces at a time; how many';
+    'brings the counts of users of the days that analytics.stale_totals names up to date, of 1,000 workspaces at a time without pending days; how many';
 
-CREATE FUNCTION analytics_internal.repair_newest(before timestamptz DEFAULT 'infinity') RETURNS bigint
+CREATE FUNCTION analytics_internal.repair_next(last_date date DEFAULT 'infinity') RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     few CONSTANT integer := 8;
-    dirty record;
-    utc_day timestamptz;
-    workspaces bigint;
+    next analytics.pending_days;
+    repaired bigint := 0;
 BEGIN
     PERFORM analytics_internal.lock('rollups');
-    SELECT d.workspace_id, d.metric_hour INTO dirty FROM analytics_internal.next_dirty_hour(before) AS d;
-    IF NOT FOUND THEN
-        RETURN analytics_internal.update_stale_totals();
-    END IF;
-    utc_day := date_trunc('day', dirty.metric_hour, 'UTC');
-    SELECT count(DISTINCT d.workspace_id) INTO workspaces FROM analytics.dirty_hours AS d
-    WHERE d.metric_hour >= utc_day AND d.metric_hour < utc_day + interval '1 day';
-    IF workspaces > few AND NOT EXISTS (SELECT FROM analytics.failed_days AS f
-                                        WHERE f.day_start < utc_day + interval '1 day' AND f.day_end > utc_day) THEN
-        RETURN analytics_internal.try_repair_utc_day((utc_day AT TIME ZONE 'UTC')::date);
-    END IF;
-    RETURN abs(analytics_internal.try_repair_day(dirty.workspace_id,
-                                                 analytics.workspace_today(dirty.workspace_id, dirty.metric_hour)));
+    WHILE repaired = 0 LOOP -- its hours may have been repaired along with another day
+        SELECT p.* INTO next FROM analytics.pending_days AS p WHERE p.metric_date <= last_date
+        ORDER BY p.turn, p.noted_at, p.metric_date DESC LIMIT 1;
+        EXIT WHEN NOT FOUND;
+        IF (SELECT count(*) FROM (SELECT FROM analytics.pending_days AS p WHERE p.metric_date = next.metric_date LIMIT few + 1) AS p) > few
+           AND NOT EXISTS (SELECT FROM analytics.failed_days AS f
+                           WHERE f.day_start < (next.metric_date + 1)::timestamp AT TIME ZONE 'UTC'
+                             AND f.day_end > next.metric_date::timestamp AT TIME ZONE 'UTC') THEN
+            repaired := analytics_internal.try_repair_utc_day(next.metric_date);
+            -- Where one is to blame, the others are repaired one by one.
+            DELETE FROM analytics.pending_days AS p
+            WHERE p.metric_date = next.metric_date
+              AND CASE WHEN repaired < 0
+                       THEN EXISTS (SELECT FROM analytics.failed_days AS f WHERE f.workspace_id = p.workspace_id AND f.metric_date = p.metric_date)
+                       ELSE NOT EXISTS (SELECT FROM analytics.workspace_settings AS s WHERE s.workspace_id = p.workspace_id)
+                            OR p.workspace_id = next.workspace_id END;
+        ELSE
+            repaired := analytics_internal.try_repair_day(next.workspace_id, next.metric_date);
+            DELETE FROM analytics.pending_days AS p WHERE p.workspace_id = next.workspace_id AND p.metric_date = next.metric_date;
+        END IF;
+    END LOOP;
+    RETURN abs(repaired) + analytics_internal.update_stale_totals();
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.repair_newest(timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.repair_newest(timestamptz) IS
-    'repairs the workspace and local day of the newest dirty hour before an instant, or that UTC day of all workspaces when many are dirty; the number of hours (1 for a day that failed and was set aside), at last of workspaces whose totals were stale; 0 when nothing is left to be repaired now';
+REVOKE EXECUTE ON FUNCTION analytics_internal.repair_next(date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.repair_next(date) IS
+    'repairs the pending day whose turn it is, of those up to a date, or that UTC day of all workspaces when it is pending for many; the number of hours (1 for a day that failed and was set aside) and of workspaces whose totals were stale; 0 when nothing is pending';
+
+CREATE FUNCTION analytics_internal.repair_all(last_date date DEFAULT 'infinity', deadline timestamptz DEFAULT 'infinity') RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    repaired bigint := 0;
+    unit bigint;
+BEGIN
+    PERFORM analytics_internal.enqueue_repairs();
+    WHILE clock_timestamp() < deadline LOOP
+        unit := analytics_internal.repair_next(last_date);
+        EXIT WHEN unit = 0;
+        repaired := repaired + unit;
+    END LOOP;
+    RETURN repaired;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.repair_all(date, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.repair_all(date, timestamptz) IS
+    'repairs what is dirty by now, of local days up to a date and until an instant, in one transaction; the sum of repair_next()';
 
 CREATE FUNCTION analytics_internal.forget_mended_days(after_time timestamptz, until_time timestamptz) RETURNS void
 LANGUAGE sql
@@ -1053,9 +1139,7 @@ BEGIN
         PERFORM analytics_internal.close_next();
         state := analytics_internal.advance_watermark(analytics_internal.next_mark());
     END LOOP;
-    WHILE clock_timestamp() < deadline LOOP
-        EXIT WHEN analytics_internal.repair_newest() = 0;
-    END LOOP;
+    PERFORM analytics_internal.repair_all(deadline => deadline);
     PERFORM analytics_internal.finish_provisional(deadline);
     IF cohorts AND is_recent AND clock_timestamp() < deadline THEN
         PERFORM analytics_internal.aggregate_due_cohorts(deadline - clock_timestamp());

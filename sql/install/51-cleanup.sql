@@ -147,7 +147,7 @@ DECLARE
     day date;
     closed_until timestamptz := (SELECT w.closed_until FROM analytics.watermark AS w);
 BEGIN
-    WHILE analytics_internal.repair_newest(before) > 0 LOOP END LOOP;
+    PERFORM analytics_internal.repair_all((before AT TIME ZONE 'UTC')::date + 1);
     -- What was not counted, and what came for sealed days.
     FOR day IN
         SELECT DISTINCT d.day FROM analytics_internal.expiring_days(before) AS d

@@ -143,7 +143,8 @@ BEGIN
             RETURN NOT EXISTS (SELECT FROM analytics.watermark AS w
                                WHERE w.closed_until = w.marked_until AND w.marked_until >= analytics_internal.next_mark());
         WHEN 'repair_buckets' THEN
-            RETURN EXISTS (SELECT FROM analytics_internal.next_dirty_hour()) OR EXISTS (SELECT FROM analytics.stale_totals);
+            RETURN EXISTS (SELECT FROM analytics.pending_days) OR EXISTS (SELECT FROM analytics.stale_totals)
+                OR EXISTS (SELECT FROM analytics_internal.due_dirty_hours());
         WHEN 'aggregate_open' THEN
             RETURN (SELECT (r.first_day, r.event_changes) = (c.first_day, c.event_changes)
                     FROM analytics.job_runs AS r, analytics_internal.open_changes() AS c
@@ -254,19 +255,23 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.close_buckets() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.close_buckets() IS
     'one transaction''s worth of closing; total: days left';
 
+-- The first unit of a run queues what is dirty by then.
 CREATE FUNCTION analytics_internal.repair_buckets(OUT rows bigint, OUT again boolean, OUT total bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    rows := analytics_internal.repair_newest();
-    SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) INTO total FROM analytics.dirty_hours AS d;
-    again := rows > 0 AND analytics_internal.has_work('repair_buckets');
+    IF EXISTS (SELECT FROM analytics.job_runs AS r WHERE r.step = 'repair_buckets' AND r.outcome = 'running' AND r.done = 0) THEN
+        PERFORM analytics_internal.enqueue_repairs();
+    END IF;
+    rows := analytics_internal.repair_next();
+    SELECT count(*) INTO total FROM analytics.pending_days;
+    again := rows > 0 AND (total > 0 OR EXISTS (SELECT FROM analytics.stale_totals));
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.repair_buckets() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.repair_buckets() IS
-    'repairs one workspace and day; total: dirty hours left';
+    'repairs the workspace and day whose turn it is; total: days left';
 
 CREATE FUNCTION analytics_internal.aggregate_open() RETURNS bigint
 LANGUAGE plpgsql

@@ -77,7 +77,8 @@ INSERT INTO analytics.workspace_settings (workspace_id, time_zone) VALUES (md5('
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
 SELECT md5('late ' || i % 20)::uuid, md5('u' || i)::uuid, 'login', date_trunc('day', now()) - interval '5 days' + i * interval '30 minutes' FROM generate_series(0, 95) AS i;
 SELECT count(DISTINCT workspace_id) FROM analytics.dirty_hours;
-SELECT analytics_internal.repair_newest() = count(DISTINCT (workspace_id, metric_hour)) AS a_whole_day FROM analytics.dirty_hours WHERE metric_hour >= (SELECT date_trunc('day', max(metric_hour)) FROM analytics.dirty_hours);
+SELECT analytics_internal.enqueue_repairs() \g /dev/null
+SELECT analytics_internal.repair_next(max(metric_hour)::date) = count(DISTINCT (workspace_id, metric_hour)) AS a_whole_day FROM analytics.dirty_hours WHERE metric_hour >= (SELECT date_trunc('day', max(metric_hour)) FROM analytics.dirty_hours);
 CALL pg_temp.settle();
 SELECT * FROM
     (SELECT workspace_id, (created_at AT TIME ZONE analytics.workspace_time_zone(workspace_id, created_at))::date AS metric_date, count(*) AS n FROM analytics.user_activity GROUP BY 1, 2) AS e
@@ -105,7 +106,8 @@ CALL pg_temp.settle();
 SELECT count(*), sum(total_users) FROM analytics.daily_metrics WHERE workspace_id = md5('counted')::uuid;
 TRUNCATE change;
 CALL pg_temp.add_new_users(2);
-SELECT analytics_internal.repair_newest(), analytics_internal.repair_newest();
+SELECT analytics_internal.enqueue_repairs() \g /dev/null
+SELECT analytics_internal.repair_next(), analytics_internal.repair_next();
 SELECT now()::date - from_date AS put_off FROM analytics.stale_totals;
 CALL pg_temp.settle();
 SELECT now()::date - metric_date AS age, total_users FROM analytics.daily_metrics WHERE workspace_id = md5('counted')::uuid ORDER BY 1;

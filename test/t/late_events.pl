@@ -52,7 +52,7 @@ COMMIT;
 my $advance = q{SELECT analytics_internal.advance_watermark(least('2024-01-05 00:00+00', coalesce(
 	(SELECT marked_until FROM analytics.watermark), '2024-01-01 00:00+00') + interval '1 hour'));
 };
-my $close = script('close', $advance . "SELECT analytics_internal.close_next();\nSELECT analytics_internal.repair_newest();\n");
+my $close = script('close', $advance . "SELECT analytics_internal.close_next();\nSELECT analytics_internal.repair_all();\n");
 
 my $closer = IPC::Run::start([ 'pgbench', '-n', '-c', '1', '-T', $seconds, '-f', $close, $node->connstr('postgres') ], '>', \my $closer_out, '2>', \my $closer_error);
 # What another has just moved to another day fails, and may be repeated.
@@ -73,7 +73,7 @@ for (1 .. 1000)
 	$node->safe_psql('postgres', 'SELECT analytics_internal.close_next()');
 	last if $node->safe_psql('postgres', q{SELECT closed_until >= '2024-01-07' FROM analytics.watermark}) eq 't';
 }
-1 while $node->safe_psql('postgres', 'SELECT analytics_internal.repair_newest()') > 0;
+1 while $node->safe_psql('postgres', 'SELECT analytics_internal.repair_all()') > 0;
 
 is($node->safe_psql('postgres', q{
 	SELECT workspace_id, day, e.n, d.n FROM
