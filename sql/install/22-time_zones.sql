@@ -109,6 +109,49 @@ REVOKE EXECUTE ON FUNCTION analytics.workspace_day_bounds(uuid, date) FROM PUBLI
 COMMENT ON FUNCTION analytics.workspace_day_bounds(uuid, date) IS
     'the instants of a workspace''s local day, day_start <= t < day_end, over a change of its time zone; no row for a day that a change left out';
 
+-- Midnights are computed once per zone, not per workspace.
+CREATE FUNCTION analytics_internal.local_day_bounds(
+    first_day date, last_day date, workspaces uuid[], OUT workspace_id uuid, OUT day date, OUT day_start timestamptz, OUT day_end timestamptz)
+RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+WITH chosen AS (
+    SELECT s.workspace_id, s.time_zone, s.valid_from FROM analytics.workspace_settings AS s
+    WHERE workspaces IS NULL OR s.workspace_id = ANY (workspaces)
+), zone AS (
+    SELECT s.workspace_id, s.time_zone, s.valid_from,
+           lead(s.valid_from, 1, 'infinity') OVER (PARTITION BY s.workspace_id ORDER BY s.valid_from) AS valid_to
+    FROM (SELECT c.* FROM chosen AS c
+          UNION ALL
+          SELECT c.workspace_id, 'UTC', '-infinity' FROM chosen AS c GROUP BY c.workspace_id HAVING min(c.valid_from) > '-infinity') AS s
+), midnight AS MATERIALIZED (
+    SELECT z.time_zone, first_day + n AS day, analytics.day_start(first_day + n, z.time_zone) AS day_start,
+           analytics.day_start(first_day + n + 1, z.time_zone) AS day_end
+    FROM (SELECT DISTINCT c.time_zone FROM chosen AS c UNION SELECT 'UTC') AS z, generate_series(0, last_day - first_day) AS n
+)
+SELECT z.workspace_id, m.day, min(greatest(z.valid_from, m.day_start)), max(least(z.valid_to, m.day_end))
+FROM zone AS z JOIN midnight AS m ON m.time_zone = z.time_zone
+WHERE greatest(z.valid_from, m.day_start) < least(z.valid_to, m.day_end)
+GROUP BY z.workspace_id, m.day
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.local_day_bounds(date, date, uuid[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.local_day_bounds(date, date, uuid[]) IS
+    'analytics.workspace_day_bounds() of some days, of some workspaces or (NULL) of all that have chosen a time zone, at a cost per zone rather than per workspace';
+
+CREATE FUNCTION analytics_internal.zones_in_force(at timestamptz) RETURNS SETOF text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT DISTINCT z.time_zone
+FROM (SELECT s.time_zone, s.valid_from, lead(s.valid_from, 1, 'infinity') OVER (PARTITION BY s.workspace_id ORDER BY s.valid_from) AS valid_to
+      FROM analytics.workspace_settings AS s) AS z
+WHERE at >= z.valid_from AND at < z.valid_to
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.zones_in_force(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.zones_in_force(timestamptz) IS
+    'the time zones, each once, that workspaces have chosen for an instant';
+
 -- The first local midnight of the new zone after now at which the date does not go back. Rows that are already
 -- planned count: the old zone is the one in force just before that midnight.
 CREATE FUNCTION analytics_internal.next_change(workspace_id uuid, time_zone text) RETURNS timestamptz

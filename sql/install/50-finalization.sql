@@ -986,6 +986,35 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.first_unclosed_time() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.first_unclosed_time() IS
     'where closing goes on: at closed_until of the watermark or the next day with events or rollups';
 
+-- Hours are aggregated before the days that they belong to, so hourly rollups tell who had events; where those are
+-- past their retention, the events do.
+CREATE FUNCTION analytics_internal.active_workspaces(from_time timestamptz, to_time timestamptz) RETURNS SETOF uuid
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    IF from_time < now() - least(analytics_internal.retention('hourly_metrics'),
+                                 (SELECT make_interval(days => min(r.keep_days)) FROM analytics.workspace_retention AS r
+                                  WHERE r.table_name = 'hourly_metrics')) THEN
+        RETURN QUERY
+        SELECT e.workspace_id FROM analytics.user_activity AS e WHERE e.created_at >= from_time AND e.created_at < to_time
+        UNION
+        SELECT d.workspace_id FROM analytics.daily_metrics AS d
+        WHERE d.metric_date BETWEEN (from_time AT TIME ZONE 'UTC')::date AND (to_time AT TIME ZONE 'UTC')::date;
+    ELSE
+        RETURN QUERY
+        SELECT h.workspace_id FROM analytics.hourly_metrics AS h WHERE h.metric_hour > from_time - interval '1 hour' AND h.metric_hour < to_time
+        UNION
+        SELECT d.workspace_id FROM analytics.daily_metrics AS d
+        WHERE d.metric_date BETWEEN (from_time AT TIME ZONE 'UTC')::date AND (to_time AT TIME ZONE 'UTC')::date;
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.active_workspaces(timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.active_workspaces(timestamptz, timestamptz) IS
+    'workspaces with events or rollups between two instants, whose hours are aggregated by then';
+
 -- Local days that end after from_time and not after to_time, of the workspaces with a time zone of their own.
 CREATE FUNCTION analytics_internal.ended_days(
     from_time timestamptz, to_time timestamptz, OUT workspace_id uuid, OUT day date)
@@ -993,16 +1022,14 @@ RETURNS SETOF record
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT w.workspace_id, d.day
-FROM (SELECT DISTINCT s.workspace_id FROM analytics.workspace_settings AS s) AS w,
-     (SELECT (from_time AT TIME ZONE 'UTC')::date + n AS day
-      FROM generate_series(-2, (to_time AT TIME ZONE 'UTC')::date - (from_time AT TIME ZONE 'UTC')::date + 1) AS n) AS d,
-     analytics.workspace_day_bounds(w.workspace_id, d.day) AS b
+SELECT b.workspace_id, b.day
+FROM analytics_internal.local_day_bounds((from_time AT TIME ZONE 'UTC')::date - 2, (to_time AT TIME ZONE 'UTC')::date + 1,
+         ARRAY(SELECT a.* FROM analytics_internal.active_workspaces(from_time - interval '2 days', to_time) AS a)) AS b
 WHERE b.day_end > from_time AND b.day_end <= to_time
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.ended_days(timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.ended_days(timestamptz, timestamptz) IS
-    'workspaces with a time zone of their own and their local days with from_time < end <= to_time';
+    'workspaces with a time zone of their own and events or rollups, and their local days with from_time < end <= to_time';
 
 -- Limits are parameters of custom plans, so that only the partitions concerned are planned.
 CREATE FUNCTION analytics_internal.aggregate_for_good(from_time timestamptz, to_time timestamptz) RETURNS bigint
@@ -1012,7 +1039,7 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     written bigint := 0;
-    few CONSTANT integer := 8; -- workspaces that are aggregated one by one
+    few CONSTANT integer := 50; -- workspaces that are aggregated one by one
     oldest timestamptz := greatest(from_time, now() - analytics_internal.retention('hourly_metrics'));
     utc_day date;
     hour timestamptz;

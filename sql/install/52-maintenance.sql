@@ -296,8 +296,8 @@ BEGIN
         SELECT (closed_until AT TIME ZONE 'UTC')::date + n
         FROM generate_series(0, (now() AT TIME ZONE 'UTC')::date - (closed_until AT TIME ZONE 'UTC')::date) AS n
         UNION
-        SELECT analytics.workspace_today(s.workspace_id, t.at)
-        FROM (SELECT DISTINCT w.workspace_id FROM analytics.workspace_settings AS w) AS s, (VALUES (now()), (closed_until)) AS t (at)
+        SELECT (t.at AT TIME ZONE z.time_zone)::date
+        FROM (VALUES (now()), (closed_until)) AS t (at), analytics_internal.zones_in_force(t.at) AS z (time_zone)
         ORDER BY 1
     LOOP
         written := written + analytics_internal.try_aggregate(day, NULL);

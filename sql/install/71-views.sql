@@ -106,10 +106,13 @@ COMMENT ON INDEX analytics.mv_agent_usage_trends_key IS
 CREATE MATERIALIZED VIEW analytics.mv_active_users AS
 SELECT w.workspace_id, u.activity_date, u.daily_active_users, u.weekly_active_users, u.monthly_active_users,
        round(100.0 * u.daily_active_users / nullif(u.monthly_active_users, 0), 2) AS stickiness
-FROM analytics_internal.last_complete_days() AS w
-CROSS JOIN LATERAL analytics.trailing_users(w.workspace_id, w.first_date, w.last_date) AS u;
+FROM (SELECT analytics.setting('active_users_days')::integer AS days) AS s
+CROSS JOIN analytics_internal.last_complete_days() AS w
+CROSS JOIN LATERAL analytics.trailing_users(w.workspace_id, greatest(w.first_date, w.last_date - s.days + 1), w.last_date) AS u
+WHERE EXISTS (SELECT FROM analytics.daily_users AS d
+              WHERE d.workspace_id = w.workspace_id AND d.metric_date > w.last_date - s.days - 29 AND d.metric_date <= w.last_date);
 COMMENT ON MATERIALIZED VIEW analytics.mv_active_users IS
-    'active users of every date from the workspace''s first event to its last complete day, also dates without any. Granted to nobody: read analytics.active_users';
+    'active users of the last complete days of each workspace, as many as the setting active_users_days, from its first event on, also dates without any; a workspace without users in that time has none. Granted to nobody: read analytics.active_users';
 COMMENT ON COLUMN analytics.mv_active_users.workspace_id IS
     'workspace; the nil uuid stands for events without one';
 COMMENT ON COLUMN analytics.mv_active_users.activity_date IS

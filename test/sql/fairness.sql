@@ -1,4 +1,4 @@
--- Workspaces take turns: whose events change without end, or on many days, delays nobody else.
+-- Workspaces take turns: whose events change without end, or on many days, delays nobody else. Idle ones cost nothing.
 \set SHOW_CONTEXT never
 SET timezone = 'UTC';
 \getenv abs_srcdir PG_ABS_SRCDIR
@@ -65,6 +65,30 @@ SELECT count(*) AS wrong FROM
     (SELECT workspace_id, created_at::date AS metric_date, count(*) AS n FROM analytics.user_activity GROUP BY 1, 2) AS e
     FULL JOIN (SELECT workspace_id, metric_date, total_events AS n FROM analytics.daily_metrics) AS d USING (workspace_id, metric_date)
 WHERE e.n IS DISTINCT FROM d.n;
+
+-- Closing, and what is provisional, cost as much as there are events, not by workspace; all the same days end.
+BEGIN;
+ALTER TABLE analytics.workspace_settings DISABLE TRIGGER USER;
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from)
+SELECT md5('idle ' || i)::uuid, (ARRAY['America/New_York', 'Europe/Berlin', 'Asia/Kolkata', 'Pacific/Kiritimati'])[1 + i % 4], '-infinity' FROM generate_series(1, 1000) AS i;
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from) VALUES (md5('busy')::uuid, 'Asia/Kolkata', '-infinity');
+SET LOCAL track_functions = 'all';
+SELECT count(*) FROM analytics_internal.ended_days(date_trunc('day', now(), 'UTC') - interval '12 hours', date_trunc('day', now(), 'UTC'));
+SELECT analytics_internal.aggregate_open() \g /dev/null
+SELECT sum(calls) < 500 AS few_calls FROM pg_stat_xact_user_functions WHERE schemaname LIKE 'analytics%';
+ROLLBACK;
+-- Nor by year: the view has the last days, the function answers for older ones.
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
+SELECT md5(w)::uuid, md5('u')::uuid, 'login', '2000-01-01 12:00' FROM unnest('{busy,gone}'::text[]) AS w;
+SELECT analytics_internal.aggregate_daily_metrics('2000-01-01', NULL);
+SELECT count(*) FROM analytics.refresh_all_materialized_views() WHERE error IS NULL;
+SELECT workspace_id = md5('busy')::uuid AS is_busy, count(*), max(activity_date) = now()::date - 1 AS until_yesterday FROM analytics.mv_active_users
+WHERE workspace_id IN (md5('busy')::uuid, md5('gone')::uuid) GROUP BY 1;
+SELECT activity_date, daily_active_users, monthly_active_users FROM analytics.get_active_users(md5('busy')::uuid, '2000-01-01', '2000-01-02');
+INSERT INTO analytics.settings VALUES ('active_users_days', '7');
+SELECT count(*) FROM analytics.refresh_all_materialized_views() WHERE error IS NULL;
+SELECT count(*) FROM analytics.mv_active_users WHERE workspace_id = md5('busy')::uuid;
+DELETE FROM analytics.settings WHERE name = 'active_users_days';
 
 DROP TABLE public.repairs;
 DELETE FROM analytics.alert_rules;

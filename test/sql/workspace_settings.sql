@@ -100,6 +100,14 @@ FROM analytics.workspace_settings WHERE workspace_id IN (SELECT w FROM pairs) AN
 INSERT INTO analytics.workspace_settings (workspace_id, time_zone)
 SELECT w, b FROM pairs WHERE (a, b) = ('Pacific/Kiritimati', 'Pacific/Pago_Pago');
 
+-- The bounds of many workspaces at once are those of each.
+SELECT count(*) > 0 AS compared, count(*) FILTER (WHERE (l.day_start, l.day_end) IS DISTINCT FROM (b.day_start, b.day_end)) AS wrong
+FROM (SELECT DISTINCT workspace_id FROM analytics.workspace_settings) AS w
+CROSS JOIN (SELECT (now() AT TIME ZONE 'UTC')::date + n AS day FROM generate_series(-3, 6) AS n) AS d
+LEFT JOIN analytics.workspace_day_bounds(w.workspace_id, d.day) AS b ON true
+LEFT JOIN analytics_internal.local_day_bounds((now() AT TIME ZONE 'UTC')::date - 3, (now() AT TIME ZONE 'UTC')::date + 6, NULL) AS l
+    ON l.workspace_id = w.workspace_id AND l.day = d.day;
+
 -- A workspace that has been counted in UTC keeps its days.
 INSERT INTO analytics.daily_metrics (workspace_id, metric_date, is_final)
 VALUES ('30000000-0000-0000-0000-000000000001', '2025-01-01', true);

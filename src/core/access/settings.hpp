@@ -47,6 +47,9 @@ constexpr setting plain_setting(std::string_view name, setting_type type, std::s
 
 // Sorted by name.
 inline constexpr setting settings[] = {
+    integer_setting("active_users_days", "400", 1, 36500,
+                    "last complete days of each workspace that the view analytics.active_users has; "
+                    "analytics.get_active_users() answers for older ones"),
     integer_setting("alert_delivery_attempts", "12", 1, 100,
                     "deliveries of a notification that are tried before it is given up"),
     integer_setting(

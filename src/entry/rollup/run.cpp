@@ -287,8 +287,8 @@ void check_day_has_begun(bucket &b)
     bool begun = b.first <= b.now;
     if (!begun)
         b.last = b.first = b.now; // nothing of the workspaces that keep UTC
-    if (has_time_zones(b))
-        begun = has_begun_somewhere(b) || (begun && b.all_workspaces);
+    if (!(begun && b.all_workspaces) && has_time_zones(b))
+        begun = has_begun_somewhere(b);
     if (!begun)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("cannot aggregate a day that has not begun"),

@@ -22,19 +22,9 @@ using namespace shadow::entry;
 // Bounds of the local day of every workspace that has chosen a time zone; a day that has not begun is empty.
 // The others' day is the UTC day $4..$5.
 static constexpr const char *day_bounds =
-    "SELECT p.workspace_id,"
-    " CASE WHEN min(p.part_start) <= $3 THEN min(p.part_start) ELSE 'infinity' END AS day_start,"
-    " max(p.part_end) AS day_end "
-    "FROM (SELECT z.workspace_id,"
-    "  greatest(z.valid_from, analytics.day_start($1, z.time_zone)) AS part_start,"
-    "  least(lead(z.valid_from, 1, 'infinity') OVER (PARTITION BY z.workspace_id ORDER BY z.valid_from),"
-    "        analytics.day_start($1 + 1, z.time_zone)) AS part_end"
-    " FROM (SELECT s.workspace_id, s.time_zone, s.valid_from FROM analytics.workspace_settings AS s"
-    "       UNION ALL"
-    "       SELECT s.workspace_id, 'UTC', '-infinity' FROM analytics.workspace_settings AS s"
-    "       GROUP BY s.workspace_id HAVING min(s.valid_from) > '-infinity') AS z"
-    " WHERE $2 IS NULL OR z.workspace_id = $2) AS p "
-    "WHERE p.part_start < p.part_end GROUP BY p.workspace_id";
+    "SELECT b.workspace_id, CASE WHEN b.day_start <= $3 THEN b.day_start ELSE 'infinity' END AS day_start,"
+    " b.day_end FROM analytics_internal.local_day_bounds($1, $1, CASE WHEN $2 IS NOT NULL THEN ARRAY[$2] "
+    "END) AS b";
 
 bool shadow::entry::has_time_zones(const bucket &b)
 {
