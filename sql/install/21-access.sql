@@ -115,7 +115,7 @@ LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_sees_all_workspaces';
 REVOKE EXECUTE ON FUNCTION analytics_internal.sees_all_workspaces() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.sees_all_workspaces() IS
-    'whether the views show every workspace: to the owner, to who bypasses row security and to a reader of all, without claims and outside of functions with another''s rights';
+    'whether the views show the caller every workspace. So they do to the owner, to who bypasses row security and to a reader of all, without claims and outside of functions with another''s rights';
 
 CREATE FUNCTION analytics_internal.membership_problem() RETURNS text
 LANGUAGE c STABLE
@@ -396,7 +396,7 @@ VALUES
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.role_grants() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.role_grants() IS
-    'what the audiences member, service, operator and reader may do: privileges, object_type, object; the service role belongs to the first three, a reader of all also to "reader of all"';
+    'what the audiences member, service, operator and reader may do. The service role belongs to the first three, a reader of all also to "reader of all"';
 
 CREATE FUNCTION analytics_internal.grant_audience(audience text, role_name name) RETURNS void
 LANGUAGE plpgsql

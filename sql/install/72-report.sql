@@ -25,7 +25,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.report_range(uuid, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.report_range(uuid, date, date) IS
-    'the days of a report with their defaults, the workspace''s today, and whether the caller may see the workspace. Error (22023): a range that is reversed, infinite or longer than 1100 days';
+    'the days of a report, the workspace''s today, and whether the caller may see it. Error (22023): a range that is reversed, infinite or longer than 1100 days';
 
 CREATE FUNCTION analytics_internal.report_workspace(workspace_id uuid, first_date date, last_date date) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -367,14 +367,14 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.report(uuid, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.report(uuid, date, date) IS
-    'everything that a page about a workspace shows, as one document: headline figures with those of the previous period, daily users and runs, lifecycle, retention, models, features, hours, agents, errors, alerts and how fresh the numbers are. Dates inclusive (default: the last 30 complete days, at most 1100). report/README.md describes each field. With the caller''s rights: NULL for a workspace that the caller may not see; error (22023) for a range that is reversed, infinite or too long';
+    'everything that a page about a workspace shows, as one document. Headline figures with those of the previous period, daily users and runs, lifecycle, retention, models, features, hours, agents, errors, alerts and how fresh the numbers are. Dates inclusive (default: the last 30 complete days, at most 1100). report/README.md describes each field. With the caller''s rights: NULL for a workspace that the caller may not see; error (22023) for a range that is reversed, infinite or too long';
 
 CREATE FUNCTION analytics_internal.report_page(document text) RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_report_page';
 REVOKE EXECUTE ON FUNCTION analytics_internal.report_page(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.report_page(text) IS
-    'a JSON text in the page that make install-report put into the share directory: analytics.report_page() without its query';
+    'the page of make install-report with a JSON text in it. analytics.report_page() without its query';
 
 CREATE FUNCTION analytics.report_page(workspace_id uuid, start_date date DEFAULT NULL, end_date date DEFAULT NULL) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE

@@ -10,7 +10,7 @@ CREATE TABLE analytics.readers (
 ALTER TABLE analytics.readers ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.readers', '');
 COMMENT ON TABLE analytics.readers IS
-    'roles that analytics.grant_reader() lets read rollups; changed by it and analytics.revoke_reader() only';
+    'roles that may read rollups. Changed by analytics.grant_reader() and analytics.revoke_reader() only';
 COMMENT ON COLUMN analytics.readers.role_name IS
     'name of the database role';
 COMMENT ON COLUMN analytics.readers.workspace_ids IS
@@ -110,7 +110,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.grant_reader(name, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.grant_reader(name, uuid) IS
-    'lets a database role read rollups, views and the functions over them of a workspace, or of all (the default): for dashboards. Never events, users, destinations or the audit log; through row security, without BYPASSRLS. Again with another workspace adds it; of all stays of all. For the owner; audited; briefly locks the rollup tables. Errors: an unknown role (42704), a superuser, a role with BYPASSRLS, of the API or of maintenance (22023), NULL (22004)';
+    'lets a database role read what is aggregated of a workspace, or of all (the default). For dashboards: rollups, views and the functions over them. Never events, users, destinations or the audit log; through row security, without BYPASSRLS. Again with another workspace adds it; of all stays of all. For the owner; audited; briefly locks the rollup tables. Errors: an unknown role (42704), a superuser, a role with BYPASSRLS, of the API or of maintenance (22023), NULL (22004)';
 
 CREATE FUNCTION analytics.revoke_reader(role_name name, workspace_id uuid DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql
