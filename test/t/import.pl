@@ -102,8 +102,14 @@ is($status, 3, 'some records were refused');
 like($out, qr/^6 records: 5 loaded, 0 there before, 1 refused, 0 left out$/m, 'the expired are loaded, too');
 my $umami_days = join("\n", grep { /^2025/ } split /\n/, expected('umami', 'umami.csv'));
 is(rollups($expiring), $umami_days, 'and counted');
-sql('CALL analytics.maintain()');
-is(sql("SELECT count(*) FROM analytics.user_activity WHERE workspace_id = '$expiring'"), 0, 'then removed');
+my $kept = 1;
+for (1 .. 10)
+{
+	last unless $kept;
+	sql('CALL analytics.maintain()');
+	$kept = sql("SELECT count(*) FROM analytics.user_activity WHERE workspace_id = '$expiring'");
+}
+is($kept, 0, 'then removed');
 ($status, $out) = import_files('umami', $expiring, '--allow-expired', "$exports/umami.csv");
 like($out, qr/^6 records: 0 loaded, 0 there before, 6 refused/m, 'a second run is refused');
 like($out, qr/^refused: 5, a day whose events were removed after they had been counted$/m, 'and says why');
