@@ -34,7 +34,7 @@ job::job(const options &o)
         files_.emplace_back(file);
 }
 
-// What decides which rows come of which records.
+// What decides which rows come of which records, and where the rejects are.
 std::string job::identity() const
 {
     std::ostringstream text;
@@ -44,7 +44,8 @@ std::string job::identity() const
          << options_.default_user << '\n'
          << options_.time_zone << '\n'
          << options_.encoding << '\n'
-         << options_.delimiter << '\n';
+         << options_.delimiter << '\n'
+         << options_.rejects << '\n';
     for (std::string const &rule : options_.event_types)
         text << rule << '\n';
     if (!options_.mapping_file.empty())
