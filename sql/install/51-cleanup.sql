@@ -163,7 +163,7 @@ BEGIN
     SELECT c.workspace_id, c.event_day::timestamp AT TIME ZONE 'UTC' + n * interval '1 hour'
     FROM analytics.closed_days AS c, generate_series(0, 23) AS n
     WHERE c.grown_at = now() AND c.event_day <= (before AT TIME ZONE 'UTC')::date AND (c.event_day + 1)::timestamp AT TIME ZONE 'UTC' <= closed_until;
-    WHILE analytics_internal.repair_newest(before) > 0 LOOP END LOOP;
+    PERFORM analytics_internal.repair_all((before AT TIME ZONE 'UTC')::date + 1);
     -- No local day that contains such an event ends later.
     IF closed_until >= before + interval '26 hours' THEN
         RETURN;
