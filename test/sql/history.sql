@@ -1,3 +1,4 @@
+-- plain settings only: plans are shown
 -- Years of history have few partitions, so that PostgreSQL's default settings suffice; retention, late events and
 -- maintenance know them. Everything is dated by now().
 \set SHOW_CONTEXT never

@@ -15,13 +15,15 @@ $node->init;
 # What decides about the table of locks is as PostgreSQL has it by default; the test's cluster has fewer connections.
 $node->append_conf('postgresql.conf', "fsync = off\nwal_level = replica\nmax_wal_senders = 10\nmax_connections = 100\nmax_locks_per_transaction = 64\n");
 $node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION shadow_analytics');
+# As maintenance runs every minute, imported events are late ones.
+$node->safe_psql('postgres', 'CALL analytics.maintain()') for 1 .. 3;
 $node->safe_psql('postgres', qq{
-	CREATE EXTENSION shadow_analytics;
 	INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('user_activity', NULL);
 	CREATE TABLE history AS SELECT (now() AT TIME ZONE 'UTC')::date - $days AS first_day, (now() AT TIME ZONE 'UTC')::date - 1 AS last_day;
 	-- Not in the order of time.
 	INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
-	SELECT md5('w' || n % 2)::uuid, md5('u' || n % 500)::uuid, 'feature_use', first_day + n % $days + n % 24 * interval '1 hour'
+	SELECT md5('w' || n / $days % 2)::uuid, md5('u' || n % 500)::uuid, 'feature_use', first_day + n % $days + n % 24 * interval '1 hour'
 	FROM history, generate_series(0, 7 * $days - 1) AS n});
 
 my $started = time;
