@@ -245,7 +245,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     most CONSTANT integer := 400;
-    days CONSTANT integer := to_date - greatest(from_date, (now() AT TIME ZONE 'UTC')::date - 131) + 1; -- whose month may not be old enough
+    newer CONSTANT date := greatest(from_date, (now() AT TIME ZONE 'UTC')::date - 131); -- the month may not be old enough from there on
     made integer := 0;
     day date := from_date;
     ensured record;
@@ -260,10 +260,10 @@ BEGIN
         RAISE EXCEPTION 'date out of range for a partition'
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Partitions are for days from 1970-01-01 to 9999-12-31.';
-    ELSIF days > most THEN
+    ELSIF to_date - newer >= most THEN
         RAISE EXCEPTION 'too many partitions'
             USING ERRCODE = 'program_limit_exceeded',
-                  DETAIL = format('%s days, each of which needs one, were asked for, a call makes at most %s.', days, most),
+                  DETAIL = format('%s days, each of which needs one, were asked for, a call makes at most %s.', to_date - newer + 1, most),
                   HINT = 'Make them in several calls.';
     END IF;
 

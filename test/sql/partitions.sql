@@ -43,6 +43,7 @@ SELECT count(*) FROM pg_index WHERE indrelid = 'analytics.user_activity'::regcla
 SELECT analytics.create_partitions('2020-03-05', '2020-03-04');
 SELECT analytics.create_partitions(NULL, '2020-03-04');
 SELECT analytics.create_partitions('-infinity', '2020-03-04');
+SELECT analytics.create_partitions('2020-03-04', 'infinity');
 SELECT analytics.create_partitions('1969-12-31', '1969-12-31');
 SELECT analytics.create_partitions('9990-01-01', '9992-01-01');
 CREATE TABLE analytics.user_activity_20200306 (n integer);
