@@ -316,6 +316,7 @@ VALUES
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.due_steps()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.begin_step(text, date, date)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.run_step(text, timestamptz)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.lock_holders(interval)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.latest_day()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.expiry_notice(date)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.keeping_statement()'),

@@ -73,6 +73,24 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.lock_number(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.lock_number(text) IS
     'objsubid of a lock in pg_locks, where locktype is object and classid pg_extension';
 
+CREATE FUNCTION analytics_internal.lock_holders(min_age interval DEFAULT '0') RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT string_agg(format('%s is held by %s', n.name,
+                         COALESCE(format('process %s (%s, %s) in a transaction since %s', a.pid, a.usename, a.application_name, a.xact_start),
+                                  'a prepared transaction')), '; ' ORDER BY n.name)
+FROM unnest('{maintenance,rollups,views,alerts}'::text[]) AS n (name)
+JOIN pg_locks AS l ON l.locktype = 'object' AND l.classid = 'pg_extension'::regclass AND l.objsubid = analytics_internal.lock_number(n.name)
+LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.granted AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND l.objid = 0 AND l.pid IS DISTINCT FROM pg_backend_pid()
+  AND COALESCE(a.xact_start <= now() - min_age, l.pid IS NULL)
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.lock_holders(interval) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.lock_holders(interval) IS
+    'who holds the locks of lock() in transactions at least as old as min_age, this session left out; NULL: nobody';
+
 CREATE FUNCTION analytics_internal.last_run(step text) RETURNS timestamptz
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -482,7 +500,10 @@ BEGIN
                 SELECT u.again, u.busy INTO is_more, busy FROM analytics_internal.run_step(step, step_started) AS u;
             EXCEPTION
                 WHEN lock_not_available THEN
-                    GET STACKED DIAGNOSTICS busy = MESSAGE_TEXT;
+                    GET STACKED DIAGNOSTICS busy = MESSAGE_TEXT, code = PG_EXCEPTION_DETAIL;
+                    IF code OPERATOR(pg_catalog.=) '' THEN -- not one of our own errors
+                        busy := pg_catalog.concat_ws('; ', busy, analytics_internal.lock_holders());
+                    END IF;
                     is_more := false;
                 WHEN OTHERS THEN
                     GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, reason = MESSAGE_TEXT;

@@ -330,6 +330,26 @@ BEGIN
     hint := CASE WHEN kept > 0 THEN 'Their rollups stay. To keep them for ever: ' || analytics_internal.keeping_statement() END;
     RETURN NEXT;
 
+    check_name := 'locks';
+    failed := analytics_internal.lock_holders(interval '10 minutes');
+    status := CASE WHEN failed IS NULL THEN 'ok' ELSE 'warn' END;
+    detail := COALESCE(failed, 'nobody holds up maintenance');
+    hint := CASE WHEN failed IS NOT NULL THEN 'Wait for its end, or SELECT pg_terminate_backend(...); ROLLBACK PREPARED for a prepared one.' END;
+    RETURN NEXT;
+
+    check_name := 'skipped_steps';
+    SELECT string_agg(format('%s (%s)', k.step, k.detail), ', ' ORDER BY k.step) INTO failed
+    FROM (SELECT DISTINCT ON (r.step) r.step, r.outcome, r.detail FROM analytics.job_runs AS r
+          WHERE r.started_at > now() - interval '1 day' AND r.outcome <> 'running' ORDER BY r.step, r.started_at DESC) AS k
+    WHERE k.outcome = 'skipped'
+      AND (SELECT min(r.started_at) FROM analytics.job_runs AS r
+           WHERE r.step = k.step AND r.outcome = 'skipped'
+             AND r.started_at > COALESCE(analytics_internal.last_run(k.step), '-infinity')) < now() - interval '1 hour';
+    status := CASE WHEN failed IS NULL THEN 'ok' ELSE 'warn' END;
+    detail := COALESCE('skipped for an hour: ' || failed, 'no step has been skipped for an hour');
+    hint := CASE WHEN failed IS NOT NULL THEN 'End the transaction that holds the lock; maintain() then goes on by itself.' END;
+    RETURN NEXT;
+
     check_name := 'dirty_hours';
     SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) INTO dirty FROM analytics.dirty_hours AS d;
     status := CASE WHEN dirty < 10000 THEN 'ok' ELSE 'warn' END;

@@ -16,6 +16,13 @@ INSERT INTO analytics.user_activity (user_id, event_type, created_at) VALUES (md
 SELECT check_name, status, detail FROM analytics.health() WHERE check_name IN ('default_partition', 'dirty_hours');
 INSERT INTO analytics.job_runs (step, outcome, error) VALUES ('cleanup', 'failed', '55P03: lock');
 SELECT check_name, status, detail FROM analytics.health() WHERE check_name = 'failed_steps';
+-- A step that finds a lock taken is not a failure, unless it does so for long.
+INSERT INTO analytics.job_runs (step, outcome, detail) VALUES ('analyze', 'skipped', 'user_activity is in use');
+SELECT check_name, status, detail FROM analytics.health() WHERE check_name = 'skipped_steps';
+UPDATE analytics.job_runs SET started_at = started_at - interval '2 hours' WHERE step = 'analyze';
+INSERT INTO analytics.job_runs (step, outcome, detail) VALUES ('analyze', 'skipped', 'user_activity is in use');
+SELECT check_name, status, detail, hint FROM analytics.health() WHERE check_name = 'skipped_steps';
+DELETE FROM analytics.job_runs WHERE step = 'analyze';
 UPDATE analytics.watermark SET closed_until = closed_until - interval '2 days';
 SELECT status, detail LIKE '%held by: nobody' AS free, hint FROM analytics.health() WHERE check_name = 'closing';
 
