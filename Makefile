@@ -61,14 +61,20 @@ $(TEST_MODULE): $(TEST_OBJS) $(filter-out src/entry/%,$(OBJS)) test/module/expor
 	$(CXX) $(CXXFLAGS) -shared -o $@ $(filter %.o,$^) -Wl,--version-script=test/module/exports.map
 
 $(NOTIFIER): $(NOTIFIER_SRCS) $(wildcard notifier/*.hpp) $(EXTENSION).control
-	$(CXX) -std=c++17 -O2 $(WARNINGS) -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE -pie \
+	$(CXX) -std=c++17 -O2 $(WARNINGS) -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE -pie -Wl,-z,relro,-z,now \
 		-DSHADOW_VERSION='"$(EXTVERSION)"' -I$(shell $(PG_CONFIG) --includedir) -o $@ $(NOTIFIER_SRCS) -lpq -lcurl -lcrypto
 
+# Not below PostgreSQL: it belongs to no version of it. Settings that are there stay.
+NOTIFIER_PREFIX = /usr/local
+NOTIFIER_CONFIG = /etc/shadow-analytics-notifier
 .PHONY: notifier install-notifier
 notifier: $(NOTIFIER)
 install-notifier: $(NOTIFIER)
-	$(MKDIR_P) '$(DESTDIR)$(bindir)'
-	$(INSTALL_PROGRAM) $(NOTIFIER) '$(DESTDIR)$(bindir)'
+	$(MKDIR_P) '$(DESTDIR)$(NOTIFIER_PREFIX)/bin' '$(DESTDIR)$(NOTIFIER_PREFIX)/lib/systemd/system' '$(DESTDIR)$(NOTIFIER_CONFIG)'
+	$(INSTALL_PROGRAM) $(NOTIFIER) '$(DESTDIR)$(NOTIFIER_PREFIX)/bin'
+	sed 's|=/usr/bin/|=$(NOTIFIER_PREFIX)/bin/|' notifier/shadow-analytics-notifier.service \
+		> '$(DESTDIR)$(NOTIFIER_PREFIX)/lib/systemd/system/shadow-analytics-notifier.service'
+	test -e '$(DESTDIR)$(NOTIFIER_CONFIG)/environment' || $(INSTALL_DATA) notifier/environment '$(DESTDIR)$(NOTIFIER_CONFIG)'
 
 # npm works in report/node_modules alone; no script of a package is run.
 .PHONY: report install-report
