@@ -146,6 +146,18 @@ tidy:
 	cmake -S . -B build > /dev/null
 	clang-tidy-14 -p build --quiet $(patsubst %.o,%.cpp,$(OBJS))
 
+# make dist: the zip for PGXN, of what is committed, with the assembled script. make deb: Debian's packages. Both in dist.
+DIST = $(EXTENSION)-$(EXTVERSION)
+.PHONY: dist deb check-packages
+dist: $(DATA_built)
+	git diff --quiet HEAD || { echo 'make dist: commit first'; exit 1; }
+	mkdir -p dist
+	git archive --format=zip --prefix=$(DIST)/sql/ --add-file=$(DATA_built) --prefix=$(DIST)/ --output=dist/$(DIST).zip HEAD
+deb:
+	scripts/make-deb dist
+check-packages: # installs what both give: the zip into a private server, the packages into a chroot; as root
+	scripts/check-packages
+
 # make freeze NEXT=1.1.0: the current version is published, its script never changes again; NEXT is begun.
 STEP = sql/$(EXTENSION)--$(EXTVERSION)--$(NEXT).sql
 .PHONY: freeze
@@ -154,6 +166,7 @@ freeze: $(DATA_built)
 	sed -i "s/^\(default_version *= *\).*/\1'$(NEXT)'/" $(EXTENSION).control
 	sed -i '/"meta-spec"/,$$!s/$(EXTVERSION)/$(NEXT)/' META.json
 	sed -i 's/^## \[Unreleased\]/&\n\n## [$(EXTVERSION)] - '"$$(date +%F)/" CHANGELOG.md
+	sed -i '1s/($(EXTVERSION)-[0-9]*)/($(NEXT)-1)/' debian/changelog
 	printf '%s\n' '\echo Use "ALTER EXTENSION $(EXTENSION) UPDATE" to load this file. \quit' \
 		'SET LOCAL search_path = pg_catalog, pg_temp;' > $(STEP)
 	@echo 'now: git add --force $(DATA_built) $(STEP)'

@@ -77,6 +77,9 @@ is($meta->{version}, $version, 'META.json has the control file\'s version');
 is($meta->{provides}{shadow_analytics}{version}, $version, 'and so has what it provides');
 is($meta->{provides}{shadow_analytics}{file}, "sql/shadow_analytics--$version.sql", 'whose file is the script');
 
+like(slurp('debian/changelog'), qr/^shadow-analytics \(\Q$version\E-\d+\) /, 'so has the Debian package');
+is(slurp('debian/control') =~ s/postgresql-\d+/postgresql-PGVERSION/gr, slurp('debian/control.in'), 'debian/control is made from control.in');
+
 # Symbols: ours and nothing else goes out; nothing that starts threads or processes comes in.
 SKIP:
 {
