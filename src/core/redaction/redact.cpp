@@ -139,8 +139,16 @@ private:
     {
         keep(at_ + 3);
         auto const end = user_end();
-        if (end > at_ && text_.part(at_, end) != "[secret]")
+        if (end > at_ && !holds_mark(text_.part(at_, end)))
             replace({end, "[secret]"});
+    }
+
+    static bool holds_mark(std::string_view text) noexcept
+    {
+        for (auto at = text.find('['); at != text.npos; at = text.find('[', at + 1))
+            if (mark_size(text.substr(at)) > 0)
+                return true;
+        return false;
     }
 
     // Of the user and the password before @; the password may hold a slash.

@@ -409,16 +409,17 @@ std::size_t shapes::domain_end(std::size_t at) const noexcept
     return end;
 }
 
-// The last "%40" in [from, end) that a host follows; `end` if there is none.
+// The last "%40" or "%2540" in [from, end) after which a label begins with a letter; `end` if there is none.
 std::size_t shapes::encoded_sign(std::size_t from, std::size_t end) const noexcept
 {
-    std::string_view const part = text_.part(from, end);
-    text_.count(part.size());
-    for (auto const *const sign : {"%40", "%2540"}) {
-        auto const found = part.rfind(sign);
-        auto const size = std::string_view(sign).size();
-        if (found != std::string_view::npos && names_host(from + found + size, end))
-            return from + found;
+    bool host_follows = false;
+    for (std::size_t i = end; i-- > from;) {
+        char const c = text_.at(i);
+        auto const size = c != '%' ? 1u : text_.starts(i, "%40") ? 3u : text_.starts(i, "%2540") ? 5u : 0u;
+        if ((c == '.' || size > 1) && i + size < end)
+            host_follows = host_follows || is_label_start(text_.at(i + size));
+        if (size > 1 && host_follows)
+            return i;
     }
     return end;
 }
