@@ -383,7 +383,7 @@ bool metrics_builder::bounced(const session_entry &session) const noexcept
 {
     if (!rules_.engaged_bounce)
         return std::uint64_t{session.page_views} + session.other_events <= 1;
-    return session.last - session.first <= 10'000'000 && !session.has_key_event && session.page_views < 2;
+    return session.duration() <= 10'000'000 && !session.has_key_event && session.page_views < 2;
 }
 
 void metrics_builder::describe_sessions()
@@ -395,7 +395,7 @@ void metrics_builder::describe_sessions()
         if (session.is_free)
             continue;
         ++out_.sessions;
-        duration += session.last - session.first;
+        duration += session.duration();
         bounces += bounced(session);
     }
     if (out_.sessions != 0)

@@ -13,6 +13,12 @@ namespace shadow
 using amount = std::int64_t;
 inline constexpr amount no_amount = INT64_MIN;
 
+// From one instant to a later one; two instants may be further apart than a signed number reaches.
+constexpr std::uint64_t elapsed(std::int64_t from, std::int64_t to) noexcept
+{
+    return static_cast<std::uint64_t>(to) - static_cast<std::uint64_t>(from);
+}
+
 struct user_entry {
     uuid id;
     std::uint32_t intervals; // first of its sessions by inactivity, npos: none
@@ -46,14 +52,22 @@ struct session_entry {
     std::uint32_t other_events; // at most many_events; neither page views nor session_start/_end
     bool has_id, has_key_event, is_free;
 
-    enum { key_low, key_high, first_time, duration, user_position, next_position, facts, columns };
+    std::uint64_t duration() const noexcept { return elapsed(first, last); }
+    bool is_apart(const session_entry &other, std::int64_t gap) const noexcept
+    {
+        auto const least = static_cast<std::uint64_t>(gap);
+        return (last < other.first && elapsed(last, other.first) >= least) ||
+               (other.last < first && elapsed(other.last, first) >= least);
+    }
+
+    enum { key_low, key_high, first_time, duration_time, user_position, next_position, facts, columns };
     static constexpr std::uint8_t widths[columns] = {0, 0, 5, 5, 1, 0, 1};
     void pack(std::uint64_t *out, std::int64_t origin) const noexcept
     {
         out[key_low] = key.low;
         out[key_high] = key.high;
         out[first_time] = pack_time(first, origin);
-        out[duration] = static_cast<std::uint64_t>(last) - static_cast<std::uint64_t>(first);
+        out[duration_time] = duration();
         out[user_position] = user;
         out[next_position] = pack_position(next);
         out[facts] = page_views | other_events << 2 | std::uint32_t{has_id} << 4 |
@@ -63,7 +77,7 @@ struct session_entry {
     {
         key = {in[key_low], in[key_high]};
         first = unpack_time(in[first_time], origin);
-        last = static_cast<std::int64_t>(static_cast<std::uint64_t>(first) + in[duration]);
+        last = static_cast<std::int64_t>(static_cast<std::uint64_t>(first) + in[duration_time]);
         user = static_cast<std::uint32_t>(in[user_position]);
         next = unpack_position(in[next_position]);
         page_views = in[facts] & 3;
@@ -99,8 +113,8 @@ struct run_entry {
     static constexpr std::uint8_t widths[columns] = {5, 2, 5, 0, 1, 1, 1, 0, 0, 1};
     void pack(std::uint64_t *out, std::int64_t) const noexcept
     {
-        out[runtime_ns] = static_cast<std::uint64_t>(runtime + 1);
-        out[token_count] = static_cast<std::uint64_t>(tokens + 1);
+        out[runtime_ns] = static_cast<std::uint64_t>(runtime) + 1;
+        out[token_count] = static_cast<std::uint64_t>(tokens) + 1;
         out[credit_amount] = zigzag(credits);
         out[cost_amount] = cost == no_amount ? 0 : zigzag(cost) + 1;
         out[agent_id] = pack_position(agent);
@@ -112,8 +126,8 @@ struct run_entry {
     }
     void unpack(const std::uint64_t *in, std::int64_t) noexcept
     {
-        runtime = static_cast<std::int64_t>(in[runtime_ns]) - 1;
-        tokens = static_cast<std::int64_t>(in[token_count]) - 1;
+        runtime = static_cast<std::int64_t>(in[runtime_ns] - 1);
+        tokens = static_cast<std::int64_t>(in[token_count] - 1);
         credits = unzigzag(in[credit_amount]);
         cost = in[cost_amount] == 0 ? no_amount : unzigzag(in[cost_amount] - 1);
         agent = unpack_position(in[agent_id]);

@@ -194,7 +194,7 @@ void rollup_state::add_interval(std::int64_t gap, const session_entry &added)
     for (std::uint32_t position = user.intervals; position != npos;) {
         session_entry other = sessions_[position];
         std::uint32_t const next = other.next;
-        if (merged.first - other.last >= gap || other.first - merged.last >= gap) {
+        if (merged.is_apart(other, gap)) {
             before = position;
             position = next;
             continue;

@@ -62,7 +62,7 @@ public:
     // A flat copy for another process of the same server (parallel query); not for disk.
     void serialize(const rollup_rules &rules, std::pmr::string &out) const;
     // Fills an empty state with an empty interner of its own; throws corrupt_data if the bytes are not
-    // what serialize() wrote. The result can only be merged into another.
+    // what serialize() writes. The result can only be merged into another.
     void deserialize(std::string_view bytes);
 
 private:
@@ -121,6 +121,7 @@ private:
     void note_currency(currency_code currency) noexcept;
 
     class translation; // ids and positions of another state -> ours
+    class row_check;
     void merge_sessions(std::int64_t gap, const rollup_state &other, translation &to);
     void merge_runs(const rollup_state &other, translation &to);
     void merge_counts(const rollup_state &other, translation &to);

@@ -130,6 +130,19 @@ std::string_view serialize(const summary_state &state, MemoryContext context)
     return *out;
 }
 
+// Any byte but 0 is true: a bool of other bytes is none.
+summary_options read_options(std::string_view bytes)
+{
+    summary_options options{};
+    if (bytes.size() < sizeof options)
+        throw error(errc::corrupt_data, "serialized activity is truncated");
+    memcpy(&options.session_gap, bytes.data() + offsetof(summary_options, session_gap),
+           sizeof options.session_gap);
+    options.engaged_bounce = bytes[offsetof(summary_options, engaged_bounce)] != 0;
+    options.details = bytes[offsetof(summary_options, details)] != 0;
+    return options;
+}
+
 } // namespace
 
 SHADOW_FUNCTION(shadow_activity_serialize)
@@ -156,10 +169,7 @@ SHADOW_FUNCTION(shadow_activity_deserialize)
     pg::aggregate_context(fcinfo);
     bytea *const bytes = PG_GETARG_BYTEA_PP(0);
     Size const size = VARSIZE_ANY_EXHDR(bytes);
-    summary_options options;
-    if (size < sizeof options)
-        throw error(errc::corrupt_data, "serialized activity is truncated");
-    memcpy(&options, VARDATA_ANY(bytes), sizeof options);
+    summary_options const options = read_options({VARDATA_ANY(bytes), size});
     // The copy and its interner live until it has been combined: the current context is reset after that.
     MemoryContext const context = CurrentMemoryContext;
     auto *const own = pg::new_state<rollup_query>(context);

@@ -120,12 +120,15 @@ SHADOW_FUNCTION(shadow_session_summary_deserialize)
     if (VARSIZE_ANY_EXHDR(in) < sizeof head)
         throw error(errc::corrupt_data, "invalid state of session_summary");
     memcpy(&head, VARDATA_ANY(in), sizeof head);
-    if ((VARSIZE_ANY_EXHDR(in) - sizeof head) / sizeof(session) != head.parts)
+    std::size_t const body = VARSIZE_ANY_EXHDR(in) - sizeof head;
+    if (head.gap == 0 || body % sizeof(session) != 0 || body / sizeof(session) != head.parts)
         throw error(errc::corrupt_data, "invalid state of session_summary");
     auto *const out = new_state<state>(CurrentMemoryContext, head.gap);
     for (std::size_t i = 0; i < head.parts; ++i) {
         session part;
         memcpy(&part, VARDATA_ANY(in) + sizeof head + i * sizeof part, sizeof part);
+        if (part.first > part.last || part.events == 0)
+            throw error(errc::corrupt_data, "invalid state of session_summary");
         out->sessions.add(part, interrupted);
     }
     return return_state(fcinfo, out);

@@ -346,6 +346,54 @@ TEST(RollupState, SerializedPartsAddUpToTheWhole)
     }
 }
 
+// From 4713 BC to AD 294276: further apart than a signed number of microseconds reaches.
+TEST(RollupState, ASessionMayLastAsLongAsTimestampsReach)
+{
+    constexpr std::int64_t first = -211'813'488'000'000'000, last = 9'223'371'331'199'000'000;
+    for (bool const has_session : {true, false}) {
+        workspace w;
+        for (std::int64_t const at : {last, first}) {
+            test_event e;
+            e.event.has_session = has_session;
+            e.event.at = at;
+            w.add(e);
+        }
+        w.flush();
+        std::pmr::monotonic_buffer_resource memory;
+        rollup_metrics const n = compute_metrics(w.state, rules(), true, &memory, nullptr);
+        EXPECT_EQ(n.sessions, has_session ? 1 : 2);
+        int128 const seconds = (int128{last} - first) / 1'000'000;
+        EXPECT_EQ(n.average_session.value / 100, has_session ? seconds : 0);
+    }
+}
+
+// Bytes at any place changed in any way are refused, or they are another state.
+TEST(RollupState, DamagedBytesAreRefused)
+{
+    workspace part;
+    for (auto const &e : random_events(3, 60))
+        part.add(e);
+    part.flush();
+    std::pmr::string bytes;
+    part.state.serialize(rules(), bytes);
+    int refused = 0;
+    for (std::size_t n = 0; n < bytes.size(); n += 7) {
+        std::pmr::string damaged = bytes;
+        damaged[n] = static_cast<char>(damaged[n] ^ 0xFF);
+        workspace copy, whole;
+        try {
+            copy.state.deserialize(damaged);
+            whole.state.merge(rules(), copy.state);
+            std::pmr::monotonic_buffer_resource memory;
+            (void)compute_metrics(whole.state, rules(), true, &memory, nullptr);
+        } catch (const shadow::error &e) {
+            EXPECT_EQ(e.code(), errc::corrupt_data);
+            ++refused;
+        }
+    }
+    EXPECT_GT(refused, 100);
+}
+
 TEST(RollupState, TruncatedBytesAreRefused)
 {
     workspace part;
