@@ -3,18 +3,12 @@
 #include "core/sets/user_set.hpp"
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <gtest/gtest.h>
 #include <iterator>
 #include <map>
 #include <random>
 #include <roaring/roaring.h>
 #include <string>
-
-#define LLVMFuzzerTestOneInput user_set_fuzz_one_input
-#include "../../fuzz/user_set_fuzz.cpp"
-#undef LLVMFuzzerTestOneInput
 
 namespace
 {
@@ -362,19 +356,6 @@ TEST(UserSetDamage, EachKindIsNamed)
     newer[0] = 2;
     EXPECT_EQ(code_of([&] { view(newer); }), errc::corrupt_data);
     EXPECT_EQ(code_of([&] { view({}); }), errc::corrupt_data);
-}
-
-TEST(UserSetDamage, FuzzCorpus)
-{
-    int files = 0;
-    for (const auto &entry : std::filesystem::directory_iterator(TEST_DATA_DIR "/../fuzz/corpus/user_set")) {
-        std::ifstream in(entry.path(), std::ios::binary);
-        bytes const input{std::istreambuf_iterator<char>(in), {}};
-        SCOPED_TRACE(entry.path().filename().string());
-        EXPECT_EQ(user_set_fuzz_one_input(input.data(), input.size()), 0); // aborts where a property fails
-        ++files;
-    }
-    EXPECT_GT(files, 10);
 }
 
 TEST(UserSetReading, MembershipCursorAndRangesAgree)
