@@ -29,8 +29,6 @@ using questions::scan_request;
 namespace
 {
 
-constexpr int most_parameters = 4;
-
 struct parameter {
     Oid type;
     Datum value;

@@ -12,10 +12,7 @@ namespace shadow::entry
 class question_host final : public questions::question_host
 {
 public:
-    question_host(Datum workspace, TimestampTz as_of, questions::date today)
-        : workspace_(workspace), as_of_(as_of), today_(today)
-    {
-    }
+    question_host(Datum workspace, questions::date today) : workspace_(workspace), today_(today) {}
 
     void scan(const questions::scan_request &request, questions::event_sink &sink) override;
     std::vector<questions::instant> day_starts(questions::date first, questions::date last) override;
@@ -27,7 +24,6 @@ public:
 
 private:
     Datum workspace_;
-    TimestampTz as_of_;
     questions::date today_;
 };
 

@@ -159,14 +159,14 @@ void store_rows(const questions::table &rows, Tuplestorestate *store, TupleDesc 
 // Core answers; every query of its host and the rows are PostgreSQL's again.
 void answer_into(const asked &a, Tuplestorestate *store, TupleDesc shape)
 {
-    entry::question_host host(a.workspace, a.as_of, a.settings.today);
+    entry::question_host host(a.workspace, a.settings.today);
     questions::table const rows = questions::answer(a.function, a.arguments, host, a.settings);
     pg::call([&] { store_rows(rows, store, shape); });
 }
 
 Datum who(const asked &a, MemoryContext result_context)
 {
-    entry::question_host host(a.workspace, a.as_of, a.settings.today);
+    entry::question_host host(a.workspace, a.settings.today);
     std::vector<std::uint32_t> const numbers = questions::users_who(a.arguments, host, a.settings);
     pg::palloc_resource memory(CurrentMemoryContext);
     roaring::writer set(&memory);
