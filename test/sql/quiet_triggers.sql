@@ -53,6 +53,7 @@ SELECT page_path, ip_address IS DISTINCT FROM '203.0.113.77' AS is_protected FRO
 -- Late events are noted.
 BEGIN;
 DELETE FROM analytics.watermark;
+DELETE FROM analytics.dirty_hours;
 INSERT INTO analytics.watermark (marked_until) VALUES (now() + interval '1 hour');
 SET LOCAL ROLE regress_quiet_member;
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type)
