@@ -81,6 +81,7 @@ sub fill
 		INSERT INTO analytics.sealed_days VALUES (md5('w9')::uuid, '2019-01-01', 7);
 		INSERT INTO analytics.failed_days VALUES (md5('w9')::uuid, '2019-02-01', '2019-02-01 00:00+00', '2019-02-02 00:00+00', '23514: refused', 3, '2019-03-01', '2019-03-02', '2019-03-03');
 		INSERT INTO analytics.stale_totals VALUES (md5('w9')::uuid, '2019-02-01');
+		INSERT INTO analytics.pending_days VALUES (md5('w9')::uuid, '2019-02-01', 1, now());
 		UPDATE analytics.watermark SET closed_until = closed_until - interval '1 hour', closing_xid = pg_current_xact_id();
 		INSERT INTO analytics.job_runs (step) VALUES ('cleanup')}));
 	return;

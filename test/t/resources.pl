@@ -46,6 +46,7 @@ sub test_full_disk
 	ok(start_within($node, $namespaces), 'the server starts beside a tiny disk') or return;
 	$node->safe_psql('postgres', qq{
 		CREATE EXTENSION shadow_analytics;
+		INSERT INTO analytics.settings VALUES ('import_grace_hours', '0');
 		CREATE TABLESPACE small LOCATION '$mount';
 		SELECT analytics.create_partitions('2026-01-02', '2026-01-02')});
 	my @tables = split /\n/, $node->safe_psql('postgres', q{SELECT oid::regclass FROM pg_class
