@@ -273,16 +273,18 @@ COMMENT ON INDEX analytics.mv_workspace_summary_key IS
     'serves: the summary of a workspace, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
 
 -- What tenants read.
+-- OFFSET 0 keeps the planner from flattening the union, with which the barrier would be lost: a condition of the
+-- reader's would see rows of others before they are filtered.
 CREATE VIEW analytics.active_users WITH (security_barrier) AS
-SELECT v.activity_date, v.workspace_id, v.daily_active_users, v.weekly_active_users, v.monthly_active_users,
+(SELECT v.activity_date, v.workspace_id, v.daily_active_users, v.weekly_active_users, v.monthly_active_users,
        v.stickiness
 FROM analytics.mv_active_users AS v
-WHERE v.workspace_id = ANY (analytics.workspace_ids())
+WHERE v.workspace_id = ANY (analytics.workspace_ids()) OFFSET 0)
 UNION ALL
-SELECT v.activity_date, v.workspace_id, v.daily_active_users, v.weekly_active_users, v.monthly_active_users,
+(SELECT v.activity_date, v.workspace_id, v.daily_active_users, v.weekly_active_users, v.monthly_active_users,
        v.stickiness
 FROM analytics.mv_active_users AS v
-WHERE analytics_internal.sees_all_workspaces();
+WHERE analytics_internal.sees_all_workspaces() OFFSET 0);
 COMMENT ON VIEW analytics.active_users IS
     'analytics.mv_active_users of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.active_users.activity_date IS 'as in analytics.mv_active_users';
@@ -293,17 +295,17 @@ COMMENT ON COLUMN analytics.active_users.monthly_active_users IS 'as in analytic
 COMMENT ON COLUMN analytics.active_users.stickiness IS 'as in analytics.mv_active_users';
 
 CREATE VIEW analytics.top_agents WITH (security_barrier) AS
-SELECT v.agent_id, v.workspace_id, v.total_runs_30d, v.successful_runs_30d, v.failed_runs_30d, v.success_rate,
+(SELECT v.agent_id, v.workspace_id, v.total_runs_30d, v.successful_runs_30d, v.failed_runs_30d, v.success_rate,
        v.avg_runtime, v.median_runtime, v.total_credits_30d, v.unique_users_30d, v.last_active_date, v.rank,
        v.success_rank, v.success_rate_lower_bound
 FROM analytics.mv_top_agents AS v
-WHERE v.workspace_id = ANY (analytics.workspace_ids())
+WHERE v.workspace_id = ANY (analytics.workspace_ids()) OFFSET 0)
 UNION ALL
-SELECT v.agent_id, v.workspace_id, v.total_runs_30d, v.successful_runs_30d, v.failed_runs_30d, v.success_rate,
+(SELECT v.agent_id, v.workspace_id, v.total_runs_30d, v.successful_runs_30d, v.failed_runs_30d, v.success_rate,
        v.avg_runtime, v.median_runtime, v.total_credits_30d, v.unique_users_30d, v.last_active_date, v.rank,
        v.success_rank, v.success_rate_lower_bound
 FROM analytics.mv_top_agents AS v
-WHERE analytics_internal.sees_all_workspaces();
+WHERE analytics_internal.sees_all_workspaces() OFFSET 0);
 COMMENT ON VIEW analytics.top_agents IS
     'analytics.mv_top_agents of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.top_agents.agent_id IS 'as in analytics.mv_top_agents';
@@ -322,17 +324,17 @@ COMMENT ON COLUMN analytics.top_agents.success_rank IS 'as in analytics.mv_top_a
 COMMENT ON COLUMN analytics.top_agents.success_rate_lower_bound IS 'as in analytics.mv_top_agents';
 
 CREATE VIEW analytics.workspace_summary WITH (security_barrier) AS
-SELECT v.workspace_id, v.days_active, v.total_users, v.avg_daily_active_users, v.total_agents, v.total_runs_30d,
+(SELECT v.workspace_id, v.days_active, v.total_users, v.avg_daily_active_users, v.total_agents, v.total_runs_30d,
        v.successful_runs_30d, v.failed_runs_30d, v.success_rate, v.total_credits_30d, v.avg_runtime_30d,
        v.error_rate_30d, v.failure_rate_30d, v.total_cost_30d, v.active_users_30d
 FROM analytics.mv_workspace_summary AS v
-WHERE v.workspace_id = ANY (analytics.workspace_ids())
+WHERE v.workspace_id = ANY (analytics.workspace_ids()) OFFSET 0)
 UNION ALL
-SELECT v.workspace_id, v.days_active, v.total_users, v.avg_daily_active_users, v.total_agents, v.total_runs_30d,
+(SELECT v.workspace_id, v.days_active, v.total_users, v.avg_daily_active_users, v.total_agents, v.total_runs_30d,
        v.successful_runs_30d, v.failed_runs_30d, v.success_rate, v.total_credits_30d, v.avg_runtime_30d,
        v.error_rate_30d, v.failure_rate_30d, v.total_cost_30d, v.active_users_30d
 FROM analytics.mv_workspace_summary AS v
-WHERE analytics_internal.sees_all_workspaces();
+WHERE analytics_internal.sees_all_workspaces() OFFSET 0);
 COMMENT ON VIEW analytics.workspace_summary IS
     'analytics.mv_workspace_summary of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.workspace_summary.workspace_id IS 'as in analytics.mv_workspace_summary';
@@ -352,15 +354,15 @@ COMMENT ON COLUMN analytics.workspace_summary.total_cost_30d IS 'as in analytics
 COMMENT ON COLUMN analytics.workspace_summary.active_users_30d IS 'as in analytics.mv_workspace_summary';
 
 CREATE VIEW analytics.error_trends WITH (security_barrier) AS
-SELECT v.error_date, v.workspace_id, v.error_type, v.event_name, v.total_errors, v.unique_error_messages,
+(SELECT v.error_date, v.workspace_id, v.error_type, v.event_name, v.total_errors, v.unique_error_messages,
        v.sample_messages
 FROM analytics.mv_error_trends AS v
-WHERE v.workspace_id = ANY (analytics.workspace_ids())
+WHERE v.workspace_id = ANY (analytics.workspace_ids()) OFFSET 0)
 UNION ALL
-SELECT v.error_date, v.workspace_id, v.error_type, v.event_name, v.total_errors, v.unique_error_messages,
+(SELECT v.error_date, v.workspace_id, v.error_type, v.event_name, v.total_errors, v.unique_error_messages,
        v.sample_messages
 FROM analytics.mv_error_trends AS v
-WHERE analytics_internal.sees_all_workspaces();
+WHERE analytics_internal.sees_all_workspaces() OFFSET 0);
 COMMENT ON VIEW analytics.error_trends IS
     'analytics.mv_error_trends of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.error_trends.error_date IS 'as in analytics.mv_error_trends';
@@ -372,15 +374,15 @@ COMMENT ON COLUMN analytics.error_trends.unique_error_messages IS 'as in analyti
 COMMENT ON COLUMN analytics.error_trends.sample_messages IS 'as in analytics.mv_error_trends';
 
 CREATE VIEW analytics.agent_usage_trends WITH (security_barrier) AS
-SELECT v.metric_date, v.agent_id, v.workspace_id, v.total_runs, v.successful_runs, v.failed_runs, v.success_rate,
+(SELECT v.metric_date, v.agent_id, v.workspace_id, v.total_runs, v.successful_runs, v.failed_runs, v.success_rate,
        v.avg_runtime_seconds, v.total_credits, v.unique_users, v.wow_growth_rate, v.trend_direction
 FROM analytics.mv_agent_usage_trends AS v
-WHERE v.workspace_id = ANY (analytics.workspace_ids())
+WHERE v.workspace_id = ANY (analytics.workspace_ids()) OFFSET 0)
 UNION ALL
-SELECT v.metric_date, v.agent_id, v.workspace_id, v.total_runs, v.successful_runs, v.failed_runs, v.success_rate,
+(SELECT v.metric_date, v.agent_id, v.workspace_id, v.total_runs, v.successful_runs, v.failed_runs, v.success_rate,
        v.avg_runtime_seconds, v.total_credits, v.unique_users, v.wow_growth_rate, v.trend_direction
 FROM analytics.mv_agent_usage_trends AS v
-WHERE analytics_internal.sees_all_workspaces();
+WHERE analytics_internal.sees_all_workspaces() OFFSET 0);
 COMMENT ON VIEW analytics.agent_usage_trends IS
     'analytics.mv_agent_usage_trends of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.agent_usage_trends.metric_date IS 'as in analytics.mv_agent_usage_trends';
