@@ -434,10 +434,9 @@ private:
         return text_.at(end) == close ? range(value_end(end + 1)) : bare();
     }
 
-    bool is_placeholder(std::string_view run) const noexcept // $1
+    static bool is_placeholder(std::string_view run) noexcept // $1
     {
-        return run.size() > 1 && run.front() == '$' &&
-               std::all_of(run.begin() + 1, run.end(), [](char c) { return is(c, digit); });
+        return run.size() == 2 && run.front() == '$' && is(run.back(), digit);
     }
 
     secret_range bare() noexcept

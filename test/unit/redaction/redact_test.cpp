@@ -144,9 +144,10 @@ TEST(redact, planted_secrets_never_survive)
 TEST(redact, again_changes_nothing)
 {
     for (const char *text :
-         {"41:::::3", "1::b12345678", "5::[x]", "x://1:12345678/c@1", "://://ann12345678abc.def12345678/_@_",
-          "dXNlcg%40hf_example.org%12345678%4012", "\"12345678901234567890\"@x.org", "1234 56-deadbeef01",
-          "x@a.12345678", "x@[20 ann@example.org 113.5]0", "password=[ ann@example.org hunter2]e",
+         {"41:::::3", "otp=$12 4111111111111111 i", "1::b12345678", "5::[x]", "x://1:12345678/c@1",
+          "://://ann12345678abc.def12345678/_@_", "dXNlcg%40hf_example.org%12345678%4012",
+          "\"12345678901234567890\"@x.org", "1234 56-deadbeef01", "x@a.12345678",
+          "x@[20 ann@example.org 113.5]0", "password=[ ann@example.org hunter2]e",
           "{\"password\":\" \"ann lee\"@example.org is required\"}",
           "-----BEGIN OP 12345678 PRIVATE KEY-----", "password 1,123456789", "Bearer foo?bar=baz",
           "user12345678deadbeef01", "12 34 56-7x 12345678"}) {
