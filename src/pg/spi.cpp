@@ -80,6 +80,24 @@ SPIPlanPtr keep_plan(const char *query, int argument_count, Oid *types)
     return plan;
 }
 
+std::uint64_t execute(const char *sql, std::initializer_list<parameter> parameters, bool read_only,
+                      DestReceiver *receiver)
+{
+    ParamListInfo const list = makeParamList(static_cast<int>(parameters.size()));
+    int i = 0;
+    for (parameter const &p : parameters)
+        list->params[i++] = {p.value, p.is_null, PARAM_FLAG_CONST, p.type};
+    SPIExecuteOptions options;
+    memset(&options, 0, sizeof options);
+    options.params = list;
+    options.read_only = read_only;
+    options.dest = receiver;
+    int const result = SPI_execute_extended(sql, &options);
+    if (result < 0)
+        elog(ERROR, "SPI failed: %s", SPI_result_code_string(result));
+    return SPI_processed;
+}
+
 user_switch become(Oid user, int flags)
 {
     user_switch caller;

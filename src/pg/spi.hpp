@@ -54,6 +54,17 @@ Oid relation_owner(Oid relation);
 // A plan for the rest of the session. The caller has connected to SPI.
 SPIPlanPtr keep_plan(const char *query, int argument_count = 0, Oid *types = nullptr);
 
+// $1, $2, … of a query.
+struct parameter {
+    Oid type;
+    Datum value;
+    bool is_null = false;
+};
+
+// Rows go to `receiver`, or to SPI_tuptable without one; how many. With read_only the query sees the active snapshot.
+std::uint64_t execute(const char *sql, std::initializer_list<parameter> parameters, bool read_only,
+                      DestReceiver *receiver = nullptr);
+
 // Another database user for a few reads, as foreign-key triggers do it. After an error the end of the
 // (sub)transaction returns to the caller by itself.
 struct user_switch {

@@ -4,6 +4,7 @@
 #include "pg/boundary.hpp"
 #include "pg/numeric.hpp"
 #include "pg/settings.hpp"
+#include "pg/spi.hpp"
 
 extern "C" {
 #include "catalog/pg_type_d.h"
@@ -29,27 +30,12 @@ using questions::scan_request;
 namespace
 {
 
-struct parameter {
-    Oid type;
-    Datum value;
-};
+using pg::parameter;
 
-// Rows go to `receiver`, or to SPI_tuptable without one. Under the statement's snapshot: all queries of a
-// question see the same rows.
+// Under the statement's snapshot: all queries of a question see the same rows.
 void execute(const char *sql, std::initializer_list<parameter> given, DestReceiver *receiver)
 {
-    ParamListInfo const parameters = makeParamList(static_cast<int>(given.size()));
-    int i = 0;
-    for (parameter const &p : given)
-        parameters->params[i++] = {p.value, false, PARAM_FLAG_CONST, p.type};
-    SPIExecuteOptions options;
-    memset(&options, 0, sizeof options);
-    options.params = parameters;
-    options.read_only = true;
-    options.dest = receiver;
-    int const result = SPI_execute_extended(sql, &options);
-    if (result < 0)
-        elog(ERROR, "SPI failed: %s", SPI_result_code_string(result));
+    (void)pg::execute(sql, given, true, receiver);
 }
 
 // The single value of a query without parameters beyond these.

@@ -1,5 +1,7 @@
 #include "entry/rollup/bucket.hpp"
 
+#include "pg/spi.hpp"
+
 extern "C" {
 #include "access/xact.h"
 #include "catalog/pg_type_d.h"
@@ -13,26 +15,17 @@ extern "C" {
 namespace shadow::entry
 {
 
-constexpr int parameter_count = 5;
-
 std::uint64_t execute(const char *sql, const bucket &b, DestReceiver *receiver)
 {
     Oid const key_type = b.is_day ? DATEOID : TIMESTAMPTZOID;
-    Oid const types[parameter_count] = {key_type, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-    Datum const values[parameter_count] = {b.key, b.workspace, TimestampTzGetDatum(b.now),
-                                           TimestampTzGetDatum(b.first), TimestampTzGetDatum(b.last)};
-    ParamListInfo const parameters = makeParamList(parameter_count);
-    for (int i = 0; i < parameter_count; ++i)
-        parameters->params[i] = {values[i], i == 1 && b.all_workspaces, PARAM_FLAG_CONST, types[i]};
-    SPIExecuteOptions options;
-    memset(&options, 0, sizeof options);
-    options.params = parameters;
-    options.read_only = IsInParallelMode(); // a share of a scan may not take a snapshot of its own
-    options.dest = receiver;
-    int const result = SPI_execute_extended(sql, &options);
-    if (result < 0)
-        elog(ERROR, "SPI failed: %s", SPI_result_code_string(result));
-    return SPI_processed;
+    bool const read_only = IsInParallelMode(); // a share of a scan may not take a snapshot of its own
+    return pg::execute(sql,
+                       {{key_type, b.key},
+                        {UUIDOID, b.workspace, b.all_workspaces},
+                        {TIMESTAMPTZOID, TimestampTzGetDatum(b.now)},
+                        {TIMESTAMPTZOID, TimestampTzGetDatum(b.first)},
+                        {TIMESTAMPTZOID, TimestampTzGetDatum(b.last)}},
+                       read_only, receiver);
 }
 
 TupleDesc describe(const temporary_relation &relation)

@@ -4,7 +4,7 @@
 
 #include "entry/locks.hpp"
 
-#include "pg/boundary.hpp"
+#include "pg/spi.hpp"
 
 extern "C" {
 #include "catalog/namespace.h"
@@ -54,28 +54,12 @@ constexpr aged_table aged_tables[] = {
     {"job_runs", "started_at", column_kind::time, "true"},
 };
 
-struct parameter {
-    Oid type;
-    Datum value;
-    bool is_null;
-};
+using pg::parameter;
 
-// The number of rows; the parameters are $1, $2, …
-template <std::size_t n>
-std::uint64_t run(const char *sql, const parameter (&parameters)[n])
+// The number of rows.
+std::uint64_t run(const char *sql, std::initializer_list<parameter> parameters)
 {
-    Oid types[n];
-    Datum values[n];
-    char nulls[n];
-    for (std::size_t i = 0; i < n; ++i) {
-        types[i] = parameters[i].type;
-        values[i] = parameters[i].value;
-        nulls[i] = parameters[i].is_null ? 'n' : ' ';
-    }
-    int const result = SPI_execute_with_args(sql, static_cast<int>(n), types, values, nulls, false, 0);
-    if (result < 0)
-        elog(ERROR, "SPI failed: %s", SPI_result_code_string(result));
-    return SPI_processed;
+    return pg::execute(sql, parameters, false);
 }
 
 // Column 1 of the first row, a value that is passed by value or nothing.
