@@ -1,5 +1,6 @@
 #include "core/questions/calendar.hpp"
 
+#include "core/base/civil.hpp"
 #include "core/base/decimal.hpp"
 
 #include <algorithm>
@@ -10,32 +11,6 @@ namespace shadow::questions
 
 namespace
 {
-
-struct civil {
-    int year, month, day;
-};
-
-// Howard Hinnant's algorithms for the proleptic Gregorian calendar, with the epoch 2000-03-01 shifted.
-civil civil_of(date day) noexcept
-{
-    int const z = day + 10957 + 719468; // days since 0000-03-01
-    int const era = (z >= 0 ? z : z - 146096) / 146097;
-    int const of_era = z - era * 146097;
-    int const year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int const of_year = of_era - (365 * year + year / 4 - year / 100);
-    int const month = (5 * of_year + 2) / 153;
-    int const m = month < 10 ? month + 3 : month - 9;
-    return {year + era * 400 + (m <= 2 ? 1 : 0), m, of_year - (153 * month + 2) / 5 + 1};
-}
-
-date date_of(int year, int month, int day) noexcept
-{
-    int const y = month <= 2 ? year - 1 : year;
-    int const era = (y >= 0 ? y : y - 399) / 400;
-    int const of_era = y - era * 400;
-    int const of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468 - 10957;
-}
 
 bool read_digits(std::string_view text, int &out) noexcept
 {
@@ -119,8 +94,8 @@ date parse_date(std::string_view text, const place &where)
     if (text.size() == 10 && text[4] == '-' && text[7] == '-' && read_digits(text.substr(0, 4), year) &&
         read_digits(text.substr(5, 2), month) && read_digits(text.substr(8, 2), day) && year >= 1 &&
         month >= 1 && month <= 12 && day >= 1) {
-        date const result = date_of(year, month, day);
-        civil const back = civil_of(result);
+        date const result = shadow::day_of({year, month, day});
+        civil_date const back = civil_of(result);
         if (back.month == month && back.day == day)
             return result;
     }
@@ -129,7 +104,7 @@ date parse_date(std::string_view text, const place &where)
 
 std::string date_text(date day)
 {
-    civil const c = civil_of(day);
+    civil_date const c = civil_of(day);
     char text[40];
     std::snprintf(text, sizeof text, "%04d-%02d-%02d", c.year, c.month, c.day);
     return text;
