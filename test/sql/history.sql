@@ -5,12 +5,10 @@
 SET timezone = 'UTC';
 SET client_min_messages = error; -- what is older than the retention is warned of
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.daily_users, analytics.users;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set drop_old_partitions :abs_srcdir '/sql/include/drop_old_partitions.sql'
 -- The days of other tests have partitions too.
-DO $$ DECLARE p record; BEGIN
-    FOR p IN SELECT relation FROM analytics_internal.partitions() WHERE to_time < now() - interval '3 days' LOOP
-        EXECUTE format('DROP TABLE %s', p.relation);
-    END LOOP;
-END $$;
+\i :drop_old_partitions
 DELETE FROM analytics.job_runs;
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
@@ -18,7 +16,6 @@ DELETE FROM analytics.closed_days;
 DELETE FROM analytics.sealed_days;
 INSERT INTO analytics.settings VALUES ('import_grace_hours', '0');
 CREATE FUNCTION pg_temp.day(age int) RETURNS date LANGUAGE sql STABLE AS $$ SELECT (now() AT TIME ZONE 'UTC')::date - age $$;
-\getenv abs_srcdir PG_ABS_SRCDIR
 \set settle :abs_srcdir '/sql/include/settle.sql'
 \i :settle
 
@@ -109,11 +106,7 @@ SELECT to_regclass('public.events_of_2015') IS NULL AS gone;
 
 DELETE FROM analytics.retention_policies;
 DELETE FROM analytics.settings WHERE name = 'import_grace_hours';
-DO $$ DECLARE p record; BEGIN
-    FOR p IN SELECT relation FROM analytics_internal.partitions() WHERE to_time < now() - interval '3 days' LOOP
-        EXECUTE format('DROP TABLE %s', p.relation);
-    END LOOP;
-END $$;
+\i :drop_old_partitions
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
 DELETE FROM analytics.sealed_days;

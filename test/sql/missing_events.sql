@@ -42,6 +42,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NEXT;
 END $$;
 \getenv abs_srcdir PG_ABS_SRCDIR
+\set drop_old_partitions :abs_srcdir '/sql/include/drop_old_partitions.sql'
 \set settle :abs_srcdir '/sql/include/settle.sql'
 \i :settle
 
@@ -199,11 +200,7 @@ SELECT workspace, total_events, events, missing, kept FROM pg_temp.days WHERE ag
 DELETE FROM analytics.retention_policies;
 DELETE FROM analytics.settings WHERE name = 'import_grace_hours';
 DELETE FROM analytics.workspace_settings WHERE workspace_id = pg_temp.w(3);
-DO $$ DECLARE p record; BEGIN
-    FOR p IN SELECT relation FROM analytics_internal.partitions() WHERE to_time < now() - interval '3 days' LOOP
-        EXECUTE format('DROP TABLE %s', p.relation);
-    END LOOP;
-END $$;
+\i :drop_old_partitions
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
 DELETE FROM analytics.sealed_days;
