@@ -89,11 +89,11 @@ void job::report_expired(std::uint64_t expired, std::int64_t earliest) const
                 static_cast<unsigned long long>(expired), *keep_days_, format_day(day_of(earliest)).c_str());
     std::int64_t const now = std::time(nullptr) / 86400 - unix_epoch_days;
     if (!options_.is_dry_run)
-        std::printf(
-            "Nothing was loaded. Either\n"
-            "  --keep-days %lld    keeps raw events that long from now on, or\n"
-            "  --allow-expired    loads them, too: they are counted in the rollups and then removed.\n",
-            static_cast<long long>(now - day_of(earliest) + 2));
+        std::printf("Nothing was loaded. Either\n"
+                    "  --keep-days %lld    keeps raw events that long from now on, or\n"
+                    "  --allow-expired    loads them, too: they are counted in the rollups and removed a day "
+                    "later.\n",
+                    static_cast<long long>(now - day_of(earliest) + 2));
 }
 
 static void print_reasons(const char *what, const std::map<std::string, std::uint64_t> &reasons)

@@ -36,7 +36,7 @@ static void define(CLI::App &app, options &o)
                    "keep raw events so long from now on, if that is longer than now")
         ->check(CLI::Range(1, 36500));
     app.add_flag("--allow-expired", o.allows_expired,
-                 "load events older than the retention too: they are counted and then removed");
+                 "load events older than the retention too: they are counted and removed a day later");
     app.add_flag("--no-backfill", o.skips_backfill, "do not compute the rollups of the imported days");
     app.add_flag("--quiet", o.is_quiet, "no progress bar");
     app.add_option("--batch", o.batch_rows, "rows per transaction")
