@@ -100,7 +100,7 @@ LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_raw_event_workspace_ids';
 REVOKE EXECUTE ON FUNCTION analytics.raw_event_workspace_ids() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.raw_event_workspace_ids() IS
-    'workspaces whose raw events the current user may read beside his own: none, by role or all he is a member of (setting raw_events_visible_to)';
+    'workspaces whose raw events the current user may read beside their own: none, by role or all of which they are a member (setting raw_events_visible_to)';
 
 CREATE FUNCTION analytics.get_user_workspaces() RETURNS SETOF uuid
 LANGUAGE sql STABLE PARALLEL SAFE

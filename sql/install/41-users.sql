@@ -15,7 +15,7 @@ CREATE TABLE analytics.users (
     CONSTRAINT users_user_number_check CHECK (user_number BETWEEN 0 AND 4294967295)
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE analytics.users IS
-    'dictionary of a workspace''s users: written by analytics.aggregate_daily_metrics() and kept when the raw events go. A user whose last active day is aggregated again without him leaves it';
+    'dictionary of a workspace''s users: written by analytics.aggregate_daily_metrics() and kept when the raw events go. A user whose last active day is aggregated again without that user leaves it';
 COMMENT ON COLUMN analytics.users.workspace_id IS
     'workspace; the nil uuid stands for events without one';
 COMMENT ON COLUMN analytics.users.user_id IS
@@ -23,7 +23,7 @@ COMMENT ON COLUMN analytics.users.user_id IS
 COMMENT ON COLUMN analytics.users.user_number IS
     'the user in the sets of this workspace (analytics.user_set): from 0, ascending in the order of first aggregation';
 COMMENT ON COLUMN analytics.users.first_date IS
-    'local day of the workspace on which the user was first active: the day of which he is a new user';
+    'local day of the workspace on which the user was first active, and counts as new';
 COMMENT ON COLUMN analytics.users.last_date IS
     'last local day of the workspace on which the user was active';
 COMMENT ON COLUMN analytics.users.first_seen IS
@@ -86,7 +86,7 @@ COMMENT ON COLUMN analytics.daily_user_revenue.metric_date IS
 COMMENT ON COLUMN analytics.daily_user_revenue.user_number IS
     'user, as in analytics.users';
 COMMENT ON COLUMN analytics.daily_user_revenue.revenue IS
-    'sum of the metadata key revenue of his events, signed, exact';
+    'sum of the metadata key revenue of the user''s events, signed, exact';
 COMMENT ON COLUMN analytics.daily_user_revenue.created_at IS
     'when the row was first written';
 COMMENT ON COLUMN analytics.daily_user_revenue.updated_at IS

@@ -664,7 +664,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.try_repair_day(uuid, date) FROM PU
 COMMENT ON FUNCTION analytics_internal.try_repair_day(uuid, date) IS
     'repair_day(); -1 when it failed and the day was set aside';
 
--- When a whole day fails, one workspace after the other until who is to blame is set aside; the next calls know him.
+-- When a whole day fails, one workspace after the other until the one to blame is set aside; the next calls know it.
 CREATE FUNCTION analytics_internal.try_repair_utc_day(utc_day date) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

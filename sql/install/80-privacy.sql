@@ -83,14 +83,14 @@ AS $$
 DECLARE
     named CONSTANT text := target_user_id::text;
 BEGIN
-    -- His notes are his; in those of others only his id is.
+    -- Notes by the user go; in those of others only the user's id is replaced.
     UPDATE analytics.alert_history AS h
     SET notes = CASE WHEN h.acknowledged_by = target_user_id THEN NULL ELSE replace(h.notes, named, tombstone::text) END,
         acknowledged_by = CASE WHEN h.acknowledged_by = target_user_id THEN tombstone ELSE h.acknowledged_by END,
         evaluation_context = replace(h.evaluation_context::text, named, tombstone::text)::jsonb
     WHERE (target_workspace_id IS NULL OR h.workspace_id = target_workspace_id)
       AND (h.acknowledged_by = target_user_id OR strpos(concat_ws(' ', h.notes, h.evaluation_context::text), named) > 0);
-    -- Samples of errors are those of a moment: whose they were is found by his events, which have the tombstone by now.
+    -- Samples of errors are those of a moment: whose they were is found by the user's events, which have the tombstone by now.
     UPDATE analytics.alert_history AS h
     SET evaluation_context = jsonb_set(h.evaluation_context, '{samples}', coalesce(
             (SELECT jsonb_agg(s.value ORDER BY s.ordinality)
@@ -187,7 +187,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'SELECT analytics_internal.forget_user(user_id, workspace_id)';
 REVOKE EXECUTE ON FUNCTION analytics.forget_user(uuid, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.forget_user(uuid, uuid) IS
-    'makes a user unknowable, in one workspace or in all, and changes no count: his events get a random user and sessions, and lose addresses, user agent, paths, referrer, free text and unknown metadata; the audit log is cleared of him. Returns the number of events. For the service role and the owner; NULL user: error (22004)';
+    'makes a user unknowable, in one workspace or in all, and changes no count: the events get a random user and sessions, and lose addresses, user agent, paths, referrer, free text and unknown metadata; the audit log is cleared of the user. Returns the number of events. For the service role and the owner; NULL user: error (22004)';
 
 -- A table that comes to hold something about a person is listed here.
 CREATE FUNCTION analytics_internal.export_user(target_user_id uuid) RETURNS jsonb
@@ -263,4 +263,4 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.export_user(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.export_user(uuid) IS
-    'everything stored about a user as one JSON object: user_id, events (raw), users (his number, first and last seen per workspace), daily_users (days active), agents_used and events_by_day (rollups that count him), revenue, alert_rules (made by him), acknowledged_alerts, audit_log (what he changed). The user himself gets it, of every workspace, the service role and the owner; anybody else NULL';
+    'everything stored about a user as one JSON object: user_id, events (raw), users (number, first and last seen per workspace), daily_users (days active), agents_used and events_by_day (rollups that count the user), revenue, alert_rules (made by the user), acknowledged_alerts, audit_log (what the user changed). The user gets it, of every workspace, and so do the service role and the owner; anybody else NULL';

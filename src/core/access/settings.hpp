@@ -108,7 +108,7 @@ inline constexpr setting settings[] = {
     integer_setting("partitions_ahead_days", "7", 1, 366,
                     "for how many days after today partitions of user_activity are made ahead"),
     choice_setting("raw_events_visible_to", "self", "self, roles, members",
-                   "who reads a workspace's raw events beside the user himself: nobody (self), its manager "
+                   "who reads a workspace's raw events beside that user: nobody (self), its manager "
                    "roles (roles; analytics.membership.manager_roles) or all its members"),
     integer_setting("rollup_memory_mb", "256", 1, 65536,
                     "memory in MB beyond which a day is aggregated in several passes"),
