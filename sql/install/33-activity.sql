@@ -18,7 +18,7 @@ CREATE TYPE analytics.activity_rules AS (
     prices analytics.credit_price_rule[]
 );
 COMMENT ON TYPE analytics.activity_rules IS
-    'settings that activity_summary() follows: session_gap (positive, no months), bounce_rule (single_event or engaged), currency of the key "cost", details (false leaves out agents, event_counts, errors, users and the sketches), prices';
+    'settings that the rollups follow: session_gap (positive, no months), bounce_rule (single_event or engaged), currency of the key "cost", details (false leaves out agents, event_counts, errors, users and the sketches), prices';
 
 CREATE TYPE analytics.agent_summary AS (
     agent_id uuid,
@@ -47,7 +47,7 @@ CREATE TYPE analytics.agent_summary AS (
     user_positions analytics.user_set
 );
 COMMENT ON TYPE analytics.agent_summary IS
-    'one agent in the result of activity_summary(); columns as in analytics.agent_performance; user_positions: the users of its runs as positions, from 0, in user_ids';
+    'one agent in analytics.activity_result; columns as in analytics.agent_performance; user_positions: the users of its runs as positions, from 0, in user_ids';
 
 CREATE TYPE analytics.event_usage AS (
     event_type text,
@@ -56,7 +56,7 @@ CREATE TYPE analytics.event_usage AS (
     user_positions analytics.user_set[]
 );
 COMMENT ON TYPE analytics.event_usage IS
-    'one event type in the result of activity_summary(); columns as in analytics.daily_event_usage; user_positions: the users of each name as positions, from 0, in user_ids';
+    'one event type in analytics.activity_result; columns as in analytics.daily_event_usage; user_positions: the users of each name as positions, from 0, in user_ids';
 
 CREATE TYPE analytics.error_count AS (
     event_name text,
@@ -72,7 +72,7 @@ CREATE TYPE analytics.error_type_summary AS (
     errors analytics.error_count[]
 );
 COMMENT ON TYPE analytics.error_type_summary IS
-    'one error type in the result of activity_summary(); columns as in analytics.daily_error_types';
+    'one error type in analytics.activity_result; columns as in analytics.daily_error_types';
 
 CREATE TYPE analytics.activity_result AS (
     total_events bigint,
@@ -114,79 +114,7 @@ CREATE TYPE analytics.activity_result AS (
     revenues numeric[]
 );
 COMMENT ON TYPE analytics.activity_result IS
-    'result of activity_summary(); columns as in analytics.daily_metrics and hourly_metrics, agents, event_usage and errors beside them. user_ids: the users in ascending order, first_events and last_events: their first and last event; revenues: the users'' revenue where it is not zero, revenue_positions: whose, as positions from 1 in user_ids';
-
-CREATE FUNCTION analytics_internal.activity_summary_accum(
-    internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid, analytics.activity_rules)
-RETURNS internal
-LANGUAGE c IMMUTABLE PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_activity_accum';
-COMMENT ON FUNCTION analytics_internal.activity_summary_accum(
-    internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid, analytics.activity_rules) IS
-    'transition function of the aggregate activity_summary()';
-
-CREATE FUNCTION analytics_internal.activity_summary_accum(internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid)
-RETURNS internal
-LANGUAGE c IMMUTABLE PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_activity_accum';
-COMMENT ON FUNCTION analytics_internal.activity_summary_accum(
-    internal, uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid) IS
-    'transition function of the aggregate activity_summary() without rules';
-
-CREATE FUNCTION analytics_internal.activity_summary_combine(internal, internal) RETURNS internal
-LANGUAGE c IMMUTABLE PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_activity_combine';
-COMMENT ON FUNCTION analytics_internal.activity_summary_combine(internal, internal) IS
-    'combine function of the aggregate activity_summary()';
-
-CREATE FUNCTION analytics_internal.activity_summary_serialize(internal) RETURNS bytea
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_activity_serialize';
-COMMENT ON FUNCTION analytics_internal.activity_summary_serialize(internal) IS
-    'serialization function of the aggregate activity_summary(), for parallel plans';
-
-CREATE FUNCTION analytics_internal.activity_summary_deserialize(bytea, internal) RETURNS internal
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_activity_deserialize';
-COMMENT ON FUNCTION analytics_internal.activity_summary_deserialize(bytea, internal) IS
-    'deserialization function of the aggregate activity_summary(), for parallel plans';
-
-CREATE FUNCTION analytics_internal.activity_summary_final(internal) RETURNS analytics.activity_result
-LANGUAGE c IMMUTABLE PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_activity_final';
-COMMENT ON FUNCTION analytics_internal.activity_summary_final(internal) IS
-    'final function of the aggregate activity_summary(); does not change the state';
-
-CREATE AGGREGATE analytics.activity_summary(
-    workspace_id uuid, user_id uuid, session_id uuid, event_type text, event_name text, metadata jsonb,
-    created_at timestamptz, id uuid, rules analytics.activity_rules) (
-    SFUNC = analytics_internal.activity_summary_accum,
-    STYPE = internal,
-    SSPACE = 16384,
-    FINALFUNC = analytics_internal.activity_summary_final,
-    COMBINEFUNC = analytics_internal.activity_summary_combine,
-    SERIALFUNC = analytics_internal.activity_summary_serialize,
-    DESERIALFUNC = analytics_internal.activity_summary_deserialize,
-    PARALLEL = SAFE
-);
-COMMENT ON AGGREGATE analytics.activity_summary(
-    uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid, analytics.activity_rules) IS
-    'all numbers of a set of events of one workspace (GROUP BY workspace_id), whatever their order: users, sessions, runs, percentiles, credits, cost, errors, agents. Rows without user_id, event_type or created_at are ignored; no row gives NULL. The rules must be the same for all rows: take them from (SELECT analytics_internal.activity_rules()). An unknown event type or an infinite time is an error';
-
-CREATE AGGREGATE analytics.activity_summary(
-    workspace_id uuid, user_id uuid, session_id uuid, event_type text, event_name text, metadata jsonb,
-    created_at timestamptz, id uuid) (
-    SFUNC = analytics_internal.activity_summary_accum,
-    STYPE = internal,
-    SSPACE = 16384,
-    FINALFUNC = analytics_internal.activity_summary_final,
-    COMBINEFUNC = analytics_internal.activity_summary_combine,
-    SERIALFUNC = analytics_internal.activity_summary_serialize,
-    DESERIALFUNC = analytics_internal.activity_summary_deserialize,
-    PARALLEL = SAFE
-);
-COMMENT ON AGGREGATE analytics.activity_summary(uuid, uuid, uuid, text, text, jsonb, timestamptz, uuid) IS
-    'as activity_summary() with rules, with the defaults: sessions end after 30 minutes, single-event bounces, no prices';
+    'all metrics of a workspace in a bucket; columns as in analytics.daily_metrics and hourly_metrics, agents, event_usage and errors beside them. user_ids: the users in ascending order, first_events and last_events: their first and last event; revenues: the users'' revenue where it is not zero, revenue_positions: whose, as positions from 1 in user_ids';
 
 CREATE FUNCTION analytics_internal.activity_rules(details boolean DEFAULT true) RETURNS analytics.activity_rules
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -203,7 +131,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.activity_rules(boolean) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.activity_rules(boolean) IS
-    'rules of activity_summary() as configured now: from analytics.settings and analytics.credit_prices';
+    'rules of the rollups as configured now: from analytics.settings and analytics.credit_prices';
 
 -- Dear enough that a plan gives each call a process of its own.
 CREATE FUNCTION analytics_internal.collect_activity(

@@ -49,10 +49,6 @@ BEGIN
         start := clock_timestamp();
         PERFORM count(*) FROM analytics.user_activity AS e WHERE e.created_at >= at - interval '1 day' AND e.created_at < at;
         INSERT INTO result VALUES (1, 'floor: sequential count of the day', extract(epoch FROM clock_timestamp() - start) * 1000);
-        start := clock_timestamp();
-        PERFORM analytics.activity_summary(e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name, e.metadata, e.created_at, e.id)
-        FROM analytics.user_activity AS e WHERE e.created_at >= at - interval '1 day' AND e.created_at < at GROUP BY e.workspace_id;
-        INSERT INTO result VALUES (2, 'activity_summary() by workspace', extract(epoch FROM clock_timestamp() - start) * 1000);
         FOR s IN SELECT * FROM rule_set ORDER BY place LOOP
             CALL pg_temp.make_rules(s.name, current_setting('bench.workspaces')::int);
             start := clock_timestamp();

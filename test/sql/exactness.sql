@@ -88,45 +88,7 @@ ANALYZE analytics.user_activity;
 SELECT * FROM oracle.aggregate();
 SELECT oracle.digest() = :'digest' AS same;
 
--- Nor does a parallel plan of the aggregate, nor do the session's settings.
-CREATE FUNCTION oracle.is_partial() RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE
-    line text;
-BEGIN
-    FOR line IN EXPLAIN SELECT analytics.activity_summary(e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name, e.metadata,
-                                                          e.created_at, e.id, (SELECT analytics_internal.activity_rules()))
-                FROM analytics.user_activity AS e
-                WHERE e.created_at >= '2024-08-01 00:00+00' AND e.created_at < '2024-08-02 00:00+00' GROUP BY e.workspace_id LOOP
-        IF line ~ 'Partial .*Aggregate' THEN
-            RETURN true;
-        END IF;
-    END LOOP;
-    RETURN false;
-END
-$$;
-CREATE VIEW oracle.summary AS
-SELECT e.workspace_id, analytics.activity_summary(e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name, e.metadata,
-                                                  e.created_at, e.id, (SELECT analytics_internal.activity_rules()))::text AS result
-FROM analytics.user_activity AS e GROUP BY e.workspace_id;
-SET LOCAL max_parallel_workers_per_gather = 0;
-CREATE TABLE oracle.serial_summary AS TABLE oracle.summary;
-SET LOCAL max_parallel_workers_per_gather = 2;
-SET LOCAL parallel_leader_participation = off;
-SET LOCAL parallel_setup_cost = 0;
-SET LOCAL parallel_tuple_cost = 1;
-SET LOCAL min_parallel_table_scan_size = 0;
-SET LOCAL enable_hashagg = on;
-SET LOCAL work_mem = '4MB';
-SELECT oracle.is_partial();
-SELECT count(*) AS workspaces, count(*) FILTER (WHERE s.result IS DISTINCT FROM p.result) AS different
-FROM oracle.serial_summary AS s FULL JOIN oracle.summary AS p USING (workspace_id);
-RESET max_parallel_workers_per_gather;
-RESET parallel_leader_participation;
-RESET parallel_setup_cost;
-RESET parallel_tuple_cost;
-RESET min_parallel_table_scan_size;
-RESET enable_hashagg;
-RESET work_mem;
+-- Nor do the session's settings.
 TRUNCATE analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue;
 SET LOCAL TimeZone = 'Pacific/Marquesas';
 SET LOCAL DateStyle = 'SQL, DMY';

@@ -24,7 +24,7 @@ CREATE TEMP TABLE call AS
 SELECT p.oid::regprocedure AS aggregate, format('SELECT (analytics.%I(%s))::text FROM parallel_input', p.proname,
        (SELECT string_agg(pg_temp.argument(p.proname, t.type::regtype::text, t.place::integer), ', ' ORDER BY t.place)
         FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS t (type, place))) AS query
-FROM pg_proc AS p WHERE p.pronamespace = 'analytics'::regnamespace AND p.prokind = 'a' AND p.proname <> 'activity_summary';
+FROM pg_proc AS p WHERE p.pronamespace = 'analytics'::regnamespace AND p.prokind = 'a';
 
 -- Leaves of the plan that did the aggregation: Partial, and how many processes returned a state.
 CREATE FUNCTION pg_temp.partial_states(query text) RETURNS text LANGUAGE plpgsql AS $$

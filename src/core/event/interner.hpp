@@ -45,11 +45,6 @@ public:
     const event_name &name(std::uint32_t id) const noexcept { return names_[id]; }
     const error_message &message(std::uint32_t id) const noexcept { return messages_[id]; }
 
-    std::uint32_t text_count() const noexcept { return texts_.size(); }
-    std::uint32_t agent_count() const noexcept { return agents_.size(); }
-    std::uint32_t name_count() const noexcept { return names_.size(); }
-    std::uint32_t message_count() const noexcept { return messages_.size(); }
-
 private:
     arena arena_;
     pool<std::string_view> texts_;

@@ -33,19 +33,7 @@ char *event_batch::take(std::size_t bytes)
 
 std::uint32_t event_batch::open(rollup_state *target)
 {
-    queue const opened{target, nullptr, 0, npos, nullptr, nullptr};
-    if (free_queue_ == npos)
-        return queues_.push(opened);
-    std::uint32_t const place = free_queue_;
-    free_queue_ = queues_[place].next_free;
-    queues_[place] = opened;
-    return place;
-}
-
-void event_batch::close(std::uint32_t place) noexcept
-{
-    queues_[place] = {nullptr, nullptr, 0, free_queue_, nullptr, nullptr};
-    free_queue_ = place;
+    return queues_.push({target, nullptr, 0, nullptr, nullptr});
 }
 
 void event_batch::append_chunk(const rollup_rules &rules, std::uint32_t place)
@@ -153,7 +141,7 @@ void event_batch::flush(const rollup_rules &rules)
             sets.target().prefetch_sets(*sets.head());
     }
     for (std::uint32_t i = 0; i < queues_.size(); ++i)
-        queues_[i] = {queues_[i].target, nullptr, 0, queues_[i].next_free, nullptr, nullptr};
+        queues_[i] = {queues_[i].target, nullptr, 0, nullptr, nullptr};
     block_ = 0;
     used_ = 0;
 }

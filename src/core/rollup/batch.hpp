@@ -24,8 +24,6 @@ public:
 
     // The queue in which the state's events wait.
     std::uint32_t open(rollup_state *target);
-    // The state is going away: its events are forgotten.
-    void close(std::uint32_t queue) noexcept;
     void add(const rollup_rules &rules, std::uint32_t queue, const decoded_event &event);
     // Before anything is read from the states.
     void flush(const rollup_rules &rules);
@@ -35,10 +33,9 @@ public:
 private:
     // All that adding an event looks at: small, as the events of thousands of queues come mixed.
     struct queue {
-        rollup_state *target;    // nullptr: closed
-        char *at;                // where the next event goes
-        std::uint32_t room;      // bytes there
-        std::uint32_t next_free; // of a closed one: the next
+        rollup_state *target;
+        char *at;           // where the next event goes
+        std::uint32_t room; // bytes there
         event_chunk *first, *last;
     };
     class reader;
@@ -50,7 +47,6 @@ private:
     std::uint32_t block_ = 0; // the one in use
     std::size_t used_ = 0;    // bytes of it
     pool<queue> queues_;
-    std::uint32_t free_queue_ = npos;
     std::pmr::memory_resource *memory_;
 };
 

@@ -1,7 +1,6 @@
 #pragma once
 // The rollup state of one workspace in one bucket (a local day, an hour, any set of events): what one scan
-// collects, from which every rollup is computed. Independent of the order of the events; two states can be
-// merged. Memory: a fixed number of bytes per distinct user, session, run and name, from the given resource;
+// collects, from which every rollup is computed. Independent of the order of the events. Memory: a fixed number of bytes per distinct user, session, run and name, from the given resource;
 // nothing needs a destructor.
 
 #include "core/base/position_index.hpp"
@@ -51,19 +50,11 @@ public:
     void prefetch_tables(const decoded_head &event, const decoded_facts *facts) const noexcept;
     void prefetch_entries(const decoded_head &event) const noexcept;
     void prefetch_sets(const decoded_head &event) const noexcept;
-    // Adds what the other state of the same workspace holds.
-    void merge(const rollup_rules &rules, const rollup_state &other);
 
     // No more events will come: frees what only adding needs.
     void finish() noexcept;
     // Frees the rest; the state is empty then, and only good for that.
     void release() noexcept;
-
-    // A flat copy for another process of the same server (parallel query); not for disk.
-    void serialize(const rollup_rules &rules, std::pmr::string &out) const;
-    // Fills an empty state with an empty interner of its own; throws corrupt_data if the bytes are not
-    // what serialize() writes. The result can only be merged into another.
-    void deserialize(std::string_view bytes);
 
 private:
     friend class metrics_builder;
@@ -119,15 +110,6 @@ private:
     void note_earlier_agent(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id);
     std::uint32_t latest_earlier_agent(const keyed_run &keyed) const noexcept;
     void note_currency(currency_code currency) noexcept;
-
-    class translation; // ids and positions of another state -> ours
-    class row_check;
-    void merge_sessions(std::int64_t gap, const rollup_state &other, translation &to);
-    void merge_runs(const rollup_state &other, translation &to);
-    void merge_counts(const rollup_state &other, translation &to);
-    run_entry translate(const rollup_state &other, const run_entry &run, translation &to);
-    template <typename Self, typename Archive>
-    static void archive(Self &self, Archive &a);
 
     std::pmr::memory_resource *memory_;
     interner *interned_;

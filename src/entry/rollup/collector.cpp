@@ -1,4 +1,4 @@
-#include "entry/rollup/state.hpp"
+#include "entry/rollup/query.hpp"
 
 #include "pg/tuple.hpp"
 
@@ -93,7 +93,7 @@ std::uint64_t event_collector::store(Tuplestorestate *store, TupleDesc descripti
         CHECK_FOR_INTERRUPTS();
         workspace const &w = workspaces_[i];
         Datum const values[] = {pg::uuid_datum(w.id), BoolGetDatum(w.is_final),
-                                last_metrics_datum(*types, *w.data, query_.rules, query_.details)};
+                                metrics_datum(*types, *w.data, query_.rules, query_.details)};
         bool const nulls[lengthof(values)] = {};
         tuplestore_putvalues(store, description, const_cast<Datum *>(values), const_cast<bool *>(nulls));
         MemoryContextReset(row_context);

@@ -1,6 +1,6 @@
 #pragma once
-// Collects the events of a SELECT into one rollup state per workspace, as GROUP BY workspace_id with the
-// aggregate activity_summary() would, without what the executor spends on a group and a transition per row.
+// Collects the events of a SELECT into one rollup state per workspace, without what the executor spends on a
+// group and a transition per row.
 
 #include "pg/prelude.hpp"
 

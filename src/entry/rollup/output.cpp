@@ -1,6 +1,6 @@
 // The metrics of a state as a value of analytics.activity_result.
 
-#include "entry/rollup/state.hpp"
+#include "entry/rollup/query.hpp"
 
 #include "pg/tuple.hpp"
 
@@ -31,7 +31,7 @@ TupleDesc row_type_of(TupleDesc outer, const char *column, Oid *type, MemoryCont
         ReleaseTupleDesc(shared);
         return copy;
     }
-    elog(ERROR, "the result of analytics.activity_summary has no column \"%s\"", column);
+    elog(ERROR, "analytics.activity_result has no column \"%s\"", column);
 }
 
 void add_run_counts(pg::tuple_builder &row, const run_counts &runs)
@@ -255,34 +255,15 @@ result_types *shadow::entry::find_result_types(Oid type, MemoryContext context)
     return types;
 }
 
-namespace
-{
-
-// `spent`: the same state, if it is not needed any more, else nullptr.
-Datum make_datum(const result_types &types, const rollup_state &data, const rollup_rules &rules, bool details,
-                 rollup_state *spent)
+Datum shadow::entry::metrics_datum(const result_types &types, rollup_state &data, const rollup_rules &rules,
+                                   bool details)
 {
     MemoryContext const scratch =
-        AllocSetContextCreate(CurrentMemoryContext, "activity summary", ALLOCSET_DEFAULT_SIZES);
+        AllocSetContextCreate(CurrentMemoryContext, "rollup metrics", ALLOCSET_DEFAULT_SIZES);
     rollup_metrics numbers;
     compute(data, rules, details, scratch, numbers);
-    if (spent != nullptr)
-        spent->release();
+    data.release();
     Datum const result = summary_datum(types, numbers);
     MemoryContextDelete(scratch);
     return result;
-}
-
-} // namespace
-
-Datum shadow::entry::metrics_datum(const result_types &types, const rollup_state &data,
-                                   const rollup_rules &rules, bool details)
-{
-    return make_datum(types, data, rules, details, nullptr);
-}
-
-Datum shadow::entry::last_metrics_datum(const result_types &types, rollup_state &data,
-                                        const rollup_rules &rules, bool details)
-{
-    return make_datum(types, data, rules, details, &data);
 }

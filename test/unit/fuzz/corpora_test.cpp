@@ -26,9 +26,6 @@
 #define LLVMFuzzerTestOneInput redact_fuzz_one_input
 #include "../../fuzz/redact_fuzz.cpp"
 #undef LLVMFuzzerTestOneInput
-#define LLVMFuzzerTestOneInput rollup_state_fuzz_one_input
-#include "../../fuzz/rollup_state_fuzz.cpp"
-#undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput sessions_fuzz_one_input
 #include "../../fuzz/sessions_fuzz.cpp"
 #undef LLVMFuzzerTestOneInput
@@ -45,15 +42,10 @@ namespace
 using target = int (*)(const std::uint8_t *, std::size_t);
 
 const std::pair<const char *, target> targets[] = {
-    {"claims", claims_fuzz_one_input},
-    {"decimal", decimal_fuzz_one_input},
-    {"event", event_fuzz_one_input},
-    {"quantile_sketch", quantile_sketch_fuzz_one_input},
-    {"questions", questions_fuzz_one_input},
-    {"redact", redact_fuzz_one_input},
-    {"rollup_state", rollup_state_fuzz_one_input},
-    {"sessions", sessions_fuzz_one_input},
-    {"user_set", user_set_fuzz_one_input},
+    {"claims", claims_fuzz_one_input},       {"decimal", decimal_fuzz_one_input},
+    {"event", event_fuzz_one_input},         {"quantile_sketch", quantile_sketch_fuzz_one_input},
+    {"questions", questions_fuzz_one_input}, {"redact", redact_fuzz_one_input},
+    {"sessions", sessions_fuzz_one_input},   {"user_set", user_set_fuzz_one_input},
     {"uuid", uuid_fuzz_one_input},
 };
 const std::filesystem::path fuzz_folder = TEST_DATA_DIR "/../fuzz";

@@ -306,46 +306,6 @@ TEST(RollupState, OrderDoesNotMatter)
     }
 }
 
-TEST(RollupState, PartsAddUpToTheWhole)
-{
-    for (unsigned seed = 100; seed < 140; ++seed) {
-        std::vector<test_event> const events = random_events(seed, 300);
-        std::string const expected = report_in_order(events);
-        for (unsigned parts : {2u, 3u, 7u}) {
-            std::vector<std::unique_ptr<workspace>> states;
-            for (unsigned i = 0; i < parts; ++i)
-                states.push_back(std::make_unique<workspace>());
-            for (std::size_t i = 0; i < events.size(); ++i)
-                states[i * 31 % parts]->add(events[i]);
-            workspace whole;
-            for (auto &part : states) {
-                part->flush();
-                whole.state.merge(rules(), part->state);
-            }
-            ASSERT_EQ(report_of(whole), expected) << "seed " << seed << ", parts " << parts;
-        }
-    }
-}
-
-TEST(RollupState, SerializedPartsAddUpToTheWhole)
-{
-    for (unsigned seed = 200; seed < 220; ++seed) {
-        std::vector<test_event> const events = random_events(seed, 300);
-        workspace whole;
-        for (std::size_t half = 0; half < 2; ++half) {
-            workspace part, copy;
-            for (std::size_t i = half; i < events.size(); i += 2)
-                part.add(events[i]);
-            part.flush();
-            std::pmr::string bytes;
-            part.state.serialize(rules(), bytes);
-            copy.state.deserialize(bytes);
-            whole.state.merge(rules(), copy.state);
-        }
-        ASSERT_EQ(report_of(whole), report_in_order(events)) << "seed " << seed;
-    }
-}
-
 // From 4713 BC to AD 294276: further apart than a signed number of microseconds reaches.
 TEST(RollupState, ASessionMayLastAsLongAsTimestampsReach)
 {
@@ -365,50 +325,6 @@ TEST(RollupState, ASessionMayLastAsLongAsTimestampsReach)
         int128 const seconds = (int128{last} - first) / 1'000'000;
         EXPECT_EQ(n.average_session.value / 100, has_session ? seconds : 0);
     }
-}
-
-// Bytes at any place changed in any way are refused, or they are another state.
-TEST(RollupState, DamagedBytesAreRefused)
-{
-    workspace part;
-    for (auto const &e : random_events(3, 60))
-        part.add(e);
-    part.flush();
-    std::pmr::string bytes;
-    part.state.serialize(rules(), bytes);
-    int refused = 0;
-    for (std::size_t n = 0; n < bytes.size(); n += 7) {
-        std::pmr::string damaged = bytes;
-        damaged[n] = static_cast<char>(damaged[n] ^ 0xFF);
-        workspace copy, whole;
-        try {
-            copy.state.deserialize(damaged);
-            whole.state.merge(rules(), copy.state);
-            std::pmr::monotonic_buffer_resource memory;
-            (void)compute_metrics(whole.state, rules(), true, &memory, nullptr);
-        } catch (const shadow::error &e) {
-            EXPECT_EQ(e.code(), errc::corrupt_data);
-            ++refused;
-        }
-    }
-    EXPECT_GT(refused, 100);
-}
-
-TEST(RollupState, TruncatedBytesAreRefused)
-{
-    workspace part;
-    for (auto const &e : random_events(1, 50))
-        part.add(e);
-    part.flush();
-    std::pmr::string bytes;
-    part.state.serialize(rules(), bytes);
-    for (std::size_t n = 0; n < bytes.size(); n += 97) {
-        workspace copy;
-        EXPECT_THROW(copy.state.deserialize(std::string_view(bytes).substr(0, n)), shadow::error) << n;
-    }
-    bytes.push_back('x');
-    workspace copy;
-    EXPECT_THROW(copy.state.deserialize(bytes), shadow::error);
 }
 
 TEST(RollupState, EmptyHasNoRates)
@@ -432,26 +348,4 @@ TEST(RollupState, ReportCanBeInterrupted)
     w.flush();
     std::pmr::monotonic_buffer_resource memory;
     EXPECT_THROW(compute_metrics(w.state, rules(), true, &memory, [] { return true; }), cancelled);
-}
-
-TEST(Batch, ForgetsAnActivityThatIsGone)
-{
-    workspace kept;
-    event_batch shared(&kept.memory);
-    auto const events = random_events(5, 8);
-    auto gone = std::make_unique<workspace>();
-    std::uint32_t const gone_queue = shared.open(&gone->state);
-    std::uint32_t const kept_queue = shared.open(&kept.state);
-    for (auto const &e : events) {
-        decoded_event d;
-        metadata values(host);
-        decode(rules(), kept.interned, e.event, values, d);
-        shared.add(rules(), gone_queue, d);
-        shared.add(rules(), kept_queue, d);
-    }
-    shared.close(gone_queue);
-    gone.reset();
-    shared.flush(rules());
-    std::pmr::monotonic_buffer_resource memory;
-    EXPECT_EQ(compute_metrics(kept.state, rules(), true, &memory, nullptr).events, 8);
 }

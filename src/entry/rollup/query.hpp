@@ -1,6 +1,5 @@
 #pragma once
-// What the aggregate analytics.activity_summary and the scan of the rollups share: rules and events as they
-// come from PostgreSQL, the metrics of a state as they go there.
+// The rules and events of a scan as they come from PostgreSQL, the metrics of a state as they go there.
 
 #include "core/rollup/batch.hpp"
 #include "core/rollup/metrics.hpp"
@@ -27,7 +26,7 @@ struct rollup_query {
     bool details = true;
 };
 
-// The arguments of an event in the order of the aggregate's, which is that of the rollups' SELECT.
+// The columns of an event.
 enum event_argument {
     event_workspace,
     event_user,
@@ -52,11 +51,8 @@ struct result_types {
 // `type` is analytics.activity_result.
 result_types *find_result_types(Oid type, MemoryContext context);
 
-// The state's metrics as a value of analytics.activity_result.
-Datum metrics_datum(const result_types &types, const rollup_state &data, const rollup_rules &rules,
-                    bool details);
-// The same of a finished state, whose memory is freed before the rows are formed.
-Datum last_metrics_datum(const result_types &types, rollup_state &data, const rollup_rules &rules,
-                         bool details);
+// The metrics of a finished state as a value of analytics.activity_result. Its memory is freed before the
+// rows are formed.
+Datum metrics_datum(const result_types &types, rollup_state &data, const rollup_rules &rules, bool details);
 
 } // namespace shadow::entry

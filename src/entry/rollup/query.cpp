@@ -1,6 +1,4 @@
-// Rules and events of analytics.activity_summary as they come from PostgreSQL.
-
-#include "entry/rollup/state.hpp"
+#include "entry/rollup/query.hpp"
 
 #include "entry/event/metadata.hpp"
 #include "pg/numeric.hpp"
