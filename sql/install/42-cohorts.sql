@@ -290,7 +290,8 @@ FULL JOIN (SELECT u.workspace_id, u.cohort_period AS period, u.cohort_date, u.so
                   u.counted_until AS counted_before
            FROM analytics.user_cohorts AS u) AS c USING (workspace_id, period, cohort_date)
 WHERE CASE WHEN NOT coalesce(s.has_users, false) THEN c.counted_before IS NOT NULL
-           ELSE c.counted_before IS NULL OR c.source_state <> s.state OR (NOT c.is_final AND c.counted_before < s.counted_until) END
+           ELSE c.counted_before IS NULL OR c.source_state <> s.state OR c.counted_before > s.counted_until -- the clock was ahead
+                OR (NOT c.is_final AND c.counted_before < s.counted_until) END
 GROUP BY workspace_id, period
 ORDER BY workspace_id, period
 $$;

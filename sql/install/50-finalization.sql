@@ -1161,6 +1161,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM analytics_internal.lock('rollups');
+    PERFORM analytics_internal.mend_clock();
     state := analytics_internal.advance_watermark(analytics_internal.next_mark());
     WHILE is_recent AND state = 'ready' AND clock_timestamp() < deadline LOOP
         PERFORM analytics_internal.close_next();

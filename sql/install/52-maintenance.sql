@@ -107,7 +107,8 @@ CREATE FUNCTION analytics_internal.steps(OUT step text, OUT every interval) RETU
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-VALUES ('create_partitions', NULL::interval),
+VALUES ('mend_clock', NULL::interval),
+       ('create_partitions', NULL),
        ('evaluate_alerts', NULL),
        ('close_buckets', NULL),
        ('repair_buckets', NULL),
@@ -121,6 +122,70 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.steps() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.steps() IS
     'steps of maintain() in their order, and how often each is due; NULL: at every call';
+
+-- A mark is at least a minute behind the clock that set it. Smaller steps back do no harm.
+CREATE FUNCTION analytics_internal.clock_lead() RETURNS interval
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT max(r.at) - now()
+FROM (SELECT w.marked_until AS at FROM analytics.watermark AS w WHERE w.marked_until > now()
+      UNION ALL
+      SELECT max(j.started_at) FROM analytics.job_runs AS j WHERE j.started_at > clock_timestamp() + interval '1 minute') AS r
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.clock_lead() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.clock_lead() IS
+    'by how much the clock has gone back: how far records of maintenance lie in the future; NULL: none does';
+
+-- What ended while the clock was ahead was closed too early, and what changed since was repaired while it ran:
+-- closing begins anew at the oldest provisional bucket. Records of the future would make others wait for it.
+CREATE FUNCTION analytics_internal.mend_clock() RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET IntervalStyle = 'postgres'
+AS $$
+DECLARE
+    lead CONSTANT interval := analytics_internal.clock_lead();
+    mark CONSTANT timestamptz := analytics_internal.next_mark();
+    found_lead text;
+BEGIN
+    IF lead IS NULL THEN
+        RETURN 0;
+    END IF;
+    PERFORM analytics_internal.lock('rollups');
+    PERFORM analytics_internal.lock('alerts');
+    UPDATE analytics.watermark AS w
+    SET marked_until = least(w.marked_until, mark), marked_by = pg_current_xact_id(), closing_xid = NULL,
+        closed_until = least(w.closed_until, mark,
+                             (SELECT min(h.metric_hour) FROM analytics.hourly_metrics AS h WHERE NOT h.is_final),
+                             (SELECT min(d.metric_date - 1)::timestamp AT TIME ZONE 'UTC' FROM analytics.daily_metrics AS d WHERE NOT d.is_final));
+    UPDATE analytics.closed_days AS d SET counted_at = least(d.counted_at, now()), grown_at = least(d.grown_at, now())
+    WHERE d.counted_at > now() OR d.grown_at > now();
+    UPDATE analytics.failed_days AS f
+    SET first_failed_at = least(f.first_failed_at, now()), last_failed_at = least(f.last_failed_at, now()), next_attempt_at = now()
+    WHERE f.next_attempt_at > now();
+    UPDATE analytics.alert_rule_states AS s SET since = least(s.since, now()), last_notified_at = least(s.last_notified_at, now())
+    WHERE s.since > now() OR s.last_notified_at > now();
+    UPDATE analytics.notification_outbox AS o SET next_attempt_at = now() WHERE o.next_attempt_at > now();
+    UPDATE analytics.notification_outbox AS o SET leased_until = now() WHERE o.leased_until > now() + interval '1 hour';
+    -- The last look at the open days was at what seemed to be over.
+    DELETE FROM analytics.job_runs AS r
+    WHERE r.started_at > clock_timestamp() + interval '1 minute' OR r.step = 'aggregate_open';
+    UPDATE analytics.job_runs AS r SET finished_at = now() WHERE r.finished_at > clock_timestamp() + interval '1 minute';
+
+    found_lead := format('the clock has gone back: records of maintenance were up to %s ahead of it', date_trunc('second', lead));
+    UPDATE analytics.job_runs AS r SET detail = found_lead WHERE r.step = 'mend_clock' AND r.outcome = 'running';
+    IF NOT FOUND THEN
+        INSERT INTO analytics.job_runs (step, finished_at, outcome, rows, detail) VALUES ('mend_clock', clock_timestamp(), 'done', 1, found_lead);
+    END IF;
+    RAISE WARNING '%', found_lead
+        USING HINT = 'Rollups that were final too early are computed again. Look after the server''s time synchronization, and at events of the future.';
+    RETURN 1;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.mend_clock() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.mend_clock() IS
+    'where the clock has gone back, puts back the watermark and whatever else of maintenance is dated in the future, warns, and records that in analytics.job_runs; 1, or 0 when all is well';
 
 -- The counters of the statistics follow within seconds; what they do not show yet they show at the next call.
 CREATE FUNCTION analytics_internal.open_changes(OUT first_day date, OUT event_changes numeric)
@@ -148,6 +213,8 @@ DECLARE
     today date := (now() AT TIME ZONE 'UTC')::date;
 BEGIN
     CASE step
+        WHEN 'mend_clock' THEN
+            RETURN analytics_internal.clock_lead() IS NOT NULL;
         WHEN 'create_partitions' THEN
             IF to_regclass('analytics.user_activity_default') IS NULL THEN
                 RETURN true;
@@ -197,12 +264,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT COALESCE(array_agg(s.step ORDER BY s.place), '{}')
 FROM analytics_internal.steps() WITH ORDINALITY AS s (step, every, place)
-WHERE CASE WHEN s.every IS NULL OR COALESCE(analytics_internal.last_run(s.step) <= clock_timestamp() - s.every, true)
+WHERE analytics_internal.clock_lead() IS NOT NULL
+   OR CASE WHEN s.every IS NULL OR COALESCE(analytics_internal.last_run(s.step) <= clock_timestamp() - s.every, true)
                 OR s.step = 'cleanup' AND analytics_internal.is_cleanup_waiting()
            THEN analytics_internal.has_work(s.step) END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.due_steps() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.due_steps() IS 'steps of maintain() that are due now and have something to do';
+COMMENT ON FUNCTION analytics_internal.due_steps() IS
+    'steps of maintain() that are due now and have something to do; all of them when the clock has gone back';
 
 -- What is only told of a run need not have reached the disk before it goes on.
 CREATE FUNCTION analytics_internal.begin_step(step text, first_day date DEFAULT NULL, last_day date DEFAULT NULL) RETURNS timestamptz
@@ -393,6 +462,7 @@ AS $$
 BEGIN
     again := false;
     CASE step
+        WHEN 'mend_clock' THEN rows := analytics_internal.mend_clock();
         WHEN 'create_partitions' THEN rows := analytics_internal.make_partitions();
         WHEN 'close_buckets' THEN SELECT * INTO rows, again, total FROM analytics_internal.close_buckets();
         WHEN 'repair_buckets' THEN SELECT * INTO rows, again, total FROM analytics_internal.repair_buckets();
@@ -557,7 +627,7 @@ END
 $$;
 REVOKE EXECUTE ON PROCEDURE analytics.maintain(interval, boolean) FROM PUBLIC;
 COMMENT ON PROCEDURE analytics.maintain(interval, boolean) IS
-    'does whatever is due: partitions, alerts, closing and repairing rollups, cohorts, provisional rollups of today, indexes, views, cleanup, statistics. It commits between units of work, so not inside a transaction block. Steps take turns for their share of the time, and are isolated: one that fails is recorded in analytics.job_runs and the others run; one that meets a lock is skipped until the next call. time_budget: after it each step that was not begun does one unit, and no other is begun. show_steps: a notice per step. Call it every minute; a second call at the same time returns at once';
+    'does whatever is due: what a clock that was ahead has left behind, partitions, alerts, closing and repairing rollups, cohorts, provisional rollups of today, indexes, views, cleanup, statistics. It commits between units of work, so not inside a transaction block. Steps take turns for their share of the time, and are isolated: one that fails is recorded in analytics.job_runs and the others run; one that meets a lock is skipped until the next call. time_budget: after it each step that was not begun does one unit, and no other is begun. show_steps: a notice per step. Call it every minute; a second call at the same time returns at once';
 
 CREATE FUNCTION analytics_internal.backfill_day(day date, started timestamptz, days integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER

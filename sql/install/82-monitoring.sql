@@ -250,6 +250,7 @@ COMMENT ON FUNCTION analytics_internal.maintenance_health(OUT text, OUT text, OU
 CREATE FUNCTION analytics_internal.health() RETURNS TABLE (check_name text, status text, detail text, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET IntervalStyle = 'postgres'
 AS $$
 DECLARE
     closed timestamptz := (SELECT w.closed_until FROM analytics.watermark AS w);
@@ -265,6 +266,16 @@ DECLARE
 BEGIN
     check_name := 'maintenance';
     SELECT m.status, m.detail, m.hint INTO status, detail, hint FROM analytics_internal.maintenance_health() AS m;
+    RETURN NEXT;
+
+    check_name := 'clock';
+    SELECT r.started_at || ': ' || r.detail INTO failed FROM analytics.job_runs AS r
+    WHERE r.step = 'mend_clock' AND r.started_at > now() - interval '1 day' ORDER BY r.started_at DESC LIMIT 1;
+    detail := format('records of maintenance are dated up to %s later than now', date_trunc('second', analytics_internal.clock_lead()));
+    status := CASE WHEN analytics_internal.clock_lead() IS NOT NULL THEN 'fail' WHEN failed IS NOT NULL THEN 'warn' ELSE 'ok' END;
+    detail := CASE status WHEN 'fail' THEN detail ELSE COALESCE(failed, 'no record of maintenance is dated later than now') END;
+    hint := CASE status WHEN 'fail' THEN 'CALL analytics.maintain(), which mends what the clock has left behind, and look after the server''s time synchronization.'
+                        WHEN 'warn' THEN 'It is mended; look after the server''s time synchronization, and at events dated in the future.' END;
     RETURN NEXT;
 
     check_name := 'failed_steps';

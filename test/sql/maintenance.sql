@@ -164,6 +164,46 @@ SELECT metric_date, total_events, is_final FROM analytics.daily_metrics WHERE wo
 DELETE FROM analytics.users WHERE workspace_id = md5('ancient')::uuid;
 DELETE FROM analytics.daily_users WHERE workspace_id = md5('ancient')::uuid;
 
+-- The clock was a year ahead: what was closed then is closed again in its time, steps are due, nobody waits a year.
+DELETE FROM analytics.job_runs;
+CALL pg_temp.add('ahead', now());
+CALL analytics.maintain();
+UPDATE analytics.watermark SET marked_until = marked_until + interval '1 year', closed_until = closed_until + interval '1 year';
+UPDATE analytics.job_runs SET started_at = started_at + interval '1 year', finished_at = finished_at + interval '1 year';
+UPDATE analytics.daily_metrics SET is_final = true WHERE workspace_id = md5('ahead')::uuid;
+UPDATE analytics.closed_days SET counted_at = counted_at + interval '1 year';
+INSERT INTO analytics.failed_days (workspace_id, metric_date, day_start, day_end, error, last_failed_at, next_attempt_at)
+VALUES (md5('ahead')::uuid, '2020-01-01', '2020-01-01', '2020-01-02', 'x', now() + interval '1 year', now() + interval '1 year');
+INSERT INTO analytics.alert_rule_states (workspace_id, alert_rule_id, state, since, last_notified_at)
+VALUES (md5('ahead')::uuid, md5('rule')::uuid, 'pending', now() + interval '1 year', now() + interval '1 year');
+INSERT INTO analytics.notification_outbox (workspace_id, kind, destination_name, channel, message, next_attempt_at)
+VALUES (md5('ahead')::uuid, 'verification', 'x', 'email', '{}', now() + interval '1 year');
+SELECT status, detail LIKE '%up to 36_ days%' AS told, hint FROM analytics.health() WHERE check_name = 'clock';
+SET client_min_messages = error; -- the warning counts the days
+CALL analytics.maintain();
+SET client_min_messages = warning;
+SELECT marked_until <= now() AS marked, closed_until <= now() AS closed FROM analytics.watermark;
+SELECT is_final FROM analytics.daily_metrics WHERE workspace_id = md5('ahead')::uuid AND metric_date = (now() AT TIME ZONE 'UTC')::date;
+SELECT count(*) AS later FROM analytics.job_runs WHERE started_at > clock_timestamp() OR finished_at > clock_timestamp();
+SELECT string_agg(DISTINCT step, ' ' ORDER BY step) AS steps FROM analytics.job_runs WHERE step IN ('mend_clock', 'refresh_views', 'cleanup', 'aggregate_open', 'aggregate_cohorts');
+SELECT count(*) AS later FROM analytics.closed_days WHERE counted_at > now();
+SELECT count(*) AS later FROM analytics.failed_days WHERE last_failed_at > now() OR next_attempt_at > now();
+SELECT count(*) AS later FROM analytics.alert_rule_states WHERE since > now() OR last_notified_at > now();
+SELECT count(*) AS later FROM analytics.notification_outbox WHERE next_attempt_at > now();
+SELECT status, detail LIKE '%the clock has gone back%' AS told, hint FROM analytics.health() WHERE check_name = 'clock';
+DELETE FROM analytics.job_runs WHERE step = 'mend_clock';
+SELECT status, detail, hint FROM analytics.health() WHERE check_name = 'clock';
+-- Where nobody calls maintain(), the scheduled statements do it.
+UPDATE analytics.watermark SET marked_until = marked_until + interval '1 year', closed_until = closed_until + interval '1 year';
+SET client_min_messages = error;
+SELECT count(*) FROM analytics.aggregate_daily_metrics(CURRENT_DATE);
+SET client_min_messages = warning;
+SELECT closed_until <= now() AS closed FROM analytics.watermark;
+SELECT rows, outcome FROM analytics.job_runs WHERE step = 'mend_clock';
+DELETE FROM analytics.failed_days;
+DELETE FROM analytics.alert_rule_states;
+DELETE FROM analytics.notification_outbox;
+
 -- Retention of identities: nobody is known any longer, nothing is counted otherwise.
 INSERT INTO analytics.users (workspace_id, user_id, user_number, first_date, last_date, first_seen, last_seen)
 SELECT md5('identities')::uuid, md5('u' || i)::uuid, i, CURRENT_DATE - 400, CURRENT_DATE - i, now() - interval '400 days', now() - i * interval '1 day' FROM unnest('{1,91,100,300,399}'::int[]) AS i;

@@ -80,6 +80,17 @@ is($node->safe_psql('postgres', q{SELECT DISTINCT step, error FROM analytics.job
 note $node->safe_psql('postgres', q{SELECT format('%s events, %s, closed until %s', count(*), now(), (SELECT closed_until FROM analytics.watermark)) FROM analytics.user_activity});
 is($node->safe_psql('postgres', $closed), 't', 'hours were closed meanwhile');
 
+# The clock is three days ahead for some calls, and events of before its time come meanwhile.
+$node->safe_psql('postgres', $_) for q{SELECT clock.advance('3 days')}, ('CALL analytics.maintain()') x 3, q{SELECT write_events(now() - interval '3 days')},
+	q{SELECT clock.advance('-3 days')};
+is($node->safe_psql('postgres', q{SELECT closed_until > now() + interval '2 days' FROM analytics.watermark}), 't', 'days to come were closed');
+is($node->safe_psql('postgres', q{SELECT status FROM analytics.health() WHERE check_name = 'clock'}), 'fail', 'health() says so');
+$node->psql('postgres', 'CALL analytics.maintain()', stderr => \my $warning);
+like($warning, qr/WARNING:  the clock has gone back/, 'maintain() warns');
+$node->safe_psql('postgres', 'SELECT write_events(now()) FROM generate_series(1, 20)');
+is($node->safe_psql('postgres', q{SELECT closed_until <= now() FROM analytics.watermark}), 't', 'mended by itself');
+is($node->safe_psql('postgres', q{SELECT status, detail LIKE '%up to % days %' FROM analytics.health() WHERE check_name = 'clock'}), 'warn|t', 'and told');
+
 # Nobody writes any more: two days later all is final.
 $node->safe_psql('postgres', q{SELECT clock.advance('2 days')});
 for (1 .. 200)
