@@ -39,6 +39,7 @@ COMMENT ON FUNCTION analytics_internal.settings_announce() IS
 
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON analytics.settings
     FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.settings_announce();
+ALTER TABLE analytics.settings ENABLE ALWAYS TRIGGER announce_change; -- whoever writes it, sessions keep the old value
 COMMENT ON TRIGGER announce_change ON analytics.settings IS
     'lets every session read the settings again';
 

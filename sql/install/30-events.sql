@@ -82,8 +82,11 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.user_activity_check() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.user_activity_check() IS
     'row trigger of user_activity: refuses unknown event types, metadata that is no object or too long, and impossible times; cuts long texts; replaces NULL workspace_id and metadata';
 
+-- The triggers of user_activity always fire: what a subscription, or a tool that sets session_replication_role,
+-- writes is late, personal and impossible as any other event may be. A valid row stays as it is.
 CREATE TRIGGER check_event BEFORE INSERT OR UPDATE ON analytics.user_activity
     FOR EACH ROW EXECUTE FUNCTION analytics_internal.user_activity_check();
+ALTER TABLE analytics.user_activity ENABLE ALWAYS TRIGGER check_event;
 COMMENT ON TRIGGER check_event ON analytics.user_activity IS
     'refuses what cannot be counted and normalises the rest; leaves a valid row as it is';
 
@@ -95,6 +98,7 @@ COMMENT ON FUNCTION analytics_internal.user_activity_deleted() IS
     'row trigger of user_activity: notes deleted events of closed hours in analytics.dirty_hours';
 CREATE TRIGGER note_deleted BEFORE DELETE ON analytics.user_activity
     FOR EACH ROW EXECUTE FUNCTION analytics_internal.user_activity_deleted();
+ALTER TABLE analytics.user_activity ENABLE ALWAYS TRIGGER note_deleted;
 COMMENT ON TRIGGER note_deleted ON analytics.user_activity IS
     'notes deleted events of closed hours';
 
@@ -121,6 +125,7 @@ COMMENT ON FUNCTION analytics_internal.user_activity_truncated() IS
     'statement trigger of user_activity: notes every closed hour and day that has rollups in analytics.dirty_hours; no event is known to be there any more';
 CREATE TRIGGER note_truncated BEFORE TRUNCATE ON analytics.user_activity
     FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.user_activity_truncated();
+ALTER TABLE analytics.user_activity ENABLE ALWAYS TRIGGER note_truncated;
 COMMENT ON TRIGGER note_truncated ON analytics.user_activity IS
     'notes every closed bucket that has rollups; not fired by TRUNCATE of a single partition';
 

@@ -68,6 +68,27 @@ CALL pg_temp.settle();
 SELECT count(*) FROM analytics.dirty_hours;
 SELECT * FROM pg_temp.wrong;
 
+-- What replication applies is an event like any other: late, protected and checked; sessions learn of a setting.
+SET session_replication_role = replica;
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, ip_address, page_path, created_at) VALUES
+(pg_temp.w(1), md5('replicated')::uuid, 'login', '203.0.113.77', '/x?token=1', pg_temp.today() - interval '2 days');
+SELECT count(*) FROM analytics.dirty_hours;
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at) VALUES (pg_temp.w(1), md5('r')::uuid, 'pageview', pg_temp.today());
+INSERT INTO analytics.settings VALUES ('currency', 'EUR');
+SELECT analytics.setting('currency');
+DELETE FROM analytics.settings WHERE name = 'currency';
+RESET session_replication_role;
+CALL pg_temp.settle();
+SELECT * FROM pg_temp.wrong;
+SELECT ip_address, page_path FROM analytics.user_activity WHERE user_id = md5('replicated')::uuid;
+SET session_replication_role = replica;
+DELETE FROM analytics.user_activity WHERE user_id = md5('replicated')::uuid;
+RESET session_replication_role;
+CALL pg_temp.settle();
+SELECT * FROM pg_temp.wrong;
+SELECT t.tgname, t.tgenabled, count(*) > 5 AS on_partitions
+FROM pg_trigger AS t WHERE t.tgrelid IN (SELECT relid FROM pg_partition_tree('analytics.user_activity')) AND NOT t.tgisinternal GROUP BY 1, 2 ORDER BY 1;
+
 -- A restore notes nothing.
 SET row_security = off;
 CALL pg_temp.add(3, pg_temp.today() - interval '2 days');

@@ -1,4 +1,5 @@
-# A physical standby answers every function that reads; those that write give PostgreSQL's own error.
+# A physical standby answers every function that reads; those that write give PostgreSQL's own error. A subscriber of
+# user_activity counts late events, protects persons and changes no valid row.
 use strict;
 use warnings;
 
@@ -7,7 +8,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
-$primary->init(allows_streaming => 1);
+$primary->init(allows_streaming => 'logical');
 $primary->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\njit = off\n");
 $primary->start;
 $primary->safe_psql('postgres', q{
@@ -88,6 +89,39 @@ for my $query (
 	my (undef, $error) = run_on_standby($query);
 	is($error, '25006', substr($query, 0, 70) . ': read_only_sql_transaction');
 }
+
+# Logical replication, here from one database to another of the same server.
+$primary->safe_psql('postgres', q{CREATE DATABASE subscriber});
+my $connection = $primary->connstr('postgres');
+$primary->safe_psql('subscriber', qq{
+	CREATE EXTENSION shadow_analytics;
+	INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
+	SELECT md5('r')::uuid, md5('u' || i)::uuid, 'login', date_trunc('day', now(), 'UTC') - i * interval '1 hour' FROM generate_series(1, 30) AS i;
+	CALL analytics.maintain(); CALL analytics.maintain()});
+$primary->safe_psql('postgres', q{
+	CREATE PUBLICATION events FOR TABLE analytics.user_activity WITH (publish = 'insert, update', publish_via_partition_root = true)});
+$primary->safe_psql('postgres', q{SELECT pg_create_logical_replication_slot('events', 'pgoutput')});
+$primary->safe_psql('subscriber', qq{
+	CREATE SUBSCRIPTION events CONNECTION \$c\$$connection\$c\$ PUBLICATION events WITH (slot_name = 'events', create_slot = false, copy_data = false)});
+$primary->safe_psql('postgres', q{
+	SELECT analytics.track(t.type, '{"run_id": "1", "status": "ok"}', md5('r')::uuid, md5('late')::uuid, page_path => '/a', ip_address => '203.0.113.77',
+	                       user_agent => 'Mozilla/5.0 (X11) Firefox/120.0', created_at => date_trunc('day', now(), 'UTC') - interval '3 hours')
+	FROM unnest('{agent_run,page_view}'::text[]) AS t (type);
+	INSERT INTO analytics.settings VALUES ('ip_policy', 'keep');
+	SELECT analytics.track('login', '{}', md5('r')::uuid, md5('late')::uuid, ip_address => '203.0.113.78', created_at => date_trunc('day', now(), 'UTC') - interval '3 hours');
+	DELETE FROM analytics.settings WHERE name = 'ip_policy'});
+$primary->wait_for_catchup('events');
+my $events = q{SELECT id, user_id, event_type, page_path, ip_address, ip_hash, user_agent, metadata, created_at FROM analytics.user_activity
+	WHERE user_id = md5('late')::uuid AND event_type <> 'login' ORDER BY id};
+isnt($primary->safe_psql('subscriber', $events), '', 'events were replicated');
+is($primary->safe_psql('subscriber', $events), $primary->safe_psql('postgres', $events), 'valid rows as they are');
+is($primary->safe_psql('subscriber', q{SELECT ip_address FROM analytics.user_activity WHERE user_id = md5('late')::uuid AND event_type = 'login'}),
+	'203.0.113.0/24', 'the policy of the subscriber');
+is($primary->safe_psql('subscriber', 'SELECT count(DISTINCT metric_hour) FROM analytics.dirty_hours'), '1', 'late events are noted');
+$primary->safe_psql('subscriber', 'CALL analytics.maintain()');
+is($primary->safe_psql('subscriber', q{SELECT sum(total_events), sum(total_runs) FROM analytics.daily_metrics WHERE workspace_id = md5('r')::uuid}),
+	'33|1', 'and counted');
+$primary->safe_psql('subscriber', $_) for 'ALTER SUBSCRIPTION events DISABLE', 'ALTER SUBSCRIPTION events SET (slot_name = NONE)', 'DROP SUBSCRIPTION events';
 
 $standby->stop;
 $primary->stop;
