@@ -365,6 +365,7 @@ VALUES
     ('reader', 'SELECT (workspace_id, id, alert_rule_id, rule_name, severity, triggered_at, resolved_at, state, metric_type, condition, metric_value, threshold_value, reason)',
         'TABLE', 'analytics.alert_history'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_workspace_metrics(uuid, date, date, boolean)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_agent_insights(uuid, integer)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_workspace_summary(uuid, date, date)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_usage_by_hour(uuid, date, date)'),
     ('reader', 'SELECT', 'TABLE', 'analytics.active_users'),

@@ -126,6 +126,9 @@ RETURNS TABLE (
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    workspaces uuid[];
+    user_sets analytics.user_set[]; -- of each workspace
 BEGIN
     IF days IS NULL OR days NOT BETWEEN 1 AND 36500 THEN
         RAISE EXCEPTION 'days must be from 1 to 36500'
@@ -134,7 +137,6 @@ BEGIN
                   HINT = 'get_agent_insights(agent_id, 7) covers the last 7 complete days.';
     END IF;
 
-    RETURN QUERY
     WITH workspace AS MATERIALIZED (
         SELECT w.workspace_id, w.today - greatest(days, 14) AS first_date, w.today - 1 AS last_date
         FROM (SELECT p.workspace_id, analytics.workspace_today(p.workspace_id) AS today
@@ -178,22 +180,36 @@ BEGIN
            round(analytics.quantile_sketch_avg(t.sketch), 2),
            round(analytics.interpolated_quantile(t.sketch, 0.5)::numeric, 2), round(analytics.interpolated_quantile(t.sketch, 0.95)::numeric, 2),
            round(analytics.interpolated_quantile(t.sketch, 0.99)::numeric, 2), t.credits,
-           (SELECT CASE WHEN count(*) <= 1 THEN coalesce(max(analytics.user_set_cardinality(v.users)), 0)
-                    ELSE (SELECT count(DISTINCT u.user_id)
-                          FROM visitor AS x
-                          CROSS JOIN LATERAL analytics.user_set_elements(x.users) AS e (user_number)
-                          JOIN analytics.users AS u ON u.workspace_id = x.workspace_id AND u.user_number = e.user_number) END
-            FROM visitor AS v),
-           analytics.trend_direction(r.this_week, r.week_before),
+           v.largest, v.workspaces, v.user_sets, analytics.trend_direction(r.this_week, r.week_before),
            coalesce((SELECT jsonb_object_agg(e.key, e.errors) FROM error AS e), '{}'),
            t.successful, t.failed, t.cancelled, t.cost, t.tokens, t.feedbacks, t.last_active
-    FROM total AS t, trend AS r
+    INTO total_runs, success_rate, avg_runtime, p50_runtime, p95_runtime, p99_runtime, total_credits, unique_users, workspaces, user_sets,
+         trend_direction, top_error_types, successful_runs, failed_runs, cancelled_runs, total_cost, total_tokens_used, total_feedback_count,
+         last_active_date
+    FROM total AS t, trend AS r,
+         (SELECT array_agg(x.workspace_id) AS workspaces, array_agg(x.users) AS user_sets,
+                 coalesce(max(analytics.user_set_cardinality(x.users)), 0) AS largest
+          FROM visitor AS x) AS v
     WHERE EXISTS (SELECT FROM workspace);
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    -- Numbers are a workspace's own. A statement of its own, as a reader may not ask who has them.
+    IF cardinality(workspaces) > 1 THEN
+        unique_users := NULL;
+        IF has_column_privilege('analytics.users', 'user_id', 'SELECT') THEN
+            SELECT count(DISTINCT u.user_id) INTO unique_users
+            FROM unnest(workspaces, user_sets) AS x (workspace_id, users)
+            CROSS JOIN LATERAL analytics.user_set_elements(x.users) AS e (user_number)
+            JOIN analytics.users AS u ON u.workspace_id = x.workspace_id AND u.user_number = e.user_number;
+        END IF;
+    END IF;
+    RETURN NEXT;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_agent_insights(uuid, integer) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_agent_insights(uuid, integer) IS
-    'one row about an agent over the last complete local days (default 30) of every workspace that the caller may see: sums, percentiles (Hyndman-Fan type 7) from the merged sketches (relative error 1 %), distinct users, top_error_types {type: errors} (the 10 most frequent). trend_direction compares the last 7 complete days with the 7 before. Without a run: counts 0, rates and runtimes NULL. No row for an agent without data; error (22023) for days below 1 or above 36500';
+    'one row about an agent over the last complete local days (default 30) of every workspace that the caller may see: sums, percentiles (Hyndman-Fan type 7) from the merged sketches (relative error 1 %), distinct users (NULL to a reader who sees the agent in several workspaces), top_error_types {type: errors} (the 10 most frequent). trend_direction compares the last 7 complete days with the 7 before. Without a run: counts 0, rates and runtimes NULL. No row for an agent without data; error (22023) for days below 1 or above 36500';
 
 -- One row: the range, then the range of equal length before it.
 CREATE FUNCTION analytics.get_workspace_summary(

@@ -14,6 +14,10 @@ INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, event_na
 SELECT pg_temp.id('a', w), pg_temp.id('b', w), 'agent_run', 'run', jsonb_build_object('agent_id', pg_temp.id('c', w), 'status', 'failed', 'runtime', w, 'credits', 1, 'revenue', 5),
        ((now() AT TIME ZONE 'UTC')::date - 1)::timestamp AT TIME ZONE 'UTC' + interval '10 hours'
 FROM generate_series(1, 3) AS w;
+-- The second user also runs the first agent.
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
+SELECT e.workspace_id, e.user_id, 'agent_run', jsonb_build_object('agent_id', pg_temp.id('c', 1), 'status', 'completed'), e.created_at
+FROM analytics.user_activity AS e WHERE e.workspace_id = pg_temp.id('a', 2);
 SELECT count(analytics.aggregate_daily_metrics((now() AT TIME ZONE 'UTC')::date - 1)) AS days;
 SELECT count(analytics.aggregate_hourly_metrics(((now() AT TIME ZONE 'UTC')::date - 1)::timestamp AT TIME ZONE 'UTC' + interval '10 hours')) AS hours;
 SELECT again FROM analytics_internal.aggregate_due_cohorts('1 hour');
@@ -77,13 +81,19 @@ SELECT max(daily_active_users) FROM analytics.get_active_users(pg_temp.id('a', 1
 SELECT count(*) > 0 AS lifecycle FROM analytics.get_lifecycle(pg_temp.id('a', 1));
 SELECT events FROM analytics.get_feature_usage(pg_temp.id('a', 1));
 SELECT count(*) FROM analytics.get_usage_by_hour(pg_temp.id('a', 1));
+-- The second user ran agent 1 too, in a workspace that this reader does not see; in several workspaces users cannot be told apart.
+SELECT total_runs, unique_users FROM analytics.get_agent_insights(pg_temp.id('c', 1));
+SELECT count(*) AS another FROM analytics.get_agent_insights(pg_temp.id('c', 2));
 SELECT count(*) >= 0 AS retention FROM analytics.get_retention_matrix(pg_temp.id('a', 1));
 SELECT analytics.report(pg_temp.id('a', 1)) #> '{headline,total_runs,value}' AS own, analytics.report(pg_temp.id('a', 2)) AS another;
 SELECT analytics.report(pg_temp.id('a', 1)) #> '{alerts,items,0,name}' AS alert;
 SET ROLE regress_all;
 SELECT analytics.workspace_ids();
 SELECT analytics.report(pg_temp.id('a', 2)) #> '{headline,total_runs,value}' AS another;
+SELECT total_runs, unique_users FROM analytics.get_agent_insights(pg_temp.id('c', 1));
+SELECT total_runs, unique_users FROM analytics.get_agent_insights(pg_temp.id('c', 2));
 RESET ROLE;
+SELECT total_runs, unique_users FROM analytics.get_agent_insights(pg_temp.id('c', 1));
 -- Claims make nobody a reader of more, and take nothing from one of all.
 SELECT set_config('request.jwt.claims', json_build_object('sub', pg_temp.id('b', 2))::text, false) <> '' AS claims;
 SELECT pg_temp.finds('regress_one', 'analytics.daily_metrics') AS one, pg_temp.finds('regress_one', 'analytics.top_agents') AS one_view,
