@@ -52,6 +52,9 @@ const marks = (items, annotations) => ({
     },
 });
 
+// A value without neighbours: a line cannot show it, a dot does.
+const isAlone = (items, key, i) => [items[i - 1], items[i + 1]].every((item) => (item?.[key] ?? null) === null);
+
 // A chart over time. series: { key, name, tone, kind: 'line' | 'bar', negative, width }; items have .date and .is_final.
 // show writes a value; the axis counts in units of scale.
 export function overTime({ items, series, show, annotations = [], label = format.shortDay, title = format.longDay, stacked = false, scale = 1, axis = {} }) {
@@ -75,7 +78,7 @@ export function overTime({ items, series, show, annotations = [], label = format
             type: s.kind, name: printable(s.name), stack: stacked ? 'all' : undefined, data: items.map((item) => value(item, s)),
             itemStyle: { color: colour(s.tone) }, barCategoryGap: items.length > 60 ? '10%' : '28%', barMaxWidth: 44,
             ...(s.kind === 'line' && {
-                showSymbol: items.length === 1, symbol: 'circle', symbolSize: 9, lineStyle: { color: colour(s.tone), width: s.width ?? 2 }, connectNulls: false,
+                showSymbol: true, symbol: 'circle', symbolSize: (_, { dataIndex }) => (isAlone(items, s.key, dataIndex) ? 6 : 0), lineStyle: { color: colour(s.tone), width: s.width ?? 2 }, connectNulls: false,
                 areaStyle: s.area ? { color: colour(s.tone), opacity: 0.1 } : undefined,
             }),
             emphasis: { disabled: true },

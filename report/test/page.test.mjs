@@ -21,6 +21,7 @@ const psql = (query) => execFileSync('psql', ['-X', '-q', '-A', '-t', '-v', 'ON_
 const rows = (query) => JSON.parse(psql(`SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM (${query}) AS q`));
 
 const demo = "md5('Northwind Robotics')::uuid";
+const solo = "md5('Solo Studio')::uuid";
 const made = (kind) => `md5('report ${kind}')::uuid`;
 const today = () => psql(`SELECT analytics.workspace_today(${demo})`);
 
@@ -225,6 +226,13 @@ test('little data: one user, one day, no runs', async (t) => {
     assert.match(await one.page.locator('[data-figure=active_users] .change').innerText(), /no earlier period/);
     const day = await open(t, demo, `, '${today()}'::date - 3, '${today()}'::date - 3`);
     assert.equal(await day.page.locator('#runs-by-outcome tbody tr').count(), 1);
+    // A day whose neighbours have no runs has nothing to draw a line to.
+    const few = await open(t, solo);
+    const alone = few.report.daily.filter((day, i, days) => day.success_rate !== null && [days[i - 1], days[i + 1]].every((other) => (other?.success_rate ?? null) === null));
+    assert.ok(alone.length > 0);
+    const dots = await few.page.locator('#success-rate .chart svg path').evaluateAll((paths) => paths.map((path) => path.getBoundingClientRect())
+        .filter((box) => box.width > 3 && box.width < 12 && Math.abs(box.width - box.height) < 1).length);
+    assert.equal(dots, alone.length);
     const runs = await open(t, made('no runs'));
     assert.match(await runs.page.locator('#runs-by-outcome').innerText(), /No agent ran in these days/);
     assert.match(await runs.page.locator('#agents-by-runs').innerText(), /No agent ran/);
