@@ -1,5 +1,6 @@
 # Functions for chroots of Debian releases, which are kept below $chroots. As root. Sourced, after cluster.sh.
 
+export PG_MAJOR
 chroots=${CHROOTS:-/var/tmp/shadow_analytics-chroots}
 
 # in_chroot DIR COMMAND…: in a mount namespace of its own, with /proc, /dev and /dev/shm.
