@@ -160,7 +160,7 @@ BEGIN
     INSERT INTO analytics.user_activity AS a
         (id, workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent, referrer,
          metadata, created_at)
-    VALUES (id, workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent, referrer,
+    VALUES (id, COALESCE(workspace_id, '00000000-0000-0000-0000-000000000000'), user_id, event_type, event_name, page_path, session_id, ip_address, user_agent, referrer,
             metadata, COALESCE(created_at, now()))
     ON CONFLICT DO NOTHING;
     RETURN id;
@@ -189,8 +189,8 @@ BEGIN
     INSERT INTO analytics.user_activity
         (id, workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent, referrer,
          metadata, created_at)
-    SELECT COALESCE(e.id, gen_random_uuid()), e.workspace_id, COALESCE(e.user_id, analytics.current_user_id()),
-           e.event_type, e.event_name, e.page_path, e.session_id, e.ip_address, e.user_agent, e.referrer,
+    SELECT COALESCE(e.id, gen_random_uuid()), COALESCE(e.workspace_id, '00000000-0000-0000-0000-000000000000'),
+           COALESCE(e.user_id, analytics.current_user_id()), e.event_type, e.event_name, e.page_path, e.session_id, e.ip_address, e.user_agent, e.referrer,
            e.metadata, COALESCE(e.created_at, now())
     FROM jsonb_to_record(event) AS e
         (id uuid, workspace_id uuid, user_id uuid, event_type text, event_name text, page_path text, session_id uuid,
@@ -234,8 +234,8 @@ BEGIN
         INSERT INTO analytics.user_activity
             (id, workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent,
              referrer, metadata, created_at)
-        SELECT COALESCE(e.id, gen_random_uuid()), e.workspace_id, COALESCE(e.user_id, analytics.current_user_id()),
-               e.event_type, e.event_name, e.page_path, e.session_id, e.ip_address, e.user_agent, e.referrer,
+        SELECT COALESCE(e.id, gen_random_uuid()), COALESCE(e.workspace_id, '00000000-0000-0000-0000-000000000000'),
+               COALESCE(e.user_id, analytics.current_user_id()), e.event_type, e.event_name, e.page_path, e.session_id, e.ip_address, e.user_agent, e.referrer,
                e.metadata, COALESCE(e.created_at, now())
         FROM jsonb_to_recordset(events) AS e
             (id uuid, workspace_id uuid, user_id uuid, event_type text, event_name text, page_path text,
