@@ -211,7 +211,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.is_text_array(jsonb, text) FROM PU
 COMMENT ON FUNCTION analytics_internal.is_text_array(jsonb, text) IS
     'whether a value is an array of at most 20 different strings that match the pattern';
 
-CREATE FUNCTION analytics_internal.threshold_problem(rule analytics.alert_rules) RETURNS text
+CREATE FUNCTION analytics_internal.threshold_problem(rule record) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -232,12 +232,12 @@ BEGIN
     END;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.threshold_problem(analytics.alert_rules) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.threshold_problem(analytics.alert_rules) IS
-    'what threshold_value should be instead; NULL if it is right';
+REVOKE EXECUTE ON FUNCTION analytics_internal.threshold_problem(record) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.threshold_problem(record) IS
+    'what threshold_value of a row of analytics.alert_rules should be instead; NULL if it is right';
 
 CREATE FUNCTION analytics_internal.rule_problem(
-    rule analytics.alert_rules, OUT field text, OUT value text, OUT allowed text)
+    rule record, OUT field text, OUT value text, OUT allowed text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -290,12 +290,12 @@ BEGIN
     LIMIT 1;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.rule_problem(analytics.alert_rules) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.rule_problem(analytics.alert_rules) IS
-    'the first field of a rule that is wrong, its value and what is allowed; NULLs if none is';
+REVOKE EXECUTE ON FUNCTION analytics_internal.rule_problem(record) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.rule_problem(record) IS
+    'the first field of a row of analytics.alert_rules that is wrong, its value and what is allowed; NULLs if none is';
 
 -- The channels of a rule and its destinations go together; destinations may be dropped later.
-CREATE FUNCTION analytics_internal.missing_recipient(rule analytics.alert_rules) RETURNS text
+CREATE FUNCTION analytics_internal.missing_recipient(rule record) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -308,9 +308,9 @@ BEGIN
             ORDER BY 1 LIMIT 1);
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.missing_recipient(analytics.alert_rules) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.missing_recipient(analytics.alert_rules) IS
-    'the first recipient of a rule that is no destination of its workspace in one of its channels; NULL if none';
+REVOKE EXECUTE ON FUNCTION analytics_internal.missing_recipient(record) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.missing_recipient(record) IS
+    'the first recipient of a row of analytics.alert_rules that is no destination of its workspace in one of its channels; NULL if none';
 
 CREATE FUNCTION analytics_internal.alert_rule_check() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER

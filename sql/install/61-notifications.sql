@@ -119,28 +119,30 @@ COMMENT ON POLICY member_reads ON analytics.notification_outbox IS
 
 -- The outbox
 
-CREATE FUNCTION analytics_internal.notification_message(alert analytics.alert_history, kind text) RETURNS jsonb
-LANGUAGE sql STABLE
+CREATE FUNCTION analytics_internal.notification_message(alert record, kind text) RETURNS jsonb
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT jsonb_build_object(
-    'kind', kind,
-    'alert_id', alert.id,
-    'alert_rule_id', alert.alert_rule_id,
-    'workspace_id', alert.workspace_id,
-    'rule_name', alert.rule_name,
-    'severity', alert.severity,
-    'metric_type', alert.metric_type,
-    'condition', alert.condition,
-    'metric_value', alert.metric_value,
-    'threshold_value', alert.threshold_value,
-    'reason', CASE kind WHEN 'resolved' THEN alert.resolved_reason ELSE alert.reason END,
-    'triggered_at', to_char(alert.triggered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-    'resolved_at', to_char(alert.resolved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+BEGIN
+    RETURN jsonb_build_object(
+        'kind', kind,
+        'alert_id', alert.id,
+        'alert_rule_id', alert.alert_rule_id,
+        'workspace_id', alert.workspace_id,
+        'rule_name', alert.rule_name,
+        'severity', alert.severity,
+        'metric_type', alert.metric_type,
+        'condition', alert.condition,
+        'metric_value', alert.metric_value,
+        'threshold_value', alert.threshold_value,
+        'reason', CASE kind WHEN 'resolved' THEN alert.resolved_reason ELSE alert.reason END,
+        'triggered_at', to_char(alert.triggered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+        'resolved_at', to_char(alert.resolved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
+END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.notification_message(analytics.alert_history, text) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.notification_message(analytics.alert_history, text) IS
-    'what a notification says about an episode; the notifier makes mail, Slack blocks or JSON of it';
+REVOKE EXECUTE ON FUNCTION analytics_internal.notification_message(record, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.notification_message(record, text) IS
+    'what a notification says about an episode, a row of analytics.alert_history; the notifier makes mail, Slack blocks or JSON of it';
 
 CREATE FUNCTION analytics_internal.send_notifications(kind text, workspace_ids uuid[], alert_ids uuid[], at timestamptz)
 RETURNS bigint
@@ -174,7 +176,7 @@ BEGIN
              OR NOT EXISTS (SELECT FROM analytics.notification_outbox AS f
                             WHERE f.workspace_id = h.workspace_id AND f.alert_id = h.id AND f.kind = 'firing'
                               AND f.destination_name = d.name AND f.status = 'suppressed')) AS m
-    ON CONFLICT ON CONSTRAINT notification_outbox_once DO NOTHING;
+    ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS written = ROW_COUNT;
     IF written > 0 THEN
         PERFORM pg_notify('shadow_analytics', '');
@@ -290,7 +292,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.send_verification(uuid, text) FROM
 COMMENT ON FUNCTION analytics_internal.send_verification(uuid, text) IS
     'queues the mail with the code that verifies an address, at most 5 an hour and workspace (54000); returns the code''s SHA-256';
 
-CREATE FUNCTION analytics_internal.check_address(destination analytics.notification_destinations) RETURNS void
+CREATE FUNCTION analytics_internal.check_address(destination record) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -321,8 +323,8 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.check_address(analytics.notification_destinations) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.check_address(analytics.notification_destinations) IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.check_address(record) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.check_address(record) IS
     'refuses NULLs (23502), a wrong channel or name (23514), address or secret (22023), without repeating them, and a tenant''s mail to a domain that is not allowed (42501)';
 
 -- Before the other triggers, which ask what the workspace has: what they find would tell strangers.

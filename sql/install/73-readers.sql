@@ -95,11 +95,12 @@ CREATE FUNCTION analytics.grant_reader(role_name name, workspace_id uuid DEFAULT
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 BEGIN
     PERFORM analytics_internal.check_reader(role_name);
     INSERT INTO analytics.readers AS r (role_name, workspace_ids)
     VALUES (grant_reader.role_name, CASE WHEN workspace_id IS NOT NULL THEN ARRAY[workspace_id] END)
-    ON CONFLICT ON CONSTRAINT readers_pkey DO UPDATE
+    ON CONFLICT (role_name) DO UPDATE
         SET workspace_ids = CASE WHEN r.workspace_ids IS NULL OR grant_reader.workspace_id = ANY (r.workspace_ids) THEN r.workspace_ids
                                  WHEN grant_reader.workspace_id IS NOT NULL THEN r.workspace_ids || grant_reader.workspace_id END;
     PERFORM analytics_internal.grant_audience('reader', role_name);

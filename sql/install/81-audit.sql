@@ -179,16 +179,17 @@ CREATE TRIGGER audit_acknowledgment AFTER UPDATE OF acknowledged_at, snoozed_unt
 COMMENT ON TRIGGER audit_acknowledgment ON analytics.alert_history IS
     'notes acknowledgments and snoozes in analytics.audit_log';
 
-CREATE FUNCTION analytics_internal.audited_destination(destination analytics.notification_destinations) RETURNS jsonb
-LANGUAGE sql IMMUTABLE
+CREATE FUNCTION analytics_internal.audited_destination(destination record) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT jsonb_build_object('name', destination.name, 'channel', destination.channel, 'is_verified', destination.is_verified)
-WHERE destination.name IS NOT NULL
+BEGIN
+    RETURN jsonb_build_object('name', destination.name, 'channel', destination.channel, 'is_verified', destination.is_verified);
+END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.audited_destination(analytics.notification_destinations) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.audited_destination(analytics.notification_destinations) IS
-    'what the audit log may know of a destination: name, channel, is_verified';
+REVOKE EXECUTE ON FUNCTION analytics_internal.audited_destination(record) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.audited_destination(record) IS
+    'what the audit log may know of a row of analytics.notification_destinations: name, channel, is_verified; NULL for NULL';
 
 CREATE FUNCTION analytics_internal.audit_destination() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
