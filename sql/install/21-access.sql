@@ -254,7 +254,6 @@ VALUES
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.agents'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.user_activity'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.credit_prices'),
-    ('service', 'EXECUTE', 'FUNCTION', 'analytics_internal.activity_rules(boolean)'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.hourly_metrics'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.daily_metrics'),
     ('service', 'INSERT, UPDATE, DELETE', 'TABLE', 'analytics.agent_performance'),

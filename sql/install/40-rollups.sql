@@ -114,6 +114,15 @@ FROM analytics.daily_event_usage AS u,
     LATERAL unnest(u.event_names, u.events, u.users) AS n (event_name, events, users);
 
 -- Errors likewise: one row per error type.
+CREATE TYPE analytics.error_count AS (
+    event_name text,
+    errors bigint,
+    message_hashes bigint[],
+    sample_messages text[]
+);
+COMMENT ON TYPE analytics.error_count IS
+    'errors of one event name within an error type; columns as in analytics.daily_errors';
+
 CREATE TABLE analytics.daily_error_types (
     workspace_id uuid NOT NULL,
     metric_date date NOT NULL,
@@ -442,6 +451,21 @@ COMMENT ON POLICY member_reads ON analytics.daily_error_types IS
     'members read their workspaces';
 
 -- From raw events to the rollup tables.
+
+-- Dear enough that a plan gives each call a process of its own.
+CREATE FUNCTION analytics_internal.collect_rollups(
+    target_date date, at timestamptz, first_instant timestamptz, last_instant timestamptz,
+    shares integer, share integer, passes integer)
+RETURNS TABLE (workspace_id uuid, is_final boolean, metrics analytics.daily_metrics, agents analytics.agent_performance[],
+               event_usage analytics.daily_event_usage[], error_types analytics.daily_error_types[],
+               user_ids uuid[], first_events timestamptz[], last_events timestamptz[], revenue_places integer[], revenues numeric[])
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 1000
+AS 'MODULE_PATHNAME', 'shadow_collect_rollups';
+REVOKE EXECUTE ON FUNCTION analytics_internal.collect_rollups(
+    date, timestamptz, timestamptz, timestamptz, integer, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.collect_rollups(
+    date, timestamptz, timestamptz, timestamptz, integer, integer, integer) IS
+    'the rollups of the workspaces of one share (0 .. shares - 1, by hash; a power of two) on a local day, as of the instant "at", collected in so many passes; first_instant and last_instant: the day in UTC. Called by analytics.aggregate_daily_metrics(), a process for each share. In metrics and agents the columns that need the users'' numbers are NULL, or hold places of user_ids (from 0). revenue_places (from 1): whose the revenues are. Shares or passes that are no powers of two up to 32768, and a share that is none of the shares, are an error (22023)';
 
 -- Without JIT: estimates of arrays' elements make small statements look dear, and compiling one takes half a second.
 CREATE FUNCTION analytics_internal.aggregate_daily_metrics(

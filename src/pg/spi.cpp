@@ -5,6 +5,7 @@ extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "storage/proc.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 }
@@ -51,6 +52,11 @@ Oid extension_relation(const char *name)
 {
     Oid const schema = get_namespace_oid("analytics", true);
     return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+Oid type_named(const char *name)
+{
+    return DatumGetObjectId(DirectFunctionCall1(regtypein, CStringGetDatum(pstrdup(name))));
 }
 
 Oid find_relation_owner(Oid relation)

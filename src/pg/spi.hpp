@@ -47,6 +47,9 @@ std::uint64_t aborted_subtransactions();
 // A table of the extension, by its name in the schema analytics; InvalidOid when there is none.
 Oid extension_relation(const char *name);
 
+// A type by its qualified name in SQL; an error when there is none.
+Oid type_named(const char *name);
+
 // The owner of a relation. When there is none: InvalidOid, or an error.
 Oid find_relation_owner(Oid relation);
 Oid relation_owner(Oid relation);

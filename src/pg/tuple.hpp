@@ -1,5 +1,5 @@
 #pragma once
-// Builds the datums of a composite value, field by field in the order of its columns. Plain data only.
+// Datums from the values of core. Plain data only.
 
 #include "core/base/arena.hpp"
 #include "core/base/nullable.hpp"
@@ -64,55 +64,6 @@ inline Datum trimmed_numeric_datum(int128 value, int scale)
     return NumericGetDatum(numeric_from_scaled(value, scale));
 }
 
-class tuple_builder
-{
-public:
-    void add(Datum value)
-    {
-        Assert(count_ < capacity);
-        nulls_[count_] = false;
-        values_[count_++] = value;
-    }
-    void add_null()
-    {
-        Assert(count_ < capacity);
-        nulls_[count_] = true;
-        values_[count_++] = Datum{0};
-    }
-    void add_bigint(std::int64_t value) { add(Int64GetDatum(value)); }
-    void add_text(std::string_view text) { add(text_datum(text)); }
-    void add_jsonb(std::string_view json) { add(jsonb_datum(json)); }
-    // As a varlena of any type; empty: NULL.
-    void add_bytes_or_null(std::string_view bytes) { bytes.empty() ? add_null() : add(bytes_datum(bytes)); }
-    void add_uuid(const uuid &id) { add(uuid_datum(id)); }
-    // A sum in units of 10^-9.
-    void add_amount(int128 value) { add(trimmed_numeric_datum(value, 9)); }
-    template <typename T>
-    void add_numeric(const nullable<T> &value, int scale)
-    {
-        value.is_null ? add_null() : add(NumericGetDatum(numeric_from_scaled(value.value, scale)));
-    }
-    void add_bigint(const nullable<std::int64_t> &value)
-    {
-        value.is_null ? add_null() : add_bigint(value.value);
-    }
-
-    Datum form(TupleDesc description) const
-    {
-        if (description->natts != count_)
-            elog(ERROR, "composite type has %d columns, %d were computed", description->natts, count_);
-        HeapTuple const tuple =
-            heap_form_tuple(description, const_cast<Datum *>(values_), const_cast<bool *>(nulls_));
-        return HeapTupleGetDatum(tuple);
-    }
-
-private:
-    static constexpr int capacity = 48;
-    Datum values_[capacity];
-    bool nulls_[capacity];
-    int count_ = 0;
-};
-
 inline Datum bigint_array_datum(span<std::int64_t> numbers)
 {
     auto *const elements = static_cast<Datum *>(palloc((numbers.size + 1) * sizeof(Datum)));
@@ -129,13 +80,6 @@ inline Datum text_array_datum(span<std::string_view> texts)
         elements[i] = text_datum(texts[i]);
     return PointerGetDatum(
         construct_array(elements, static_cast<int>(texts.size), TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-// An array of composite values of the given type.
-inline Datum composite_array_datum(Datum *elements, std::size_t n, Oid element_type)
-{
-    return PointerGetDatum(
-        construct_array(elements, static_cast<int>(n), element_type, -1, false, TYPALIGN_DOUBLE));
 }
 
 } // namespace shadow::pg

@@ -37,11 +37,11 @@ SELECT analytics_internal.run_step('everything', now());
 SELECT analytics_internal.run_step(NULL, now());
 
 -- Divisions of a day that overflow or divide nothing.
-SELECT d.shares, d.share, d.passes, (SELECT count(*) FROM analytics_internal.collect_activity('2026-01-02', '2026-01-04 00:00Z', '2026-01-01 00:00Z', '2026-01-04 00:00Z', d.shares, d.share, d.passes))
+SELECT d.shares, d.share, d.passes, (SELECT count(*) FROM analytics_internal.collect_rollups('2026-01-02', '2026-01-04 00:00Z', '2026-01-01 00:00Z', '2026-01-04 00:00Z', d.shares, d.share, d.passes))
 FROM (VALUES (2, 1, 4)) AS d (shares, share, passes);
 CREATE FUNCTION pg_temp.collect(shares integer, share integer, passes integer) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT count(*) FROM analytics_internal.collect_activity('2026-01-02', '2026-01-04 00:00Z', '2026-01-01 00:00Z', '2026-01-04 00:00Z', shares, share, passes));
+    RETURN (SELECT count(*) FROM analytics_internal.collect_rollups('2026-01-02', '2026-01-04 00:00Z', '2026-01-01 00:00Z', '2026-01-04 00:00Z', shares, share, passes));
 EXCEPTION WHEN invalid_parameter_value THEN
     RETURN SQLERRM;
 END $$;

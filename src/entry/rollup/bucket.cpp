@@ -7,7 +7,6 @@ extern "C" {
 #include "catalog/pg_type_d.h"
 #include "executor/tstoreReceiver.h"
 #include "utils/date.h"
-#include "utils/fmgrprotos.h"
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
 }
@@ -32,9 +31,8 @@ TupleDesc describe(const temporary_relation &relation)
 {
     TupleDesc const description = CreateTemplateTupleDesc(relation.column_count);
     for (int i = 0; i < relation.column_count; ++i) {
-        Oid const type = DatumGetObjectId(
-            DirectFunctionCall1(regtypein, CStringGetDatum(pstrdup(relation.columns[i].type))));
-        TupleDescInitEntry(description, static_cast<AttrNumber>(i + 1), relation.columns[i].name, type, -1,
+        column const &c = relation.columns[i];
+        TupleDescInitEntry(description, static_cast<AttrNumber>(i + 1), c.name, pg::type_named(c.type), -1,
                            0);
     }
     return description;

@@ -1,12 +1,13 @@
-#include "entry/rollup/query.hpp"
-
-#include "pg/tuple.hpp"
-
 #include "entry/rollup/collector.hpp"
+
+#include "entry/rollup/query.hpp"
+#include "entry/rollup/rows.hpp"
+#include "pg/aggregate.hpp"
 
 extern "C" {
 #include "executor/spi.h"
 #include "executor/tuptable.h"
+#include "utils/uuid.h"
 }
 
 using namespace shadow;
@@ -23,10 +24,10 @@ constexpr const char *columns[] = {"workspace_id", "user_id",    "session_id", "
 class event_collector
 {
 public:
-    event_collector(MemoryContext context, HeapTupleHeader rules)
+    explicit event_collector(MemoryContext context)
         : query_(context), index_(&query_.memory), workspaces_(&query_.memory)
     {
-        query_.read_rules(rules, context);
+        query_.read_rules(context);
     }
 
     void add(const Datum *values, const bool *nulls)
@@ -39,7 +40,7 @@ public:
     }
 
     void finish();
-    std::uint64_t store(Tuplestorestate *store, TupleDesc description);
+    std::uint64_t store(bool is_day, Tuplestorestate *store, TupleDesc description);
 
 private:
     struct workspace {
@@ -56,6 +57,7 @@ private:
                                [&] { return workspaces_.push(make_workspace(id, is_final)); })]
             .queue;
     }
+    rollup_metrics take_metrics(const workspace &w, bool is_day, MemoryContext context);
     workspace make_workspace(const uuid &id, bool is_final)
     {
         auto *const data = new (query_.memory.allocate(sizeof(rollup_state), alignof(rollup_state)))
@@ -77,25 +79,33 @@ void event_collector::finish()
         workspaces_[i].data->finish();
 }
 
-std::uint64_t event_collector::store(Tuplestorestate *store, TupleDesc description)
+// Computed apart, so that no object of core is alive while the rows are formed; frees the workspace's state.
+rollup_metrics event_collector::take_metrics(const workspace &w, bool is_day, MemoryContext context)
+{
+    pg::palloc_resource memory(context);
+    rollup_metrics const metrics = compute_metrics(*w.data, query_.rules, is_day, &memory, pg::interrupted);
+    w.data->release();
+    return metrics;
+}
+
+std::uint64_t event_collector::store(bool is_day, Tuplestorestate *store, TupleDesc description)
 {
     std::uint32_t const n = workspaces_.size();
     if (n == 0)
         return 0;
     std::sort(&workspaces_[0], &workspaces_[0] + n,
               [](const workspace &a, const workspace &b) { return a.id < b.id; });
-    result_types const *const types =
-        find_result_types(TupleDescAttr(description, 2)->atttypid, CurrentMemoryContext);
+    row_types const *const types = find_row_types(is_day);
     MemoryContext const row_context =
-        AllocSetContextCreate(CurrentMemoryContext, "collected activity", ALLOCSET_DEFAULT_SIZES);
+        AllocSetContextCreate(CurrentMemoryContext, "collected rows", ALLOCSET_DEFAULT_SIZES);
     MemoryContext const old = MemoryContextSwitchTo(row_context);
     for (std::uint32_t i = 0; i < n; ++i) {
         CHECK_FOR_INTERRUPTS();
         workspace const &w = workspaces_[i];
-        Datum const values[] = {pg::uuid_datum(w.id), BoolGetDatum(w.is_final),
-                                metrics_datum(*types, *w.data, query_.rules, query_.details)};
-        bool const nulls[lengthof(values)] = {};
-        tuplestore_putvalues(store, description, const_cast<Datum *>(values), const_cast<bool *>(nulls));
+        Datum values[most_summary_columns];
+        bool nulls[most_summary_columns] = {};
+        form_summary(*types, w.id, w.is_final, take_metrics(w, is_day, row_context), values);
+        tuplestore_putvalues(store, description, values, nulls);
         MemoryContextReset(row_context);
     }
     MemoryContextSwitchTo(old);
@@ -154,7 +164,7 @@ void ignore(DestReceiver *) {}
 
 } // namespace
 
-DestReceiver *shadow::entry::create_event_collector(HeapTupleHeader rules, bool is_final)
+DestReceiver *shadow::entry::create_event_collector(bool is_final)
 {
     MemoryContext const context =
         AllocSetContextCreate(CurrentMemoryContext, "activity collector", ALLOCSET_DEFAULT_SIZES);
@@ -164,13 +174,13 @@ DestReceiver *shadow::entry::create_event_collector(HeapTupleHeader rules, bool 
     receiver->context = context;
     receiver->is_final = is_final;
     receiver->row_context = AllocSetContextCreate(context, "collected row", ALLOCSET_DEFAULT_SIZES);
-    receiver->collector = pg::new_state<event_collector>(context, rules);
+    receiver->collector = pg::new_state<event_collector>(context);
     return &receiver->base;
 }
 
 constexpr Size large_state = Size{64} << 20;
 
-std::uint64_t shadow::entry::store_collected(DestReceiver *collector, Tuplestorestate *store,
+std::uint64_t shadow::entry::store_collected(DestReceiver *collector, bool is_day, Tuplestorestate *store,
                                              TupleDesc description)
 {
     auto *const receiver = reinterpret_cast<collecting_receiver *>(collector);
@@ -178,7 +188,7 @@ std::uint64_t shadow::entry::store_collected(DestReceiver *collector, Tuplestore
     receiver->collector->finish();
     if (is_large)
         pg::return_free_memory();
-    std::uint64_t const workspaces = receiver->collector->store(store, description);
+    std::uint64_t const workspaces = receiver->collector->store(is_day, store, description);
     MemoryContextDelete(receiver->context);
     if (is_large)
         pg::return_free_memory();

@@ -1,12 +1,10 @@
 #include "entry/rollup/query.hpp"
 
-#include "entry/event/metadata.hpp"
 #include "pg/numeric.hpp"
+#include "pg/settings.hpp"
+#include "pg/spi.hpp"
 
 extern "C" {
-#include "common/int.h"
-#include "executor/executor.h"
-#include "utils/array.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 }
@@ -14,14 +12,8 @@ extern "C" {
 using namespace shadow;
 using namespace shadow::entry;
 
-constexpr std::int64_t default_gap = INT64CONST(30) * 60 * USECS_PER_SEC;
-
 namespace
 {
-
-// Fields of analytics.activity_rules and analytics.credit_price_rule, in the order of the types.
-enum rules_field { field_gap = 1, field_bounce, field_currency, field_details, field_prices };
-enum price_field { field_workspace = 1, field_model, field_price, field_price_currency, field_valid_from };
 
 std::string_view kept_text(Datum value, MemoryContext context)
 {
@@ -32,86 +24,52 @@ std::string_view kept_text(Datum value, MemoryContext context)
     return {copy, length};
 }
 
-Datum required_field(HeapTupleHeader tuple, int field, const char *name)
-{
-    bool is_null;
-    Datum const value = GetAttributeByNum(tuple, static_cast<AttrNumber>(field), &is_null);
-    if (is_null)
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", name),
-                        errhint("Take the rules from analytics_internal.activity_rules().")));
-    return value;
-}
+constexpr const char *select_prices = R"sql(
+    SELECT p.workspace_id, p.model, p.price, p.currency, p.valid_from
+    FROM analytics.credit_prices AS p)sql";
 
-currency_code read_currency(Datum value)
+// A row of select_prices; the table has no NULLs.
+credit_price read_price(HeapTuple row, TupleDesc description, MemoryContext context)
 {
-    text *const t = DatumGetTextPP(value);
-    return pack_currency({VARDATA_ANY(t), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(t))});
-}
-
-credit_price read_price(Datum element, MemoryContext context)
-{
-    HeapTupleHeader const tuple = DatumGetHeapTupleHeader(element);
+    auto const field = [=](int number) {
+        bool is_null;
+        return SPI_getbinval(row, description, number, &is_null);
+    };
     credit_price price;
-    price.workspace = uuid::from_bytes(
-        DatumGetUUIDP(required_field(tuple, field_workspace, "a price's workspace_id"))->data);
-    price.model = kept_text(required_field(tuple, field_model, "a price's model"), context);
-    Numeric const number = DatumGetNumeric(required_field(tuple, field_price, "a price"));
-    if (!pg::to_scaled_int128(number, 9, price.price) || price.price < 0 ||
-        price.price >= int128{1'000'000'000} * 1'000'000'000)
-        ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("credit price out of range"),
-                        errhint("Prices are from 0 to less than 1000000000.")));
-    price.currency = read_currency(required_field(tuple, field_price_currency, "a price's currency"));
-    price.valid_from = DatumGetTimestampTz(required_field(tuple, field_valid_from, "a price's valid_from"));
+    price.workspace = uuid::from_bytes(DatumGetUUIDP(field(1))->data);
+    price.model = kept_text(field(2), context);
+    if (!pg::to_scaled_int128(DatumGetNumeric(field(3)), 9, price.price))
+        elog(ERROR, "credit price out of range");
+    text *const currency = DatumGetTextPP(field(4));
+    price.currency = pack_currency({VARDATA_ANY(currency), VARSIZE_ANY_EXHDR(currency)});
+    price.valid_from = DatumGetTimestampTz(field(5));
     return price;
 }
 
-span<credit_price> read_prices(Datum array, MemoryContext context)
+span<credit_price> read_prices(MemoryContext context)
 {
-    ArrayType *const prices = DatumGetArrayTypeP(array);
-    Datum *elements;
-    bool *nulls;
-    int n;
-    deconstruct_array(prices, ARR_ELEMTYPE(prices), -1, false, TYPALIGN_DOUBLE, &elements, &nulls, &n);
+    std::uint64_t const n = pg::execute(select_prices, {}, IsInParallelMode());
     // palloc aligns to 8 bytes, an int128 wants 16.
-    void *const space =
-        MemoryContextAllocHuge(context, static_cast<Size>(n) * sizeof(credit_price) + alignof(credit_price));
-    span<credit_price> result{reinterpret_cast<credit_price *>(TYPEALIGN(alignof(credit_price), space)), 0};
-    for (int i = 0; i < n; ++i)
-        if (!nulls[i])
-            result.data[result.size++] = read_price(elements[i], context);
-    sort_prices(result);
-    return result;
-}
-
-std::int64_t read_gap(Datum value)
-{
-    Interval const *const gap = DatumGetIntervalP(value);
-    std::int64_t microseconds;
-    if (gap->month != 0 || pg_mul_s64_overflow(gap->day, USECS_PER_DAY, &microseconds) ||
-        pg_add_s64_overflow(microseconds, gap->time, &microseconds) || microseconds <= 0)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid session gap"),
-                        errhint("Give a positive interval without months, such as '30 minutes'.")));
-    return microseconds;
+    void *const space = MemoryContextAllocHuge(context, n * sizeof(credit_price) + alignof(credit_price));
+    span<credit_price> const prices{reinterpret_cast<credit_price *>(TYPEALIGN(alignof(credit_price), space)),
+                                    n};
+    for (std::uint64_t i = 0; i < n; ++i)
+        prices[i] = read_price(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, context);
+    sort_prices(prices);
+    return prices;
 }
 
 } // namespace
 
-rollup_query::rollup_query(MemoryContext context) : memory(context), interned(&memory), batch(&memory)
-{
-    rules = {{pack_currency("USD"), {}, clip_text}, default_gap, false};
-}
+rollup_query::rollup_query(MemoryContext context) : memory(context), interned(&memory), batch(&memory) {}
 
-void rollup_query::read_rules(HeapTupleHeader tuple, MemoryContext context)
+void rollup_query::read_rules(MemoryContext context)
 {
-    rules.session_gap = read_gap(required_field(tuple, field_gap, "session_gap"));
-    text *const bounce = DatumGetTextPP(required_field(tuple, field_bounce, "bounce_rule"));
-    rules.engaged_bounce = std::string_view(VARDATA_ANY(bounce), VARSIZE_ANY_EXHDR(bounce)) == "engaged";
-    rules.currency = read_currency(required_field(tuple, field_currency, "currency"));
-    details = DatumGetBool(required_field(tuple, field_details, "details"));
-    bool no_prices;
-    Datum const prices = GetAttributeByNum(tuple, field_prices, &no_prices);
-    if (!no_prices)
-        rules.prices = read_prices(prices, context);
+    rules.currency = pack_currency(pg::setting_value("currency"));
+    rules.clip = clip_text;
+    rules.session_gap = pg::setting_integer("session_gap_minutes") * 60 * USECS_PER_SEC;
+    rules.engaged_bounce = strcmp(pg::setting_value("bounce_rule"), "engaged") == 0;
+    rules.prices = read_prices(context);
 }
 
 namespace

@@ -3,9 +3,12 @@
 // PostgreSQL calls and plain data only.
 
 #include "entry/locks.hpp"
+#include "entry/rollup/rows.hpp"
 #include "entry/rollup/scan.hpp"
 #include "entry/rollup/users.hpp"
 #include "pg/settings.hpp"
+
+#include <algorithm>
 
 extern "C" {
 #include "catalog/pg_type_d.h"
@@ -31,83 +34,124 @@ void allow_memory()
     pg::set_parameter("work_mem", megabytes);
 }
 
-// A rollup table: its key, its values, and where they come from in "activities".
+// A column whose value SQL gives, from a row of "activities" as s and one of the source as v.
+struct computed_column {
+    const char *name;
+    const char *value;
+};
+
+// A rollup table and where its rows come from: the rows that were formed of a workspace, with the columns that
+// were filled in them; those that SQL computes come instead or are added.
 struct rollup {
     const char *table;
     const char *bucket_column;
-    const char *other_keys; // ", column" after workspace_id and the bucket, or ""
-    const char *values;     // columns of table and source alike
-    const char *source;     // FROM item over "activities AS s"
-    const char *source_keys;
-    const char *keys_source; // as source, but the keys alone
-    const char *row_count;   // rows of the source, over "activities AS s"
+    computed_column key;  // after workspace_id and the bucket; nullptr: none
+    column_names columns; // of v
+    computed_column computed[3];
+    const char *source;    // FROM item v over "activities AS s"
+    const char *row_count; // rows of the source, over "activities AS s"
     bool has_final = true;
 };
 
-constexpr const char *revenue_source =
-    "LATERAL (SELECT s.user_numbers[r.place] AS user_number, r.revenue"
-    " FROM unnest((s.result).revenue_positions, (s.result).revenues) AS r(place, revenue)) AS v";
-
-constexpr rollup daily_rollups[] = {
-    {"analytics.daily_metrics", "metric_date", "",
-     "total_events, events_by_type, active_users, new_users, returning_users, total_users, total_sessions, "
-     "avg_session_duration_seconds, bounce_rate,"
-     " total_runs, successful_runs, failed_runs, cancelled_runs, avg_runtime_seconds, median_runtime_seconds,"
-     " p95_runtime_seconds, p99_runtime_seconds, runtime_sketch, total_credits_consumed, "
-     "avg_credits_per_run, "
-     "credits_by_model,"
-     " total_cost, cost_by_model, currency, unique_agents_run, top_agents, total_errors, error_rate,"
-     " errors_by_type, ignored_values",
-     "LATERAL (SELECT (s.result).*, s.new_user_count AS new_users,"
-     " (s.result).active_users - s.new_user_count AS returning_users, s.total_users) AS v",
-     "", "", "count(*)"},
-    {"analytics.agent_performance", "metric_date", ", agent_id",
-     "total_runs, successful_runs, failed_runs, cancelled_runs, avg_runtime_seconds, min_runtime_seconds,"
-     " max_runtime_seconds, p50_runtime_seconds, p75_runtime_seconds, p95_runtime_seconds, "
-     "p99_runtime_seconds,"
-     " runtime_sketch, total_credits, avg_credits_per_run, total_cost, total_tokens_used, "
-     "avg_tokens_per_run, unique_users,"
-     " users, avg_user_rating, total_feedback_count, error_types, common_failure_reasons",
-     "LATERAL (SELECT a.*, analytics_internal.number_users(a.user_positions, s.user_numbers) AS users"
-     " FROM unnest((s.result).agents) AS a) AS v",
-     ", v.agent_id", "LATERAL unnest((s.result).agents) AS v", "sum(cardinality((s.result).agents))"},
-    {"analytics.daily_event_usage", "metric_date", ", event_type", "event_names, events, users",
-     "LATERAL (SELECT e.event_type, e.event_names, e.events,"
-     " analytics_internal.number_users(e.user_positions, s.user_numbers) AS users"
-     " FROM unnest((s.result).event_usage) AS e) AS v",
-     ", v.event_type", "LATERAL unnest((s.result).event_usage) AS v",
-     "sum(cardinality((s.result).event_usage))", false},
-    {"analytics.daily_error_types", "metric_date", ", error_type", "errors",
-     "LATERAL unnest((s.result).errors) AS v", ", v.error_type", "LATERAL unnest((s.result).errors) AS v",
-     "sum(cardinality((s.result).errors))", false},
-    {"analytics.daily_users", "metric_date", "", "users, new_users",
-     "LATERAL (SELECT analytics.user_set(s.user_numbers) AS users, s.new_users) AS v", "", "", "count(*)"},
-    {"analytics.daily_user_revenue", "metric_date", ", user_number", "revenue", revenue_source,
-     ", v.user_number", revenue_source, "sum(cardinality((s.result).revenues))", false},
+const rollup daily_rollups[] = {
+    {"analytics.daily_metrics",
+     "metric_date",
+     {nullptr, nullptr},
+     daily_columns,
+     {{"new_users", "s.new_user_count"},
+      {"returning_users", "v.active_users - s.new_user_count"},
+      {"total_users", "s.total_users"}},
+     "LATERAL (SELECT (s.metrics).*) AS v",
+     "count(*)"},
+    {"analytics.agent_performance",
+     "metric_date",
+     {"agent_id", "v.agent_id"},
+     agent_columns,
+     {{"users", "analytics_internal.number_users(v.users, s.user_numbers)"}},
+     "LATERAL unnest(s.agents) AS v",
+     "sum(cardinality(s.agents))"},
+    {"analytics.daily_event_usage",
+     "metric_date",
+     {"event_type", "v.event_type"},
+     event_usage_columns,
+     {{"users", "analytics_internal.number_users(v.users, s.user_numbers)"}},
+     "LATERAL unnest(s.event_usage) AS v",
+     "sum(cardinality(s.event_usage))",
+     false},
+    {"analytics.daily_error_types",
+     "metric_date",
+     {"error_type", "v.error_type"},
+     error_type_columns,
+     {},
+     "LATERAL unnest(s.error_types) AS v",
+     "sum(cardinality(s.error_types))",
+     false},
+    {"analytics.daily_users",
+     "metric_date",
+     {nullptr, nullptr},
+     {nullptr, 0},
+     {{"users", "analytics.user_set(s.user_numbers)"}, {"new_users", "s.new_users"}},
+     "LATERAL (SELECT) AS v",
+     "count(*)"},
+    {"analytics.daily_user_revenue",
+     "metric_date",
+     {"user_number", "s.user_numbers[v.place]"},
+     {nullptr, 0},
+     {{"revenue", "v.revenue"}},
+     "LATERAL unnest(s.revenue_places, s.revenues) AS v (place, revenue)",
+     "sum(cardinality(s.revenues))",
+     false},
 };
 
-constexpr rollup hourly_rollups[] = {
-    {"analytics.hourly_metrics", "metric_hour", "",
-     "active_users, total_runs, successful_runs, failed_runs, total_credits, avg_response_time_ms,"
-     " p95_response_time_ms",
-     "LATERAL (SELECT (s.result).*, (s.result).total_credits_consumed AS total_credits) AS v", "", "",
+const rollup hourly_rollups[] = {
+    {"analytics.hourly_metrics",
+     "metric_hour",
+     {nullptr, nullptr},
+     hourly_columns,
+     {},
+     "LATERAL (SELECT (s.metrics).*) AS v",
      "count(*)"},
 };
 
-// In key order, for the statements of all rollups. Days have more columns: update_users().
-constexpr column activity_columns[] = {
-    {"workspace_id", "uuid"}, {"is_final", "boolean"}, {"result", "analytics.activity_result"}};
-constexpr temporary_relation activities = {"activities", activity_columns, lengthof(activity_columns)};
-constexpr const char *select_activities = "SELECT s.* FROM summary AS s ORDER BY s.workspace_id";
-
-void append_columns(StringInfo sql, const char *prefix, const char *columns)
+bool is_same(const char *a, const char *b)
 {
-    for (const char *at = columns; *at != '\0';) {
-        std::size_t const length = strcspn(at, ",");
-        appendStringInfo(sql, "%s%s%.*s", at == columns ? "" : ", ", prefix, static_cast<int>(length), at);
-        at += length;
-        at += strspn(at, ", ");
-    }
+    return a != nullptr && b != nullptr && strcmp(a, b) == 0;
+}
+
+bool is_computed(const rollup &r, const char *column)
+{
+    return is_same(r.key.name, column) ||
+           std::any_of(std::begin(r.computed), std::end(r.computed),
+                       [column](const computed_column &c) { return is_same(c.name, column); });
+}
+
+// The columns besides key and times with their values: visit(name, qualifier, value).
+template <typename Visit>
+void for_each_value(const rollup &r, Visit visit)
+{
+    for (int i = 0; i < r.columns.count; ++i)
+        if (!is_computed(r, r.columns.names[i]))
+            visit(r.columns.names[i], "v.", r.columns.names[i]);
+    for (computed_column const &c : r.computed)
+        if (c.name != nullptr)
+            visit(c.name, "", c.value);
+    if (r.has_final)
+        visit("is_final", "s.", "is_final");
+}
+
+// ", PREFIXcolumn" for each.
+void append_columns(StringInfo sql, const rollup &r, const char *prefix)
+{
+    for_each_value(r, [=](const char *name, const char *, const char *) {
+        appendStringInfo(sql, ", %s%s", prefix, name);
+    });
+}
+
+void append_values(StringInfo sql, const rollup &r)
+{
+    for_each_value(r, [=](const char *, const char *qualifier, const char *value) {
+        appendStringInfo(sql, ", %s%s", qualifier, value);
+    });
 }
 
 bool has_rows(const rollup &r, const bucket &b)
@@ -140,28 +184,28 @@ void delete_vanished(const rollup &r, const bucket &b)
     initStringInfo(&sql);
     appendStringInfo(&sql,
                      "DELETE FROM %s AS t WHERE t.%s = $1 AND ($2 IS NULL OR t.workspace_id = $2)"
-                     " AND NOT EXISTS (SELECT FROM activities AS s%s%s WHERE s.workspace_id = t.workspace_id",
-                     r.table, r.bucket_column, r.keys_source[0] == '\0' ? "" : ", ", r.keys_source);
-    if (r.other_keys[0] != '\0') {
-        appendStringInfo(&sql, " AND (%s) = (", r.source_keys + 2);
-        append_columns(&sql, "t.", r.other_keys + 2);
-        appendStringInfoString(&sql, ")");
-    }
+                     " AND NOT EXISTS (SELECT FROM activities AS s, %s WHERE s.workspace_id = t.workspace_id",
+                     r.table, r.bucket_column, r.source);
+    if (r.key.name != nullptr)
+        appendStringInfo(&sql, " AND %s = t.%s", r.key.value, r.key.name);
     appendStringInfoString(&sql, ")");
     execute(sql.data, b);
 }
 
 // A row is touched only when a value differs, so updated_at tells of changes. Compared as stored: the
 // operators of some types are not in the search path.
-void append_on_conflict(StringInfo sql, const rollup &r, const char *columns)
+void append_on_conflict(StringInfo sql, const rollup &r)
 {
-    appendStringInfo(sql, " ON CONFLICT (workspace_id, %s%s) DO UPDATE SET (%s, updated_at) = ROW(",
-                     r.bucket_column, r.other_keys, columns);
-    append_columns(sql, "EXCLUDED.", columns);
-    appendStringInfoString(sql, ", EXCLUDED.updated_at) WHERE ROW(");
-    append_columns(sql, "t.", columns);
-    appendStringInfoString(sql, ")::record *<> ROW(");
-    append_columns(sql, "EXCLUDED.", columns);
+    bool const has_key = r.key.name != nullptr;
+    appendStringInfo(sql, " ON CONFLICT (workspace_id, %s%s%s) DO UPDATE SET (updated_at", r.bucket_column,
+                     has_key ? ", " : "", has_key ? r.key.name : "");
+    append_columns(sql, r, "");
+    appendStringInfoString(sql, ") = ROW(EXCLUDED.updated_at");
+    append_columns(sql, r, "EXCLUDED.");
+    appendStringInfoString(sql, ") WHERE ROW(NULL");
+    append_columns(sql, r, "t.");
+    appendStringInfoString(sql, ")::record *<> ROW(NULL");
+    append_columns(sql, r, "EXCLUDED.");
     appendStringInfoString(sql, ")::record");
 }
 
@@ -169,19 +213,21 @@ void append_on_conflict(StringInfo sql, const rollup &r, const char *columns)
 // filled by a plain INSERT, which costs half: the locks keep others from filling it meanwhile.
 void write_rows(const rollup &r, const bucket &b, bool is_empty)
 {
-    StringInfoData columns, sql;
-    initStringInfo(&columns);
+    StringInfoData sql;
     initStringInfo(&sql);
-    appendStringInfo(&columns, "%s%s", r.values, r.has_final ? ", is_final" : "");
-    appendStringInfo(
-        &sql,
-        "INSERT INTO %s AS t (workspace_id, %s%s, %s, created_at, updated_at) SELECT s.workspace_id, $1%s, ",
-        r.table, r.bucket_column, r.other_keys, columns.data, r.source_keys);
-    append_columns(&sql, "v.", r.values);
-    appendStringInfo(&sql, "%s, $3, $3 FROM activities AS s, %s", r.has_final ? ", s.is_final" : "",
-                     r.source);
+    bool const has_key = r.key.name != nullptr;
+    appendStringInfo(&sql, "INSERT INTO %s AS t (workspace_id, %s, created_at, updated_at", r.table,
+                     r.bucket_column);
+    if (has_key)
+        appendStringInfo(&sql, ", %s", r.key.name);
+    append_columns(&sql, r, "");
+    appendStringInfoString(&sql, ") SELECT s.workspace_id, $1, $3, $3");
+    if (has_key)
+        appendStringInfo(&sql, ", %s", r.key.value);
+    append_values(&sql, r);
+    appendStringInfo(&sql, " FROM activities AS s, %s", r.source);
     if (!is_empty)
-        append_on_conflict(&sql, r, columns.data);
+        append_on_conflict(&sql, r);
     execute(sql.data, b);
 }
 
@@ -191,6 +237,13 @@ void replace_rows(const rollup &r, const bucket &b)
     write_rows(r, b, is_empty);
     if (!is_empty && has_vanished_rows(r, b))
         delete_vanished(r, b);
+}
+
+// Hours are written as they were collected, in key order.
+void sort_activities(run_relations &relations, const bucket &b)
+{
+    materialize(relations, {"activities", hourly_summary.columns, hourly_summary.column_count},
+                "SELECT s.* FROM summary AS s ORDER BY s.workspace_id", b);
 }
 
 // A bucket of which fewer events are left than are known to be there would come out too small: refused.
@@ -258,7 +311,7 @@ std::uint64_t aggregate(const rollup (&rollups)[n], const bucket &b)
     if (b.is_day)
         departures = update_users(relations, b);
     else
-        materialize(relations, activities, select_activities, b);
+        sort_activities(relations, b);
     for (rollup const &r : rollups)
         replace_rows(r, b);
     if (b.is_day)

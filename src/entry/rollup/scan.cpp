@@ -5,6 +5,7 @@
 
 #include "entry/rollup/scan.hpp"
 #include "entry/rollup/collector.hpp"
+#include "entry/rollup/rows.hpp"
 
 extern "C" {
 #include "funcapi.h"
@@ -123,19 +124,10 @@ int shares_wanted(const bucket &b, double bytes)
     return max_parallel_workers_per_gather < 3 ? 2 : 4;
 }
 
-HeapTupleHeader read_rules(const bucket &b)
+const temporary_relation &summary_of(const bucket &b)
 {
-    execute(b.is_day ? "SELECT analytics_internal.activity_rules(true)"
-                     : "SELECT analytics_internal.activity_rules(false)",
-            b);
-    bool is_null;
-    return DatumGetHeapTupleHeader(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+    return b.is_day ? daily_summary : hourly_summary;
 }
-
-constexpr column summary_relation_columns[] = {
-    {"workspace_id", "uuid"}, {"is_final", "boolean"}, {"result", "analytics.activity_result"}};
-constexpr temporary_relation summary = {"summary", summary_relation_columns,
-                                        lengthof(summary_relation_columns)};
 
 std::uint64_t scan_share(const bucket &b, const division &d, Tuplestorestate *store, TupleDesc description)
 {
@@ -144,9 +136,9 @@ std::uint64_t scan_share(const bucket &b, const division &d, Tuplestorestate *st
     for (int pass = 0; pass < d.passes; ++pass) {
         char condition[160];
         append_condition(condition, b, d, pass);
-        DestReceiver *const collector = create_event_collector(read_rules(b), b.last <= b.now);
+        DestReceiver *const collector = create_event_collector(b.last <= b.now);
         execute(scan_statement(has_zones, condition), b, collector);
-        workspaces += store_collected(collector, store, description);
+        workspaces += store_collected(collector, b.is_day, store, description);
     }
     return workspaces;
 }
@@ -158,9 +150,9 @@ std::uint64_t scan_in_parallel(run_relations &relations, const bucket &b, const 
     initStringInfo(&sql);
     for (int share = 0; share < d.shares; ++share)
         appendStringInfo(
-            &sql, "%sSELECT c.* FROM analytics_internal.collect_activity($1, $3, $4, $5, %d, %d, %d) AS c",
+            &sql, "%sSELECT c.* FROM analytics_internal.collect_rollups($1, $3, $4, $5, %d, %d, %d) AS c",
             share == 0 ? "" : " UNION ALL ", d.shares, share, d.passes);
-    return materialize(relations, summary, sql.data, b);
+    return materialize(relations, daily_summary, sql.data, b);
 }
 
 } // namespace
@@ -176,8 +168,8 @@ std::uint64_t shadow::entry::scan_events(run_relations &relations, const bucket 
     if (d.shares > 1)
         return scan_in_parallel(relations, b, d);
     Tuplestorestate *const store = new_store(relations);
-    std::uint64_t const workspaces = scan_share(b, d, store, describe(summary));
-    register_relation(summary, store, workspaces);
+    std::uint64_t const workspaces = scan_share(b, d, store, describe(summary_of(b)));
+    register_relation(summary_of(b), store, workspaces);
     return workspaces;
 }
 
@@ -192,9 +184,9 @@ static void check_division(const division &d)
                         most));
 }
 
-// collect_activity(day, now, first, last, shares, share, passes): one share of scan_in_parallel(), under the
+// collect_rollups(day, now, first, last, shares, share, passes): one share of scan_in_parallel(), under the
 // settings of the aggregating function. The scan of a share is not divided again.
-SHADOW_FUNCTION(shadow_collect_activity)
+SHADOW_FUNCTION(shadow_collect_rollups)
 {
     InitMaterializedSRF(fcinfo, 0);
     auto *const result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);

@@ -4,7 +4,10 @@
 
 #include "entry/rollup/users.hpp"
 
+#include "entry/rollup/rows.hpp"
 #include "pg/settings.hpp"
+
+#include <algorithm>
 
 namespace shadow::entry
 {
@@ -34,7 +37,7 @@ constexpr const char *select_seen =
     "FROM summary AS s"
     " CROSS JOIN LATERAL (SELECT coalesce(max(l.user_number) + 1, 0) AS user_number FROM analytics.users AS l"
     "  WHERE l.workspace_id = s.workspace_id) AS next"
-    " CROSS JOIN LATERAL unnest((s.result).user_ids, (s.result).first_events, (s.result).last_events)"
+    " CROSS JOIN LATERAL unnest(s.user_ids, s.first_events, s.last_events)"
     "  WITH ORDINALITY AS a(user_id, first_event, last_event, place)"
     " LEFT JOIN analytics.users AS u ON u.workspace_id = s.workspace_id AND u.user_id = a.user_id";
 
@@ -132,16 +135,23 @@ constexpr const char *give_new =
     "WHERE t.workspace_id = g.workspace_id AND t.metric_date = g.first_date";
 
 // The summary in key order with the numbers of its users, for the statements of all rollups.
-constexpr column activity_columns[] = {
-    {"workspace_id", "uuid"},
-    {"is_final", "boolean"},
-    {"result", "analytics.activity_result"},
+constexpr column user_columns[] = {
     {"user_numbers", "bigint[]"},
     {"new_users", "analytics.user_set"},
     {"new_user_count", "bigint"},
     {"total_users", "bigint"},
 };
-constexpr temporary_relation activities = {"activities", activity_columns, lengthof(activity_columns)};
+
+// The summary with these columns.
+temporary_relation describe_activities()
+{
+    constexpr int added = lengthof(user_columns);
+    int const count = daily_summary.column_count + added;
+    auto *const columns = static_cast<column *>(palloc(static_cast<Size>(count) * sizeof(column)));
+    std::copy_n(daily_summary.columns, daily_summary.column_count, columns);
+    std::copy_n(user_columns, added, columns + daily_summary.column_count);
+    return {"activities", columns, count};
+}
 
 // Users first seen until the last day before a limit: as its row says, or counted where there is none.
 #define SHADOW_USERS_UNTIL(workspace, limit)                                                                 \
@@ -219,7 +229,7 @@ std::uint64_t update_users(run_relations &relations, const bucket &b)
     execute(insert_users, b);
     execute(take_back_new, b);
     execute(update_dictionary, b);
-    materialize_by_index(relations, activities, select_activities, b);
+    materialize_by_index(relations, describe_activities(), select_activities, b);
     return departures;
 }
 
