@@ -35,7 +35,7 @@ COMMENT ON COLUMN analytics.user_activity.event_name IS
 COMMENT ON COLUMN analytics.user_activity.page_path IS
     'path of the page, cut to 255 characters';
 COMMENT ON COLUMN analytics.user_activity.session_id IS
-    'session given by the client; NULL: sessions are found by inactivity';
+    'session given by the client; NULL: part of the visit that it touches, else of one found by inactivity';
 COMMENT ON COLUMN analytics.user_activity.ip_address IS
     'address of the client: personal data';
 COMMENT ON COLUMN analytics.user_activity.ip_hash IS

@@ -157,7 +157,7 @@ COMMENT ON COLUMN analytics.daily_metrics.returning_users IS
 COMMENT ON COLUMN analytics.daily_metrics.total_users IS
     'users first seen on or before this day';
 COMMENT ON COLUMN analytics.daily_metrics.total_sessions IS
-    'sessions of the day: (user, session_id), or by inactivity where session_id is missing; sessions end at midnight (Universal Analytics)';
+    'sessions of the day: (user, session_id), or by inactivity where session_id is missing, which are part of a session that they touch; sessions end at midnight (Universal Analytics)';
 COMMENT ON COLUMN analytics.daily_metrics.avg_session_duration_seconds IS
     'mean of last minus first event over all sessions, single-event sessions being 0; seconds, 2 decimals; NULL without a session';
 COMMENT ON COLUMN analytics.daily_metrics.bounce_rate IS

@@ -130,14 +130,24 @@ SELECT pg_temp.put('feedback', '2024-03-04', '[
 INSERT INTO answer VALUES
     ('feedback', 'agent a', '2024-03-04', '{"total_runs": 0, "success_rate": null, "avg_user_rating": 4.33, "total_feedback_count": 4, "total_credits": 0, "avg_tokens_per_run": null}');
 
--- Sessions: a gap of exactly 30 minutes starts one, a microsecond less does not; ids; midnight. 1799.999999 + 0 + 7200 + 0 s.
+-- Sessions: a gap of exactly 30 minutes starts one, a microsecond less does not; ids; midnight. 1799.999999 + 0 + 7200 s.
 SELECT pg_temp.put('sessions', '2024-03-04', '[
     ["10:00", "page_view"], ["10:29:59.999999", "page_view"], ["10:59:59.999999", "page_view"],
-    ["10:00", "page_view", {}, "v", "s"], ["12:00", "page_view", {}, "v", "s"], ["11:00", "page_view", {}, "v"]]');
+    ["10:00", "page_view", {}, "v", "s"], ["12:00", "page_view", {}, "v", "s"]]');
+-- An event without a session is part of the visit that it touches: the nearest, of two the earlier; 600 s of one visit,
+-- 3600 s from 10:00, 60 s from 11:58, 0 s; the last is the gap away from 12:00.
+SELECT pg_temp.put('visit', '2024-03-04', '[
+    ["10:00", "page_view", {}, "u", "s"], ["10:03", "page_view", {}, "u", "s"], ["10:05", "agent_run", {"run_id": 1, "status": "ok"}],
+    ["10:10", "page_view", {}, "u", "s"]]');
+SELECT pg_temp.put('visits', '2024-03-04', '[
+    ["10:00", "page_view", {}, "u", "s"], ["10:20", "page_view", {}, "u", "s"], ["10:40", "api_call"], ["11:00", "api_call"],
+    ["11:59", "session_start"], ["11:58", "session_start", {}, "u", "t"], ["12:00", "page_view", {}, "u", "v"], ["12:30", "api_call"]]');
 SELECT pg_temp.put('midnight', '2024-03-04', '[["23:50", "page_view"], ["23:59:59.999999", "page_view"]]');
 SELECT pg_temp.put('midnight', '2024-03-05', '[["00:00", "page_view"], ["00:01", "session_end"]]');
 INSERT INTO answer VALUES
-    ('sessions', 'daily', '2024-03-04', '{"total_sessions": 4, "avg_session_duration_seconds": 2250, "bounce_rate": 50}'),
+    ('sessions', 'daily', '2024-03-04', '{"total_sessions": 3, "avg_session_duration_seconds": 3000, "bounce_rate": 33.33}'),
+    ('visit', 'daily', '2024-03-04', '{"total_sessions": 1, "avg_session_duration_seconds": 600, "bounce_rate": 0}'),
+    ('visits', 'daily', '2024-03-04', '{"total_sessions": 4, "avg_session_duration_seconds": 915, "bounce_rate": 75}'),
     ('midnight', 'daily', '2024-03-04', '{"total_sessions": 1, "avg_session_duration_seconds": 600, "bounce_rate": 0}'),
     ('midnight', 'daily', '2024-03-05', '{"total_sessions": 1, "avg_session_duration_seconds": 60, "bounce_rate": 100}');
 

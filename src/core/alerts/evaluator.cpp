@@ -239,14 +239,14 @@ void alert_scope::finish(interrupt_poll &poll)
     in_windows_->finish(poll);
     in_hours_->finish(poll);
     if (sessions_ != nullptr)
-        sessions_->for_each_session([this](std::int64_t first, std::int64_t last) {
-            if (std::size_t const window = window_of(last); window < windows_.size)
-                in_windows_->add_session(window, last - first);
+        sessions_->for_each_session(options_.session_gap, poll.check(), [this](const session_entry &s) {
+            if (std::size_t const window = window_of(s.last); window < windows_.size)
+                in_windows_->add_session(window, s.last - s.first);
         });
     for (std::size_t i = 0; i < hour_sessions_.size; ++i)
-        hour_sessions_[i]->for_each_session([&](std::int64_t first, std::int64_t last) {
-            if (last >= hours_[i])
-                in_hours_->add_session(i, last - first);
+        hour_sessions_[i]->for_each_session(options_.session_gap, poll.check(), [&](const session_entry &s) {
+            if (s.last >= hours_[i])
+                in_hours_->add_session(i, s.last - s.first);
         });
     if (!signups_since_)
         return;

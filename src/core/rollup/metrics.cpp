@@ -390,14 +390,11 @@ void metrics_builder::describe_sessions()
 {
     int128 duration = 0;
     std::int64_t bounces = 0;
-    for (std::uint32_t i = 0; i < state_.sessions_.size(); ++i, poll_()) {
-        session_entry const session = state_.sessions_[i];
-        if (session.is_free)
-            continue;
+    state_.for_each_session(rules_.session_gap, poll_.check(), [&](const session_entry &session) {
         ++out_.sessions;
         duration += session.duration();
         bounces += bounced(session);
-    }
+    });
     if (out_.sessions != 0)
         out_.average_session = divide_rounded(duration, int128{out_.sessions} * 10'000);
     out_.bounce_rate = percentage(bounces, out_.sessions);

@@ -1,6 +1,9 @@
 #include "core/rollup/state.hpp"
 
+#include "core/event/named_sessions.hpp"
 #include "core/event/run_order.hpp"
+
+#include <algorithm>
 
 namespace shadow
 {
@@ -174,6 +177,7 @@ std::uint32_t rollup_state::add_identified(const session_entry &added, const uui
         [&] {
             session_entry entry = added;
             entry.user = new_user = user_of(user);
+            has_named_sessions_ = true;
             return take_session(entry);
         });
     if (new_user != npos)
@@ -188,6 +192,7 @@ std::uint32_t rollup_state::add_identified(const session_entry &added, const uui
 // the order in which they arrive does not matter: an added interval swallows those that it touches.
 void rollup_state::add_interval(std::int64_t gap, const session_entry &added)
 {
+    has_intervals_ = true;
     user_entry user = users_[added.user];
     session_entry merged = added;
     std::uint32_t before = npos; // in the user's list
@@ -233,6 +238,43 @@ std::uint32_t rollup_state::take_session(const session_entry &value)
     free_session_ = sessions_[position].next;
     sessions_.set(position, value);
     return position;
+}
+
+// Which sessions by inactivity are parts of which with an id. Only users who have both take time.
+rollup_state::session_joins rollup_state::find_joins(std::int64_t gap, interrupt_check interrupted) const
+{
+    session_joins joins(memory_);
+    if (!has_named_sessions_ || !has_intervals_)
+        return joins;
+    interrupt_poll poll(interrupted);
+    std::pmr::vector<std::pair<std::uint32_t, std::uint32_t>> named(memory_); // user, session
+    for (std::uint32_t i = 0; i < sessions_.size(); ++i, poll()) {
+        auto const user = static_cast<std::uint32_t>(sessions_.column(i, session_entry::user_position));
+        if (sessions_[i].has_id && users_.column(user, user_entry::intervals_position) != 0)
+            named.emplace_back(user, i);
+    }
+    std::sort(named.begin(), named.end());
+    named_sessions of_user(memory_);
+    for (auto at = named.begin(); at != named.end();) {
+        std::uint32_t const user = at->first;
+        of_user.clear();
+        for (; at != named.end() && at->first == user; ++at, poll()) {
+            session_entry const s = sessions_[at->second];
+            of_user.add(s.first, s.last, sessions_.column(at->second, session_entry::facts), at->second);
+        }
+        of_user.sort();
+        for (std::uint32_t i = users_[user].intervals; i != npos; i = sessions_[i].next, poll()) {
+            session_entry const s = sessions_[i];
+            std::size_t const whole = of_user.find(s.first, s.last, static_cast<std::uint64_t>(gap));
+            if (whole == named_sessions::none)
+                continue;
+            joins.parts.push_back(i);
+            joins.wholes.emplace_back(static_cast<std::uint32_t>(whole), i);
+        }
+    }
+    std::sort(joins.parts.begin(), joins.parts.end());
+    std::sort(joins.wholes.begin(), joins.wholes.end());
+    return joins;
 }
 
 void rollup_state::note_earlier_agent(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id)

@@ -3,10 +3,14 @@
 // collects, from which every rollup is computed. Independent of the order of the events. Memory: a fixed number of bytes per distinct user, session, run and name, from the given resource;
 // nothing needs a destructor.
 
+#include "core/base/interrupt.hpp"
 #include "core/base/position_index.hpp"
 #include "core/base/position_set.hpp"
 #include "core/event/decode.hpp"
 #include "core/rollup/rows.hpp"
+
+#include <utility>
+#include <vector>
 
 namespace shadow
 {
@@ -37,14 +41,9 @@ public:
     void add(const rollup_rules &rules, const decoded_head &event, const decoded_facts *facts);
     // For a state of which nothing but the sessions is asked.
     void add_visit(const rollup_rules &rules, const decoded_head &event);
-    // visit(first, last)
+    // visit(session): a session by inactivity that is part of one with an id is joined to it.
     template <typename Visit>
-    void for_each_session(Visit visit) const
-    {
-        for (std::uint32_t i = 0; i < sessions_.size(); ++i)
-            if (session_entry const session = sessions_[i]; !session.is_free)
-                visit(session.first, session.last);
-    }
+    void for_each_session(std::int64_t gap, interrupt_check interrupted, Visit visit) const;
     // The places that add() will touch are asked for in three steps some events ahead, each knowing what the
     // one before has brought in.
     void prefetch_tables(const decoded_head &event, const decoded_facts *facts) const noexcept;
@@ -98,6 +97,12 @@ private:
     std::uint32_t add_to_session(const rollup_rules &rules, const decoded_head &event);
     std::uint32_t add_identified(const session_entry &added, const uuid &user);
     void add_interval(std::int64_t gap, const session_entry &added);
+    struct session_joins { // places of sessions, both ascending
+        explicit session_joins(std::pmr::memory_resource *memory) : parts(memory), wholes(memory) {}
+        std::pmr::vector<std::uint32_t> parts;
+        std::pmr::vector<std::pair<std::uint32_t, std::uint32_t>> wholes; // and a part of each
+    };
+    session_joins find_joins(std::int64_t gap, interrupt_check interrupted) const;
     void unlink_interval(user_entry &user, std::uint32_t before, std::uint32_t next);
     std::uint32_t take_session(const session_entry &value);
     static void join(session_entry &into, const session_entry &from) noexcept;
@@ -133,6 +138,7 @@ private:
     packed_pool<amount_entry> big_amounts_;
     packed_pool<runtime_entry> call_runtimes_; // of api_call events, nanoseconds
     std::uint32_t free_session_ = npos;
+    bool has_named_sessions_ = false, has_intervals_ = false;
     currency_code currency_ = 0;
     bool has_currencies_ = false; // more than one
     std::uint64_t ignored_[metadata_key_count] = {};
@@ -164,6 +170,27 @@ void rollup_state::change_run(const hash128 &key, Change change)
     keyed_run known = keyed_runs_[position];
     change(known);
     keyed_runs_.set(position, known);
+}
+
+template <typename Visit>
+void rollup_state::for_each_session(std::int64_t gap, interrupt_check interrupted, Visit visit) const
+{
+    session_joins const joins = find_joins(gap, interrupted);
+    auto part = joins.parts.begin();
+    auto whole = joins.wholes.begin();
+    interrupt_poll poll(interrupted);
+    for (std::uint32_t i = 0; i < sessions_.size(); ++i, poll()) {
+        session_entry session = sessions_[i];
+        if (session.is_free)
+            continue;
+        if (part != joins.parts.end() && *part == i) {
+            ++part;
+            continue;
+        }
+        for (; whole != joins.wholes.end() && whole->first == i; ++whole)
+            join(session, sessions_[whole->second]);
+        visit(session);
+    }
 }
 
 inline void rollup_state::prefetch_tables(const decoded_head &event,

@@ -367,8 +367,8 @@ SELECT kind, bucket, workspace_id, model, credits, cost, currency FROM oracle.ru
 UNION ALL
 SELECT kind, bucket, workspace_id, model, credits, cost, currency FROM oracle.placed WHERE event_type <> 'agent_run';
 
--- Rules 17 and 18.
-CREATE VIEW oracle.session AS
+-- Rules 17 and 18: the client's sessions, those by inactivity, and which of these are parts of which of those.
+CREATE VIEW oracle.visit_view AS
 WITH marked AS (
     SELECT workspace_id, metric_date, user_id, session_id, event_type, created_at,
            session_id IS NULL AND created_at - lag(created_at) OVER visit
@@ -381,16 +381,42 @@ WITH marked AS (
                    RANGE UNBOUNDED PRECEDING) AS number
     FROM marked
 )
-SELECT workspace_id, metric_date, user_id,
-       extract(epoch FROM max(created_at)) - extract(epoch FROM min(created_at)) AS seconds,
-       CASE analytics.setting('bounce_rule')
-           WHEN 'single_event'
-               THEN count(*) FILTER (WHERE event_type NOT IN ('session_start', 'session_end')) <= 1
-           ELSE max(created_at) - min(created_at) <= interval '10 seconds'
-                AND NOT bool_or(event_type IN ('agent_run', 'export', 'report_view', 'feature_use'))
-                AND count(*) FILTER (WHERE event_type = 'page_view') < 2
-       END AS bounced
+SELECT workspace_id, metric_date, user_id, session_id, number,
+       min(created_at) AS first, max(created_at) AS last,
+       count(*) FILTER (WHERE event_type = 'page_view') AS page_views,
+       count(*) FILTER (WHERE event_type NOT IN ('session_start', 'session_end')) AS counted,
+       bool_or(event_type IN ('agent_run', 'export', 'report_view', 'feature_use')) AS has_key_event
 FROM numbered
+GROUP BY workspace_id, metric_date, user_id, session_id, number;
+
+CREATE TABLE oracle.visit AS TABLE oracle.visit_view WITH NO DATA;
+CREATE INDEX ON oracle.visit (workspace_id, metric_date, user_id);
+
+CREATE VIEW oracle.session AS
+WITH whole AS (
+    SELECT v.workspace_id, v.metric_date, v.user_id, v.first, v.last, v.page_views, v.counted, v.has_key_event,
+           coalesce(v.session_id, near.session_id) AS session_id,
+           CASE WHEN v.session_id IS NULL AND near.session_id IS NULL THEN v.number END AS number
+    FROM oracle.visit AS v
+    LEFT JOIN LATERAL (
+        SELECT s.session_id
+        FROM oracle.visit AS s
+        WHERE v.session_id IS NULL AND s.session_id IS NOT NULL
+          AND (s.workspace_id, s.metric_date, s.user_id) = (v.workspace_id, v.metric_date, v.user_id)
+          AND greatest(s.first - v.last, v.first - s.last)
+              < analytics.setting('session_gap_minutes')::integer * interval '1 minute'
+        ORDER BY greatest(s.first - v.last, v.first - s.last, interval '0'), s.first, s.last,
+                 -- Of sessions with the same first and last event.
+                 s.has_key_event, least(s.counted - s.page_views, 3), least(s.page_views, 3)
+        LIMIT 1) AS near ON true
+)
+SELECT workspace_id, metric_date, user_id,
+       extract(epoch FROM max(last)) - extract(epoch FROM min(first)) AS seconds,
+       CASE analytics.setting('bounce_rule')
+           WHEN 'single_event' THEN sum(counted) <= 1
+           ELSE max(last) - min(first) <= interval '10 seconds' AND NOT bool_or(has_key_event) AND sum(page_views) < 2
+       END AS bounced
+FROM whole
 GROUP BY workspace_id, metric_date, user_id, session_id, number;
 
 -- Rules 19 and 20: what total_errors counts, under the agent it counts for.
@@ -707,10 +733,11 @@ BEGIN
     GET DIAGNOSTICS loaded = ROW_COUNT;
     ANALYZE oracle.event;
 
-    TRUNCATE oracle.run, oracle.workspace_money;
+    TRUNCATE oracle.run, oracle.visit, oracle.workspace_money;
     INSERT INTO oracle.run TABLE oracle.run_view;
+    INSERT INTO oracle.visit TABLE oracle.visit_view;
     INSERT INTO oracle.workspace_money TABLE oracle.workspace_money_view;
-    ANALYZE oracle.run, oracle.workspace_money;
+    ANALYZE oracle.run, oracle.visit, oracle.workspace_money;
     TRUNCATE oracle.daily, oracle.hourly, oracle.agents, oracle.event_counts, oracle.daily_users;
     INSERT INTO oracle.daily TABLE oracle.daily_view;
     INSERT INTO oracle.hourly SELECT * FROM oracle.hourly_view WHERE oracle.is_chosen(metric_hour, every_hours);
