@@ -12,7 +12,7 @@ ALTER TABLE analytics.workspace_settings ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.workspace_settings', '');
 
 COMMENT ON TABLE analytics.workspace_settings IS
-    'reporting time zones: the day of an instant is its date in the zone in force then, the one with the greatest valid_from that is not later; UTC without one';
+    'reporting time zones: the day of an instant is its date in the zone in force then, the one with the greatest valid_from that is not later; UTC without one. After a change for the past the days it touches are aggregated again; where events of one are gone it is refused (55000)';
 COMMENT ON COLUMN analytics.workspace_settings.workspace_id IS
     'workspace; the nil uuid is the group of events without a workspace, not a default for the others';
 COMMENT ON COLUMN analytics.workspace_settings.time_zone IS

@@ -1108,6 +1108,132 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.close_next() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.close_next() IS
     'closes what ended between closed_until and marked_until of the watermark, at most to the next UTC midnight; rollups written, NULL when nothing is ready to be closed';
 
+-- A time zone changed for the past: what was aggregated in another zone is aggregated again.
+
+CREATE FUNCTION analytics_internal.changed_zones(
+    removed analytics.workspace_settings[], added analytics.workspace_settings[],
+    OUT workspace_id uuid, OUT from_time timestamptz, OUT to_time timestamptz)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+WITH old AS (
+    SELECT r.workspace_id, r.time_zone, r.valid_from FROM unnest(removed) AS r
+), new AS (
+    SELECT a.workspace_id, a.time_zone, a.valid_from FROM unnest(added) AS a
+), changed AS (
+    SELECT w.workspace_id FROM (SELECT o.workspace_id FROM old AS o UNION SELECT n.workspace_id FROM new AS n) AS w
+    WHERE EXISTS (SELECT FROM analytics.daily_metrics AS m WHERE m.workspace_id = w.workspace_id)
+), present AS (
+    SELECT s.workspace_id, s.time_zone, s.valid_from FROM analytics.workspace_settings AS s JOIN changed AS c ON c.workspace_id = s.workspace_id
+), zone AS (
+    SELECT z.is_new, z.workspace_id, z.time_zone, z.valid_from,
+           lead(z.valid_from, 1, 'infinity') OVER (PARTITION BY z.is_new, z.workspace_id ORDER BY z.valid_from, z.is_chosen) AS valid_to
+    FROM (SELECT true AS is_new, true AS is_chosen, p.* FROM present AS p
+          UNION ALL SELECT false, true, b.* FROM ((SELECT * FROM present EXCEPT SELECT * FROM new) UNION SELECT * FROM old) AS b
+          UNION ALL SELECT n.is_new, false, c.workspace_id, 'UTC', '-infinity' FROM changed AS c, (VALUES (true), (false)) AS n (is_new)) AS z
+)
+SELECT a.workspace_id, greatest(a.valid_from, b.valid_from), least(a.valid_to, b.valid_to, now())
+FROM zone AS a JOIN zone AS b ON b.workspace_id = a.workspace_id AND NOT b.is_new
+WHERE a.is_new AND a.time_zone <> b.time_zone AND greatest(a.valid_from, b.valid_from) < least(a.valid_to, b.valid_to, now())
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.changed_zones(analytics.workspace_settings[], analytics.workspace_settings[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.changed_zones(analytics.workspace_settings[], analytics.workspace_settings[]) IS
+    'times before now whose zone was changed by a statement that removed and added these rows, of workspaces that have daily rollups';
+
+-- Another zone moves events by a day at most. Whoever aggregates at this moment may write the last days yet.
+CREATE FUNCTION analytics_internal.rezoned_days(
+    removed analytics.workspace_settings[], added analytics.workspace_settings[], OUT workspace_id uuid, OUT day date)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT DISTINCT c.workspace_id, d.day + n
+FROM analytics_internal.changed_zones(removed, added) AS c
+CROSS JOIN LATERAL (SELECT (c.from_time AT TIME ZONE 'UTC')::date - 1 AS first_day, (c.to_time AT TIME ZONE 'UTC')::date + 1 AS last_day) AS r
+CROSS JOIN LATERAL (SELECT m.metric_date AS day FROM analytics.daily_metrics AS m WHERE m.workspace_id = c.workspace_id
+                    UNION SELECT (now() AT TIME ZONE 'UTC')::date - g FROM generate_series(0, 2) AS g) AS d,
+     generate_series(-1, 1) AS n
+WHERE d.day BETWEEN r.first_day AND r.last_day AND d.day + n BETWEEN r.first_day AND r.last_day
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.rezoned_days(analytics.workspace_settings[], analytics.workspace_settings[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.rezoned_days(analytics.workspace_settings[], analytics.workspace_settings[]) IS
+    'local days with other events than before, or perhaps, after a statement that removed and added these rows';
+
+CREATE FUNCTION analytics_internal.aggregate_rezoned_days(
+    removed analytics.workspace_settings[], added analytics.workspace_settings[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    frozen record;
+BEGIN
+    SELECT r.workspace_id, max(s.event_day) AS last_day INTO frozen
+    FROM analytics_internal.rezoned_days(removed, added) AS r
+    JOIN analytics.sealed_days AS s ON s.workspace_id = r.workspace_id AND s.event_day BETWEEN r.day - 1 AND r.day + 1
+    GROUP BY r.workspace_id LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the time zone of days whose events are gone cannot be changed'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('The last of these days of workspace %s is %s.', frozen.workspace_id, to_char(frozen.last_day, 'YYYY-MM-DD')),
+                  HINT = format('Insert a row: without valid_from the change is from the next local midnight on; valid_from may be analytics.day_start(%L, <time zone>) or later.',
+                                to_char(frozen.last_day + 4, 'YYYY-MM-DD'));
+    END IF;
+    INSERT INTO analytics.dirty_hours (workspace_id, metric_hour)
+    SELECT r.workspace_id, date_trunc('hour', b.day_start + interval '1 hour' - interval '1 microsecond', 'UTC')
+    FROM analytics_internal.rezoned_days(removed, added) AS r
+    CROSS JOIN LATERAL analytics.workspace_day_bounds(r.workspace_id, r.day) AS b
+    WHERE b.day_start <= now();
+    -- Days that have not begun there, or that the change leaves out, have no hour: what they had goes now.
+    PERFORM analytics_internal.aggregate_daily_metrics(m.metric_date, m.workspace_id)
+    FROM analytics_internal.rezoned_days(removed, added) AS r
+    JOIN analytics.daily_metrics AS m ON m.workspace_id = r.workspace_id AND m.metric_date = r.day
+    LEFT JOIN LATERAL analytics.workspace_day_bounds(r.workspace_id, r.day) AS b ON true
+    WHERE (b.day_start <= now()) IS NOT TRUE;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_rezoned_days(analytics.workspace_settings[], analytics.workspace_settings[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_rezoned_days(analytics.workspace_settings[], analytics.workspace_settings[]) IS
+    'notes the days of rezoned_days() in analytics.dirty_hours; an error (55000) where events of one are gone';
+
+CREATE FUNCTION analytics_internal.workspace_settings_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    removed analytics.workspace_settings[];
+    added analytics.workspace_settings[];
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        removed := ARRAY(SELECT o FROM old_rows AS o);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        added := ARRAY(SELECT n FROM new_rows AS n);
+    END IF;
+    PERFORM analytics_internal.aggregate_rezoned_days(removed, added);
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.workspace_settings_changed() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.workspace_settings_changed() IS
+    'statement trigger: days that a change of time zone touches are aggregated again, or the change is refused (55000)';
+
+CREATE TRIGGER note_inserted_zones AFTER INSERT ON analytics.workspace_settings REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('analytics.workspace_settings'))
+    EXECUTE FUNCTION analytics_internal.workspace_settings_changed();
+COMMENT ON TRIGGER note_inserted_zones ON analytics.workspace_settings IS
+    'days that a time zone for the past touches are aggregated again';
+CREATE TRIGGER note_updated_zones AFTER UPDATE ON analytics.workspace_settings REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('analytics.workspace_settings'))
+    EXECUTE FUNCTION analytics_internal.workspace_settings_changed();
+COMMENT ON TRIGGER note_updated_zones ON analytics.workspace_settings IS
+    'days that a time zone for the past touches are aggregated again';
+CREATE TRIGGER note_deleted_zones AFTER DELETE ON analytics.workspace_settings REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('analytics.workspace_settings'))
+    EXECUTE FUNCTION analytics_internal.workspace_settings_changed();
+COMMENT ON TRIGGER note_deleted_zones ON analytics.workspace_settings IS
+    'days that a time zone for the past touches are aggregated again';
+
 -- What the scheduled functions do beside their own work, so that rollups stay right where nobody calls maintain().
 
 CREATE FUNCTION analytics_internal.finish_provisional(deadline timestamptz) RETURNS void

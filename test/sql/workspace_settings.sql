@@ -116,3 +116,64 @@ RETURNING valid_from > now() AS later;
 
 TRUNCATE analytics.workspace_settings, analytics.daily_metrics;
 DROP TABLE pairs;
+
+-- A zone changed for the past: every day it touches is aggregated again, by every statement that can change one.
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set settle :abs_srcdir '/sql/include/settle.sql'
+\i :settle
+CREATE FUNCTION pg_temp.w() RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5('rezoned')::uuid $$;
+CREATE FUNCTION pg_temp.today() RETURNS date LANGUAGE sql STABLE AS $$ SELECT (now() AT TIME ZONE 'UTC')::date $$;
+CREATE VIEW pg_temp.wrong AS
+SELECT day - pg_temp.today() AS day, events, total_events, users, new_users
+FROM (SELECT (e.created_at AT TIME ZONE analytics.workspace_time_zone(pg_temp.w(), e.created_at))::date AS day, count(*) AS events,
+             count(DISTINCT e.user_id) AS users, count(*) FILTER (WHERE e.is_first) AS firsts
+      FROM (SELECT a.*, row_number() OVER (PARTITION BY a.user_id ORDER BY a.created_at) = 1 AS is_first FROM analytics.user_activity AS a
+            WHERE a.workspace_id = pg_temp.w()) AS e GROUP BY 1) AS r
+FULL JOIN (SELECT m.metric_date AS day, m.total_events, m.active_users, m.new_users FROM analytics.daily_metrics AS m WHERE m.workspace_id = pg_temp.w()) AS m USING (day)
+WHERE (events, users, firsts) IS DISTINCT FROM (total_events, active_users, new_users);
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone) VALUES (pg_temp.w(), 'Europe/Berlin');
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
+SELECT pg_temp.w(), md5('u' || i % 7)::uuid, 'login', pg_temp.today()::timestamp AT TIME ZONE 'UTC' - interval '1 second' - i * interval '5 hours' FROM generate_series(0, 30) AS i;
+CALL pg_temp.settle();
+SELECT * FROM pg_temp.wrong;
+UPDATE analytics.workspace_settings SET time_zone = 'America/New_York';
+SELECT count(*) > 0 AS wrong_before FROM pg_temp.wrong;
+CALL pg_temp.settle();
+SELECT * FROM pg_temp.wrong;
+SELECT count(*) FROM analytics.daily_metrics WHERE workspace_id = pg_temp.w() AND NOT is_final AND metric_date < pg_temp.today() - 1;
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from)
+VALUES (pg_temp.w(), 'Pacific/Kiritimati', analytics.day_start(pg_temp.today() - 3, 'Pacific/Kiritimati'));
+CALL pg_temp.settle();
+SELECT * FROM pg_temp.wrong;
+-- Over the date line a day is left out.
+UPDATE analytics.workspace_settings SET time_zone = 'Pacific/Pago_Pago' WHERE valid_from = '-infinity';
+CALL pg_temp.settle();
+SELECT * FROM pg_temp.wrong;
+DELETE FROM analytics.workspace_settings WHERE workspace_id = pg_temp.w();
+CALL pg_temp.settle();
+SELECT * FROM pg_temp.wrong;
+-- What changes nothing touches nothing: the zone in force, the future, a workspace without rollups.
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from)
+VALUES (pg_temp.w(), 'UTC', '-infinity'), (pg_temp.w(), 'Asia/Tokyo', analytics.day_start(pg_temp.today() + 9, 'Asia/Tokyo')), (md5('new')::uuid, 'Asia/Tokyo', '-infinity');
+UPDATE analytics.workspace_settings SET time_zone = 'UTC' WHERE workspace_id = pg_temp.w() AND valid_from = '-infinity';
+SELECT count(*) FROM analytics.dirty_hours;
+-- Where events are gone it is refused, and from then on it is not.
+INSERT INTO analytics.sealed_days (workspace_id, event_day, events) VALUES (pg_temp.w(), pg_temp.today() - 6, 1);
+UPDATE analytics.workspace_settings SET time_zone = 'UTC' WHERE workspace_id = pg_temp.w() AND valid_from = '-infinity';
+\set VERBOSITY sqlstate
+UPDATE analytics.workspace_settings SET time_zone = 'Europe/Berlin' WHERE workspace_id = pg_temp.w() AND valid_from = '-infinity';
+\set VERBOSITY terse
+UPDATE analytics.workspace_settings SET time_zone = 'Europe/Berlin' WHERE workspace_id = pg_temp.w() AND valid_from = '-infinity';
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from) VALUES (pg_temp.w(), 'Europe/Berlin', analytics.day_start(pg_temp.today() - 2, 'Europe/Berlin'));
+\set VERBOSITY default
+CALL pg_temp.settle();
+SELECT * FROM pg_temp.wrong;
+
+DELETE FROM analytics.watermark;
+DELETE FROM analytics.dirty_hours;
+DELETE FROM analytics.sealed_days;
+DELETE FROM analytics.closed_days;
+DELETE FROM analytics.job_runs;
+SET row_security = off;
+TRUNCATE analytics.workspace_settings, analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.daily_users, analytics.users, analytics.user_cohorts, analytics.daily_event_usage;
+RESET row_security;

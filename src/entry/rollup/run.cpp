@@ -342,6 +342,10 @@ void check_day_has_begun(bucket &b)
         b.last = b.first = b.now; // nothing of the workspaces that keep UTC
     if (!(begun && b.all_workspaces) && has_time_zones(b))
         begun = has_begun_somewhere(b);
+    if (!begun) // it may have begun in the time zone that the workspace had before
+        begun = execute("SELECT FROM analytics.daily_metrics AS m WHERE m.metric_date = $1"
+                        " AND m.workspace_id = $2 LIMIT 1",
+                        b) > 0;
     if (!begun)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("cannot aggregate a day that has not begun"),
