@@ -27,6 +27,7 @@ const dayColumn = { key: 'date', label: 'Day', show: (day) => format.longDay(day
 function change(figure, kind, report) {
     if (figure.value === null) return { text: '', tone: 'flat' };
     if (!hasPrevious(report)) return { text: 'no earlier period', tone: 'flat' };
+    if (report.range.end_date >= report.range.today) return { text: 'not over yet', tone: 'flat' };
     const moved = kind.rate ? figure.difference : figure.change;
     if (moved === null) return { text: 'nothing to compare with', tone: 'flat' };
     const arrow = moved > 0 ? '\u25b2' : moved < 0 ? '\u25bc' : '=';

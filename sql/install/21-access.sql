@@ -226,7 +226,7 @@ VALUES
     -- The sections: of no use without the schema, but analytics.report() calls them as its caller.
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_range(uuid, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_workspace(uuid, date, date)'),
-    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_headline(uuid, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_headline(uuid, date, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_daily(uuid, date, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_lifecycle(uuid, date, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_retention(uuid, date)'),
@@ -374,7 +374,7 @@ VALUES
     ('reader', 'SELECT', 'TABLE', 'analytics.agent_usage_trends'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_range(uuid, date, date)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_workspace(uuid, date, date)'),
-    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_headline(uuid, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_headline(uuid, date, date, date)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_daily(uuid, date, date, date)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_lifecycle(uuid, date, date, date)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_retention(uuid, date)'),

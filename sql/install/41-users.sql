@@ -169,16 +169,16 @@ COMMENT ON FUNCTION analytics.get_active_users(uuid, date, date) IS
     'distinct users of the 1, 7 and 30 days that end with each date (trailing, so also on dates without an event), stickiness = 100 * daily / monthly; from the workspace''s first event to its last complete day, at the end a running day that was aggregated (is_final = false). Dates inclusive, default: the last 30 complete days. NULL or a foreign workspace: no row; more than 36,525 days are an error (54000)';
 
 CREATE FUNCTION analytics.user_lifecycle(workspace_id uuid, period text, start_date date, end_date date)
-RETURNS TABLE (period_start date, new_users bigint, returning_users bigint, resurrecting_users bigint, dormant_users bigint)
+RETURNS TABLE (period_start date, new_users bigint, returning_users bigint, resurrecting_users bigint, dormant_users bigint, is_final boolean)
 LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_lifecycle';
 REVOKE EXECUTE ON FUNCTION analytics.user_lifecycle(uuid, text, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.user_lifecycle(uuid, text, date, date) IS
-    'get_lifecycle() without bounds by the data: every period that start_date to end_date touches. A NULL gives no row. Errors: an unknown period, dates that are infinite or not from 0001-01-01 to 9999-12-31 (22023), more than 36,525 days (54000)';
+    'get_lifecycle() without bounds by the data: every period that start_date to end_date touches, also those that run or are to come (is_final = false, dormant_users NULL). A NULL gives no row. Errors: an unknown period, dates that are infinite or not from 0001-01-01 to 9999-12-31 (22023), more than 36,525 days (54000)';
 
 CREATE FUNCTION analytics.get_lifecycle(
     workspace_id uuid, period text DEFAULT 'daily', start_date date DEFAULT NULL, end_date date DEFAULT NULL)
-RETURNS TABLE (period_start date, new_users bigint, returning_users bigint, resurrecting_users bigint, dormant_users bigint)
+RETURNS TABLE (period_start date, new_users bigint, returning_users bigint, resurrecting_users bigint, dormant_users bigint, is_final boolean)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -195,7 +195,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_lifecycle(uuid, text, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_lifecycle(uuid, text, date, date) IS
-    'per daily, weekly (ISO) or monthly period that start_date to end_date touches: users first seen in it (new), active in it and the one before (returning), active in it, not in the one before and first seen earlier (resurrecting), active in the one before only (dormant). Active = new + returning + resurrecting. Default: the periods of the last 30 complete days. NULL or a foreign workspace: no row. Errors: an unknown period (22023), more than 36,525 days (54000)';
+    'per daily, weekly (ISO) or monthly period that start_date to end_date touches: users first seen in it (new), active in it and the one before (returning), active in it, not in the one before and first seen earlier (resurrecting), active in the one before only (dormant). Active = new + returning + resurrecting. is_final = false: the period runs or has provisional days, so dormant_users is NULL: who has not come yet is not gone. Default: the periods of the last 30 complete days. NULL or a foreign workspace: no row. Errors: an unknown period (22023), more than 36,525 days (54000)';
 
 CREATE FUNCTION analytics.get_feature_usage(workspace_id uuid, start_date date DEFAULT NULL, end_date date DEFAULT NULL)
 RETURNS TABLE (event_type text, event_name text, events bigint, distinct_users bigint)

@@ -241,6 +241,7 @@ AS $$
 DECLARE
     last_date date := coalesce(end_date, analytics.workspace_today(workspace_id) - 1);
     first_date date := coalesce(start_date, last_date - 29);
+    is_over boolean := last_date < analytics.workspace_today(workspace_id);
 BEGIN
     IF first_date > last_date OR NOT (isfinite(first_date) AND isfinite(last_date)) THEN
         RAISE EXCEPTION 'invalid range of days'
@@ -280,30 +281,32 @@ BEGIN
         FROM metrics AS m JOIN people AS p ON p.is_current = m.is_current
     )
     SELECT first_date, last_date,
-           c.users, b.users, analytics.growth_rate(c.users, b.users),
-           c.sessions, b.sessions, analytics.growth_rate(c.sessions, b.sessions),
-           c.events, b.events, analytics.growth_rate(c.events, b.events),
-           c.runs, b.runs, analytics.growth_rate(c.runs, b.runs),
-           c.successful, b.successful, analytics.growth_rate(c.successful, b.successful),
-           c.failed, b.failed, analytics.growth_rate(c.failed, b.failed),
-           c.success_rate, b.success_rate, analytics.growth_rate(c.success_rate, b.success_rate),
-           c.failure_rate, b.failure_rate, analytics.growth_rate(c.failure_rate, b.failure_rate),
-           c.average, b.average, analytics.growth_rate(c.average, b.average),
-           c.p50, b.p50, analytics.growth_rate(c.p50, b.p50),
-           c.p95, b.p95, analytics.growth_rate(c.p95, b.p95),
-           c.p99, b.p99, analytics.growth_rate(c.p99, b.p99),
-           c.credits, b.credits, analytics.growth_rate(c.credits, b.credits),
-           c.cost, b.cost, analytics.growth_rate(c.cost, b.cost),
-           c.errors, b.errors, analytics.growth_rate(c.errors, b.errors),
-           c.error_rate, b.error_rate, analytics.growth_rate(c.error_rate, b.error_rate)
-    FROM value AS c, value AS b
+           c.users, b.users, analytics.growth_rate(c.users, v.users),
+           c.sessions, b.sessions, analytics.growth_rate(c.sessions, v.sessions),
+           c.events, b.events, analytics.growth_rate(c.events, v.events),
+           c.runs, b.runs, analytics.growth_rate(c.runs, v.runs),
+           c.successful, b.successful, analytics.growth_rate(c.successful, v.successful),
+           c.failed, b.failed, analytics.growth_rate(c.failed, v.failed),
+           c.success_rate, b.success_rate, analytics.growth_rate(c.success_rate, v.success_rate),
+           c.failure_rate, b.failure_rate, analytics.growth_rate(c.failure_rate, v.failure_rate),
+           c.average, b.average, analytics.growth_rate(c.average, v.average),
+           c.p50, b.p50, analytics.growth_rate(c.p50, v.p50),
+           c.p95, b.p95, analytics.growth_rate(c.p95, v.p95),
+           c.p99, b.p99, analytics.growth_rate(c.p99, v.p99),
+           c.credits, b.credits, analytics.growth_rate(c.credits, v.credits),
+           c.cost, b.cost, analytics.growth_rate(c.cost, v.cost),
+           c.errors, b.errors, analytics.growth_rate(c.errors, v.errors),
+           c.error_rate, b.error_rate, analytics.growth_rate(c.error_rate, v.error_rate)
+    FROM value AS c
+    CROSS JOIN value AS b
+    LEFT JOIN value AS v ON NOT v.is_current AND is_over -- what runs is not compared with what is over
     WHERE c.is_current AND NOT b.is_current
       AND EXISTS (SELECT FROM analytics.daily_metrics AS w WHERE w.workspace_id = get_workspace_summary.workspace_id);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_workspace_summary(uuid, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_workspace_summary(uuid, date, date) IS
-    'one row about a workspace from start_date to end_date, both included (default: the last 30 complete days): distinct users and percentiles from the merged sets and sketches (relative error 1 %), beside each value that of the range of equal length before it (previous_) and the change in percent (_change; NULL where the previous value is 0 or NULL). Rates and runtimes are NULL without data, cost also where currencies differ. No row for a workspace without data or that the caller may not see; error (22023) for a range that is reversed or infinite';
+    'one row about a workspace from start_date to end_date, both included (default: the last 30 complete days): distinct users and percentiles from the merged sets and sketches (relative error 1 %), beside each value that of the range of equal length before it (previous_) and the change in percent (_change; NULL where the previous value is 0 or NULL, and while the range is not over). Rates and runtimes are NULL without data, cost also where currencies differ. No row for a workspace without data or that the caller may not see; error (22023) for a range that is reversed or infinite';
 
 -- The week as a grid: what an hour of it brings on average.
 CREATE FUNCTION analytics.get_usage_by_hour(

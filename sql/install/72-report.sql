@@ -45,13 +45,14 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.report_workspace(uuid, date, date)
 COMMENT ON FUNCTION analytics_internal.report_workspace(uuid, date, date) IS
     'section "workspace" of analytics.report()';
 
-CREATE FUNCTION analytics_internal.report_headline(workspace_id uuid, first_date date, last_date date) RETURNS jsonb
+CREATE FUNCTION analytics_internal.report_headline(workspace_id uuid, first_date date, last_date date, today date) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN (
-        SELECT jsonb_object_agg(v.key, jsonb_build_object('value', v.value, 'previous', v.previous, 'difference', v.value - v.previous,
+        SELECT jsonb_object_agg(v.key, jsonb_build_object('value', v.value, 'previous', v.previous,
+                                                          'difference', CASE WHEN last_date < today THEN v.value - v.previous END,
                                                           'change', v.change))
         FROM (VALUES (1)) AS one
         LEFT JOIN analytics.get_workspace_summary(workspace_id, first_date, last_date) AS s ON true
@@ -67,8 +68,8 @@ BEGIN
             ('error_rate', s.error_rate, s.previous_error_rate, s.error_rate_change)) AS v (key, value, previous, change));
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.report_headline(uuid, date, date) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.report_headline(uuid, date, date) IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.report_headline(uuid, date, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.report_headline(uuid, date, date, date) IS
     'section "headline" of analytics.report()';
 
 CREATE FUNCTION analytics_internal.report_daily(workspace_id uuid, first_date date, last_date date, today date) RETURNS jsonb
@@ -103,17 +104,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     period text := CASE WHEN last_date - first_date < 14 THEN 'daily' WHEN last_date - first_date < 184 THEN 'weekly' ELSE 'monthly' END;
-    length interval := CASE period WHEN 'daily' THEN '1 day' WHEN 'weekly' THEN '7 days' ELSE '1 month' END;
-    provisional date := (SELECT min(u.metric_date) FROM analytics.daily_users AS u
-                         WHERE u.workspace_id = report_lifecycle.workspace_id AND NOT u.is_final);
 BEGIN
     RETURN jsonb_build_object('period', period, 'items', coalesce((
         SELECT jsonb_agg(jsonb_build_object(
                    'period_start', l.period_start, 'new_users', l.new_users, 'returning_users', l.returning_users,
-                   'resurrecting_users', l.resurrecting_users, 'dormant_users', CASE WHEN f.is_final THEN l.dormant_users END,
-                   'is_final', f.is_final) ORDER BY l.period_start)
-        FROM analytics.get_lifecycle(workspace_id, period, first_date, least(last_date, today)) AS l,
-             LATERAL (SELECT l.period_start + length <= least(today, provisional) AS is_final) AS f), '[]'));
+                   'resurrecting_users', l.resurrecting_users, 'dormant_users', l.dormant_users,
+                   'is_final', l.is_final) ORDER BY l.period_start)
+        FROM analytics.get_lifecycle(workspace_id, period, first_date, least(last_date, today)) AS l), '[]'));
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.report_lifecycle(uuid, date, date, date) FROM PUBLIC;
@@ -352,7 +349,7 @@ BEGIN ATOMIC
                                     'previous_end_date', r.first_date - 1, 'today', r.today),
         'generated_at', now(),
         'freshness', analytics_internal.report_freshness(report.workspace_id, r.first_date, r.last_date),
-        'headline', analytics_internal.report_headline(report.workspace_id, r.first_date, r.last_date),
+        'headline', analytics_internal.report_headline(report.workspace_id, r.first_date, r.last_date, r.today),
         'daily', analytics_internal.report_daily(report.workspace_id, r.first_date, r.last_date, r.today),
         'lifecycle', analytics_internal.report_lifecycle(report.workspace_id, r.first_date, r.last_date, r.today),
         'retention', analytics_internal.report_retention(report.workspace_id, r.last_date),

@@ -107,7 +107,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_trend(uuid, jsonb, text, date, date, text, integer, boolean, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_trend(uuid, jsonb, text, date, date, text, integer, boolean, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From raw events: counts, sums and quantiles of events per period, with a breakdown and the periods before. series: an event, or up to 10 {event, measure}; measure: events, users, sessions, runs, success_rate, failure_rate, sum(p), avg(p), min(p), max(p), median(p), p1(p) to p99(p) of a property; rates and change in percent, NULL without data. period: daily, weekly, monthly or total. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From raw events: counts, sums and quantiles of events per period, with a breakdown and the periods before. series: an event, or up to 10 {event, measure}; measure: events, users, sessions, runs, success_rate, failure_rate, sum(p), avg(p), min(p), max(p), median(p), p1(p) to p99(p) of a property; rates and change in percent, NULL without data; no change of a period that runs (is_final = false). period: daily, weekly, monthly or total. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_funnel(
     workspace_id uuid, steps jsonb, start_date date DEFAULT NULL, end_date date DEFAULT NULL, conversion_window interval DEFAULT '7 days',
@@ -197,7 +197,7 @@ COMMENT ON FUNCTION analytics.get_stickiness(uuid, jsonb, text, date, date, json
 CREATE FUNCTION analytics.get_event_lifecycle(
     workspace_id uuid, event jsonb DEFAULT '"*"', period text DEFAULT 'daily', start_date date DEFAULT NULL, end_date date DEFAULT NULL,
     segment jsonb DEFAULT NULL, user_set analytics.user_set DEFAULT NULL, filter jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
-RETURNS TABLE (period_start date, new_users bigint, returning_users bigint, resurrecting_users bigint, dormant_users bigint)
+RETURNS TABLE (period_start date, new_users bigint, returning_users bigint, resurrecting_users bigint, dormant_users bigint, is_final boolean)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -205,11 +205,11 @@ BEGIN ATOMIC
         get_event_lifecycle.workspace_id, 'get_event_lifecycle',
         jsonb_build_object('event', event, 'period', period, 'start_date', start_date, 'end_date', end_date,
                            'segment', segment, 'filter', filter), user_set, as_of)
-        AS a (period_start date, new_users bigint, returning_users bigint, resurrecting_users bigint, dormant_users bigint);
+        AS a (period_start date, new_users bigint, returning_users bigint, resurrecting_users bigint, dormant_users bigint, is_final boolean);
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_event_lifecycle(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_event_lifecycle(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From raw events: get_lifecycle() of one event: users who did it for the first time in a period (new), in it and the one before (returning), in it after a pause (resurrecting), in the one before only (dormant). Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From raw events: get_lifecycle() of one event: users who did it for the first time in a period (new), in it and the one before (returning), in it after a pause (resurrecting), in the one before only (dormant; NULL while the period runs: is_final = false). Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_paths(
     workspace_id uuid, start_date date DEFAULT NULL, end_date date DEFAULT NULL, events jsonb DEFAULT '"page_view"',

@@ -31,6 +31,16 @@ FROM analytics.get_active_users(pg_temp.id('w'), '2024-01-01', '2025-02-04') WHE
 SELECT min(activity_date) AS from_first, count(*) FROM analytics.get_active_users(pg_temp.id('w'), '2024-01-01', '2025-02-04');
 SELECT count(*) AS last_30_days FROM analytics.get_active_users(pg_temp.id('w'));
 SELECT * FROM analytics.get_lifecycle(pg_temp.id('w'), 'weekly', '2025-01-01', '2025-01-20');
+-- Who has not come yet in a period that runs, or has a provisional day, is not gone.
+SELECT p.period, bool_and(l.is_final = (b.next <= (now() AT TIME ZONE 'UTC')::date)) AS told, bool_and((l.dormant_users IS NULL) = NOT l.is_final) AS right,
+       count(*) FILTER (WHERE NOT l.is_final) > 0 AS some_run
+FROM (VALUES ('daily', interval '1 day'), ('weekly', '7 days'), ('monthly', '1 month')) AS p (period, length),
+     analytics.user_lifecycle(pg_temp.id('w'), p.period, (now() AT TIME ZONE 'UTC')::date - 40, (now() AT TIME ZONE 'UTC')::date + 2) AS l,
+     LATERAL (SELECT (l.period_start + p.length)::date AS next) AS b
+GROUP BY 1 ORDER BY 1;
+UPDATE analytics.daily_users SET is_final = false WHERE workspace_id = pg_temp.id('w') AND metric_date = '2025-01-05';
+SELECT * FROM analytics.get_lifecycle(pg_temp.id('w'), 'weekly', '2025-01-01', '2025-01-12');
+UPDATE analytics.daily_users SET is_final = true WHERE workspace_id = pg_temp.id('w');
 SELECT period_number, retained_users, retention_rate, unbounded_rate
 FROM analytics.get_retention_matrix(pg_temp.id('c'), 'daily', '2025-01-01', '2025-01-01') WHERE period_number <= 6;
 SELECT * FROM analytics.get_feature_usage(pg_temp.id('c'), '2025-01-01', '2025-01-31');

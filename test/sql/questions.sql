@@ -147,4 +147,8 @@ SELECT * FROM analytics.get_trend('00000000-0000-0000-0000-0000000000aa', '[{"ev
 SELECT * FROM analytics.compare_conversions(10, 11, 10, 1);
 -- NULL is no workspace.
 SELECT count(*) FROM analytics.get_trend(NULL);
+
+-- Nobody is gone before the period ends.
+SELECT l.period_start, l.dormant_users IS NULL AS unknown, l.is_final
+FROM analytics.get_event_lifecycle('00000000-0000-0000-0000-0000000000aa', '"*"', 'weekly', '2025-03-03', '2025-03-10', as_of => '2025-03-12 12:00+00') AS l ORDER BY 1;
 SELECT analytics.users_who(NULL, '{"did": "click"}') IS NULL AS none, analytics.raw_events_since('00000000-0000-0000-0000-0000000000aa');

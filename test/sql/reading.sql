@@ -107,6 +107,9 @@ LATERAL (
     FROM analytics.user_activity
     WHERE workspace_id = pg_temp.id(w.name) AND created_at >= (pg_temp.today() - n.days)::timestamp AT TIME ZONE 'UTC'
       AND created_at < (pg_temp.today() + 1)::timestamp AT TIME ZONE 'UTC') AS b;
+-- What runs is not compared with what is over.
+SELECT n, previous_total_events > 0 AS has_previous, active_users_change, total_events_change, total_runs_change, success_rate_change
+FROM generate_series(0, 1) AS n, LATERAL analytics.get_workspace_summary(pg_temp.id('w1'), pg_temp.today() - 7, pg_temp.today() - n) AS s;
 SELECT count(*) FROM analytics.get_workspace_summary(pg_temp.id('none'));
 SELECT * FROM analytics.get_workspace_summary(pg_temp.id('w1'), '2025-01-02', '2025-01-01');
 ROLLBACK TO s;

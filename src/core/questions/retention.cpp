@@ -302,17 +302,21 @@ table answer_event_lifecycle(question_host &host, const question_settings &setti
     // The period before them tells who returns in the first.
     starts.insert(starts.begin(), period_start(starts.front() - 1, asked.unit));
     asked.load_days(starts.front(), asked.range.last);
-    period_finder finder(bounds_of(asked, starts));
+    std::vector<instant> const bounds = bounds_of(asked, starts);
+    period_finder finder(bounds);
     std::vector<lifecycle_counts> all(starts.size());
     asked.scan_in_passes(INT64_MIN, asked.range.until, {}, question::kept::matching,
                          [&](event_stream &stream) {
                              for (std::uint32_t u = 0; u < stream.users(); ++u)
                                  count_lifecycle(stream.events_of(u), finder, stream.poll(), all);
                          });
-    table out(5);
-    for (std::size_t p = 1; p < starts.size(); ++p)
+    table out(6);
+    for (std::size_t p = 1; p < starts.size(); ++p) {
+        bool const is_over = bounds[p + 1] <= settings.as_of; // who has not come yet is not gone
         out << cell::of_date(starts[p]) << cell::integer(all[p].fresh) << cell::integer(all[p].returning)
-            << cell::integer(all[p].resurrecting) << cell::integer(all[p].dormant);
+            << cell::integer(all[p].resurrecting) << (is_over ? cell::integer(all[p].dormant) : cell{})
+            << cell::boolean(is_over);
+    }
     return out;
 }
 

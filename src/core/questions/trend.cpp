@@ -380,9 +380,10 @@ private:
             nullable<int128> const value = value_of(tallies[p], s);
             nullable<int128> const previous =
                 current_ == 0 ? nullable<int128>{} : value_of(tallies[p - current_], s);
+            bool const is_over = bounds_[p + 1] <= question_.settings.as_of;
             out << cell::integer(static_cast<std::int64_t>(series_index) + 1) << cell::of_date(starts_[p])
-                << group << number(value) << number(previous) << change_cell(value, previous)
-                << cell::boolean(bounds_[p + 1] <= question_.settings.as_of);
+                << group << number(value) << number(previous)
+                << (is_over ? change_cell(value, previous) : cell{}) << cell::boolean(is_over);
         }
     }
 

@@ -109,11 +109,31 @@ ReturnSetInfo *result_of(FunctionCallInfo fcinfo)
 }
 
 template <std::size_t n>
+void put_row(ReturnSetInfo *result, Datum (&values)[n], bool (&nulls)[n])
+{
+    CHECK_FOR_INTERRUPTS();
+    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+template <std::size_t n>
 void put_row(ReturnSetInfo *result, Datum (&values)[n])
 {
     bool nulls[n] = {};
-    CHECK_FOR_INTERRUPTS();
-    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    put_row(result, values, nulls);
+}
+
+// The first day that runs or is provisional; the caller is connected to SPI.
+DateADT first_open_day(Datum workspace)
+{
+    Oid types[] = {UUIDOID};
+    if (SPI_execute_with_args(
+            "SELECT least(analytics.workspace_today($1), (SELECT pg_catalog.min(d.metric_date)"
+            " FROM analytics.daily_users AS d WHERE d.workspace_id OPERATOR(pg_catalog.=) $1 AND NOT "
+            "d.is_final))",
+            1, types, &workspace, nullptr, true, 1) != SPI_OK_SELECT)
+        elog(ERROR, "SPI could not read the first open day: %s", SPI_result_code_string(SPI_result));
+    bool is_null;
+    return DatumGetDateADT(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
 }
 
 } // namespace
@@ -158,12 +178,15 @@ SHADOW_FUNCTION(shadow_user_lifecycle)
                      counts->add(period_of(kind, day.day), entry::open_user_set(day.users),
                                  entry::open_user_set(day.new_users), pg::interrupted);
                  });
+    DateADT const open = first_open_day(workspace);
     for (std::int32_t p = first; p <= last; ++p) {
         lifecycle_counts const c = counts->at(p);
-        Datum values[] = {DateADTGetDatum(period_start(kind, p)), Int64GetDatum(c.fresh),
-                          Int64GetDatum(c.returning), Int64GetDatum(c.resurrecting),
-                          Int64GetDatum(c.dormant)};
-        put_row(result, values);
+        bool const is_final = period_start(kind, p + 1) <= open;
+        Datum values[] = {
+            DateADTGetDatum(period_start(kind, p)), Int64GetDatum(c.fresh),   Int64GetDatum(c.returning),
+            Int64GetDatum(c.resurrecting),          Int64GetDatum(c.dormant), BoolGetDatum(is_final)};
+        bool nulls[] = {false, false, false, false, !is_final, false}; // who has not come yet is not gone
+        put_row(result, values, nulls);
     }
     SPI_finish();
     return Datum{0};

@@ -29,7 +29,7 @@ const std::map<std::string, std::vector<std::string>> columns = {
       "unbounded_rate"}},
     {"get_stickiness", {"periods_active", "users", "users_at_least"}},
     {"get_event_lifecycle",
-     {"period_start", "new_users", "returning_users", "resurrecting_users", "dormant_users"}},
+     {"period_start", "new_users", "returning_users", "resurrecting_users", "dormant_users", "is_final"}},
     {"get_attribution", {"value", "conversions", "users", "revenue"}},
     {"get_experiment",
      {"variant", "users", "conversions", "in_progress", "conversion_rate", "rate_low", "rate_high",
