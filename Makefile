@@ -32,7 +32,7 @@ NOTIFIER_SRCS = $(sort $(wildcard notifier/*.cpp))
 
 # The program that loads other tools' exports (make import, make install-import).
 IMPORT      = import/shadow-analytics-import
-IMPORT_OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard import/*.cpp))) src/core/base/uuid.o
+IMPORT_OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard import/*.cpp))) $(addprefix src/core/,base/civil.o base/decimal.o base/uuid.o event/names.o ingest/times.o)
 
 # Functions that only the tests need, in a module that is never installed.
 TEST_MODULE = test/module/test_module.so

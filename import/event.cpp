@@ -1,7 +1,7 @@
 #include "event.hpp"
 
 #include "core/event/event_type.hpp"
-#include "ids.hpp"
+#include "core/event/names.hpp"
 
 #include <arpa/inet.h>
 
@@ -68,7 +68,7 @@ bool mapper::read_user(draft &d, event &e)
         user = options_.default_user;
     if (user.empty())
         return refuse("no user (see --default-user)");
-    e.user = id_of(e.workspace, "user", user);
+    e.user = shadow::id_of(e.workspace, "user", user);
     return true;
 }
 
@@ -185,14 +185,14 @@ void mapper::read_texts(draft &d, event &e)
     std::string_view const session = d.session.empty() ? d.text(mapping_.session_id) : d.session;
     e.session.reset();
     if (!session.empty())
-        e.session = id_of(e.workspace, "session", session);
+        e.session = shadow::id_of(e.workspace, "session", session);
 }
 
 // Without an id of the source the record is its own: two that are equal in everything are one event.
 void mapper::read_id(draft &d, event &e, std::string_view whole)
 {
     std::string_view const id = d.id.empty() ? d.text(mapping_.id) : d.id;
-    e.id = id.empty() ? id_of(e.workspace, "record", whole) : id_of(e.workspace, "event", id);
+    e.id = id.empty() ? shadow::id_of(e.workspace, "record", whole) : shadow::id_of(e.workspace, "event", id);
 }
 
 bool mapper::is_dropped(std::string_view key) const noexcept

@@ -1,6 +1,6 @@
 #include "job.hpp"
 
-#include "ids.hpp"
+#include "core/event/names.hpp"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -53,7 +53,7 @@ std::string job::identity() const
     for (std::string const &file : options_.files)
         text << file << ' ' << source_file(file).identity() << '\n';
     char buffer[37];
-    return std::string(shadow::format_uuid(id_of({}, "import", text.str()), buffer));
+    return std::string(shadow::format_uuid(shadow::id_of({}, "import", text.str()), buffer));
 }
 
 std::uint64_t job::total_size() const

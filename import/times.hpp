@@ -37,8 +37,7 @@ private:
     const date::time_zone *zone_ = nullptr;
 };
 
-// ISO 8601 (a blank instead of the T is fine), or a number of seconds, milliseconds, microseconds or
-// nanoseconds since 1970, told apart by their size: each covers the years 1973 to 5138.
+// What shadow::read_time() reads.
 instant parse_time(const value &v, const zone &z, bool are_numbers_local = false);
 
 // As 2024-01-15T10:30:00.123456Z.

@@ -1,7 +1,7 @@
 // Records to rows: ids, types, what goes into the metadata and what is refused.
 
+#include "core/event/names.hpp"
 #include "event.hpp"
-#include "ids.hpp"
 
 #include <gtest/gtest.h>
 
@@ -47,17 +47,18 @@ protected:
 // The expected ids are Python's uuid.uuid5(workspace, 'user:...').
 TEST(ids, are_version_5_in_the_namespace_of_the_workspace)
 {
-    EXPECT_EQ(text_of(id_of(workspace, "user", "alice@example.org")), "f71dcbce-1738-5a70-be9b-117a06989fbc");
-    EXPECT_EQ(text_of(id_of(workspace, "user", "Zoë")), "ab1512b9-3c7b-582d-a0a6-0d42e9bd8fa5");
-    EXPECT_EQ(text_of(id_of(workspace, "session", "1")), "d776f611-92b2-58d6-8896-fcb838710e09");
-    EXPECT_EQ(text_of(id_of(workspace, "event", "x")), "8c22520f-a51a-5fea-915b-0d10dc01cc10");
+    EXPECT_EQ(text_of(shadow::id_of(workspace, "user", "alice@example.org")),
+              "f71dcbce-1738-5a70-be9b-117a06989fbc");
+    EXPECT_EQ(text_of(shadow::id_of(workspace, "user", "Zoë")), "ab1512b9-3c7b-582d-a0a6-0d42e9bd8fa5");
+    EXPECT_EQ(text_of(shadow::id_of(workspace, "session", "1")), "d776f611-92b2-58d6-8896-fcb838710e09");
+    EXPECT_EQ(text_of(shadow::id_of(workspace, "event", "x")), "8c22520f-a51a-5fea-915b-0d10dc01cc10");
 }
 
 TEST(ids, of_uuids_are_these)
 {
     for (const char *const text : {"0B0C0D0E-0000-4000-8000-000000000001", "0b0c0d0e000040008000000000000001",
                                    "{0b0c0d0e-0000-4000-8000-000000000001}"})
-        EXPECT_EQ(text_of(id_of(workspace, "user", text)), "0b0c0d0e-0000-4000-8000-000000000001");
+        EXPECT_EQ(text_of(shadow::id_of(workspace, "user", text)), "0b0c0d0e-0000-4000-8000-000000000001");
 }
 
 TEST_F(mapped, our_own_columns)
@@ -105,7 +106,7 @@ TEST_F(mapped, what_is_refused)
     EXPECT_EQ(map("jsonl", R"({"created_at":1705314600,"user_id":1,"event":"x","workspace_id":"w"})"),
               "<a workspace_id that is no uuid>");
     EXPECT_NE(map(mapping_of("jsonl"), R"({"created_at":1705314600,"event":"x"})", "nobody").front(), '<');
-    EXPECT_EQ(text_of(e.user), text_of(id_of(workspace, "user", "nobody")));
+    EXPECT_EQ(text_of(e.user), text_of(shadow::id_of(workspace, "user", "nobody")));
 }
 
 TEST_F(mapped, days_that_were_removed_are_refused)
