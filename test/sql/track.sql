@@ -39,49 +39,79 @@ SELECT analytics.track('signup', user_id => :'u');
 SELECT analytics.track('login', '[]', user_id => :'u');
 SELECT analytics.track(NULL, user_id => :'u', created_at => 'infinity');
 
--- A batch without a bad event; times without a zone are UTC whatever the session's.
+-- An id without a time: a uuid v7 has it, with any other a retry would be counted twice.
+TRUNCATE analytics.user_activity;
+SELECT analytics.track('feature_use', '{"revenue": 10}', :'w', :'u', id => '00000000-0000-0000-0000-000000000001');
+SELECT analytics.track('feature_use', '{"revenue": 10}', :'w', :'u', id => '018cc251-f400-7000-8000-000000000001') FROM generate_series(1, 2);
+SELECT id, count(*), min(created_at) FROM analytics.user_activity GROUP BY id;
+
+-- A batch without a bad event, as a literal, jsonb and json. Times are ISO 8601 with a zone, or count since 1970.
 TRUNCATE analytics.user_activity;
 SET timezone = 'Asia/Tokyo';
 SELECT * FROM analytics.track_batch('[
-    {"event_type": "login", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "2020-01-01T10:00:00", "id": "00000000-0000-0000-0000-000000000011"},
-    {"event_type": "click", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "2020-01-01T11:00:00+01", "event_name": 42, "metadata": null, "no_such_key": 1}]');
+    {"event_type": "login", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "2020-01-01T10:00:00Z", "id": "00000000-0000-0000-0000-000000000011"},
+    {"event_type": "click", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "2020-01-01 11:00:00.123456+01", "event_name": 42, "metadata": null, "ip_address": "10.1.2.3"}]');
+SELECT * FROM analytics.track_batch(events => '[{"event_type": "login", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": 1577876400.25}]'::jsonb);
+SELECT * FROM analytics.track_batch('[{"event_type": "login", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": 1577880000250}]'::json);
+SELECT * FROM analytics.track_batch('[{"event_type": "login", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "1577883600"}]'::text);
 SET timezone = 'UTC';
-SELECT event_type, event_name, metadata, created_at FROM analytics.user_activity ORDER BY created_at;
+SELECT event_type, event_name, metadata, ip_address, created_at FROM analytics.user_activity ORDER BY created_at;
 -- The same again with more, and every kind of bad event: only they are refused.
-SELECT accepted, duplicates, jsonb_pretty(rejected) AS rejected FROM analytics.track_batch(jsonb_build_array(
-    '{"event_type": "login", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "2020-01-01T10:00:00", "id": "00000000-0000-0000-0000-000000000011"}'::jsonb,
-    '{"event_type": "logout", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "2020-01-01T12:00:00", "id": "00000000-0000-0000-0000-000000000012"}'::jsonb,
-    '{"event_type": "logout", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "2020-01-01T12:00:00", "id": "00000000-0000-0000-0000-000000000012"}'::jsonb,
+SELECT accepted, duplicates, jsonb_pretty(rejected) AS rejected, warnings FROM analytics.track_batch(jsonb_build_array(
+    '{"event_type": "login", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "2020-01-01T10:00:00Z", "id": "00000000-0000-0000-0000-000000000011"}'::jsonb,
+    '{"event_type": "logout", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "2020-01-01T12:00:00Z", "id": "00000000-0000-0000-0000-000000000012"}'::jsonb,
+    '{"event_type": "logout", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "2020-01-01T12:00:00Z", "id": "00000000-0000-0000-0000-000000000012"}'::jsonb,
     '{"event_type": "signup", "user_id": "00000000-0000-0000-0000-0000000000aa"}'::jsonb,
-    '{"event_type": "login", "user_id": "me"}'::jsonb,
-    '{"event_type": "login", "created_at": "2020-01-01"}'::jsonb,
-    '{"user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "2020-01-01"}'::jsonb,
-    '{"event_type": "login", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "yesterday evening"}'::jsonb,
+    '{"event_type": "login", "user_id": "00000000-0000-0000-0000-0000000000aa", "id": "one"}'::jsonb,
+    '{"event_type": "login", "created_at": "2020-01-01T00:00:00Z"}'::jsonb,
+    '{"user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": "2020-01-01T00:00:00Z"}'::jsonb,
     '{"event_type": "login", "user_id": "00000000-0000-0000-0000-0000000000aa", "metadata": "text"}'::jsonb,
+    '{"event_type": "login", "user_id": "00000000-0000-0000-0000-0000000000aa", "ip_address": "here"}'::jsonb,
+    '{"event_type": "login", "user_id": "00000000-0000-0000-0000-0000000000aa", "id": "00000000-0000-0000-0000-000000000013"}'::jsonb,
     jsonb_build_object('event_type', 'login', 'user_id', :'u', 'metadata', jsonb_build_object('k', repeat('x', 20000))),
     'null'::jsonb, '17'::jsonb, '[]'::jsonb));
 SELECT count(*) FROM analytics.user_activity;
+-- What JSON may say and jsonb may not: a NUL, half of a surrogate pair.
+SELECT accepted, duplicates, jsonb_pretty(rejected) AS rejected FROM analytics.track_batch('[
+    {"event_type": "click", "user_id": "00000000-0000-0000-0000-0000000000aa", "event_name": "a \u0000 NUL"},
+    {"event_type": "click", "user_id": "00000000-0000-0000-0000-0000000000aa", "event_name": "fine \ud83d\ude00"},
+    {"event_type": "click", "user_id": "00000000-0000-0000-0000-0000000000aa", "event_name": "cut \ud83d"}]');
+-- Times that may be two, and what is no time.
+SELECT t.time, r ->> 'reason' AS reason
+FROM (VALUES ('"2026-11-03T10:00:00"'), ('"2026-11-03"'), ('"03/11/2026"'), ('"3.11.26 10:00"'), ('"yesterday"'), ('-1'), ('true'), ('"infinity"')) AS t (time),
+     LATERAL (SELECT rejected -> 0 AS r FROM analytics.track_batch('[{"event_type": "click", "user_id": "00000000-0000-0000-0000-0000000000aa", "created_at": ' || t.time || '}]')) AS b;
+-- Unknown keys, and which of the known ones is meant.
+SELECT k.key, r ->> 'reason' AS reason
+FROM unnest('{timestamp,createdAt,eventtype,user,usr_id,properties,credits,status,colour,""}'::text[]) AS k (key),
+     LATERAL (SELECT rejected -> 0 AS r FROM analytics.track_batch(jsonb_build_array(jsonb_build_object('event_type', 'click', 'user_id', :'u', k.key, 1)))) AS b;
+SELECT * FROM analytics.read_event('{"event_type": "click", "timestamp": 1}');
 
 -- Nothing, too much, not a list.
 SELECT * FROM analytics.track_batch('[]');
 SELECT * FROM analytics.track_batch(NULL);
 SELECT * FROM analytics.track_batch('{"event_type": "login"}');
+SELECT analytics.track_batch('{broken');
 SELECT analytics.track_batch(jsonb_agg(i)) FROM generate_series(1, 10001) AS i;
 
 -- The caller's rights: what a policy refuses is refused, event by event.
 CREATE ROLE regress_track_client;
 GRANT USAGE ON SCHEMA analytics TO regress_track_client;
 GRANT INSERT ON analytics.user_activity TO regress_track_client;
-GRANT EXECUTE ON FUNCTION analytics.track_batch(jsonb), analytics.try_track(jsonb), analytics.current_user_id(),
+GRANT EXECUTE ON FUNCTION analytics.track_batch(analytics.any_text), analytics.read_event(jsonb), analytics.current_user_id(),
     analytics.workspace_ids(), analytics.earliest_event_time(), analytics.latest_event_time() TO regress_track_client;
 SET ROLE regress_track_client;
 SET request.jwt.claim.sub = '00000000-0000-0000-0000-0000000000aa';
 SELECT * FROM analytics.track_batch('[
     {"event_type": "login"},
     {"event_type": "login", "user_id": "00000000-0000-0000-0000-0000000000bb"}]');
+-- A client's amounts are dropped, and that is said; with a bad event in the batch, too.
+SELECT * FROM analytics.track_batch('[{"event_type": "agent_run", "metadata": {"status": "ok", "cost": 1, "tokens": 5, "note": 1}}, {"event_type": "login"}]');
+SELECT accepted, warnings FROM analytics.track_batch('[{"event_type": "none"}, {"event_type": "agent_run", "metadata": {"status": "ok", "revenue": 1}}]');
+-- The user of a row is the current one if none is given.
+INSERT INTO analytics.user_activity (event_type, event_name) VALUES ('click', 'a default');
 RESET request.jwt.claim.sub;
 RESET ROLE;
 DROP OWNED BY regress_track_client;
 DROP ROLE regress_track_client;
-SELECT user_id, event_type FROM analytics.user_activity WHERE created_at > now() - interval '1 minute';
+SELECT user_id, event_type, metadata FROM analytics.user_activity WHERE created_at > now() - interval '1 minute' AND event_name IS DISTINCT FROM E'fine \U0001F600' ORDER BY event_type, metadata;
 TRUNCATE analytics.user_activity;

@@ -6,12 +6,15 @@
 #include <sys/socket.h> // AF_INET, in PGSQL_AF_INET
 
 extern "C" {
+#include "catalog/pg_type.h"
 #include "common/hmac.h"
 #include "common/sha2.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/rls.h"
 }
@@ -201,6 +204,24 @@ Jsonb *without_amounts(Jsonb *metadata)
         pushJsonbValue(&state, WJB_VALUE, &value);
     }
     return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, nullptr));
+}
+
+Datum dropped_amounts(Jsonb *metadata)
+{
+    if (!JB_ROOT_IS_OBJECT(metadata) || !has_refused(metadata) ||
+        current_privacy_rules().trust_client_amounts ||
+        !is_under_row_security(pg::extension_relation("user_activity")))
+        return Datum{0};
+    ArrayBuildState *names = nullptr;
+    JsonbIterator *position = JsonbIteratorInit(&metadata->root);
+    JsonbValue value;
+    for (auto token = JsonbIteratorNext(&position, &value, true); token != WJB_DONE;
+         token = JsonbIteratorNext(&position, &value, true))
+        if (token == WJB_KEY && is_amount(key_of(value)))
+            names = accumArrayResult(
+                names, PointerGetDatum(cstring_to_text_with_len(value.val.string.val, value.val.string.len)),
+                false, TEXTOID, CurrentMemoryContext);
+    return names == nullptr ? Datum{0} : makeArrayResult(names, CurrentMemoryContext);
 }
 
 // Numbers as text ("5") count as numbers, so they stay.

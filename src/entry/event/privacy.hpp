@@ -42,6 +42,9 @@ bytea *hashed_address(const inet *address);
 // Without the amounts that a client may not state, naming them in dropped_values; nullptr if there are none.
 Jsonb *without_amounts(Jsonb *metadata);
 
+// The names of these, text[], if the current user is such a client; 0 if none is dropped.
+Datum dropped_amounts(Jsonb *metadata);
+
 // What of an event's metadata stays when its user is forgotten: the keys that are counted, without free text.
 // Every count computed from it is the same.
 Jsonb *without_person(Jsonb *metadata);

@@ -1,0 +1,183 @@
+-- Events through functions, with the caller's rights: what a client sends, read right or refused with a reason.
+
+-- Arguments that take more than one type. Functions of one name for each type would not do: a literal without a type
+-- would be ambiguous, and so would every call to PostgREST.
+CREATE TYPE analytics.any_text;
+CREATE FUNCTION analytics_internal.any_text_in(cstring) RETURNS analytics.any_text
+LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
+AS 'textin';
+COMMENT ON FUNCTION analytics_internal.any_text_in(cstring) IS 'input function of analytics.any_text';
+CREATE FUNCTION analytics_internal.any_text_out(analytics.any_text) RETURNS cstring
+LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE
+AS 'textout';
+COMMENT ON FUNCTION analytics_internal.any_text_out(analytics.any_text) IS 'output function of analytics.any_text';
+CREATE TYPE analytics.any_text (
+    INPUT = analytics_internal.any_text_in,
+    OUTPUT = analytics_internal.any_text_out,
+    LIKE = pg_catalog.text
+);
+COMMENT ON TYPE analytics.any_text IS
+    'text that uuid, json and jsonb become without a cast: only for arguments of functions';
+CREATE CAST (text AS analytics.any_text) WITHOUT FUNCTION AS IMPLICIT;
+COMMENT ON CAST (text AS analytics.any_text) IS 'the text as it is';
+CREATE CAST (varchar AS analytics.any_text) WITHOUT FUNCTION AS IMPLICIT;
+COMMENT ON CAST (varchar AS analytics.any_text) IS 'the text as it is';
+CREATE CAST (json AS analytics.any_text) WITHOUT FUNCTION AS IMPLICIT;
+COMMENT ON CAST (json AS analytics.any_text) IS 'the document as it was written';
+CREATE CAST (jsonb AS analytics.any_text) WITH INOUT AS IMPLICIT;
+COMMENT ON CAST (jsonb AS analytics.any_text) IS 'the document as PostgreSQL writes it';
+CREATE CAST (analytics.any_text AS text) WITHOUT FUNCTION AS ASSIGNMENT;
+COMMENT ON CAST (analytics.any_text AS text) IS 'the text as it is';
+
+CREATE FUNCTION analytics.read_event(
+    event jsonb, OUT id uuid, OUT workspace_id uuid, OUT user_id uuid, OUT event_type text, OUT event_name text,
+    OUT page_path text, OUT session_id uuid, OUT ip_address inet, OUT user_agent text, OUT referrer text,
+    OUT metadata jsonb, OUT created_at timestamptz, OUT dropped text[])
+RETURNS record
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'shadow_read_event';
+REVOKE EXECUTE ON FUNCTION analytics.read_event(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.read_event(jsonb) IS
+    'the row that track_batch() stores of an event, id NULL for a new one, and the amounts of it that are dropped. The keys are the arguments of analytics.track; any other is an error (22023). user_id defaults to the current user, an error without one (22004). created_at is ISO 8601 with a zone, or seconds or milliseconds since 1970 (22023); without it: the time of an id of version 7, an error with any other id (22023), else now';
+
+CREATE FUNCTION analytics.track(
+    event_type text,
+    metadata jsonb DEFAULT '{}',
+    workspace_id uuid DEFAULT NULL,
+    user_id uuid DEFAULT NULL,
+    event_name text DEFAULT NULL,
+    page_path text DEFAULT NULL,
+    session_id uuid DEFAULT NULL,
+    ip_address inet DEFAULT NULL,
+    user_agent text DEFAULT NULL,
+    referrer text DEFAULT NULL,
+    created_at timestamptz DEFAULT NULL,
+    id uuid DEFAULT NULL)
+RETURNS uuid
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+AS $$
+#variable_conflict use_column
+DECLARE
+    stored_id CONSTANT uuid := COALESCE(id, gen_random_uuid());
+BEGIN
+    INSERT INTO analytics.user_activity
+        (id, workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent, referrer,
+         metadata, created_at)
+    SELECT stored_id, e.workspace_id, e.user_id, e.event_type, e.event_name, e.page_path, e.session_id, e.ip_address,
+           e.user_agent, e.referrer, e.metadata, e.created_at
+    FROM analytics.read_event(jsonb_build_object(
+        'id', track.id, 'workspace_id', track.workspace_id, 'user_id', track.user_id,
+        'event_type', track.event_type, 'event_name', track.event_name, 'page_path', track.page_path,
+        'session_id', track.session_id, 'ip_address', track.ip_address, 'user_agent', track.user_agent,
+        'referrer', track.referrer, 'metadata', track.metadata, 'created_at', track.created_at)) AS e
+    ON CONFLICT DO NOTHING;
+    RETURN stored_id;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.track(text, jsonb, uuid, uuid, text, text, uuid, inet, text, text, timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.track(text, jsonb, uuid, uuid, text, text, uuid, inet, text, text, timestamptz, uuid) IS
+    'stores an event with the caller''s rights and returns its id. user_id NULL: the current user of the request, an error without one (22004); workspace_id NULL: none; created_at NULL: now, or the time of an id of version 7; with any other id it must be given (22023). A retry with the same workspace_id, created_at and id stores nothing. What the table refuses is an error (22023, 54000)';
+
+CREATE FUNCTION analytics.track_batch(
+    events analytics.any_text, OUT accepted bigint, OUT duplicates bigint, OUT rejected jsonb, OUT warnings jsonb)
+RETURNS SETOF record
+LANGUAGE plpgsql ROWS 1
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+AS $$
+DECLARE
+    most_events CONSTANT integer := 10000;
+    batch CONSTANT json := events::text;
+    event json;
+    index integer := 0;
+    stored bigint;
+    dropped text[];
+    code text;
+    reason text;
+    detail text;
+    hint text;
+BEGIN
+    IF batch IS NULL OR json_typeof(batch) <> 'array' THEN
+        RAISE EXCEPTION 'events must be a JSON array'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Pass [{"event_type": "page_view", "user_id": ..., "metadata": {...}}, ...].';
+    ELSIF json_array_length(batch) > most_events THEN
+        RAISE EXCEPTION 'too many events in a batch'
+            USING ERRCODE = 'program_limit_exceeded',
+                  DETAIL = format('It has %s events, the limit is %s.', json_array_length(batch), most_events),
+                  HINT = 'Send them in several batches.';
+    END IF;
+
+    -- All at once. If something in the batch is wrong: one by one, so that only that is refused. An error that is not
+    -- the event's fault ends the call.
+    BEGIN
+        WITH e AS MATERIALIZED (
+            SELECT j.position - 1 AS index, r.*
+            FROM jsonb_array_elements(batch::jsonb) WITH ORDINALITY AS j (event, position),
+                 LATERAL analytics.read_event(j.event) AS r
+        ), s AS (
+            INSERT INTO analytics.user_activity
+                (id, workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent,
+                 referrer, metadata, created_at)
+            SELECT COALESCE(e.id, gen_random_uuid()), e.workspace_id, e.user_id, e.event_type, e.event_name,
+                   e.page_path, e.session_id, e.ip_address, e.user_agent, e.referrer, e.metadata, e.created_at
+            FROM e
+            ON CONFLICT DO NOTHING
+            RETURNING true
+        )
+        SELECT (SELECT count(*) FROM s),
+               (SELECT COALESCE(jsonb_agg(jsonb_build_object('index', e.index, 'dropped', e.dropped) ORDER BY e.index), '[]')
+                FROM e WHERE e.dropped IS NOT NULL)
+        INTO accepted, warnings;
+        duplicates := json_array_length(batch) - accepted;
+        rejected := '[]';
+        RETURN NEXT;
+        RETURN;
+    EXCEPTION
+        WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded OR insufficient_privilege THEN
+            accepted := 0;
+            duplicates := 0;
+            rejected := '[]';
+            warnings := '[]';
+    END;
+    FOR event IN SELECT j.value FROM json_array_elements(batch) AS j (value) LOOP
+        BEGIN
+            WITH e AS MATERIALIZED (
+                SELECT * FROM analytics.read_event(event::text::jsonb)
+            ), s AS (
+                INSERT INTO analytics.user_activity
+                    (id, workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent,
+                     referrer, metadata, created_at)
+                SELECT COALESCE(e.id, gen_random_uuid()), e.workspace_id, e.user_id, e.event_type, e.event_name,
+                       e.page_path, e.session_id, e.ip_address, e.user_agent, e.referrer, e.metadata, e.created_at
+                FROM e
+                ON CONFLICT DO NOTHING
+                RETURNING true
+            )
+            SELECT (SELECT count(*) FROM s), e.dropped INTO stored, dropped FROM e;
+            accepted := accepted + stored;
+            duplicates := duplicates + 1 - stored;
+            IF dropped IS NOT NULL THEN
+                warnings := warnings || jsonb_build_object('index', index, 'dropped', dropped);
+            END IF;
+        EXCEPTION
+            WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded OR insufficient_privilege THEN
+                GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, reason = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
+                    hint = PG_EXCEPTION_HINT;
+                rejected := rejected || jsonb_strip_nulls(jsonb_build_object(
+                    'index', index,
+                    'sqlstate', code,
+                    -- The detail of a constraint would repeat the whole row.
+                    'reason', concat_ws(': ', reason, CASE WHEN code NOT LIKE '23%' THEN NULLIF(detail, '') END),
+                    'hint', NULLIF(hint, '')));
+        END;
+        index := index + 1;
+    END LOOP;
+    RETURN NEXT;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.track_batch(analytics.any_text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.track_batch(analytics.any_text) IS
+    'stores a JSON array of at most 10,000 events (54000) with the caller''s rights; analytics.read_event() says how they are read. Returns how many were stored, how many were there already (same workspace_id, created_at and id), the refused ones as [{index, sqlstate, reason, hint}], and those whose amounts are dropped (setting trust_client_amounts) as [{index, dropped}], index counting from 0; one bad event refuses only itself. NULL and what is no JSON array are an error (22023, 22P02)';
