@@ -47,6 +47,42 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.raw_events_since(uuid) FROM PUBLIC
 COMMENT ON FUNCTION analytics_internal.raw_events_since(uuid) IS
     'analytics.raw_events_since() of any workspace';
 
+-- A day without an event has no row in daily_users: closing has then passed it, and nothing is noted for it.
+CREATE FUNCTION analytics_internal.unstored_days(workspace_id uuid, first_day date, last_day date) RETURNS date[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    closed_until timestamptz := (SELECT w.closed_until FROM analytics.watermark AS w WHERE isfinite(w.closed_until));
+    open_from date := analytics.workspace_today(workspace_id, closed_until);
+    -- Retention takes the sets from the oldest day on.
+    sets_from date := (SELECT min(e.metric_date) FROM analytics.daily_event_usage AS e WHERE e.workspace_id = unstored_days.workspace_id);
+    gone_from date := (SELECT min(s.event_day) FROM analytics.sealed_days AS s WHERE s.workspace_id = unstored_days.workspace_id);
+    noted date[];
+BEGIN
+    IF open_from IS NOT NULL THEN
+        noted := ARRAY(
+            SELECT p.metric_date FROM analytics.pending_days AS p WHERE p.workspace_id = unstored_days.workspace_id
+            UNION ALL
+            SELECT f.metric_date FROM analytics.failed_days AS f WHERE f.workspace_id = unstored_days.workspace_id
+            UNION ALL
+            SELECT analytics.workspace_today(unstored_days.workspace_id, h.metric_hour)
+            FROM (SELECT DISTINCT d.metric_hour FROM analytics.dirty_hours AS d WHERE d.workspace_id = unstored_days.workspace_id) AS h);
+    END IF;
+    RETURN ARRAY(
+        SELECT day
+        FROM generate_series(0, last_day - first_day) AS n, LATERAL (SELECT first_day + n) AS d (day)
+        LEFT JOIN analytics.daily_users AS u ON u.workspace_id = unstored_days.workspace_id AND u.metric_date = d.day
+        WHERE CASE WHEN u.is_final THEN sets_from IS NULL OR day < sets_from
+                   WHEN u.is_final IS NOT NULL OR open_from IS NULL OR day >= open_from THEN true
+                   ELSE day = ANY (noted) OR (day >= gone_from - 1 AND (sets_from IS NULL OR day < sets_from)) END
+        ORDER BY day);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.unstored_days(uuid, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.unstored_days(uuid, date, date) IS
+    'local days that the daily sets do not tell: not over, not aggregated yet, or removed';
+
 -- The one way from all readers to the engine. It checks itself what the caller may ask, as row security cannot.
 CREATE FUNCTION analytics_internal.answer(
     workspace_id uuid, question text, arguments jsonb, user_set analytics.user_set, as_of timestamptz)
@@ -86,7 +122,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.users_who(uuid, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.users_who(uuid, jsonb, timestamptz) IS
-    'From raw events: the users of a segment (doc/questions.md) as a set of user_number. Users whose first event is not aggregated yet are in no set. Only for those who may read the workspace''s raw events, else 42501; other workspaces and NULL: NULL. A malformed segment is an error (22023) that names the place, raw events that are gone are one (55000)';
+    'From daily sets where plain, else raw events: the users of a segment (doc/questions.md) as a set of user_number. Users whose first event is not aggregated yet are in no set. Only for those who may read the workspace''s raw events, else 42501; other workspaces and NULL: NULL. A malformed segment is an error (22023) that names the place, raw events that are gone are one (55000)';
 
 CREATE FUNCTION analytics.get_trend(
     workspace_id uuid, series jsonb DEFAULT '"*"', period text DEFAULT 'daily', start_date date DEFAULT NULL,
@@ -107,7 +143,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_trend(uuid, jsonb, text, date, date, text, integer, boolean, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_trend(uuid, jsonb, text, date, date, text, integer, boolean, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From raw events: counts, sums and quantiles of events per period, with a breakdown and the periods before. series: an event, or up to 10 {event, measure}; measure: events, users, sessions, runs, success_rate, failure_rate, sum(p), avg(p), min(p), max(p), median(p), p1(p) to p99(p) of a property; rates and change in percent, NULL without data; no change of a period that runs (is_final = false). period: daily, weekly, monthly or total. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From daily sets where plain, else raw events: counts, sums and quantiles of events per period, with a breakdown and the periods before. series: an event, or up to 10 {event, measure}; measure: events, users, sessions, runs, success_rate, failure_rate, sum(p), avg(p), min(p), max(p), median(p), p1(p) to p99(p) of a property; rates and change in percent, NULL without data; no change of a period that runs (is_final = false). period: daily, weekly, monthly or total. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_funnel(
     workspace_id uuid, steps jsonb, start_date date DEFAULT NULL, end_date date DEFAULT NULL, conversion_window interval DEFAULT '7 days',
@@ -175,7 +211,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_event_retention(uuid, jsonb, jsonb, text, date, date, text, boolean, text, integer, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_event_retention(uuid, jsonb, jsonb, text, date, date, text, boolean, text, integer, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From raw events: who does return_event (default: start_event) again in the periods after start_event. retention: first (the cohort is the period of the first start_event known) or recurring (of every one); rolling: periods of 24 hours, 7 or 30 days from the event itself. unbounded_rate: in the period or later, in percent. Periods that are not over have no row. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From daily sets where plain, else raw events: who does return_event (default: start_event) again in the periods after start_event. retention: first (the cohort is the period of the first start_event known) or recurring (of every one); rolling: periods of 24 hours, 7 or 30 days from the event itself. unbounded_rate: in the period or later, in percent. Periods that are not over have no row. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_stickiness(
     workspace_id uuid, event jsonb DEFAULT '"*"', period text DEFAULT 'daily', start_date date DEFAULT NULL, end_date date DEFAULT NULL,
@@ -192,7 +228,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_stickiness(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_stickiness(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From raw events: users who did an event in exactly (in at least) k of the range''s periods, for every k, zeros included. period: daily, weekly or monthly. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From daily sets where plain, else raw events: users who did an event in exactly (in at least) k of the range''s periods, for every k, zeros included. period: daily, weekly or monthly. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_event_lifecycle(
     workspace_id uuid, event jsonb DEFAULT '"*"', period text DEFAULT 'daily', start_date date DEFAULT NULL, end_date date DEFAULT NULL,
@@ -209,7 +245,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_event_lifecycle(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_event_lifecycle(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From raw events: get_lifecycle() of one event: users who did it for the first time in a period (new), in it and the one before (returning), in it after a pause (resurrecting), in the one before only (dormant; NULL while the period runs: is_final = false). Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From daily sets where plain, else raw events: get_lifecycle() of one event: users who did it for the first time in a period (new), in it and the one before (returning), in it after a pause (resurrecting), in the one before only (dormant; NULL while the period runs: is_final = false). Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_paths(
     workspace_id uuid, start_date date DEFAULT NULL, end_date date DEFAULT NULL, events jsonb DEFAULT '"page_view"',

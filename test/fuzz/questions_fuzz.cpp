@@ -27,7 +27,21 @@ public:
     date first_event_day() override { return 9000; }
     date raw_events_since() override { return earliest_date; }
     price_list prices() override { return {uuid{}, 0, {}, {}}; }
-    bool saved_segment(std::string_view, std::string &) override { return false; }
+    date first_known_day() override { return 9000; }
+    std::vector<date> unstored_days(date, date) override { return {9300}; }
+    void usage(const usage_request &, usage_sink &sink) override
+    {
+        stored_name const names[] = {{"a", 1, nullptr, 0}, {other_names, 1, nullptr, 0}};
+        sink.add(9200, event_type::click, {names, 2});
+    }
+    void active_users(date, date, usage_sink &) override {}
+    std::uint32_t number_users(const user_list &, std::vector<std::uint32_t> &) override { return 2; }
+    // One segment names another, one itself.
+    bool saved_segment(std::string_view name, std::string &definition) override
+    {
+        definition = name == "a" ? R"({"segment": "b"})" : R"({"any": [{"did": "*"}, {"segment": "b"}]})";
+        return name.size() == 1;
+    }
 };
 
 std::size_t clip_bytes(const char *, std::size_t length, int characters)

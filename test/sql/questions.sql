@@ -73,6 +73,63 @@ SELECT function, count(*) AS cases, count(*) FILTER (WHERE answer = expected) AS
 FROM (SELECT c.*, ask(c) AS answer FROM cases AS c) AS a GROUP BY function ORDER BY function COLLATE "C";
 SELECT c.name, ask(c) AS answer, c.expected FROM cases AS c WHERE ask(c) <> c.expected ORDER BY c.number;
 
+-- Plain questions have the same answers from the daily sets: beside the raw events, and without them, when everything else is
+-- refused. No answer is another one.
+SAVEPOINT aggregated;
+CREATE TEMP TABLE again AS SELECT * FROM cases WHERE function IN ('get_trend', 'get_event_retention', 'get_stickiness', 'get_event_lifecycle', 'users_who');
+SELECT count(analytics.aggregate_daily_metrics(d.day)) AS aggregated FROM (
+    SELECT DISTINCT (e ->> 'at')::timestamptz::date + n AS day FROM again AS c, jsonb_array_elements(c.events) AS e, generate_series(-1, 1) AS n) AS d;
+CREATE FUNCTION asked(c cases) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN CASE WHEN ask(c) = c.expected THEN 'agrees' ELSE 'differs' END;
+EXCEPTION WHEN object_not_in_prerequisite_state THEN
+    RETURN 'needs raw events';
+END
+$$;
+SELECT c.function, asked(c) AS beside, count(*) FROM again AS a JOIN cases AS c USING (number) GROUP BY 1, 2 ORDER BY c.function COLLATE "C", 2;
+CREATE TEMP TABLE kept AS SELECT workspace_id, COALESCE((arguments ->> 'as_of')::timestamptz, '2026-01-02')::date AS since FROM again;
+DELETE FROM analytics.user_activity AS e USING kept AS k WHERE e.workspace_id = k.workspace_id AND e.created_at < k.since;
+INSERT INTO analytics.sealed_days (workspace_id, event_day, events) SELECT workspace_id, since - 1, 1 FROM kept;
+INSERT INTO analytics.watermark (marked_until, closed_until) VALUES ('2026-01-02Z', '2026-01-02Z');
+SELECT c.function, asked(c) AS without, count(*), string_agg(CASE WHEN asked(c) = 'differs' THEN c.name END, ' ') AS wrong
+FROM again AS a JOIN cases AS c USING (number) GROUP BY 1, 2 ORDER BY c.function COLLATE "C", 2;
+ROLLBACK TO aggregated;
+
+-- Random events, one day of them with more names than are stored by themselves, two days not aggregated: with an empty filter a
+-- question is answered from raw events, without it from the sets as far as they go.
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from) VALUES (user_uuid(4545), 'America/New_York', '-infinity');
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, event_name, created_at)
+SELECT user_uuid(4545), user_uuid(1 + hashint4(n) & 63 + (n / 100)), (ARRAY['page_view', 'click', 'feature_use'])[1 + (hashint4(n + 7) & 1023) % 3],
+       (ARRAY['a', 'b', 'c', '', NULL])[1 + (hashint4(n * 3) & 1023) % 5], '2025-03-01Z'::timestamptz + (hashint4(n + 99) & 16777215) * interval '0.1 seconds'
+FROM generate_series(1, 2000) AS n
+UNION ALL
+SELECT user_uuid(4545), user_uuid(1 + n % 50), 'click', 'n' || n % 1010, '2025-03-05 12:00Z' FROM generate_series(1, 2020) AS n;
+DELETE FROM analytics.user_activity WHERE workspace_id = user_uuid(4545) AND created_at >= '2025-03-09 05:00Z' AND created_at < '2025-03-11 04:00Z';
+SELECT count(analytics.aggregate_daily_metrics(day::date, user_uuid(4545))) FROM generate_series('2025-02-27'::timestamp, '2025-03-17', '1 day') AS day;
+SELECT count(*) FROM analytics.daily_event_usage WHERE workspace_id = user_uuid(4545) AND '(other)' = ANY (event_names);
+CREATE TEMP TABLE plain (question text);
+INSERT INTO plain VALUES
+    ('get_trend(w, $$["*", "click"]$$, $$daily$$, $$2025-02-25$$, $$2025-03-22$$'),
+    ('get_trend(w, $$[{"event": "click:n7", "measure": "users"}, {"event": "click", "measure": "users"}, {"event": "*", "measure": "users"}, {"event": "*"}]$$, $$weekly$$, $$2025-03-03$$, $$2025-03-19$$, compare => true'),
+    ('get_trend(w, $${"event": ["click", "page_view"], "measure": "users"}$$, $$total$$, $$2025-03-03$$, $$2025-03-19$$, breakdown => $$event_name$$, breakdown_limit => 3, compare => true'),
+    ('get_trend(w, $$"*"$$, $$monthly$$, $$2025-03-03$$, $$2025-03-19$$, breakdown => $$event_type$$'),
+    ('get_trend(w, $${"event": "page_view", "measure": "users"}$$, $$daily$$, $$2025-03-03$$, $$2025-03-12$$, segment => $${"did": "click:a", "from": "2025-03-01", "to": "2025-03-09", "on_days": 2}$$'),
+    ('get_event_retention(w, $$"click:a"$$, $$["page_view", "click:n9"]$$, $$daily$$, $$2025-03-02$$, $$2025-03-18$$'),
+    ('get_event_retention(w, $$"click"$$, NULL, $$weekly$$, $$2025-03-02$$, $$2025-03-12$$, retention => $$recurring$$, as_of => $$2025-03-16 12:00Z$$'),
+    ('get_stickiness(w, $$"feature_use"$$, $$daily$$, $$2025-03-02$$, $$2025-03-20$$, segment => $${"first_did": "*", "from": "2025-03-02", "to": "2025-03-04"}$$'),
+    ('get_stickiness(w, $$"*"$$, $$weekly$$, $$2025-03-02$$, $$2025-03-20$$, as_of => $$2025-03-14 12:00Z$$'),
+    ('get_event_lifecycle(w, $$["feature_use:b", "click"]$$, $$daily$$, $$2025-03-02$$, $$2025-03-20$$, segment => $${"not": {"did": "page_view:c", "to": "2025-03-12"}}$$'),
+    ('get_event_lifecycle(w, $$"*"$$, $$weekly$$, $$2025-03-02$$, $$2025-03-20$$');
+CREATE FUNCTION differing(question text, OUT "rows" bigint, OUT differ bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    plain text := 'SELECT a::text FROM analytics.' || replace(question, '(w,', format('(%L,', user_uuid(4545)));
+BEGIN
+    EXECUTE format('SELECT (SELECT count(*) FROM (%1$s) AS a) AS p), (SELECT count(*) FROM (%1$s) AS a EXCEPT ALL %1$s, filter => %2$L) AS a) AS d)',
+                   plain, '{}') INTO "rows", differ;
+END
+$$;
+SELECT (differing(question)).* FROM plain;
+
 -- Comparisons of conversion rates, to 6 decimals.
 SELECT count(*) AS comparisons, count(*) FILTER (WHERE to_jsonb(got) - 'x' = want) AS agree
 FROM jsonb_array_elements(:'experiments'::jsonb) AS e (e)
@@ -118,7 +175,7 @@ CREATE TEMP TABLE whole AS SELECT f.* FROM analytics.get_funnel(user_uuid(4444),
 INSERT INTO analytics.settings VALUES ('analysis_memory_mb', '1');
 SELECT count(*) AS differ FROM (TABLE whole EXCEPT SELECT f.* FROM analytics.get_funnel(user_uuid(4444), '["page_view", "click", "page_view"]', '2025-03-03', '2025-03-03') AS f) AS d;
 SAVEPOINT refused;
-SELECT count(*) FROM analytics.get_trend(user_uuid(4444), '"*"', 'daily', '2025-03-03', '2025-03-03');
+SELECT count(*) FROM analytics.get_trend(user_uuid(4444), '"*"', 'daily', '2025-03-03', '2025-03-03', breakdown => 'page_path');
 ROLLBACK;
 
 -- Each kind of refusal says where and what is allowed.

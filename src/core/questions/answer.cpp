@@ -73,13 +73,7 @@ std::vector<std::uint32_t> users_who(std::string_view segment, question_host &ho
     question_settings whole = settings;
     whole.segment = evaluate_segment;
     segment_evaluator evaluator(host, whole);
-    user_choice const choice = evaluator.evaluate(definition, place("segment"));
-    std::vector<std::uint32_t> numbers;
-    for (std::size_t i = 0; i < choice.chosen.size(); ++i)
-        if (choice.chosen[i])
-            numbers.push_back(evaluator.users()[i].number);
-    std::sort(numbers.begin(), numbers.end());
-    return numbers;
+    return evaluator.evaluate(definition, place("segment")).numbers();
 }
 
 } // namespace shadow::questions

@@ -48,14 +48,26 @@ private:
 
 user_choice::user_choice(const std::vector<known_user> &users) : chosen(users.size(), true)
 {
-    for (known_user const &u : users)
+    for (known_user const &u : users) {
         index_.add(u.id);
+        numbers_.push_back(u.number);
+    }
 }
 
 user_choice::user_choice(const std::vector<known_user> &users, const user_set_view &set) : user_choice(users)
 {
     for (std::size_t i = 0; i < users.size(); ++i)
         chosen[i] = set.contains(users[i].number);
+}
+
+std::vector<std::uint32_t> user_choice::numbers() const
+{
+    std::vector<std::uint32_t> result;
+    for (std::size_t i = 0; i < chosen.size(); ++i)
+        if (chosen[i])
+            result.push_back(numbers_[i]);
+    std::sort(result.begin(), result.end());
+    return result;
 }
 
 arguments::arguments(const json &values, const place &where, std::initializer_list<std::string_view> names)
@@ -178,13 +190,13 @@ json text_json(std::string_view text)
     return result;
 }
 
-void question::read_range(const arguments &given, period wanted)
+void question::read_range(const arguments &given, period wanted, bool is_plain)
 {
     unit = wanted;
     date const yesterday = settings.today - 1;
     date const last = given.day(end_date, yesterday);
     date first = given.day(start_date, last - 29);
-    if (given.find(start_date) == nullptr)
+    if (given.find(start_date) == nullptr && !is_plain)
         first = std::max(first, std::min(last, host.raw_events_since()));
     if (first > last)
         given.at(start_date).refuse("the range of days is empty", "start_date is not after end_date.");
@@ -249,6 +261,16 @@ void question::require_raw_events(date from)
                 "The question begins at " + date_text(from) + ".",
                 "Ask from that day on, or leave out filters and breakdowns: plain questions are answered "
                 "from daily sets.");
+}
+
+bool question::chooses_users(const arguments &given) const noexcept
+{
+    return given.find(segment_name) != nullptr || settings.users != nullptr;
+}
+
+bool question::is_plain(const arguments &given) const noexcept
+{
+    return given.find(filter_name) == nullptr && events.is_plain();
 }
 
 event_stream question::scan(instant from, instant until, stream_details details, kept which)

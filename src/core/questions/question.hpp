@@ -22,6 +22,23 @@ struct scan_request {
     bool needs_texts; // other than event_name
 };
 
+// What of the daily sets is read, of types as a bit for each event_type.
+struct usage_request {
+    date first, last;
+    std::uint32_t types;
+    bool needs_users;
+    bool is_crowded; // only where names are among the others
+};
+
+class usage_sink
+{
+public:
+    virtual void add(date day, event_type type, span<const stored_name> names) = 0;
+
+protected:
+    ~usage_sink() = default;
+};
+
 class event_sink
 {
 public:
@@ -59,6 +76,15 @@ public:
     // The first local day whose raw events are all still there.
     virtual date raw_events_since() = 0;
     virtual price_list prices() = 0;
+    // The first local day of which the daily sets or raw events tell something; `today` without any.
+    virtual date first_known_day() = 0;
+    // Days of a range that the daily sets do not tell: not over, not aggregated yet, or removed. Ascending.
+    virtual std::vector<date> unstored_days(date first, date last) = 0;
+    // The daily sets by event type, or the users of a day whatever they did (as of any one type), by day.
+    virtual void usage(const usage_request &request, usage_sink &sink) = 0;
+    virtual void active_users(date first, date last, usage_sink &sink) = 0;
+    // numbers[i]: of users[i]; untouched where he has none yet. Returns a number above all.
+    virtual std::uint32_t number_users(const user_list &users, std::vector<std::uint32_t> &numbers) = 0;
     // The definition of a saved segment as JSON; false without one of that name.
     virtual bool saved_segment(std::string_view name, std::string &definition) = 0;
 
@@ -103,10 +129,13 @@ public:
         std::uint32_t const i = find(user);
         return i != npos && chosen[i];
     }
+    // The numbers of those who are chosen.
+    std::vector<std::uint32_t> numbers() const;
     std::vector<bool> chosen; // in the order of the dictionary
 
 private:
     user_list index_;
+    std::vector<std::uint32_t> numbers_;
 };
 
 // Named arguments, of a call or inside a definition. A null is as good as none.
@@ -148,8 +177,9 @@ public:
     {
     }
 
-    // start_date and end_date, widened to whole periods.
-    void read_range(const arguments &given, period unit);
+    // start_date and end_date, widened to whole periods. A plain question is answered from daily sets and may
+    // begin before the raw events do.
+    void read_range(const arguments &given, period unit, bool is_plain = false);
     // Compiles filter; evaluates segment and users.
     void read_common(const arguments &given);
     // Loads the days first..last, with the day after them.
@@ -159,6 +189,9 @@ public:
 
     // Refuses a scan of days whose raw events are gone.
     void require_raw_events(date from);
+    // Nothing but types and names is asked for, and no filter is given.
+    bool is_plain(const arguments &given) const noexcept;
+    bool chooses_users(const arguments &given) const noexcept;
     // Scans from <= t < until, and t <= as_of. `keep` says which events are kept by their masks.
     enum class kept { matching, filtered, all };
     event_stream scan(instant from, instant until, stream_details details, kept which);

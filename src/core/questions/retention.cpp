@@ -1,5 +1,7 @@
 #include "core/questions/retention.hpp"
 
+#include "core/questions/daily_sets.hpp"
+
 #include <algorithm>
 
 namespace shadow::questions
@@ -7,6 +9,18 @@ namespace shadow::questions
 
 namespace
 {
+
+std::int64_t count_of(const user_set_view &set)
+{
+    return static_cast<std::int64_t>(set.cardinality());
+}
+
+owned_set difference(const user_set_view &a, const user_set_view &b, interrupt_check interrupted)
+{
+    roaring::writer set(std::pmr::new_delete_resource());
+    subtract(a, b, set, interrupted);
+    return owned_set(set);
+}
 
 class retention
 {
@@ -31,14 +45,22 @@ public:
                 question_.events.add_property(given.text("breakdown", {}), given.at("breakdown")));
             details_.ids = true;
         }
-        question_.read_range(given, parse_period(given.text("period", "weekly"), false, given.at("period")));
-        question_.require_raw_events(question_.range.first);
+        // Sets do not tell which of a day's events was the first.
+        is_plain_ = question_.is_plain(given) && !is_rolling_ && !has_breakdown_;
+        question_.read_range(given, parse_period(given.text("period", "weekly"), false, given.at("period")),
+                             is_plain_);
+        if (!is_plain_)
+            question_.require_raw_events(question_.range.first);
         read_periods();
         question_.read_common(given);
     }
 
     table answer()
     {
+        if (is_plain_) {
+            fill_from_sets();
+            return rows();
+        }
         stream_.emplace(question_.scan(is_recurring_ ? question_.range.from : INT64_MIN, INT64_MAX, details_,
                                        question::kept::matching));
         count_cohorts();
@@ -48,6 +70,7 @@ public:
 
 private:
     static constexpr std::size_t start_event = 0, return_event = 1;
+    static constexpr std::size_t npos_period = SIZE_MAX; // before all
 
     struct cohort_cells {
         std::int64_t initial = 0;
@@ -108,7 +131,11 @@ private:
             for_each_cohort(stream_->events_of(u),
                             [&](std::size_t, const stream_event &e) { ++sizes[value_of(e)]; });
         groups_.emplace(sizes, stream_->texts(), limit_);
-        columns_ = has_breakdown_ ? groups_->size() : 1;
+        make_cells(has_breakdown_ ? groups_->size() : 1);
+    }
+    void make_cells(std::size_t columns)
+    {
+        columns_ = columns;
         if (columns_ * cohorts_.size() * (most_ + 1) * 2 * sizeof(std::int64_t) >
             question_.settings.most_bytes)
             throw error(errc::memory_exceeded, "the question needs more memory than allowed", {},
@@ -158,6 +185,65 @@ private:
             c.later[n] += any && last >= n ? 1 : 0;
         }
     }
+    // Who started in each cohort's period and before them all; who came back in each period that is shown and
+    // after them all.
+    void fill_from_sets()
+    {
+        make_cells(1);
+        limited_memory memory(question_.settings.most_bytes);
+        set_row starts(cohorts_.size() + 1, memory), returns(finder_->size() + 1, memory);
+        date const first_day = is_recurring_
+                                   ? question_.range.first
+                                   : std::min(question_.range.first, question_.host.first_known_day());
+        read_daily_sets(question_, first_day, question_.settings.today, {}, [&](const day_usage &u) {
+            std::size_t const p = u.day < question_.range.first ? npos_period
+                                  : u.day > question_.days.last()
+                                      ? finder_->size()
+                                      : static_cast<std::size_t>(finder_->of(question_.days.start_of(u.day)));
+            if ((u.mask >> start_event & 1) != 0 && (p == npos_period || p < cohorts_.size()))
+                starts[p == npos_period ? cohorts_.size() : p].add(u.users, question_.settings.interrupted);
+            if ((u.mask >> return_event & 1) != 0 && p != npos_period)
+                returns[std::min(p, finder_->size())].add(u.users, question_.settings.interrupted);
+        });
+        count_sets(starts, returns);
+    }
+    void count_sets(set_row &starts, set_row &returns)
+    {
+        interrupt_check const interrupted = question_.settings.interrupted;
+        user_set_builder &before = starts[cohorts_.size()];
+        std::vector<owned_set> cohorts, came, later(finder_->size() + 1);
+        for (std::size_t c = 0; c < cohorts_.size(); ++c) {
+            owned_set const started = starts.finished(c, interrupted);
+            cohorts.push_back(is_recurring_ ? started
+                                            : difference(started.view(),
+                                                         starts.finished(cohorts_.size(), interrupted).view(),
+                                                         interrupted));
+            if (!is_recurring_)
+                before.add(started.view(), interrupted);
+        }
+        for (std::size_t p = 0; p <= finder_->size(); ++p)
+            came.push_back(returns.finished(p, interrupted));
+        user_set_builder &all = returns[finder_->size()];
+        for (std::size_t p = finder_->size() + 1; p-- > 0;) {
+            all.add(came[p].view(), interrupted);
+            later[p] = returns.finished(finder_->size(), interrupted);
+        }
+        for (std::size_t c = 0; c < cohorts_.size(); ++c)
+            count_cohort(cells_[c], c, cohorts[c].view(), came, later);
+    }
+    void count_cohort(cohort_cells &cells, std::size_t cohort, const user_set_view &users,
+                      const std::vector<owned_set> &came, const std::vector<owned_set> &later) const
+    {
+        interrupt_check const interrupted = question_.settings.interrupted;
+        cells.initial = count_of(users);
+        for (std::size_t n = 0; cells.initial > 0 && n <= most_ && has_cell(cohort, n); ++n) {
+            std::size_t const p = cohort + n;
+            cells.retained[n] =
+                static_cast<std::int64_t>(intersection_cardinality(users, came[p].view(), interrupted));
+            cells.later[n] =
+                static_cast<std::int64_t>(intersection_cardinality(users, later[p].view(), interrupted));
+        }
+    }
     // The number of periods stands for all later ones.
     std::size_t period_number(instant at) noexcept
     {
@@ -180,6 +266,7 @@ private:
     }
 
     question question_;
+    bool is_plain_ = false;
     bool is_recurring_ = false, is_rolling_ = false, has_breakdown_ = false;
     std::size_t limit_ = 25;
     stream_details details_;
@@ -194,15 +281,28 @@ private:
 };
 
 // One event by period: what stickiness and lifecycle read.
-void read_event(question &asked, const json &definition)
+struct event_question {
+    bool is_plain;
+    std::vector<date> starts; // of the periods, with `more` before those that are shown
+};
+
+event_question read_event(question &asked, const json &definition, std::size_t more)
 {
     arguments const given(definition, place(),
                           {"event", "period", "start_date", "end_date", "segment", "filter"});
     const json *const event = given.find("event");
     asked.events.add_selector(event == nullptr ? text_json("*") : *event, given.at("event"));
-    asked.read_range(given, parse_period(given.text("period", "daily"), false, given.at("period")));
-    asked.require_raw_events(asked.range.first);
+    event_question result{asked.is_plain(given), {}};
+    asked.read_range(given, parse_period(given.text("period", "daily"), false, given.at("period")),
+                     result.is_plain);
+    result.starts = asked.periods();
+    for (; more > 0; --more)
+        result.starts.insert(result.starts.begin(), period_start(result.starts.front() - 1, asked.unit));
+    if (!result.is_plain)
+        asked.require_raw_events(asked.range.first);
     asked.read_common(given);
+    asked.load_days(result.starts.front(), asked.range.last);
+    return result;
 }
 
 // The bounds of the periods.
@@ -238,11 +338,46 @@ table answer_event_retention(question_host &host, const question_settings &setti
     return r.answer();
 }
 
-table answer_stickiness(question_host &host, const question_settings &settings, const json &definition)
+namespace
 {
-    question asked(host, settings);
-    read_event(asked, definition);
-    std::vector<date> const starts = asked.periods();
+
+// Users of each period; sets[starts.size()] are those before.
+set_row period_users(question &asked, const std::vector<date> &starts, date first_day, limited_memory &memory)
+{
+    set_row sets(starts.size() + 1, memory);
+    read_daily_sets(asked, first_day, asked.range.last, {}, [&](const day_usage &u) {
+        auto const next = std::upper_bound(starts.begin(), starts.end(), u.day);
+        std::size_t const p =
+            next == starts.begin() ? starts.size() : static_cast<std::size_t>(next - starts.begin()) - 1;
+        sets[p].add(u.users, asked.settings.interrupted);
+    });
+    return sets;
+}
+
+// users[k]: who did it in k periods.
+std::vector<std::int64_t> stickiness_of_sets(question &asked, const std::vector<date> &starts)
+{
+    limited_memory memory(asked.settings.most_bytes);
+    set_row sets = period_users(asked, starts, starts.front(), memory);
+    std::pmr::vector<std::uint16_t> active(&memory);
+    std::vector<std::int64_t> users(starts.size() + 1);
+    for (std::size_t p = 0; p < starts.size(); ++p) {
+        owned_set const set = sets.finished(p, asked.settings.interrupted);
+        user_set_view const view = set.view();
+        if (!view.empty() && view.max() >= active.size())
+            active.resize(std::size_t{view.max()} + 1);
+        view.for_each(
+            [&](std::uint32_t user) {
+                --users[active[user]];
+                ++users[++active[user]];
+            },
+            asked.settings.interrupted);
+    }
+    return users;
+}
+
+std::vector<std::int64_t> stickiness_of_events(question &asked, const std::vector<date> &starts)
+{
     period_finder finder(bounds_of(asked, starts));
     std::vector<std::int64_t> users(starts.size() + 1);
     asked.scan_in_passes(asked.range.from, asked.range.until, {}, question::kept::matching,
@@ -254,8 +389,19 @@ table answer_stickiness(question_host &host, const question_settings &settings, 
                                  ++users[active];
                              }
                          });
+    return users;
+}
+
+} // namespace
+
+table answer_stickiness(question_host &host, const question_settings &settings, const json &definition)
+{
+    question asked(host, settings);
+    event_question const about = read_event(asked, definition, 0);
+    std::vector<std::int64_t> const users =
+        about.is_plain ? stickiness_of_sets(asked, about.starts) : stickiness_of_events(asked, about.starts);
     std::vector<std::int64_t> at_least(users.size() + 1);
-    for (std::size_t k = users.size(); k-- > 0;)
+    for (std::size_t k = users.size(); k-- > 1;)
         at_least[k] = at_least[k + 1] + users[k];
     table out(3);
     for (std::size_t k = 1; k < users.size(); ++k)
@@ -292,30 +438,58 @@ void count_lifecycle(const event_span &events, period_finder &finder, interrupt_
         ++all[static_cast<std::size_t>(last) + 1].dormant;
 }
 
-} // namespace
-
-table answer_event_lifecycle(question_host &host, const question_settings &settings, const json &definition)
+std::vector<lifecycle_counts> lifecycle_of_sets(question &asked, const std::vector<date> &starts)
 {
-    question asked(host, settings);
-    read_event(asked, definition);
-    std::vector<date> starts = asked.periods();
-    // The period before them tells who returns in the first.
-    starts.insert(starts.begin(), period_start(starts.front() - 1, asked.unit));
-    asked.load_days(starts.front(), asked.range.last);
-    std::vector<instant> const bounds = bounds_of(asked, starts);
-    period_finder finder(bounds);
+    limited_memory memory(asked.settings.most_bytes);
+    interrupt_check const interrupted = asked.settings.interrupted;
+    set_row sets =
+        period_users(asked, starts, std::min(starts.front(), asked.host.first_known_day()), memory);
+    std::vector<lifecycle_counts> all(starts.size());
+    user_set_builder &before = sets[starts.size()];
+    owned_set last;
+    for (std::size_t p = 0; p < starts.size(); ++p) {
+        owned_set const now = sets.finished(p, interrupted);
+        owned_set const known = sets.finished(starts.size(), interrupted);
+        lifecycle_counts &c = all[p];
+        c.fresh = count_of(difference(now.view(), known.view(), interrupted).view());
+        c.returning =
+            static_cast<std::int64_t>(intersection_cardinality(now.view(), last.view(), interrupted));
+        c.resurrecting = count_of(now.view()) - c.fresh - c.returning;
+        c.dormant = count_of(difference(last.view(), now.view(), interrupted).view());
+        before.add(now.view(), interrupted);
+        last = now;
+    }
+    return all;
+}
+
+std::vector<lifecycle_counts> lifecycle_of_events(question &asked, const std::vector<date> &starts)
+{
+    period_finder finder(bounds_of(asked, starts));
     std::vector<lifecycle_counts> all(starts.size());
     asked.scan_in_passes(INT64_MIN, asked.range.until, {}, question::kept::matching,
                          [&](event_stream &stream) {
                              for (std::uint32_t u = 0; u < stream.users(); ++u)
                                  count_lifecycle(stream.events_of(u), finder, stream.poll(), all);
                          });
+    return all;
+}
+
+} // namespace
+
+table answer_event_lifecycle(question_host &host, const question_settings &settings, const json &definition)
+{
+    question asked(host, settings);
+    // The period before them tells who returns in the first.
+    event_question const about = read_event(asked, definition, 1);
+    std::vector<lifecycle_counts> const all =
+        about.is_plain ? lifecycle_of_sets(asked, about.starts) : lifecycle_of_events(asked, about.starts);
+    std::vector<instant> const bounds = bounds_of(asked, about.starts);
     table out(6);
-    for (std::size_t p = 1; p < starts.size(); ++p) {
+    for (std::size_t p = 1; p < about.starts.size(); ++p) {
         bool const is_over = bounds[p + 1] <= settings.as_of; // who has not come yet is not gone
-        out << cell::of_date(starts[p]) << cell::integer(all[p].fresh) << cell::integer(all[p].returning)
-            << cell::integer(all[p].resurrecting) << (is_over ? cell::integer(all[p].dormant) : cell{})
-            << cell::boolean(is_over);
+        out << cell::of_date(about.starts[p]) << cell::integer(all[p].fresh)
+            << cell::integer(all[p].returning) << cell::integer(all[p].resurrecting)
+            << (is_over ? cell::integer(all[p].dormant) : cell{}) << cell::boolean(is_over);
     }
     return out;
 }

@@ -1,6 +1,7 @@
 #include "core/questions/segment.hpp"
 
 #include "core/base/decimal.hpp"
+#include "core/questions/daily_sets.hpp"
 #include "core/questions/funnel_question.hpp"
 
 #include <algorithm>
@@ -28,8 +29,10 @@ bool segment_evaluator::count_test::holds(std::int64_t n) const noexcept
 user_choice segment_evaluator::evaluate(const json &definition, const place &where)
 {
     node const root = parse(definition, where, 1);
-    if (!leaves_.empty())
-        scan_leaves();
+    for (leaf &l : leaves_)
+        l.users.assign(users_.size(), false);
+    read_plain_leaves();
+    scan_leaves();
     user_choice result = all_;
     result.chosen = combine(root);
     return result;
@@ -120,16 +123,12 @@ segment_evaluator::node segment_evaluator::parse_did(const json &definition, con
         l.times = parse_count(given, "times");
         l.on_days = parse_count(given, "on_days");
     }
-    if (l.days.has_first() || !is_first)
+    l.selector = question_.events.add_selector(given.require(name), given.at(name));
+    l.is_plain = question_.events.is_plain(l.selector) && l.times.is_trivial();
+    if (!l.is_plain && (l.days.has_first() || !is_first))
         question_.require_raw_events(l.days.first);
     l.from = l.days.has_first() ? question_.start_of(l.days.first) : INT64_MIN;
     l.until = l.days.last < latest_date ? question_.start_of(l.days.last + 1) : INT64_MAX;
-    return add_leaf(std::move(l), given.require(name), given.at(name));
-}
-
-segment_evaluator::node segment_evaluator::add_leaf(leaf l, const json &event, const place &where)
-{
-    l.selector = question_.events.add_selector(event, where);
     leaves_.push_back(std::move(l));
     return {node_kind::leaf, {}, leaves_.size() - 1, {}};
 }
@@ -248,19 +247,63 @@ void segment_evaluator::narrow(count_test &test, std::string_view op, std::int64
         where.refuse("unknown comparison of a count", "The comparisons are eq, ne, lt, lte, gt and gte.");
 }
 
+// Users of a leaf as sets tell them.
+struct segment_evaluator::plain_users {
+    explicit plain_users(std::pmr::memory_resource &memory)
+        : before(&memory), within(&memory), on_days(&memory)
+    {
+    }
+    struct day_count {
+        std::int32_t days = 0;
+        date last = earliest_date;
+    };
+    user_set_builder before, within;     // the window
+    std::pmr::vector<day_count> on_days; // by number, where days are counted
+};
+
+void segment_evaluator::read_plain_leaves()
+{
+    usage_details details;
+    details.selectors = 0;
+    date first = latest_date, last = earliest_date;
+    for (leaf const &l : leaves_)
+        if (l.is_plain) {
+            details.selectors |= event_mask{1} << l.selector;
+            first =
+                std::min(first, l.is_first || !l.days.has_first() ? host_.first_known_day() : l.days.first);
+            last = std::max(last, l.days.last);
+        }
+    if (details.selectors == 0)
+        return;
+    limited_memory memory(settings_.most_bytes);
+    std::vector<std::unique_ptr<plain_users>> sets;
+    for (std::size_t i = 0; i < leaves_.size(); ++i)
+        sets.push_back(std::make_unique<plain_users>(memory));
+    read_daily_sets(question_, first, last, details, [&](const day_usage &u) {
+        for (std::size_t i = 0; i < leaves_.size(); ++i)
+            if (leaves_[i].is_plain && (u.mask >> leaves_[i].selector & 1) != 0)
+                add_day(*sets[i], leaves_[i], u);
+    });
+    for (std::size_t i = 0; i < leaves_.size(); ++i)
+        if (leaves_[i].is_plain)
+            judge(leaves_[i], *sets[i]);
+}
+
 void segment_evaluator::scan_leaves()
 {
     instant from = INT64_MAX, until = INT64_MIN;
-    for (leaf const &l : leaves_) {
-        from = std::min(from, l.is_first ? INT64_MIN : l.from);
-        until = std::max(until, l.until);
-    }
+    for (leaf const &l : leaves_)
+        if (!l.is_plain) {
+            from = std::min(from, l.is_first ? INT64_MIN : l.from);
+            until = std::max(until, l.until);
+        }
+    if (from >= until)
+        return;
     load_days_of_leaves();
-    for (leaf &l : leaves_)
-        l.users.assign(users_.size(), false);
     question_.scan_in_passes(from, until, {}, question::kept::matching, [this](event_stream &stream) {
         for (leaf &l : leaves_)
-            judge(l, stream);
+            if (!l.is_plain)
+                judge(l, stream);
     });
 }
 
@@ -269,7 +312,7 @@ void segment_evaluator::load_days_of_leaves()
 {
     date first = latest_date, last = earliest_date;
     for (leaf const &l : leaves_) {
-        if (l.on_days.lowest <= 1 && l.on_days.highest == INT64_MAX && l.on_days.but.empty())
+        if (l.is_plain || l.on_days.is_trivial())
             continue;
         first = std::min(first, l.days.first);
         last = std::max(last, l.days.last);
@@ -278,6 +321,46 @@ void segment_evaluator::load_days_of_leaves()
     last = std::min(last, settings_.today);
     if (first <= last)
         question_.load_days(first, last);
+}
+
+void segment_evaluator::add_day(plain_users &sets, const leaf &l, const day_usage &u) const
+{
+    if (u.day > l.days.last)
+        return;
+    if (u.day < l.days.first) {
+        if (l.is_first)
+            sets.before.add(u.users, settings_.interrupted);
+        return;
+    }
+    if (l.on_days.is_trivial()) {
+        sets.within.add(u.users, settings_.interrupted);
+        return;
+    }
+    if (!u.users.empty() && u.users.max() >= sets.on_days.size())
+        sets.on_days.resize(std::size_t{u.users.max()} + 1);
+    u.users.for_each(
+        [&](std::uint32_t user) {
+            plain_users::day_count &count = sets.on_days[user];
+            count.days += count.last == u.day ? 0 : 1;
+            count.last = u.day;
+        },
+        settings_.interrupted);
+}
+
+void segment_evaluator::judge(leaf &l, plain_users &sets) const
+{
+    roaring::writer within(std::pmr::new_delete_resource()), before(std::pmr::new_delete_resource());
+    sets.within.write(within, settings_.interrupted);
+    sets.before.write(before, settings_.interrupted);
+    owned_set const inside(within), earlier(before);
+    user_set_view const in_window = inside.view(), in_past = earlier.view();
+    for (std::size_t i = 0; i < users_.size(); ++i) {
+        std::uint32_t const user = users_[i].number;
+        if (l.on_days.is_trivial())
+            l.users[i] = in_window.contains(user) && !in_past.contains(user);
+        else if (user < sets.on_days.size() && sets.on_days[user].days > 0)
+            l.users[i] = l.on_days.holds(sets.on_days[user].days);
+    }
 }
 
 void segment_evaluator::judge(leaf &l, const event_stream &stream)
@@ -295,7 +378,7 @@ bool segment_evaluator::did(const leaf &l, const event_span &events) const
 {
     std::int64_t times = 0, on_days = 0;
     instant day_end = INT64_MIN;
-    bool const counts_days = l.on_days.lowest > 1 || l.on_days.highest < INT64_MAX || !l.on_days.but.empty();
+    bool const counts_days = !l.on_days.is_trivial();
     for (stream_event const &e : events) {
         if (!e.matches(l.selector))
             continue;

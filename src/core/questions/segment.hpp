@@ -9,6 +9,8 @@ namespace shadow::questions
 inline constexpr int deepest_segment = 10;
 inline constexpr int most_segments = 100;
 
+struct day_usage;
+
 class segment_evaluator
 {
 public:
@@ -23,16 +25,18 @@ private:
     struct count_test {
         std::int64_t lowest = 1, highest = INT64_MAX;
         std::vector<std::int64_t> but;
+        bool is_trivial() const noexcept { return lowest <= 1 && highest == INT64_MAX && but.empty(); }
         bool holds(std::int64_t n) const noexcept;
     };
     struct window {
         date first = earliest_date, last = latest_date;
         bool has_first() const noexcept { return first > earliest_date; }
     };
-    // "did" and "first_did": answered by one scan for all of them.
+    // "did" and "first_did": answered by one scan for all of them, or by one look at the daily sets for all that
+    // ask for no more than who did it on which days.
     struct leaf {
         int selector;
-        bool is_first;
+        bool is_first, is_plain;
         window days;
         instant from, until;
         count_test times, on_days;
@@ -58,6 +62,10 @@ private:
     static count_test parse_count(const arguments &given, std::string_view name);
     static void narrow(count_test &test, std::string_view op, std::int64_t n, const place &where);
 
+    struct plain_users;
+    void read_plain_leaves();
+    void add_day(plain_users &sets, const leaf &l, const day_usage &u) const;
+    void judge(leaf &l, plain_users &sets) const;
     void scan_leaves();
     void load_days_of_leaves();
     void judge(leaf &l, const event_stream &stream);

@@ -183,7 +183,45 @@ bool program::needs_texts() const noexcept
 
 bool program::is_plain() const noexcept
 {
-    return properties_.empty();
+    for (int i = 0; i < selectors(); ++i)
+        if (!is_plain(i))
+            return false;
+    return filter_.empty() && std::all_of(properties_.begin(), properties_.end(), [](const property &p) {
+               return p.kind == property_kind::event_type || p.kind == property_kind::event_name;
+           });
+}
+
+// The sets know names as cut to 100 characters.
+bool program::is_plain(int selector) const noexcept
+{
+    auto const &all = selectors_[static_cast<std::size_t>(selector)];
+    return std::all_of(all.begin(), all.end(), [](const alternative &a) {
+        return a.tests.empty() && std::all_of(a.names.begin(), a.names.end(), [](const std::string &name) {
+                   return name.size() < std::size_t{longest_text_key};
+               });
+    });
+}
+
+bool program::is_any(int selector) const noexcept
+{
+    auto const &all = selectors_[static_cast<std::size_t>(selector)];
+    return std::any_of(all.begin(), all.end(), [](const alternative &a) {
+        return a.types == all_types && a.names.empty() && a.tests.empty();
+    });
+}
+
+bool program::names_another(event_mask selectors, event_type type, span<const stored_name> listed) const
+{
+    auto const is_listed = [&](const std::string &name) {
+        return name != other_names && std::any_of(listed.begin(), listed.end(),
+                                                  [&](const stored_name &n) { return n.name == name; });
+    };
+    for (std::size_t i = 0; i < selectors_.size(); ++i)
+        for (alternative const &a : selectors_[i])
+            if ((selectors >> i & 1) != 0 && (a.types >> static_cast<int>(type) & 1) != 0 &&
+                !std::all_of(a.names.begin(), a.names.end(), is_listed))
+                return true;
+    return false;
 }
 
 void program::add_alternatives(const json &definition, const place &where, alternatives &out)
@@ -363,14 +401,14 @@ bool program::matches(const alternative &a)
     return all_hold(a.tests);
 }
 
-event_mask program::match()
+event_mask program::match(event_mask wanted)
 {
     if (!all_hold(filter_))
         return 0;
     event_mask mask = filter_bit;
     for (std::size_t i = 0; i < selectors_.size(); ++i)
-        if (std::any_of(selectors_[i].begin(), selectors_[i].end(),
-                        [this](const alternative &a) { return matches(a); }))
+        if ((wanted >> i & 1) != 0 && std::any_of(selectors_[i].begin(), selectors_[i].end(),
+                                                  [this](const alternative &a) { return matches(a); }))
             mask |= event_mask{1} << i;
     return mask;
 }

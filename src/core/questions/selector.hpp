@@ -1,6 +1,7 @@
 #pragma once
 // Event selectors and filters, compiled once into a flat program that is run on each event.
 
+#include "core/base/arena.hpp"
 #include "core/questions/json.hpp"
 #include "core/questions/property.hpp"
 
@@ -39,6 +40,15 @@ struct slot_value {
     std::string buffer;
 };
 
+// A name of an event type in the daily sets.
+struct stored_name {
+    std::string_view name; // empty: events without one
+    std::int64_t events;
+    const std::uint8_t *users; // the stored form of a set; nullptr: not read
+    std::size_t users_size;
+};
+inline constexpr std::string_view other_names = "(other)"; // the rest of a day
+
 class program
 {
 public:
@@ -57,8 +67,14 @@ public:
     std::uint32_t types_of(int selector) const noexcept;
     bool needs_metadata() const noexcept;
     bool needs_texts() const noexcept; // page_path, referrer or user_agent
-    // Nothing but types and names is asked for.
+    // Nothing but types and names is asked for: what the daily sets tell.
     bool is_plain() const noexcept;
+    bool is_plain(int selector) const noexcept;
+    // The selector matches every event.
+    bool is_any(int selector) const noexcept;
+    // Of an event type the daily sets tell these names by themselves and the rest together: may a selector be
+    // about the rest?
+    bool names_another(event_mask selectors, event_type type, span<const stored_name> listed) const;
 
     const std::string &label(int selector) const noexcept
     {
@@ -66,8 +82,9 @@ public:
     }
 
     void open(const event_source &event) noexcept;
-    // filter_bit and the selectors' bits; 0 where the filter does not leave the event.
-    event_mask match();
+    // filter_bit and the bits of the selectors, of those that are wanted; 0 where the filter does not leave the
+    // event.
+    event_mask match(event_mask wanted = ~event_mask{0});
     // Valid until the next open(); empty: missing.
     std::string_view value(int slot);
     const event_facts &facts() { return reader_.facts(clip_); }

@@ -1,6 +1,7 @@
 #include "core/questions/trend.hpp"
 
 #include "core/base/decimal.hpp"
+#include "core/questions/daily_sets.hpp"
 #include "core/questions/runs.hpp"
 #include "core/questions/session_split.hpp"
 
@@ -113,14 +114,19 @@ public:
             details_.sessions = true;
         if (by_run_)
             runs_ = add_run_slots(question_.events, details_);
-        question_.read_range(given, parse_period(given.text("period", "daily"), true, given.at("period")));
+        is_plain_ = question_.is_plain(given) && is_of_sets(question_.chooses_users(given));
+        question_.read_range(given, parse_period(given.text("period", "daily"), true, given.at("period")),
+                             is_plain_);
         read_periods(given.flag("compare", false));
-        question_.require_raw_events(first_);
+        if (!is_plain_)
+            question_.require_raw_events(first_);
         question_.read_common(given);
     }
 
     table answer()
     {
+        if (is_plain_)
+            return answer_from_sets();
         event_stream stream =
             question_.scan(bounds_.front(), bounds_.back(), details_,
                            details_.sessions ? question::kept::all : question::kept::matching);
@@ -133,6 +139,15 @@ public:
     }
 
 private:
+    // Sets know who, but not how many events are whose.
+    bool is_of_sets(bool is_of_some) const noexcept
+    {
+        return std::all_of(series_.begin(), series_.end(),
+                           [&](const series &s) {
+                               return s.kind == measure::users || (s.kind == measure::events && !is_of_some);
+                           }) &&
+               !(is_of_some && has_breakdown_);
+    }
     std::size_t add_slot(std::string_view name, const place &where)
     {
         details_.slots.push_back(question_.events.add_property(name, where));
@@ -279,15 +294,19 @@ private:
         }
         return breakdown_groups(sizes, stream.texts(), limit_);
     }
+    void require_room(std::size_t bytes) const
+    {
+        if (bytes > question_.settings.most_bytes)
+            throw error(errc::memory_exceeded, "the question needs more memory than allowed", {},
+                        "Ask for fewer periods or a smaller breakdown_limit, or raise the setting "
+                        "analysis_memory_mb.");
+    }
     void add_series(table &out, std::size_t i, event_stream &stream)
     {
         series const &s = series_[i];
         breakdown_groups const groups = find_groups(s, stream);
         std::size_t const columns = has_breakdown_ ? groups.size() : 1;
-        if (columns * periods() * sizeof(tally) > question_.settings.most_bytes)
-            throw error(errc::memory_exceeded, "the question needs more memory than allowed", {},
-                        "Ask for fewer periods or a smaller breakdown_limit, or raise the setting "
-                        "analysis_memory_mb.");
+        require_room(columns * periods() * sizeof(tally));
         std::vector<tally> tallies(columns * periods());
         auto const add = [&](const stream_event &e, std::uint32_t unit) {
             std::size_t const group = has_breakdown_ ? groups.of(group_value(stream, e)) : 0;
@@ -370,6 +389,84 @@ private:
         if (s.kind == measure::quantile)
             t.values.push_back(number.value);
     }
+    // The columns of the answer, one after the other: series, group, period.
+    struct columns {
+        std::vector<breakdown_groups> groups; // of each series
+        std::vector<std::size_t> begins;      // of each series, and the end
+        std::vector<tally> tallies;
+    };
+    usage_details details_of_sets(bool needs_users) const
+    {
+        usage_details d;
+        d.needs_users = needs_users && uses(measure::users);
+        d.needs_events = uses(measure::events) || has_breakdown_;
+        d.needs_types = d.needs_names = has_breakdown_;
+        return d;
+    }
+    template <typename Visit>
+    void for_each_usage(bool needs_users, Visit visit)
+    {
+        usage_details const details = details_of_sets(needs_users);
+        read_daily_sets(question_, first_, question_.range.last, details, [&](const day_usage &u) {
+            value_number const value =
+                has_breakdown_
+                    ? values_.add(question_.events.value(details_.slots[breakdown_]), question_.events.clip())
+                    : 0;
+            for (std::size_t i = 0; i < series_.size(); ++i)
+                if ((u.mask >> series_[i].selector & 1) != 0)
+                    visit(i, value, period_of(question_.days.start_of(u.day)), u);
+        });
+    }
+    // As find_groups() does it.
+    columns groups_of_sets()
+    {
+        std::vector<std::vector<std::int64_t>> sizes(series_.size());
+        if (has_breakdown_)
+            for_each_usage(false, [&](std::size_t i, value_number value, std::size_t p, const day_usage &u) {
+                sizes[i].resize(std::max<std::size_t>(sizes[i].size(), value + std::size_t{1}));
+                std::int64_t &n = sizes[i][value];
+                if (p >= current_)
+                    n = std::max<std::int64_t>(n, 0) + u.events;
+                else if (n == 0)
+                    n = -1;
+            });
+        columns result;
+        for (std::size_t i = 0; i < series_.size(); ++i) {
+            result.groups.emplace_back(sizes[i], values_, limit_);
+            result.begins.push_back(result.tallies.size());
+            std::size_t const size =
+                result.tallies.size() + (has_breakdown_ ? result.groups[i].size() : 1) * periods();
+            require_room(size * (sizeof(tally) + sizeof(user_set_builder)));
+            result.tallies.resize(size);
+        }
+        return result;
+    }
+    table answer_from_sets()
+    {
+        columns all = groups_of_sets();
+        limited_memory memory(question_.settings.most_bytes);
+        set_row users(all.tallies.size(), memory);
+        for_each_usage(true, [&](std::size_t i, value_number value, std::size_t p, const day_usage &u) {
+            std::size_t const group = has_breakdown_ ? all.groups[i].of(value) : 0;
+            std::size_t const column = all.begins[i] + group * periods() + p;
+            if (series_[i].kind == measure::users)
+                users[column].add(u.users, question_.settings.interrupted);
+            else
+                all.tallies[column].count += u.events;
+        });
+        table out(7);
+        for (std::size_t i = 0; i < series_.size(); ++i) {
+            std::size_t const groups = has_breakdown_ ? all.groups[i].size() : 1;
+            for (std::size_t g = 0; g < groups; ++g) {
+                std::size_t const begin = all.begins[i] + g * periods();
+                for (std::size_t c = begin; series_[i].kind == measure::users && c < begin + periods(); ++c)
+                    all.tallies[c].count = static_cast<std::int64_t>(
+                        users.finished(c, question_.settings.interrupted).view().cardinality());
+                add_rows(out, i, has_breakdown_ ? all.groups[i].name(g) : cell{}, &all.tallies[begin]);
+            }
+        }
+        return out;
+    }
     void add_rows(table &out, std::size_t series_index, const cell &group, tally *tallies)
     {
         series const &s = series_[series_index];
@@ -389,6 +486,8 @@ private:
 
     question question_;
     std::vector<series> series_;
+    bool is_plain_ = false;
+    value_list values_; // of the breakdown, from sets
     bool by_run_ = false;
     run_slots runs_{};
     std::vector<run_part> parts_;

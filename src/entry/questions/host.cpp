@@ -5,6 +5,7 @@
 #include "pg/numeric.hpp"
 #include "pg/settings.hpp"
 #include "pg/spi.hpp"
+#include "pg/tuple.hpp"
 
 extern "C" {
 #include "catalog/pg_type_d.h"
@@ -215,6 +216,71 @@ struct price_receiver {
     }
 };
 
+// A row of daily_event_usage.
+struct usage_receiver {
+    row_receiver rows;
+    questions::usage_sink *sink;
+
+    void take(const TupleTableSlot &slot)
+    {
+        auto const type = find_event_type(text_view(slot.tts_values[1]));
+        if (!type)
+            return;
+        ArrayType *const names = DatumGetArrayTypeP(slot.tts_values[2]);
+        ArrayType *const events = DatumGetArrayTypeP(slot.tts_values[3]);
+        Datum *name, *set = nullptr;
+        int count, sets = 0;
+        deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &name, nullptr, &count);
+        if (!slot.tts_isnull[4]) {
+            ArrayType *const users = DatumGetArrayTypeP(slot.tts_values[4]);
+            deconstruct_array(users, ARR_ELEMTYPE(users), -1, false, TYPALIGN_INT, &set, nullptr, &sets);
+        }
+        if (ArrayGetNItems(ARR_NDIM(events), ARR_DIMS(events)) != count || (set != nullptr && sets != count))
+            elog(ERROR, "arrays of analytics.daily_event_usage differ in length");
+        auto const *const amounts = reinterpret_cast<const std::int64_t *>(ARR_DATA_PTR(events));
+        auto *const all = static_cast<questions::stored_name *>(
+            palloc((static_cast<std::size_t>(count) + 1) * sizeof(questions::stored_name)));
+        for (int i = 0; i < count; ++i) {
+            all[i] = {text_view(name[i]), amounts[i], nullptr, 0};
+            if (set != nullptr) {
+                auto const *const bytes = PG_DETOAST_DATUM_PACKED(set[i]);
+                all[i].users = reinterpret_cast<const std::uint8_t *>(VARDATA_ANY(bytes));
+                all[i].users_size = VARSIZE_ANY_EXHDR(bytes);
+            }
+        }
+        date const day = DatumGetDateADT(slot.tts_values[0]);
+        pg::enter_callback([&] { sink->add(day, *type, {all, static_cast<std::size_t>(count)}); });
+    }
+};
+
+// A row of daily_users.
+struct active_receiver {
+    row_receiver rows;
+    questions::usage_sink *sink;
+
+    void take(const TupleTableSlot &slot)
+    {
+        auto const *const bytes = PG_DETOAST_DATUM_PACKED(slot.tts_values[1]);
+        questions::stored_name const all = {
+            {}, 0, reinterpret_cast<const std::uint8_t *>(VARDATA_ANY(bytes)), VARSIZE_ANY_EXHDR(bytes)};
+        date const day = DatumGetDateADT(slot.tts_values[0]);
+        pg::enter_callback([&] { sink->add(day, event_type::page_view, {&all, 1}); });
+    }
+};
+
+struct number_receiver {
+    row_receiver rows;
+    const questions::user_list *users;
+    std::uint32_t *numbers;
+
+    void take(const TupleTableSlot &slot)
+    {
+        std::uint32_t const user = users->find(uuid::from_bytes(DatumGetUUIDP(slot.tts_values[0])->data));
+        if (user != npos)
+            numbers[user] = static_cast<std::uint32_t>(DatumGetInt64(slot.tts_values[1]));
+    }
+};
+
 Datum type_array(std::uint32_t types)
 {
     Datum names[event_type_count];
@@ -330,6 +396,104 @@ questions::price_list question_host::prices()
         });
     });
     return list;
+}
+
+date question_host::first_known_day()
+{
+    date const first_event = first_event_day();
+    return pg::call([&] {
+        bool is_null;
+        Datum const day = query_value(
+            "SELECT u.metric_date FROM analytics.daily_users AS u WHERE u.workspace_id = $1"
+            " AND u.metric_date >= (SELECT min(e.metric_date) FROM analytics.daily_event_usage AS e"
+            " WHERE e.workspace_id = $1) ORDER BY u.metric_date LIMIT 1",
+            {{UUIDOID, workspace_}}, is_null);
+        return is_null ? first_event : std::min(first_event, DatumGetDateADT(day));
+    });
+}
+
+std::vector<date> question_host::unstored_days(date first, date last)
+{
+    std::vector<date> days;
+    pg::call([&] {
+        bool is_null;
+        Datum const value = query_value(
+            "SELECT analytics_internal.unstored_days($1, $2, $3)",
+            {{UUIDOID, workspace_}, {DATEOID, DateADTGetDatum(first)}, {DATEOID, DateADTGetDatum(last)}},
+            is_null);
+        ArrayType *const array = DatumGetArrayTypeP(value);
+        auto const *const data = reinterpret_cast<const DateADT *>(ARR_DATA_PTR(array));
+        int const n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+        pg::enter_callback([&] { days.assign(data, data + n); });
+    });
+    return days;
+}
+
+void question_host::usage(const questions::usage_request &request, questions::usage_sink &sink)
+{
+    pg::call([&] {
+        usage_receiver receiver;
+        begin(receiver, start_nothing);
+        receiver.sink = &sink;
+        const char *const columns[] = {
+            "SELECT e.metric_date, e.event_type, e.event_names, e.events, NULL FROM"
+            " analytics.daily_event_usage AS e WHERE e.workspace_id = $1 AND e.metric_date BETWEEN $2 AND $3"
+            " AND e.event_type = ANY ($4) ORDER BY e.metric_date",
+            "SELECT e.metric_date, e.event_type, e.event_names, e.events, NULL FROM"
+            " analytics.daily_event_usage AS e WHERE e.workspace_id = $1 AND e.metric_date BETWEEN $2 AND $3"
+            " AND e.event_type = ANY ($4) AND '(other)' = ANY (e.event_names) ORDER BY e.metric_date",
+            "SELECT e.metric_date, e.event_type, e.event_names, e.events, e.users FROM"
+            " analytics.daily_event_usage AS e WHERE e.workspace_id = $1 AND e.metric_date BETWEEN $2 AND $3"
+            " AND e.event_type = ANY ($4) ORDER BY e.metric_date"};
+        execute(columns[request.is_crowded    ? 1
+                        : request.needs_users ? 2
+                                              : 0],
+                {{UUIDOID, workspace_},
+                 {DATEOID, DateADTGetDatum(request.first)},
+                 {DATEOID, DateADTGetDatum(request.last)},
+                 {TEXTARRAYOID, type_array(request.types)}},
+                &receiver.rows.base);
+        MemoryContextDelete(receiver.rows.row_context);
+    });
+}
+
+void question_host::active_users(date first, date last, questions::usage_sink &sink)
+{
+    pg::call([&] {
+        active_receiver receiver;
+        begin(receiver, start_nothing);
+        receiver.sink = &sink;
+        execute("SELECT d.metric_date, d.users FROM analytics.daily_users AS d WHERE d.workspace_id = $1"
+                " AND d.metric_date BETWEEN $2 AND $3 ORDER BY d.metric_date",
+                {{UUIDOID, workspace_}, {DATEOID, DateADTGetDatum(first)}, {DATEOID, DateADTGetDatum(last)}},
+                &receiver.rows.base);
+        MemoryContextDelete(receiver.rows.row_context);
+    });
+}
+
+std::uint32_t question_host::number_users(const questions::user_list &users,
+                                          std::vector<std::uint32_t> &numbers)
+{
+    return pg::call([&] {
+        auto *const ids = static_cast<Datum *>(palloc((users.size() + 1) * sizeof(Datum)));
+        for (std::uint32_t i = 0; i < users.size(); ++i)
+            ids[i] = pg::uuid_datum(users[i]);
+        ArrayType *const wanted =
+            construct_array(ids, static_cast<int>(users.size()), UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
+        number_receiver receiver;
+        begin(receiver, start_nothing);
+        receiver.users = &users;
+        receiver.numbers = numbers.data();
+        execute("SELECT u.user_id, u.user_number FROM analytics.users AS u"
+                " WHERE u.workspace_id = $1 AND u.user_id = ANY ($2)",
+                {{UUIDOID, workspace_}, {UUIDARRAYOID, PointerGetDatum(wanted)}}, &receiver.rows.base);
+        MemoryContextDelete(receiver.rows.row_context);
+        bool is_null;
+        Datum const highest =
+            query_value("SELECT max(u.user_number) FROM analytics.users AS u WHERE u.workspace_id = $1",
+                        {{UUIDOID, workspace_}}, is_null);
+        return is_null ? std::uint32_t{0} : static_cast<std::uint32_t>(DatumGetInt64(highest)) + 1;
+    });
 }
 
 bool question_host::saved_segment(std::string_view, std::string &)

@@ -20,6 +20,12 @@ public:
     questions::date first_event_day() override;
     questions::date raw_events_since() override;
     questions::price_list prices() override;
+    questions::date first_known_day() override;
+    std::vector<questions::date> unstored_days(questions::date first, questions::date last) override;
+    void usage(const questions::usage_request &request, questions::usage_sink &sink) override;
+    void active_users(questions::date first, questions::date last, questions::usage_sink &sink) override;
+    std::uint32_t number_users(const questions::user_list &users,
+                               std::vector<std::uint32_t> &numbers) override;
     bool saved_segment(std::string_view name, std::string &definition) override;
 
 private:

@@ -4,11 +4,14 @@
 #include "core/questions/answer.hpp"
 
 #include "core/base/decimal.hpp"
+#include "core/questions/daily_sets.hpp"
 
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
+#include <map>
+#include <set>
 #include <sstream>
 
 namespace questions_test
@@ -184,6 +187,49 @@ public:
         return first == INT64_MAX ? 0 : local_day(first);
     }
     date raw_events_since() override { return earliest_date; }
+    date first_known_day() override { return first_event_day(); }
+    std::vector<date> unstored_days(date first, date last) override
+    {
+        std::vector<date> days;
+        for (date d = first; !is_stored && d <= last; ++d)
+            days.push_back(d);
+        return days;
+    }
+    void usage(const usage_request &request, usage_sink &sink) override
+    {
+        // Of each type of a day: events and users by name.
+        using names = std::map<std::string, std::pair<std::int64_t, std::set<std::uint32_t>>>;
+        std::map<std::pair<date, event_type>, names> all;
+        for (test_event const &e : events) {
+            date const day = local_day(e.at);
+            if (e.workspace != 1 || day < request.first || day > request.last ||
+                (request.types >> static_cast<int>(e.type) & 1) == 0)
+                continue;
+            auto &counts = all[{day, e.type}][std::string(e.name)];
+            ++counts.first;
+            counts.second.insert(static_cast<std::uint32_t>(e.user.low));
+        }
+        for (auto const &[where, by_name] : all)
+            if (!request.is_crowded)
+                tell(where.first, where.second, by_name, sink);
+    }
+    void active_users(date first, date last, usage_sink &sink) override
+    {
+        std::map<date, std::set<std::uint32_t>> all;
+        for (test_event const &e : events)
+            if (date const day = local_day(e.at); e.workspace == 1 && day >= first && day <= last)
+                all[day].insert(static_cast<std::uint32_t>(e.user.low));
+        for (auto const &[day, users] : all)
+            tell(day, event_type::page_view,
+                 std::map<std::string, std::pair<std::int64_t, std::set<std::uint32_t>>>{{"", {0, users}}},
+                 sink);
+    }
+    std::uint32_t number_users(const user_list &users, std::vector<std::uint32_t> &numbers) override
+    {
+        for (std::uint32_t i = 0; i < users.size(); ++i)
+            numbers[i] = static_cast<std::uint32_t>(users[i].low);
+        return 1'000'000;
+    }
     price_list prices() override { return {uuid{}, pack_currency("USD"), {}, {}}; }
     bool saved_segment(std::string_view, std::string &) override { return false; }
 
@@ -198,8 +244,25 @@ public:
     }
 
     std::vector<test_event> events;
+    bool is_stored = false; // the daily sets tell every day
 
 private:
+    template <typename Names>
+    static void tell(date day, event_type type, const Names &names, usage_sink &sink)
+    {
+        std::vector<stored_name> rows;
+        std::vector<std::vector<std::uint8_t>> sets;
+        for (auto const &[name, counts] : names) {
+            roaring::writer set(std::pmr::new_delete_resource());
+            std::vector<std::uint32_t> const numbers(counts.second.begin(), counts.second.end());
+            write_sorted_values(numbers.data(), numbers.size(), set);
+            sets.emplace_back(stored_size(set));
+            write_stored(set, sets.back().data());
+            rows.push_back({name, counts.first, sets.back().data(), sets.back().size()});
+        }
+        sink.add(day, type, {rows.data(), rows.size()});
+    }
+
     std::vector<std::unique_ptr<std::string>> texts_;
 };
 
