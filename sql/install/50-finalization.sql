@@ -749,7 +749,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    workspaces bigint;
+    stale_ids uuid[];
+    stale_dates date[];
 BEGIN
     PERFORM analytics_internal.lock('rollups');
     WITH stale AS (
@@ -758,29 +759,10 @@ BEGIN
                                  WHERE NOT EXISTS (SELECT FROM analytics.pending_days AS p WHERE p.workspace_id = c.workspace_id)
                                  ORDER BY c.workspace_id LIMIT 1000)
         RETURNING s.workspace_id, s.from_date
-    ), later AS (
-        SELECT d.workspace_id, d.metric_date, analytics.user_set_cardinality(d.users) AS active_users,
-               analytics.user_set_cardinality(d.new_users) AS new_users,
-               COALESCE((SELECT m.total_users FROM analytics.daily_metrics AS m
-                         WHERE m.workspace_id = s.workspace_id AND m.metric_date <= s.from_date
-                         ORDER BY m.metric_date DESC LIMIT 1),
-                        (SELECT count(*) FROM analytics.users AS u
-                         WHERE u.workspace_id = s.workspace_id AND u.first_date <= s.from_date)) AS users_before
-        FROM stale AS s
-        JOIN analytics.daily_users AS d ON d.workspace_id = s.workspace_id AND d.metric_date > s.from_date
-    ), counted AS (
-        SELECT l.workspace_id, l.metric_date, l.new_users, l.active_users - l.new_users AS returning_users,
-               l.users_before + sum(l.new_users) OVER (PARTITION BY l.workspace_id ORDER BY l.metric_date) AS total_users
-        FROM later AS l
-    ), updated AS (
-        UPDATE analytics.daily_metrics AS t
-        SET new_users = c.new_users, returning_users = c.returning_users, total_users = c.total_users, updated_at = now()
-        FROM counted AS c
-        WHERE t.workspace_id = c.workspace_id AND t.metric_date = c.metric_date
-          AND (t.new_users, t.returning_users, t.total_users) <> (c.new_users, c.returning_users, c.total_users)
     )
-    SELECT count(*) INTO workspaces FROM stale;
-    RETURN workspaces;
+    SELECT array_agg(s.workspace_id), array_agg(s.from_date) INTO stale_ids, stale_dates FROM stale AS s;
+    PERFORM analytics_internal.update_later_totals(stale_ids, stale_dates);
+    RETURN COALESCE(cardinality(stale_ids), 0);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.update_stale_totals() FROM PUBLIC;

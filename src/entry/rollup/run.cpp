@@ -5,6 +5,7 @@
 #include "entry/locks.hpp"
 #include "entry/rollup/rows.hpp"
 #include "entry/rollup/scan.hpp"
+#include "entry/rollup/statements.hpp"
 #include "entry/rollup/users.hpp"
 #include "pg/settings.hpp"
 
@@ -243,18 +244,14 @@ void replace_rows(const rollup &r, const bucket &b)
 void sort_activities(run_relations &relations, const bucket &b)
 {
     materialize(relations, {"activities", hourly_summary.columns, hourly_summary.column_count},
-                "SELECT s.* FROM summary AS s ORDER BY s.workspace_id", b);
+                statements::select_hourly_activities, b);
 }
 
 // A bucket of which fewer events are left than are known to be there would come out too small: refused.
 void check_nothing_missing(const bucket &b)
 {
     std::uint64_t const missing =
-        execute(b.is_day ? "SELECT m.workspace_id, to_char(m.event_day, 'YYYY-MM-DD'), m.known, m.present"
-                           " FROM analytics_internal.missing_events($1, NULL, $2) AS m LIMIT 1"
-                         : "SELECT m.workspace_id, to_char(m.event_day, 'YYYY-MM-DD'), m.known, m.present"
-                           " FROM analytics_internal.missing_events(NULL, $4, $2) AS m LIMIT 1",
-                b);
+        execute(b.is_day ? statements::find_missing_of_day : statements::find_missing_of_hour, b);
     if (missing == 0)
         return;
     char const *found[4];
@@ -272,17 +269,8 @@ void check_nothing_missing(const bucket &b)
 // A bucket from which retention has removed events would come out too small: refused.
 void check_not_sealed(const bucket &b)
 {
-    std::uint64_t const sealed = execute(
-        b.is_day ? "SELECT s.workspace_id, to_char(s.event_day, 'YYYY-MM-DD')"
-                   " FROM analytics.sealed_days AS s, analytics.workspace_day_bounds(s.workspace_id, $1) AS b"
-                   " WHERE s.event_day BETWEEN $1 - 1 AND $1 + 1 AND ($2 IS NULL OR s.workspace_id = $2)"
-                   " AND b.day_start < (s.event_day + 1)::timestamp AT TIME ZONE 'UTC'"
-                   " AND b.day_end > s.event_day::timestamp AT TIME ZONE 'UTC'"
-                   " ORDER BY s.event_day, s.workspace_id LIMIT 1"
-                 : "SELECT s.workspace_id, to_char(s.event_day, 'YYYY-MM-DD') FROM analytics.sealed_days AS s"
-                   " WHERE s.event_day = ($4 AT TIME ZONE 'UTC')::date"
-                   " AND ($2 IS NULL OR s.workspace_id = $2) ORDER BY s.workspace_id LIMIT 1",
-        b);
+    std::uint64_t const sealed =
+        execute(b.is_day ? statements::find_sealed_of_day : statements::find_sealed_of_hour, b);
     if (sealed == 0)
         return;
     char const *const workspace = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);

@@ -6,6 +6,7 @@
 #include "entry/rollup/scan.hpp"
 #include "entry/rollup/collector.hpp"
 #include "entry/rollup/rows.hpp"
+#include "entry/rollup/statements.hpp"
 
 extern "C" {
 #include "funcapi.h"
@@ -20,60 +21,18 @@ extern "C" {
 using namespace shadow;
 using namespace shadow::entry;
 
-// Bounds of the local day of every workspace that has chosen a time zone; a day that has not begun is empty.
-// The others' day is the UTC day $4..$5.
-static constexpr const char *day_bounds =
-    "SELECT b.workspace_id, CASE WHEN b.day_start <= $3 THEN b.day_start ELSE 'infinity' END AS day_start,"
-    " b.day_end FROM analytics_internal.local_day_bounds($1, $1, CASE WHEN $2 IS NOT NULL THEN ARRAY[$2] "
-    "END) AS b";
-
 bool shadow::entry::has_time_zones(const bucket &b)
 {
-    if (!b.is_day)
-        return false;
-    return execute("SELECT FROM analytics.workspace_settings AS s WHERE $2 IS NULL OR s.workspace_id = $2 "
-                   "LIMIT 1",
-                   b) > 0;
+    return b.is_day && execute(statements::find_time_zone, b) > 0;
 }
 
 bool shadow::entry::has_begun_somewhere(const bucket &b)
 {
-    StringInfoData sql;
-    initStringInfo(&sql);
-    appendStringInfo(&sql, "SELECT FROM (%s) AS b WHERE b.day_start < 'infinity' LIMIT 1", day_bounds);
-    return execute(sql.data, b) > 0;
+    return execute(statements::find_begun_day, b) > 0;
 }
 
 namespace
 {
-
-// The scan of the bucket. %s: what one-workspace runs and passes add to the condition.
-char *scan_statement(bool has_zones, const char *condition)
-{
-    StringInfoData sql;
-    initStringInfo(&sql);
-    if (has_zones)
-        appendStringInfo(
-            &sql,
-            "WITH bounds AS MATERIALIZED (%s) "
-            "SELECT e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name, e.metadata,"
-            " e.created_at, e.id, coalesce(z.day_end, $5) <= $3 AS is_final FROM analytics.user_activity AS "
-            "e "
-            "LEFT JOIN (SELECT c.workspace_id, b.day_start, b.day_end"
-            " FROM (SELECT DISTINCT s.workspace_id FROM analytics.workspace_settings AS s) AS c"
-            " LEFT JOIN bounds AS b ON b.workspace_id = c.workspace_id) AS z"
-            " ON z.workspace_id = e.workspace_id "
-            "WHERE e.created_at >= (SELECT least($4, min(b.day_start)) FROM bounds AS b)"
-            " AND e.created_at < (SELECT greatest($5, max(b.day_end)) FROM bounds AS b)"
-            " AND CASE WHEN z.workspace_id IS NULL THEN e.created_at >= $4 AND e.created_at < $5"
-            " ELSE e.created_at >= z.day_start AND e.created_at < z.day_end END",
-            day_bounds);
-    else // nothing but the rows as they lie, which spares the executor a projection
-        appendStringInfoString(&sql, "SELECT e.* FROM analytics.user_activity AS e "
-                                     "WHERE e.created_at >= $4 AND e.created_at < $5");
-    appendStringInfoString(&sql, condition);
-    return sql.data;
-}
 
 // How a scan is divided: in processes, and in passes of each. The numbers are powers of two, which keeps hashing cheap.
 struct division {
@@ -92,10 +51,9 @@ void append_condition(char (&condition)[160], const bucket &b, const division &d
                  d.shares * d.passes - 1, pass * d.shares + d.share);
 }
 
-// Of the events on disk, with those of the neighbouring days.
 double bytes_near(const bucket &b)
 {
-    execute("SELECT analytics_internal.event_bytes($4 - interval '1 day', $5 + interval '1 day')", b);
+    execute(statements::count_bytes, b);
     bool is_null;
     return static_cast<double>(
         DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)));
@@ -131,13 +89,13 @@ const temporary_relation &summary_of(const bucket &b)
 
 std::uint64_t scan_share(const bucket &b, const division &d, Tuplestorestate *store, TupleDesc description)
 {
-    bool const has_zones = has_time_zones(b);
+    char const *const scan = has_time_zones(b) ? statements::select_local_days : statements::select_events;
     std::uint64_t workspaces = 0;
     for (int pass = 0; pass < d.passes; ++pass) {
         char condition[160];
         append_condition(condition, b, d, pass);
         DestReceiver *const collector = create_event_collector(b.last <= b.now);
-        execute(scan_statement(has_zones, condition), b, collector);
+        execute(psprintf("%s%s", scan, condition), b, collector);
         workspaces += store_collected(collector, b.is_day, store, description);
     }
     return workspaces;

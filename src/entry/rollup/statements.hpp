@@ -1,0 +1,227 @@
+#pragma once
+// The statements of a bucket's aggregation. Parameters are those of execute(): $1 the date or hour, $2 the
+// workspace or NULL, $3 now, $4 and $5 the bounds of workspaces without a time zone of their own. The relations
+// summary, seen, numbers, departed, moved, activities and changed live for one run.
+
+namespace shadow::entry::statements
+{
+
+// Scan.
+
+inline constexpr const char *find_time_zone = R"sql(
+SELECT FROM analytics.workspace_settings AS s WHERE $2 IS NULL OR s.workspace_id = $2 LIMIT 1
+)sql";
+
+inline constexpr const char *find_begun_day = R"sql(
+SELECT FROM analytics_internal.local_day_bounds($1, $1, CASE WHEN $2 IS NOT NULL THEN ARRAY[$2] END) AS b
+WHERE b.day_start <= $3 LIMIT 1
+)sql";
+
+// The two scans end in a condition, to which one-workspace runs and passes add theirs.
+
+// By the bounds of the local day of every workspace that has chosen a time zone; a day that has not begun is
+// empty. The others' day is the UTC day $4..$5.
+inline constexpr const char *select_local_days = R"sql(
+WITH bounds AS MATERIALIZED (
+    SELECT b.workspace_id, CASE WHEN b.day_start <= $3 THEN b.day_start ELSE 'infinity' END AS day_start, b.day_end
+    FROM analytics_internal.local_day_bounds($1, $1, CASE WHEN $2 IS NOT NULL THEN ARRAY[$2] END) AS b
+)
+SELECT e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name, e.metadata, e.created_at, e.id,
+       coalesce(z.day_end, $5) <= $3 AS is_final
+FROM analytics.user_activity AS e
+LEFT JOIN (SELECT c.workspace_id, b.day_start, b.day_end
+           FROM (SELECT DISTINCT s.workspace_id FROM analytics.workspace_settings AS s) AS c
+           LEFT JOIN bounds AS b ON b.workspace_id = c.workspace_id) AS z ON z.workspace_id = e.workspace_id
+WHERE e.created_at >= (SELECT least($4, min(b.day_start)) FROM bounds AS b)
+  AND e.created_at < (SELECT greatest($5, max(b.day_end)) FROM bounds AS b)
+  AND CASE WHEN z.workspace_id IS NULL THEN e.created_at >= $4 AND e.created_at < $5
+           ELSE e.created_at >= z.day_start AND e.created_at < z.day_end END
+)sql";
+
+// Nothing but the rows as they lie, which spares the executor a projection.
+inline constexpr const char *select_events = R"sql(
+SELECT e.* FROM analytics.user_activity AS e WHERE e.created_at >= $4 AND e.created_at < $5
+)sql";
+
+// Of the events on disk, with those of the neighbouring days.
+inline constexpr const char *count_bytes = R"sql(
+SELECT analytics_internal.event_bytes($4 - interval '1 day', $5 + interval '1 day')
+)sql";
+
+// Checks.
+
+inline constexpr const char *find_missing_of_day = R"sql(
+SELECT m.workspace_id, to_char(m.event_day, 'YYYY-MM-DD'), m.known, m.present
+FROM analytics_internal.missing_events($1, NULL, $2) AS m LIMIT 1
+)sql";
+
+inline constexpr const char *find_missing_of_hour = R"sql(
+SELECT m.workspace_id, to_char(m.event_day, 'YYYY-MM-DD'), m.known, m.present
+FROM analytics_internal.missing_events(NULL, $4, $2) AS m LIMIT 1
+)sql";
+
+inline constexpr const char *find_sealed_of_day = R"sql(
+SELECT s.workspace_id, to_char(s.event_day, 'YYYY-MM-DD')
+FROM analytics.sealed_days AS s, analytics.workspace_day_bounds(s.workspace_id, $1) AS b
+WHERE s.event_day BETWEEN $1 - 1 AND $1 + 1 AND ($2 IS NULL OR s.workspace_id = $2)
+  AND b.day_start < (s.event_day + 1)::timestamp AT TIME ZONE 'UTC'
+  AND b.day_end > s.event_day::timestamp AT TIME ZONE 'UTC'
+ORDER BY s.event_day, s.workspace_id LIMIT 1
+)sql";
+
+inline constexpr const char *find_sealed_of_hour = R"sql(
+SELECT s.workspace_id, to_char(s.event_day, 'YYYY-MM-DD')
+FROM analytics.sealed_days AS s
+WHERE s.event_day = ($4 AT TIME ZONE 'UTC')::date AND ($2 IS NULL OR s.workspace_id = $2)
+ORDER BY s.workspace_id LIMIT 1
+)sql";
+
+// Users.
+
+// New users get the next numbers of their workspace, in the order of user_id.
+inline constexpr const char *select_seen = R"sql(
+SELECT s.workspace_id, a.place, a.user_id, a.first_event, a.last_event,
+       coalesce(u.user_number, next.user_number - 1
+           + count(*) FILTER (WHERE u.user_number IS NULL) OVER (PARTITION BY s.workspace_id ORDER BY a.place)),
+       u.user_number IS NULL, u.first_date, u.last_date
+FROM summary AS s
+CROSS JOIN LATERAL (SELECT coalesce(max(l.user_number) + 1, 0) AS user_number
+                    FROM analytics.users AS l WHERE l.workspace_id = s.workspace_id) AS next
+CROSS JOIN LATERAL unnest(s.user_ids, s.first_events, s.last_events)
+    WITH ORDINALITY AS a (user_id, first_event, last_event, place)
+LEFT JOIN analytics.users AS u ON u.workspace_id = s.workspace_id AND u.user_id = a.user_id
+)sql";
+
+inline constexpr const char *select_numbers = R"sql(
+SELECT v.workspace_id, array_agg(v.user_number ORDER BY v.place),
+       coalesce(analytics.user_set_agg(v.user_number) FILTER (WHERE v.is_new OR v.first_date >= $1), '{}')
+FROM seen AS v GROUP BY v.workspace_id
+)sql";
+
+// Those whom the day held until now.
+inline constexpr const char *select_departed = R"sql(
+SELECT t.workspace_id, d.user_number
+FROM analytics.daily_users AS t
+LEFT JOIN numbers AS n ON n.workspace_id = t.workspace_id
+CROSS JOIN LATERAL analytics.user_set_elements(
+    analytics_internal.user_set_difference(t.users, coalesce(analytics.user_set(n.user_numbers), '{}'))) AS d (user_number)
+WHERE t.metric_date = $1 AND ($2 IS NULL OR t.workspace_id = $2)
+)sql";
+
+inline constexpr const char *insert_users = R"sql(
+INSERT INTO analytics.users (workspace_id, user_id, user_number, first_date, last_date, first_seen, last_seen)
+SELECT v.workspace_id, v.user_id, v.user_number, $1, $1, v.first_event, v.last_event
+FROM seen AS v WHERE v.is_new ORDER BY v.workspace_id, v.user_id
+)sql";
+
+// A user seen earlier than known is no longer new on the day that was the first.
+inline constexpr const char *take_back_new = R"sql(
+UPDATE analytics.daily_users AS t
+SET new_users = analytics_internal.user_set_difference(t.new_users, m.users), updated_at = $3
+FROM (SELECT v.workspace_id, v.first_date, analytics.user_set_agg(v.user_number) AS users
+      FROM seen AS v WHERE v.first_date > $1 GROUP BY v.workspace_id, v.first_date) AS m
+WHERE t.workspace_id = m.workspace_id AND t.metric_date = m.first_date
+)sql";
+
+// An instant belongs to its day: it changes only when that day is aggregated, or another becomes the first or last.
+inline constexpr const char *update_dictionary = R"sql(
+UPDATE analytics.users AS u
+SET first_date = least(u.first_date, $1), last_date = greatest(u.last_date, $1),
+    first_seen = CASE WHEN u.first_date >= $1 THEN v.first_event ELSE u.first_seen END,
+    last_seen = CASE WHEN u.last_date <= $1 THEN v.last_event ELSE u.last_seen END
+FROM seen AS v
+WHERE NOT v.is_new AND u.workspace_id = v.workspace_id AND u.user_id = v.user_id
+  AND ((v.first_date >= $1 AND (u.first_date, u.first_seen) <> ($1, v.first_event))
+       OR (v.last_date <= $1 AND (u.last_date, u.last_seen) <> ($1, v.last_event)))
+)sql";
+
+// The nearest days that still hold the departed; NULL: none.
+inline constexpr const char *select_moved = R"sql(
+SELECT d.workspace_id, d.user_number, u.user_id, u.first_date = $1, u.last_date = $1,
+       CASE WHEN u.first_date < $1 THEN u.first_date
+            ELSE (SELECT t.metric_date FROM analytics.daily_users AS t
+                  WHERE t.workspace_id = d.workspace_id AND t.metric_date > $1
+                    AND analytics_internal.user_set_contains(t.users, d.user_number)
+                  ORDER BY t.metric_date LIMIT 1) END,
+       CASE WHEN u.last_date > $1 THEN u.last_date
+            ELSE (SELECT t.metric_date FROM analytics.daily_users AS t
+                  WHERE t.workspace_id = d.workspace_id AND t.metric_date < $1
+                    AND analytics_internal.user_set_contains(t.users, d.user_number)
+                  ORDER BY t.metric_date DESC LIMIT 1) END
+FROM departed AS d
+JOIN analytics.users AS u ON u.workspace_id = d.workspace_id AND u.user_number = d.user_number
+WHERE u.first_date = $1 OR u.last_date = $1
+)sql";
+
+inline constexpr const char *delete_departed = R"sql(
+DELETE FROM analytics.users AS u USING moved AS m
+WHERE u.workspace_id = m.workspace_id AND u.user_number = m.user_number
+  AND (m.first_date IS NULL OR m.last_date IS NULL)
+)sql";
+
+// The instants of the day that has become the first or last: from its raw events, or its start without them.
+inline constexpr const char *update_departed = R"sql(
+UPDATE analytics.users AS u
+SET first_date = m.first_date, last_date = m.last_date,
+    first_seen = CASE WHEN NOT m.was_first THEN u.first_seen
+        ELSE (SELECT coalesce((SELECT min(e.created_at) FROM analytics.user_activity AS e
+                               WHERE e.workspace_id = m.workspace_id AND e.user_id = m.user_id
+                                 AND e.created_at >= b.day_start AND e.created_at < b.day_end), b.day_start)
+              FROM analytics.workspace_day_bounds(m.workspace_id, m.first_date) AS b) END,
+    last_seen = CASE WHEN NOT m.was_last THEN u.last_seen
+        ELSE (SELECT coalesce((SELECT max(e.created_at) FROM analytics.user_activity AS e
+                               WHERE e.workspace_id = m.workspace_id AND e.user_id = m.user_id
+                                 AND e.created_at >= b.day_start AND e.created_at < b.day_end), b.day_start)
+              FROM analytics.workspace_day_bounds(m.workspace_id, m.last_date) AS b) END
+FROM moved AS m
+WHERE u.workspace_id = m.workspace_id AND u.user_number = m.user_number
+)sql";
+
+inline constexpr const char *give_new = R"sql(
+UPDATE analytics.daily_users AS t
+SET new_users = analytics_internal.user_set_union(t.new_users, g.users), updated_at = $3
+FROM (SELECT m.workspace_id, m.first_date, analytics.user_set_agg(m.user_number) AS users
+      FROM moved AS m WHERE m.was_first AND m.last_date IS NOT NULL GROUP BY m.workspace_id, m.first_date) AS g
+WHERE t.workspace_id = g.workspace_id AND t.metric_date = g.first_date
+)sql";
+
+// The workspaces of a day in key order with the numbers of their users, for the rows of all rollups.
+inline constexpr const char *select_daily_activities = R"sql(
+SELECT s.*, n.user_numbers, n.new_users, analytics.user_set_cardinality(n.new_users),
+       c.total_users + analytics.user_set_cardinality(n.new_users)
+FROM summary AS s
+JOIN numbers AS n ON n.workspace_id = s.workspace_id
+JOIN analytics_internal.count_users(ARRAY(SELECT n.workspace_id FROM numbers AS n),
+                                    ARRAY(SELECT $1 - 1 FROM numbers)) AS c ON c.workspace_id = s.workspace_id
+ORDER BY s.workspace_id
+)sql";
+
+inline constexpr const char *select_hourly_activities = R"sql(
+SELECT s.* FROM summary AS s ORDER BY s.workspace_id
+)sql";
+
+// First days move to and from the bucket's day and later ones only, so earlier days keep their counts; later
+// ones too in a workspace without users who came or went.
+inline constexpr const char *select_changed = R"sql(
+SELECT w.workspace_id
+FROM (SELECT v.workspace_id FROM seen AS v WHERE v.is_new OR v.first_date > $1
+      UNION SELECT d.workspace_id FROM departed AS d) AS w
+WHERE EXISTS (SELECT FROM analytics.daily_users AS l WHERE l.workspace_id = w.workspace_id AND l.metric_date > $1)
+)sql";
+
+// While earlier days of a workspace wait for repair, each would move the later ones once more: that is put
+// off until they are done.
+inline constexpr const char *put_off_later_totals = R"sql(
+INSERT INTO analytics.stale_totals AS t (workspace_id, from_date)
+SELECT w.workspace_id, $1 FROM changed AS w
+WHERE EXISTS (SELECT FROM analytics.dirty_hours AS h WHERE h.workspace_id = w.workspace_id AND h.metric_hour < $4)
+ON CONFLICT (workspace_id) DO UPDATE SET from_date = EXCLUDED.from_date WHERE t.from_date > EXCLUDED.from_date
+)sql";
+
+inline constexpr const char *update_later_totals = R"sql(
+SELECT analytics_internal.update_later_totals(array_agg(w.workspace_id), array_agg($1))
+FROM changed AS w
+WHERE NOT EXISTS (SELECT FROM analytics.stale_totals AS o WHERE o.workspace_id = w.workspace_id AND o.from_date <= $1)
+)sql";
+
+} // namespace shadow::entry::statements
