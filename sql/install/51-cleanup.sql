@@ -49,17 +49,32 @@ CREATE POLICY member_reads ON analytics.workspace_retention FOR SELECT
 COMMENT ON POLICY member_reads ON analytics.workspace_retention IS
     'members read their workspaces''';
 
-CREATE FUNCTION analytics_internal.retention_defaults(OUT table_name text, OUT keep_days integer) RETURNS SETOF record
+-- The one list of tables whose rows age. time_column and removable tell how a table's old rows are found and which of
+-- them may go; without time_column it is not by rows. Of rollups (removable NULL) workspaces may keep days of their own.
+CREATE FUNCTION analytics_internal.retention_defaults(
+    OUT table_name text, OUT keep_days integer, OUT time_column text, OUT removable text)
+RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-VALUES ('user_activity', 90), ('hourly_metrics', 30), ('daily_metrics', NULL), ('agent_performance', NULL),
-       ('daily_event_usage', NULL), ('daily_error_types', NULL), ('daily_users', NULL), ('daily_user_revenue', NULL),
-       ('user_cohorts', NULL), ('identities', NULL), ('alert_history', 180), ('notification_outbox', 30), ('audit_log', 400),
-       ('job_runs', 30)
+VALUES ('user_activity', 90, NULL, NULL),
+       ('hourly_metrics', 30, 'metric_hour', NULL),
+       ('daily_metrics', NULL, 'metric_date', NULL),
+       ('agent_performance', NULL, 'metric_date', NULL),
+       ('daily_event_usage', NULL, 'metric_date', NULL),
+       ('daily_error_types', NULL, 'metric_date', NULL),
+       ('daily_users', NULL, 'metric_date', NULL),
+       ('daily_user_revenue', NULL, 'metric_date', NULL),
+       ('user_cohorts', NULL, 'cohort_date', NULL),
+       ('identities', NULL, NULL, NULL),
+       -- Firing episodes have no resolved_at; critical ones stay until somebody has seen them.
+       ('alert_history', 180, 'resolved_at', '(t.severity <> ''critical'' OR t.acknowledged_at IS NOT NULL)'),
+       ('notification_outbox', 30, 'created_at', 't.status NOT IN (''waiting'', ''sending'')'),
+       ('audit_log', 400, 'happened_at', 'true'),
+       ('job_runs', 30, 'started_at', 'true')
 $$;
 COMMENT ON FUNCTION analytics_internal.retention_defaults() IS
-    'tables with a retention period and its default: table_name, keep_days (NULL: for ever); identities: after how many days of absence the ids of users in analytics.users are replaced by random ones';
+    'tables with a retention period and its default: table_name, keep_days (NULL: for ever); identities: after how many days of absence the ids of users in analytics.users are replaced by random ones. time_column: a date or an instant that tells a row''s age; removable: condition on the row t';
 
 CREATE VIEW analytics.retention_policy_values WITH (security_invoker = true) AS
 SELECT d.table_name,

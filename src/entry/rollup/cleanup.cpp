@@ -26,32 +26,13 @@ using namespace shadow;
 namespace
 {
 
-enum class column_kind { date, time };
-
 // A table whose rows age one by one. condition: which old rows may go; nullptr: a rollup, whose workspaces
 // may have a retention of their own (analytics.workspace_retention).
 struct aged_table {
-    const char *name;
-    const char *column;
-    column_kind kind;
-    const char *condition;
-};
-
-constexpr aged_table aged_tables[] = {
-    {"hourly_metrics", "metric_hour", column_kind::time, nullptr},
-    {"daily_metrics", "metric_date", column_kind::date, nullptr},
-    {"agent_performance", "metric_date", column_kind::date, nullptr},
-    {"daily_event_usage", "metric_date", column_kind::date, nullptr},
-    {"daily_error_types", "metric_date", column_kind::date, nullptr},
-    {"daily_users", "metric_date", column_kind::date, nullptr},
-    {"daily_user_revenue", "metric_date", column_kind::date, nullptr},
-    {"user_cohorts", "cohort_date", column_kind::date, nullptr},
-    // Firing episodes have no resolved_at; critical ones stay until somebody has seen them.
-    {"alert_history", "resolved_at", column_kind::time,
-     "(t.severity <> 'critical' OR t.acknowledged_at IS NOT NULL)"},
-    {"notification_outbox", "created_at", column_kind::time, "t.status NOT IN ('waiting', 'sending')"},
-    {"audit_log", "happened_at", column_kind::time, "true"},
-    {"job_runs", "started_at", column_kind::time, "true"},
+    char *name;
+    char *column;
+    bool is_date; // else an instant
+    char *condition;
 };
 
 using pg::parameter;
@@ -85,6 +66,30 @@ char *first_text(MemoryContext context)
     return value == nullptr ? nullptr : MemoryContextStrdup(context, value);
 }
 
+struct aged_tables {
+    aged_table *items;
+    int count;
+};
+
+// Rollups first, then in the order of their names.
+aged_tables find_aged_tables()
+{
+    run("SELECT d.table_name, d.time_column, a.atttypid = 'date'::regtype, d.removable"
+        " FROM analytics_internal.retention_defaults() AS d JOIN pg_attribute AS a"
+        " ON a.attrelid = to_regclass('analytics.' || d.table_name) AND a.attname = d.time_column"
+        " ORDER BY d.removable IS NOT NULL, d.table_name COLLATE \"C\"",
+        {});
+    auto const count = static_cast<int>(SPI_processed);
+    auto *const items = static_cast<aged_table *>(palloc(static_cast<Size>(count) * sizeof(aged_table)));
+    for (int i = 0; i < count; ++i) {
+        auto const text_of = [i](int column) {
+            return SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column);
+        };
+        items[i] = {text_of(1), text_of(2), text_of(3)[0] == 't', text_of(4)};
+    }
+    return {items, count};
+}
+
 // Days in force; NULL: for ever.
 parameter keep_days(const char *table)
 {
@@ -95,17 +100,16 @@ parameter keep_days(const char *table)
     return days;
 }
 
-const char *age_limit(column_kind kind)
+const char *age_limit(bool is_date)
 {
-    return kind == column_kind::date ? "(now() AT TIME ZONE 'UTC')::date - (%s)"
-                                     : "now() - make_interval(days => (%s))";
+    return is_date ? "(now() AT TIME ZONE 'UTC')::date - (%s)" : "now() - make_interval(days => (%s))";
 }
 
 // "t.column < limit", where days is an expression.
 void append_is_older(StringInfo sql, const aged_table &table, const char *days)
 {
     appendStringInfo(sql, "t.%s < ", table.column);
-    char *const limit = psprintf(age_limit(table.kind), days);
+    char *const limit = psprintf(age_limit(table.is_date), days);
     appendStringInfoString(sql, limit);
 }
 
@@ -522,8 +526,9 @@ SHADOW_FUNCTION(shadow_cleanup_old_data)
     MemoryContext const context = CurrentMemoryContext;
     SPI_connect();
     entry::lock(entry::lock_name::rollups);
-    for (aged_table const &table : aged_tables)
-        report(result, table.name, {remove_rows(table), nullptr, false, false, false});
+    aged_tables const tables = find_aged_tables();
+    for (int i = 0; i < tables.count; ++i)
+        report(result, tables.items[i].name, {remove_rows(tables.items[i]), nullptr, false, false, false});
     report(result, "identities", {forget_identities(), nullptr, false, false, false});
     outcome events = {0, nullptr, false, false, false};
     remove_events(events, context);
