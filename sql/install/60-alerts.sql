@@ -236,12 +236,22 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.threshold_problem(record) FROM PUB
 COMMENT ON FUNCTION analytics_internal.threshold_problem(record) IS
     'what threshold_value of a row of analytics.alert_rules should be instead; NULL if it is right';
 
+CREATE FUNCTION analytics_internal.alert_words(
+    OUT metrics text[], OUT conditions text[], OUT scored_conditions text[], OUT no_data text[])
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_alert_words';
+COMMENT ON FUNCTION analytics_internal.alert_words() IS
+    'the words that rules may use: metric_type, condition, of these the ones that compare with earlier hours, no_data';
+
 CREATE FUNCTION analytics_internal.rule_problem(
     rule record, OUT field text, OUT value text, OUT allowed text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    words record;
 BEGIN
+    SELECT * INTO words FROM analytics_internal.alert_words();
     SELECT c.field, c.value, c.allowed INTO field, value, allowed
     FROM (VALUES
         (1, 'name', rule.name, length(btrim(rule.name)) BETWEEN 1 AND 200, '1 to 200 characters'),
@@ -252,12 +262,9 @@ BEGIN
             rule.scope = 'workspace' OR rule.scope = 'platform' AND rule.workspace_id = '00000000-0000-0000-0000-000000000000',
             'workspace; platform only with the nil workspace_id'),
         (5, 'metric_type', rule.metric_type,
-            rule.metric_type IN ('error_rate', 'failure_rate', 'response_time', 'active_users', 'failed_runs',
-                                 'credits_consumed', 'agent_failures', 'user_signups', 'session_duration'),
-            'error_rate, failure_rate, response_time, active_users, failed_runs, credits_consumed, agent_failures, user_signups, session_duration'),
+            rule.metric_type = ANY (words.metrics), array_to_string(words.metrics, ', ')),
         (6, 'condition', rule.condition,
-            rule.condition IN ('greater_than', 'less_than', 'equals', 'not_equals', 'between', 'anomaly', 'poisson', 'binomial'),
-            'greater_than, less_than, equals, not_equals, between, anomaly, poisson, binomial'),
+            rule.condition = ANY (words.conditions), array_to_string(words.conditions, ', ')),
         (7, 'condition', rule.condition,
             rule.condition <> 'poisson' OR rule.metric_type IN ('active_users', 'failed_runs', 'agent_failures', 'user_signups'),
             'poisson only for active_users, failed_runs, agent_failures, user_signups'),
@@ -277,7 +284,7 @@ BEGIN
         (12, 'for_minutes', rule.for_minutes::text, rule.for_minutes BETWEEN 0 AND 1440, '0 to 1440'),
         (13, 'cooldown_minutes', rule.cooldown_minutes::text, rule.cooldown_minutes BETWEEN 0 AND 10080, '0 to 10080'),
         (14, 'severity', rule.severity, rule.severity IN ('info', 'warning', 'critical'), 'info, warning, critical'),
-        (15, 'no_data', rule.no_data, rule.no_data IN ('ok', 'alert', 'keep'), 'ok, alert, keep'),
+        (15, 'no_data', rule.no_data, rule.no_data = ANY (words.no_data), array_to_string(words.no_data, ', ')),
         (16, 'notification_channels', rule.notification_channels::text,
             analytics_internal.is_text_array(rule.notification_channels, '^(email|slack|webhook)$'),
             'an array of email, slack, webhook, each once'),

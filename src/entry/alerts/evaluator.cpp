@@ -65,23 +65,24 @@ struct rule_row { // columns of the rules' query
 };
 
 // In the order that the evaluator wants: by scope, platform rules last, then by length of window.
-constexpr const char *rules_query =
-    "WITH scored AS MATERIALIZED ("
-    " SELECT d.workspace_id, d.scope,"
-    "  analytics_internal.scored_hours(d.workspace_id, d.scope = 'platform', $1) AS hours"
-    " FROM (SELECT DISTINCT r.workspace_id, r.scope FROM analytics.alert_rules AS r"
-    "  WHERE r.condition IN ('anomaly', 'poisson', 'binomial')"
-    "  AND ($2 IS NULL AND r.is_active OR r.id = $2)) AS d) "
-    "SELECT r.workspace_id, r.id, r.scope, r.metric_type, r.condition, r.no_data, coalesce(s.state, 'ok'),"
-    " r.evaluation_window_minutes, r.for_minutes, r.threshold_value, r.threshold_max, s.since,"
-    " CASE WHEN r.condition IN ('anomaly', 'poisson', 'binomial') THEN h.hours END "
-    "FROM analytics.alert_rules AS r"
-    " LEFT JOIN analytics.alert_rule_states AS s ON s.workspace_id = r.workspace_id AND s.alert_rule_id = "
-    "r.id"
-    " LEFT JOIN scored AS h ON h.workspace_id = r.workspace_id AND h.scope = r.scope "
-    "WHERE $2 IS NULL AND r.is_active OR r.id = $2 "
-    "ORDER BY r.scope = 'platform', CASE WHEN r.scope <> 'platform' THEN r.workspace_id END,"
-    " r.evaluation_window_minutes, r.workspace_id, r.id";
+constexpr const char *rules_query = R"sql(
+WITH scored AS MATERIALIZED (
+    SELECT d.workspace_id, d.scope, analytics_internal.scored_hours(d.workspace_id, d.scope = 'platform', $1) AS hours
+    FROM (SELECT DISTINCT r.workspace_id, r.scope
+          FROM analytics.alert_rules AS r, analytics_internal.alert_words() AS w
+          WHERE r.condition = ANY (w.scored_conditions) AND ($2 IS NULL AND r.is_active OR r.id = $2)) AS d
+)
+SELECT r.workspace_id, r.id, r.scope, r.metric_type, r.condition, r.no_data, coalesce(s.state, 'ok'),
+       r.evaluation_window_minutes, r.for_minutes, r.threshold_value, r.threshold_max, s.since,
+       CASE WHEN r.condition = ANY (w.scored_conditions) THEN h.hours END
+FROM analytics_internal.alert_words() AS w
+CROSS JOIN analytics.alert_rules AS r
+LEFT JOIN analytics.alert_rule_states AS s ON s.workspace_id = r.workspace_id AND s.alert_rule_id = r.id
+LEFT JOIN scored AS h ON h.workspace_id = r.workspace_id AND h.scope = r.scope
+WHERE $2 IS NULL AND r.is_active OR r.id = $2
+ORDER BY r.scope = 'platform', CASE WHEN r.scope <> 'platform' THEN r.workspace_id END,
+         r.evaluation_window_minutes, r.workspace_id, r.id
+)sql";
 enum rule_column {
     rule_workspace = 1,
     rule_id,
