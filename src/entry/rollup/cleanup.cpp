@@ -3,6 +3,7 @@
 // would make every reader and writer wait behind itself. PostgreSQL calls and plain data only.
 
 #include "entry/locks.hpp"
+#include "entry/rollup/cleanup_statements.hpp"
 
 #include "pg/spi.hpp"
 
@@ -71,14 +72,9 @@ struct aged_tables {
     int count;
 };
 
-// Rollups first, then in the order of their names.
 aged_tables find_aged_tables()
 {
-    run("SELECT d.table_name, d.time_column, a.atttypid = 'date'::regtype, d.removable"
-        " FROM analytics_internal.retention_defaults() AS d JOIN pg_attribute AS a"
-        " ON a.attrelid = to_regclass('analytics.' || d.table_name) AND a.attname = d.time_column"
-        " ORDER BY d.removable IS NOT NULL, d.table_name COLLATE \"C\"",
-        {});
+    run(entry::statements::select_aged_tables, {});
     auto const count = static_cast<int>(SPI_processed);
     auto *const items = static_cast<aged_table *>(palloc(static_cast<Size>(count) * sizeof(aged_table)));
     for (int i = 0; i < count; ++i) {
@@ -93,8 +89,7 @@ aged_tables find_aged_tables()
 // Days in force; NULL: for ever.
 parameter keep_days(const char *table)
 {
-    run("SELECT v.keep_days FROM analytics.retention_policy_values AS v WHERE v.table_name = $1",
-        {parameter{TEXTOID, CStringGetTextDatum(table), false}});
+    run(entry::statements::select_keep_days, {parameter{TEXTOID, CStringGetTextDatum(table), false}});
     parameter days{INT4OID, 0, true};
     days.value = first_value(&days.is_null);
     return days;
@@ -117,9 +112,7 @@ void append_is_older(StringInfo sql, const aged_table &table, const char *days)
 std::uint64_t remove_rollups(const aged_table &table, const parameter &days)
 {
     parameter const name{TEXTOID, CStringGetTextDatum(table.name), false};
-    run("SELECT least($1, (SELECT min(w.keep_days) FROM analytics.workspace_retention AS w"
-        " WHERE w.table_name = $2))",
-        {days, name});
+    run(entry::statements::select_shortest_days, {days, name});
     parameter shortest{INT4OID, 0, true};
     shortest.value = first_value(&shortest.is_null);
     if (shortest.is_null)
@@ -129,11 +122,7 @@ std::uint64_t remove_rollups(const aged_table &table, const parameter &days)
     appendStringInfo(&sql, "DELETE FROM analytics.%s AS t WHERE ", table.name);
     append_is_older(&sql, table, "$3");
     appendStringInfoString(&sql, " AND ");
-    append_is_older(&sql, table,
-                    "CASE WHEN EXISTS (SELECT FROM analytics.workspace_retention AS w"
-                    " WHERE w.table_name = $2 AND w.workspace_id = t.workspace_id)"
-                    " THEN (SELECT w.keep_days FROM analytics.workspace_retention AS w"
-                    " WHERE w.table_name = $2 AND w.workspace_id = t.workspace_id) ELSE $1 END");
+    append_is_older(&sql, table, entry::statements::days_of_workspace);
     return run(sql.data, {days, name, shortest});
 }
 
@@ -163,10 +152,7 @@ std::uint64_t forget_identities()
     parameter const events = keep_days("user_activity");
     if (days.is_null || events.is_null)
         return 0;
-    return run(
-        "UPDATE analytics.users AS u SET user_id = gen_random_uuid(), is_forgotten = true"
-        " WHERE NOT u.is_forgotten AND u.last_date < (now() AT TIME ZONE 'UTC')::date - greatest($1, $2 + 2)",
-        {days, events});
+    return run(entry::statements::forget_identities, {days, events});
 }
 
 struct event_partition {
@@ -189,23 +175,6 @@ struct event_partitions {
 // A drop takes some twenty locks per partition, and the server's table of locks has room for a few thousand.
 constexpr int partitions_per_call = 150;
 
-// The default partition if it holds rows before the limit, the partition that contains it, and those before it;
-// last those with events that are kept, for whose sake no further call is needed. A partition that begins or ends
-// within a day is never dropped, or its days would be taken for removed.
-constexpr const char *select_partitions =
-    "WITH kept AS MATERIALIZED (SELECT DISTINCT k.event_day FROM analytics_internal.kept_days($1) AS k) "
-    "SELECT f.relation::oid, f.relation::text, f.from_time, f.to_time, f.is_default, e.is_expired, s.has_kept"
-    " FROM (SELECT p.relation, p.from_time, p.to_time, false AS is_default"
-    "  FROM analytics_internal.partitions() AS p WHERE p.from_time < $1"
-    "  UNION ALL SELECT to_regclass('analytics.user_activity_default'), '-infinity', 'infinity', true"
-    "  WHERE analytics_internal.has_old_default_rows($1)) AS f,"
-    " LATERAL (SELECT f.to_time <= $1 AND date_trunc('day', f.from_time, 'UTC') = f.from_time"
-    "  AND date_trunc('day', f.to_time, 'UTC') = f.to_time AS is_expired) AS e,"
-    " LATERAL (SELECT e.is_expired AND EXISTS (SELECT FROM kept AS k"
-    "  WHERE k.event_day >= (f.from_time AT TIME ZONE 'UTC')::date"
-    "  AND k.event_day < (f.to_time AT TIME ZONE 'UTC')::date) AS has_kept) AS s"
-    " ORDER BY s.has_kept, e.is_expired, f.from_time";
-
 bool bool_value(int row, int column)
 {
     bool is_null;
@@ -214,7 +183,7 @@ bool bool_value(int row, int column)
 
 event_partitions find_partitions(const parameter &before, MemoryContext context)
 {
-    run(select_partitions, {before});
+    run(entry::statements::select_partitions, {before});
     int const found = static_cast<int>(SPI_processed);
     event_partitions all{nullptr, Min(found, partitions_per_call), false, 0, 0};
     all.has_more = found > all.count && !bool_value(all.count, 7);
@@ -264,17 +233,14 @@ void leave_unfinished(event_partitions &all, const parameter &before)
         if (!item.is_locked)
             continue;
         TimestampTz const to = item.is_default ? DatumGetTimestampTz(before.value) : item.to;
-        item.is_locked = run("SELECT WHERE NOT analytics_internal.is_unfinished($1, $2, $3)",
-                             {instant(item.from), instant(to), before}) > 0;
+        item.is_locked = run(entry::statements::is_finished, {instant(item.from), instant(to), before}) > 0;
         all.unfinished += !item.is_locked;
     }
 }
 
 bool has_archive_function()
 {
-    return run("SELECT FROM analytics.retention_policy_values AS v WHERE v.table_name = $1"
-               " AND v.archive_function IS NOT NULL",
-               {parameter{TEXTOID, CStringGetTextDatum("user_activity"), false}}) > 0;
+    return run(entry::statements::has_archive_function, {}) > 0;
 }
 
 // A partition with events that are kept is not dropped but trimmed. What is to be archived is neither: the
@@ -285,49 +251,23 @@ void spare_kept(event_partitions &all, const parameter &before)
     for (int i = 0; i < all.count; ++i) {
         event_partition &item = all.items[i];
         if (item.is_expired && item.is_locked)
-            item.is_expired = run("SELECT FROM analytics_internal.kept_days($1) AS k"
-                                  " WHERE k.event_day >= ($2 AT TIME ZONE 'UTC')::date"
-                                  " AND k.event_day < ($3 AT TIME ZONE 'UTC')::date LIMIT 1",
-                                  {before, instant(item.from), instant(item.to)}) == 0;
+            item.is_expired =
+                run(entry::statements::find_kept_day, {before, instant(item.from), instant(item.to)}) == 0;
         if (is_archived && !item.is_expired && !item.is_default)
             item.is_locked = false;
     }
 }
 
-// Deletes and seals in one statement, so that nobody takes the trim for a late change.
 std::uint64_t trim(const event_partition &item, const parameter &before)
 {
-    char *const sql = psprintf(
-        "WITH gone AS (DELETE FROM %s AS e WHERE e.created_at < $1"
-        "  AND (e.workspace_id, (e.created_at AT TIME ZONE 'UTC')::date) NOT IN"
-        "  (SELECT k.workspace_id, k.event_day FROM analytics_internal.kept_days($1) AS k)"
-        " RETURNING e.workspace_id, (e.created_at AT TIME ZONE 'UTC')::date AS event_day),"
-        " counts AS (SELECT g.workspace_id, g.event_day, count(*) AS events FROM gone AS g GROUP BY 1, 2),"
-        " sealed AS (INSERT INTO analytics.sealed_days AS s (workspace_id, event_day, events)"
-        "  SELECT c.workspace_id, c.event_day, c.events FROM counts AS c"
-        "  ON CONFLICT (workspace_id, event_day) DO UPDATE SET events = s.events + EXCLUDED.events),"
-        " closed AS (UPDATE analytics.closed_days AS d SET events = d.events - c.events FROM counts AS c"
-        "  WHERE d.workspace_id = c.workspace_id AND d.event_day = c.event_day) "
-        "SELECT coalesce(sum(c.events), 0)::bigint FROM counts AS c",
-        item.name);
+    char *const sql = psprintf(entry::statements::trim_partition, item.name);
     run(sql, {before});
     return first_count();
 }
 
-// The numbers were counted when the day was closed. What was missing by then has not been removed now.
 std::uint64_t seal(const event_partition &item)
 {
-    run("WITH counts AS (DELETE FROM analytics.closed_days AS c"
-        " WHERE c.event_day >= ($1 AT TIME ZONE 'UTC')::date AND c.event_day < ($2 AT TIME ZONE 'UTC')::date"
-        " RETURNING c.workspace_id, c.event_day, c.events),"
-        " sealed AS (INSERT INTO analytics.sealed_days AS s (workspace_id, event_day, events)"
-        "  SELECT c.workspace_id, c.event_day, c.events FROM counts AS c WHERE c.events > 0"
-        "  ON CONFLICT (workspace_id, event_day) DO UPDATE SET events = s.events + EXCLUDED.events, missing "
-        "= 0,"
-        "  sealed_at = now()) "
-        "SELECT coalesce(sum(c.events - coalesce(s.missing, 0)), 0)::bigint FROM counts AS c"
-        " LEFT JOIN analytics.sealed_days AS s USING (workspace_id, event_day)",
-        {instant(item.from), instant(item.to)});
+    run(entry::statements::seal_days, {instant(item.from), instant(item.to)});
     return first_count();
 }
 
@@ -390,8 +330,7 @@ bool lock_for_drop(const event_partitions &all)
 
 bool is_attached(const event_partition &item)
 {
-    return run("SELECT FROM pg_inherits AS i WHERE i.inhrelid = $1"
-               " AND i.inhparent = 'analytics.user_activity'::regclass",
+    return run(entry::statements::find_attached,
                {parameter{OIDOID, ObjectIdGetDatum(item.relation), false}}) > 0;
 }
 
@@ -413,16 +352,9 @@ std::uint64_t drop_partitions(const event_partitions &all)
     return removed;
 }
 
-// Days whose events were missing before they expired: there is nothing left to decide.
 void seal_missing(const parameter &before)
 {
-    run("WITH over AS (UPDATE analytics.sealed_days AS s"
-        "  SET events = s.events + s.missing, missing = 0, sealed_at = now()"
-        "  WHERE s.missing > 0 AND s.kept_events = 0 AND s.event_day < ($1 AT TIME ZONE 'UTC')::date"
-        "  RETURNING s.workspace_id, s.event_day) "
-        "DELETE FROM analytics.closed_days AS c USING over AS o"
-        " WHERE c.workspace_id = o.workspace_id AND c.event_day = o.event_day",
-        {before});
+    run(entry::statements::seal_missing, {before});
 }
 
 bool has_expired(const event_partitions &all)

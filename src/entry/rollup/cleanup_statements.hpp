@@ -1,0 +1,120 @@
+#pragma once
+// The statements of cleanup_old_data().
+
+namespace shadow::entry::statements
+{
+
+// Rollups first, then in the order of their names.
+inline constexpr const char *select_aged_tables = R"sql(
+SELECT d.table_name, d.time_column, a.atttypid = 'date'::regtype, d.removable
+FROM analytics_internal.retention_defaults() AS d
+JOIN pg_attribute AS a ON a.attrelid = to_regclass('analytics.' || d.table_name) AND a.attname = d.time_column
+ORDER BY d.removable IS NOT NULL, d.table_name COLLATE "C"
+)sql";
+
+inline constexpr const char *select_keep_days = R"sql(
+SELECT v.keep_days FROM analytics.retention_policy_values AS v WHERE v.table_name = $1
+)sql";
+
+inline constexpr const char *select_shortest_days = R"sql(
+SELECT least($1, (SELECT min(w.keep_days) FROM analytics.workspace_retention AS w WHERE w.table_name = $2))
+)sql";
+
+// Of the workspace of row t, in the table $2; $1: of those without days of their own.
+inline constexpr const char *days_of_workspace = R"sql(
+CASE WHEN EXISTS (SELECT FROM analytics.workspace_retention AS w WHERE w.table_name = $2 AND w.workspace_id = t.workspace_id)
+     THEN (SELECT w.keep_days FROM analytics.workspace_retention AS w
+           WHERE w.table_name = $2 AND w.workspace_id = t.workspace_id)
+     ELSE $1 END
+)sql";
+
+inline constexpr const char *forget_identities = R"sql(
+UPDATE analytics.users AS u SET user_id = gen_random_uuid(), is_forgotten = true
+WHERE NOT u.is_forgotten AND u.last_date < (now() AT TIME ZONE 'UTC')::date - greatest($1, $2 + 2)
+)sql";
+
+// The default partition if it holds rows before the limit, the partition that contains it, and those before it;
+// last those with events that are kept, for whose sake no further call is needed. A partition that begins or ends
+// within a day is never dropped, or its days would be taken for removed.
+inline constexpr const char *select_partitions = R"sql(
+WITH kept AS MATERIALIZED (SELECT DISTINCT k.event_day FROM analytics_internal.kept_days($1) AS k)
+SELECT f.relation::oid, f.relation::text, f.from_time, f.to_time, f.is_default, e.is_expired, s.has_kept
+FROM (SELECT p.relation, p.from_time, p.to_time, false AS is_default
+      FROM analytics_internal.partitions() AS p WHERE p.from_time < $1
+      UNION ALL SELECT to_regclass('analytics.user_activity_default'), '-infinity', 'infinity', true
+      WHERE analytics_internal.has_old_default_rows($1)) AS f,
+     LATERAL (SELECT f.to_time <= $1 AND date_trunc('day', f.from_time, 'UTC') = f.from_time
+                     AND date_trunc('day', f.to_time, 'UTC') = f.to_time AS is_expired) AS e,
+     LATERAL (SELECT e.is_expired AND EXISTS (SELECT FROM kept AS k
+                                              WHERE k.event_day >= (f.from_time AT TIME ZONE 'UTC')::date
+                                                AND k.event_day < (f.to_time AT TIME ZONE 'UTC')::date) AS has_kept) AS s
+ORDER BY s.has_kept, e.is_expired, f.from_time
+)sql";
+
+inline constexpr const char *is_finished = R"sql(
+SELECT WHERE NOT analytics_internal.is_unfinished($1, $2, $3)
+)sql";
+
+inline constexpr const char *has_archive_function = R"sql(
+SELECT FROM analytics.retention_policy_values AS v
+WHERE v.table_name = 'user_activity' AND v.archive_function IS NOT NULL
+)sql";
+
+inline constexpr const char *find_kept_day = R"sql(
+SELECT FROM analytics_internal.kept_days($1) AS k
+WHERE k.event_day >= ($2 AT TIME ZONE 'UTC')::date AND k.event_day < ($3 AT TIME ZONE 'UTC')::date LIMIT 1
+)sql";
+
+// Of a partition, %s. Deletes and seals in one statement, so that nobody takes the trim for a late change.
+inline constexpr const char *trim_partition = R"sql(
+WITH gone AS (
+    DELETE FROM %s AS e
+    WHERE e.created_at < $1
+      AND (e.workspace_id, (e.created_at AT TIME ZONE 'UTC')::date) NOT IN
+          (SELECT k.workspace_id, k.event_day FROM analytics_internal.kept_days($1) AS k)
+    RETURNING e.workspace_id, (e.created_at AT TIME ZONE 'UTC')::date AS event_day
+), counts AS (
+    SELECT g.workspace_id, g.event_day, count(*) AS events FROM gone AS g GROUP BY 1, 2
+), sealed AS (
+    INSERT INTO analytics.sealed_days AS s (workspace_id, event_day, events)
+    SELECT c.workspace_id, c.event_day, c.events FROM counts AS c
+    ON CONFLICT (workspace_id, event_day) DO UPDATE SET events = s.events + EXCLUDED.events
+), closed AS (
+    UPDATE analytics.closed_days AS d SET events = d.events - c.events
+    FROM counts AS c WHERE d.workspace_id = c.workspace_id AND d.event_day = c.event_day
+)
+SELECT coalesce(sum(c.events), 0)::bigint FROM counts AS c
+)sql";
+
+// The numbers were counted when the day was closed. What was missing by then has not been removed now.
+inline constexpr const char *seal_days = R"sql(
+WITH counts AS (
+    DELETE FROM analytics.closed_days AS c
+    WHERE c.event_day >= ($1 AT TIME ZONE 'UTC')::date AND c.event_day < ($2 AT TIME ZONE 'UTC')::date
+    RETURNING c.workspace_id, c.event_day, c.events
+), sealed AS (
+    INSERT INTO analytics.sealed_days AS s (workspace_id, event_day, events)
+    SELECT c.workspace_id, c.event_day, c.events FROM counts AS c WHERE c.events > 0
+    ON CONFLICT (workspace_id, event_day)
+    DO UPDATE SET events = s.events + EXCLUDED.events, missing = 0, sealed_at = now()
+)
+SELECT coalesce(sum(c.events - coalesce(s.missing, 0)), 0)::bigint
+FROM counts AS c LEFT JOIN analytics.sealed_days AS s USING (workspace_id, event_day)
+)sql";
+
+inline constexpr const char *find_attached = R"sql(
+SELECT FROM pg_inherits AS i WHERE i.inhrelid = $1 AND i.inhparent = 'analytics.user_activity'::regclass
+)sql";
+
+// Days whose events were missing before they expired: there is nothing left to decide.
+inline constexpr const char *seal_missing = R"sql(
+WITH over AS (
+    UPDATE analytics.sealed_days AS s SET events = s.events + s.missing, missing = 0, sealed_at = now()
+    WHERE s.missing > 0 AND s.kept_events = 0 AND s.event_day < ($1 AT TIME ZONE 'UTC')::date
+    RETURNING s.workspace_id, s.event_day
+)
+DELETE FROM analytics.closed_days AS c USING over AS o
+WHERE c.workspace_id = o.workspace_id AND c.event_day = o.event_day
+)sql";
+
+} // namespace shadow::entry::statements
