@@ -203,7 +203,7 @@ BEGIN
            t.activity_date < least(today, provisional)
     FROM analytics.trailing_users(get_active_users.workspace_id,
              greatest(coalesce(start_date, today - 30), first_day),
-             least(coalesce(end_date, today - 1), greatest(last_day, today - 1))) AS t
+             least(coalesce(end_date, CASE start_date WHEN today THEN today ELSE today - 1 END), greatest(last_day, today - 1))) AS t
     WHERE first_day IS NOT NULL;
 END
 $$;
@@ -232,7 +232,7 @@ DECLARE
 BEGIN
     RETURN QUERY
     SELECT l.* FROM analytics.user_lifecycle(get_lifecycle.workspace_id, period,
-             greatest(coalesce(start_date, today - 30), first_day), least(coalesce(end_date, today - 1), today)) AS l
+             greatest(coalesce(start_date, today - 30), first_day), least(coalesce(end_date, CASE start_date WHEN today THEN today ELSE today - 1 END), today)) AS l
     WHERE first_day IS NOT NULL;
 END
 $$;
@@ -254,7 +254,7 @@ BEGIN
            analytics.user_set_cardinality(analytics.user_set_union_agg(c.users))
     FROM analytics.daily_event_counts AS c
     WHERE c.workspace_id = get_feature_usage.workspace_id
-      AND c.metric_date BETWEEN coalesce(start_date, today - 30) AND coalesce(end_date, today - 1)
+      AND c.metric_date BETWEEN coalesce(start_date, today - 30) AND coalesce(end_date, CASE start_date WHEN today THEN today ELSE today - 1 END)
     GROUP BY c.event_type, c.event_name
     ORDER BY sum(c.events) DESC, c.event_type, c.event_name;
 END

@@ -65,7 +65,7 @@ SET plan_cache_mode = force_generic_plan -- always the key's range: planning wou
 AS $$
 DECLARE
     today date := analytics.workspace_today(workspace_id);
-    last_date date := coalesce(end_date, today - 1);
+    last_date date := coalesce(end_date, CASE start_date WHEN today THEN today ELSE today - 1 END);
     first_date date := coalesce(start_date, last_date - 29);
 BEGIN
     IF first_date > last_date THEN
@@ -239,9 +239,10 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    last_date date := coalesce(end_date, analytics.workspace_today(workspace_id) - 1);
+    today date := analytics.workspace_today(workspace_id);
+    last_date date := coalesce(end_date, CASE start_date WHEN today THEN today ELSE today - 1 END);
     first_date date := coalesce(start_date, last_date - 29);
-    is_over boolean := last_date < analytics.workspace_today(workspace_id);
+    is_over boolean := last_date < today;
 BEGIN
     IF first_date > last_date OR NOT (isfinite(first_date) AND isfinite(last_date)) THEN
         RAISE EXCEPTION 'invalid range of days'
@@ -326,7 +327,8 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    last_date date := coalesce(end_date, analytics.workspace_today(workspace_id) - 1);
+    today date := analytics.workspace_today(workspace_id);
+    last_date date := coalesce(end_date, CASE start_date WHEN today THEN today ELSE today - 1 END);
     first_date date := coalesce(start_date, last_date - 27);
     first_hour timestamptz := (SELECT min(m.metric_hour) FROM analytics.hourly_metrics AS m
                                WHERE m.workspace_id = get_usage_by_hour.workspace_id);

@@ -10,7 +10,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     today := analytics.workspace_today(workspace_id);
-    last_date := coalesce(end_date, today - 1);
+    last_date := coalesce(end_date, CASE start_date WHEN today THEN today ELSE today - 1 END);
     first_date := coalesce(start_date, last_date - 29);
     IF first_date > last_date OR NOT (isfinite(first_date) AND isfinite(last_date)) OR last_date - first_date >= 1100 THEN
         RAISE EXCEPTION 'invalid range of days for a report'

@@ -91,6 +91,20 @@ LATERAL (
           WHERE metadata ->> 'agent_id' = pg_temp.id(a.name)::text AND created_at < pg_temp.today()::timestamp AT TIME ZONE 'UTC'
             AND created_at >= (pg_temp.today() - n.days)::timestamp AT TIME ZONE 'UTC') AS e) AS b;
 
+\echo today alone, which runs; what is to come is an error
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type) VALUES (md5('today')::uuid, md5('u')::uuid, 'login');
+SELECT analytics.aggregate_daily_metrics(pg_temp.today(), md5('today')::uuid);
+SELECT m.metric_date = pg_temp.today() AS is_today, m.total_events, m.is_final FROM analytics.get_workspace_metrics(md5('today')::uuid, pg_temp.today()) AS m;
+SELECT (SELECT s.period_end = pg_temp.today() AND s.total_events = 1 FROM analytics.get_workspace_summary(md5('today')::uuid, pg_temp.today()) AS s) AS summary,
+       (SELECT count(*) FROM analytics.get_active_users(md5('today')::uuid, pg_temp.today())) AS users,
+       (SELECT count(*) FROM analytics.get_lifecycle(md5('today')::uuid, 'daily', pg_temp.today())) AS lifecycle,
+       (SELECT count(*) FROM analytics.get_feature_usage(md5('today')::uuid, pg_temp.today())) AS usage,
+       (SELECT sum(t.value) FROM analytics.get_trend(md5('today')::uuid, '"*"', start_date => pg_temp.today()) AS t) AS trend,
+       (SELECT r #>> '{headline,total_events,value}' FROM analytics.report(md5('today')::uuid, pg_temp.today()) AS r) AS report;
+DO $$ BEGIN PERFORM analytics.get_workspace_metrics(md5('today')::uuid, pg_temp.today() + 1); EXCEPTION WHEN invalid_parameter_value THEN RAISE NOTICE '%', SQLERRM; END $$;
+DELETE FROM analytics.user_activity WHERE workspace_id = md5('today')::uuid;
+SELECT analytics.aggregate_daily_metrics(pg_temp.today(), md5('today')::uuid);
+
 \echo get_workspace_summary: the range and the one before it; brute force; errors
 SELECT active_users, previous_active_users, active_users_change, total_runs, previous_total_runs, total_runs_change, success_rate, previous_success_rate,
        success_rate_change, p50_runtime, total_credits_change, total_errors, previous_total_errors, total_errors_change, error_rate, total_cost

@@ -194,7 +194,8 @@ void question::read_range(const arguments &given, period wanted, bool is_plain)
 {
     unit = wanted;
     date const yesterday = settings.today - 1;
-    date const last = given.day(end_date, yesterday);
+    bool const is_today = given.day(start_date, yesterday) == settings.today; // alone, where no end is given
+    date const last = given.day(end_date, is_today ? settings.today : yesterday);
     date first = given.day(start_date, last - 29);
     if (given.find(start_date) == nullptr && !is_plain)
         first = std::max(first, std::min(last, host.raw_events_since()));
