@@ -921,8 +921,11 @@ DECLARE
     found_time timestamptz;
     partition record;
 BEGIN
-    SELECT least(to_time, min(e.created_at)) INTO first_time
-    FROM analytics.user_activity_default AS e WHERE e.created_at >= from_time;
+    first_time := to_time;
+    IF to_regclass('analytics.user_activity_default') IS NOT NULL THEN
+        SELECT least(to_time, min(e.created_at)) INTO first_time
+        FROM analytics.user_activity_default AS e WHERE e.created_at >= from_time;
+    END IF;
     FOR partition IN
         SELECT p.relation, p.from_time, p.to_time FROM analytics_internal.partitions() AS p
         WHERE p.to_time > date_trunc('day', next_used_day.from_time, 'UTC') ORDER BY p.from_time

@@ -177,7 +177,7 @@ BEGIN
         RETURN;
     END IF;
     EXECUTE 'SELECT j.jobid, j.active, j.username::name FROM cron.job AS j
-             WHERE j.database = current_database() AND j.command ~* ''call\s+analytics\.maintain\('' ORDER BY j.active DESC, j.jobid LIMIT 1'
+             WHERE j.database = current_database() AND j.command COLLATE "C" ~* ''call\s+analytics\.maintain\('' ORDER BY j.active DESC, j.jobid LIMIT 1'
     INTO job;
     IF job.jobid IS NULL THEN
         cure := 'SELECT analytics.schedule_jobs().';
@@ -296,11 +296,14 @@ BEGIN
     RETURN NEXT;
 
     check_name := 'default_partition';
-    SELECT count(*) INTO lingering FROM analytics.user_activity_default AS e
-    WHERE e.created_at < now() - interval '1 day';
+    IF to_regclass('analytics.user_activity_default') IS NOT NULL THEN
+        SELECT count(*) INTO lingering FROM analytics.user_activity_default AS e
+        WHERE e.created_at < now() - interval '1 day';
+    END IF;
     status := CASE WHEN lingering = 0 THEN 'ok' ELSE 'warn' END;
-    detail := format('%s events older than a day', lingering);
-    hint := CASE WHEN lingering > 0 THEN 'CALL analytics.maintain(), which moves those within the retention, and removes the others.' END;
+    detail := COALESCE(lingering || ' events older than a day', 'there is none: events of days without a partition are refused');
+    hint := CASE WHEN lingering IS NULL THEN 'CALL analytics.maintain(), which makes it.'
+                 WHEN lingering > 0 THEN 'CALL analytics.maintain(), which moves those within the retention, and removes the others.' END;
     RETURN NEXT;
 
     check_name := 'closing';

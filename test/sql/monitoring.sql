@@ -46,6 +46,13 @@ DELETE FROM analytics.job_runs WHERE outcome = 'running';
 INSERT INTO analytics.job_runs (step, outcome, started_at, finished_at) VALUES ('maintain', 'failed', now() - interval '1 minute', now());
 SELECT * FROM pg_temp.maintenance();
 
+-- Without the default partition it says so, and what closes days does not need it.
+BEGIN;
+DROP TABLE analytics.user_activity_default;
+SELECT status, detail, hint FROM analytics.health() WHERE check_name = 'default_partition';
+SELECT analytics_internal.next_used_day('2020-01-01Z', '2020-01-03Z') AT TIME ZONE 'UTC' AS next_used;
+ROLLBACK;
+
 -- The seed's size query lists each partition, the view sums them.
 SELECT table_name, partitions > 5 AS partitioned, table_bytes + index_bytes = total_bytes AS adds_up, total_size <> '' AS pretty
 FROM analytics.table_sizes WHERE table_name IN ('user_activity', 'daily_metrics') ORDER BY 1;
