@@ -190,7 +190,7 @@ BEGIN
     IF NEW.time_zone IS NOT NULL
        AND (zone_name IS NULL OR zone_name IN ('localtime', 'posixrules', 'Factory')
             OR (zone_name NOT IN ('UTC', 'GMT')
-                AND EXISTS (SELECT FROM pg_timezone_abbrevs WHERE abbrev = upper(zone_name)))) THEN
+                AND EXISTS (SELECT FROM pg_timezone_abbrevs WHERE abbrev = upper(zone_name COLLATE "C")))) THEN
         RAISE EXCEPTION 'unknown time zone "%"', NEW.time_zone
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'Abbreviations and offsets are not names: they do not know summer time.',

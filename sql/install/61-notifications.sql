@@ -258,9 +258,9 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    domains text[] := regexp_split_to_array(lower(analytics.setting('email_domains_allowed')), '\s*,\s*');
+    domains text[] := regexp_split_to_array(lower(analytics.setting('email_domains_allowed') COLLATE "C"), '\s*,\s*'); -- not Turkish: I is i
 BEGIN
-    RETURN '*' = ANY (domains) OR lower(split_part(address, '@', 2)) = ANY (domains);
+    RETURN '*' = ANY (domains) OR lower(split_part(address, '@', 2) COLLATE "C") = ANY (domains);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.is_mail_allowed(text) FROM PUBLIC;

@@ -46,7 +46,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF jsonb_typeof(value) = 'object' THEN
-        RETURN (SELECT coalesce(jsonb_object_agg(e.key, CASE WHEN e.key ~* 'secret|passw|token|api_?key|authorization'
+        RETURN (SELECT coalesce(jsonb_object_agg(e.key, CASE WHEN e.key COLLATE "C" ~* 'secret|passw|token|api_?key|authorization'
                                                                   AND e.value <> 'null'
                                                              THEN '"***"' ELSE analytics_internal.mask_secrets(e.value) END), '{}')
                 FROM jsonb_each(value) AS e);
@@ -117,7 +117,7 @@ BEGIN
     END IF;
     IF old_values IS DISTINCT FROM new_values OR TG_OP = 'TRUNCATE' THEN
         PERFORM analytics_internal.write_audit((coalesce(new_values, old_values) ->> 'workspace_id')::uuid,
-                                               lower(TG_OP), TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, old_values, new_values);
+                                               lower(TG_OP COLLATE "C"), TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, old_values, new_values);
     END IF;
     RETURN NULL;
 END
@@ -198,7 +198,7 @@ AS $$
 BEGIN
     IF NOT analytics_internal.is_restore(TG_RELID) THEN
         PERFORM analytics_internal.write_audit(
-            CASE WHEN TG_OP = 'DELETE' THEN OLD.workspace_id ELSE NEW.workspace_id END, lower(TG_OP),
+            CASE WHEN TG_OP = 'DELETE' THEN OLD.workspace_id ELSE NEW.workspace_id END, lower(TG_OP COLLATE "C"),
             'analytics.notification_destinations', analytics_internal.audited_destination(OLD),
             analytics_internal.audited_destination(NEW));
     END IF;

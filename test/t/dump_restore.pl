@@ -144,5 +144,15 @@ is($node->safe_psql('euc_jp', q{
 	SELECT length(event_name), octet_length(event_name), length(page_path), octet_length(page_path)
 	FROM analytics.user_activity}), '100|199|255|510', 'texts are cut between characters in EUC_JP');
 
+# Where I is not the capital of i: names and words of ours are compared as in English.
+$node->safe_psql('postgres', q{CREATE DATABASE turkish ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR' LOCALE 'C' TEMPLATE template0});
+is($node->safe_psql('turkish', q{
+	CREATE EXTENSION shadow_analytics;
+	INSERT INTO analytics.settings VALUES ('email_domains_allowed', 'MAIL.example, info.example');
+	SELECT lower('I') = 'i', analytics_internal.is_mail_allowed('a@mail.example'), analytics_internal.is_mail_allowed('a@INFO.example');
+	SELECT action FROM analytics.audit_log;
+	SELECT analytics_internal.mask_secrets('{"API_KEY": "x", "Authorization": "y"}')}),
+	qq{f|t|t\ninsert\n{"API_KEY": "***", "Authorization": "***"}}, 'in Turkish too');
+
 $node->stop;
 done_testing();
