@@ -12,6 +12,7 @@ CREATE TABLE analytics.alert_rules (
     threshold_value numeric NOT NULL,
     threshold_max numeric,
     evaluation_window_minutes integer NOT NULL DEFAULT 5,
+    evaluation_delay_minutes integer NOT NULL DEFAULT 0,
     for_minutes integer NOT NULL DEFAULT 0,
     cooldown_minutes integer NOT NULL DEFAULT 60,
     severity text NOT NULL DEFAULT 'warning',
@@ -28,7 +29,7 @@ CREATE TABLE analytics.alert_rules (
 ALTER TABLE analytics.alert_rules ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.alert_rules', '');
 COMMENT ON TABLE analytics.alert_rules IS
-    'what to watch: a metric over a window, a condition, whom to tell; evaluated by analytics.evaluate_alert_rules(). A change of metric, condition, thresholds, window, scope or workspace, and switching off, end an open episode';
+    'what to watch: a metric over a window, a condition, whom to tell; evaluated by analytics.evaluate_alert_rules(). A change of metric, condition, thresholds, window, delay, scope or workspace, and switching off, end an open episode';
 COMMENT ON COLUMN analytics.alert_rules.workspace_id IS
     'workspace whose events are watched; the nil uuid: events without a workspace, or every workspace where scope = platform';
 COMMENT ON COLUMN analytics.alert_rules.id IS
@@ -50,7 +51,9 @@ COMMENT ON COLUMN analytics.alert_rules.threshold_value IS
 COMMENT ON COLUMN analytics.alert_rules.threshold_max IS
     'upper bound of between; NULL for other conditions';
 COMMENT ON COLUMN analytics.alert_rules.evaluation_window_minutes IS
-    'length of the window before the evaluation, 1 to 1440 minutes; unused by anomaly, poisson and binomial';
+    'length of the window, 1 to 1440 minutes; unused by anomaly, poisson and binomial';
+COMMENT ON COLUMN analytics.alert_rules.evaluation_delay_minutes IS
+    'how long before the evaluation the window ends, 0 to 60 minutes: for events that arrive late. Scores look at the last hour that is over by then';
 COMMENT ON COLUMN analytics.alert_rules.for_minutes IS
     'how long the condition must hold before the rule fires, 0 to 1440 minutes; until then it is pending';
 COMMENT ON COLUMN analytics.alert_rules.cooldown_minutes IS
@@ -281,14 +284,16 @@ BEGIN
             'for between a number not below threshold_value, else NULL'),
         (11, 'evaluation_window_minutes', rule.evaluation_window_minutes::text,
             rule.evaluation_window_minutes BETWEEN 1 AND 1440, '1 to 1440'),
-        (12, 'for_minutes', rule.for_minutes::text, rule.for_minutes BETWEEN 0 AND 1440, '0 to 1440'),
-        (13, 'cooldown_minutes', rule.cooldown_minutes::text, rule.cooldown_minutes BETWEEN 0 AND 10080, '0 to 10080'),
-        (14, 'severity', rule.severity, rule.severity IN ('info', 'warning', 'critical'), 'info, warning, critical'),
-        (15, 'no_data', rule.no_data, rule.no_data = ANY (words.no_data), array_to_string(words.no_data, ', ')),
-        (16, 'notification_channels', rule.notification_channels::text,
+        (12, 'evaluation_delay_minutes', rule.evaluation_delay_minutes::text,
+            rule.evaluation_delay_minutes BETWEEN 0 AND 60, '0 to 60'),
+        (13, 'for_minutes', rule.for_minutes::text, rule.for_minutes BETWEEN 0 AND 1440, '0 to 1440'),
+        (14, 'cooldown_minutes', rule.cooldown_minutes::text, rule.cooldown_minutes BETWEEN 0 AND 10080, '0 to 10080'),
+        (15, 'severity', rule.severity, rule.severity IN ('info', 'warning', 'critical'), 'info, warning, critical'),
+        (16, 'no_data', rule.no_data, rule.no_data = ANY (words.no_data), array_to_string(words.no_data, ', ')),
+        (17, 'notification_channels', rule.notification_channels::text,
             analytics_internal.is_text_array(rule.notification_channels, '^(email|slack|webhook)$'),
             'an array of email, slack, webhook, each once'),
-        (17, 'notification_recipients', rule.notification_recipients::text,
+        (18, 'notification_recipients', rule.notification_recipients::text,
             analytics_internal.is_text_array(rule.notification_recipients, '^[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}$'),
             'an array of at most 20 names of destinations, each once')
     ) AS c (place, field, value, is_right, allowed)
@@ -351,7 +356,7 @@ COMMENT ON FUNCTION analytics_internal.alert_rule_check() IS
     'row trigger: refuses a rule that could not be evaluated, naming the field, its value and what is allowed (22023)';
 
 CREATE TRIGGER check_rule BEFORE INSERT OR UPDATE OF workspace_id, name, description, is_active, scope, metric_type,
-        condition, threshold_value, threshold_max, evaluation_window_minutes, for_minutes, cooldown_minutes, severity,
+        condition, threshold_value, threshold_max, evaluation_window_minutes, evaluation_delay_minutes, for_minutes, cooldown_minutes, severity,
         no_data, notification_channels, notification_recipients
     ON analytics.alert_rules
     FOR EACH ROW EXECUTE FUNCTION analytics_internal.alert_rule_check();
@@ -421,10 +426,10 @@ AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND NEW.is_active
        AND (OLD.workspace_id, OLD.id, OLD.scope, OLD.metric_type, OLD.condition, OLD.threshold_value, OLD.threshold_max,
-            OLD.evaluation_window_minutes)
+            OLD.evaluation_window_minutes, OLD.evaluation_delay_minutes)
            IS NOT DISTINCT FROM
            (NEW.workspace_id, NEW.id, NEW.scope, NEW.metric_type, NEW.condition, NEW.threshold_value, NEW.threshold_max,
-            NEW.evaluation_window_minutes) THEN
+            NEW.evaluation_window_minutes, NEW.evaluation_delay_minutes) THEN
         RETURN NULL;
     END IF;
     UPDATE analytics.alert_history AS h
@@ -441,7 +446,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.alert_rule_changed() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.alert_rule_changed() IS
     'row trigger: a rule that becomes another one, is switched off or deleted ends its episode';
 CREATE TRIGGER end_episode AFTER UPDATE OF workspace_id, id, is_active, scope, metric_type, condition, threshold_value,
-        threshold_max, evaluation_window_minutes OR DELETE ON analytics.alert_rules
+        threshold_max, evaluation_window_minutes, evaluation_delay_minutes OR DELETE ON analytics.alert_rules
     FOR EACH ROW EXECUTE FUNCTION analytics_internal.alert_rule_changed();
 COMMENT ON TRIGGER end_episode ON analytics.alert_rules IS
     'a rule that becomes another one, is switched off or deleted ends its episode';
@@ -595,30 +600,35 @@ SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $$
 #variable_conflict use_column
+DECLARE
+    sees_all boolean := (SELECT r.rolsuper OR r.rolbypassrls OR pg_has_role(r.oid, current_user, 'USAGE')
+                         FROM pg_roles AS r WHERE r.rolname = analytics_internal.invoking_role());
 BEGIN
     IF rule_id IS NULL OR at IS NULL THEN
         RAISE EXCEPTION 'id and at must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF NOT EXISTS (SELECT FROM analytics.alert_rules AS r
+                      WHERE r.id = rule_id AND (sees_all OR r.workspace_id = ANY (analytics.managed_workspace_ids()))) THEN
+        RAISE EXCEPTION 'alert rule "%" does not exist', rule_id USING ERRCODE = 'no_data_found';
     END IF;
     RETURN QUERY
     SELECT m.holds, m.metric_value, m.threshold_value, m.reason, m.evaluation_context
     FROM analytics_internal.measure_alert_rules(at, rule_id) AS m;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'alert rule "%" does not exist', rule_id USING ERRCODE = 'no_data_found';
-    END IF;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.test_alert_rule(uuid, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.test_alert_rule(uuid, timestamptz) IS
-    'analytics.test_alert_rule with the rights of the owner';
+    'analytics.test_alert_rule with the rights of the owner, for who may change the rule';
 
 CREATE FUNCTION analytics.test_alert_rule(id uuid, at timestamptz DEFAULT now())
 RETURNS TABLE (triggered boolean, metric_value numeric, threshold_value numeric, reason text, evaluation_context jsonb)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT t.* FROM analytics_internal.test_alert_rule(id, at) AS t $$;
+BEGIN ATOMIC
+    SELECT t.* FROM analytics_internal.test_alert_rule(test_alert_rule.id, test_alert_rule.at) AS t;
+END;
 REVOKE EXECUTE ON FUNCTION analytics.test_alert_rule(uuid, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.test_alert_rule(uuid, timestamptz) IS
-    'what a rule, active or not, would have found at a moment, without effects: triggered (its condition held; for_minutes is not waited for), the value, why, and what the window held. An unknown rule is an error (P0002), NULL too (22004)';
+    'what a rule, active or not, would have found at a moment, without effects: triggered (its condition held; for_minutes is not waited for), the value, why, and what the window held. For the service role and for managers of the rule''s workspace; another''s rule is as unknown as one that does not exist (P0002), NULL too (22004)';
 
 -- Acknowledging
 

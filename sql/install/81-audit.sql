@@ -142,7 +142,7 @@ $$;
 
 -- What people change is audited; what the evaluation counts is not, nor any address or secret.
 CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF workspace_id, name, description, is_active, scope,
-        metric_type, condition, threshold_value, threshold_max, evaluation_window_minutes, for_minutes,
+        metric_type, condition, threshold_value, threshold_max, evaluation_window_minutes, evaluation_delay_minutes, for_minutes,
         cooldown_minutes, severity, no_data, notification_channels, notification_recipients
     ON analytics.alert_rules
     FOR EACH ROW EXECUTE FUNCTION analytics_internal.audit_change();

@@ -21,7 +21,7 @@ BEGIN
     SELECT (jsonb_populate_record(NULL::analytics.alert_rules,
         jsonb_build_object('workspace_id', pg_temp.w(1), 'id', gen_random_uuid(), 'name', 'n', 'is_active', true,
             'scope', 'workspace', 'metric_type', 'failed_runs', 'condition', 'greater_than', 'threshold_value', 1,
-            'evaluation_window_minutes', 5, 'for_minutes', 0, 'cooldown_minutes', 60, 'severity', 'warning',
+            'evaluation_window_minutes', 5, 'evaluation_delay_minutes', 0, 'for_minutes', 0, 'cooldown_minutes', 60, 'severity', 'warning',
             'no_data', 'ok', 'notification_channels', '[]'::jsonb, 'notification_recipients', '[]'::jsonb,
             'trigger_count', 0, 'created_at', now(), 'updated_at', now()) || settings)).*;
     RAISE EXCEPTION USING ERRCODE = 'P0999';
@@ -45,7 +45,7 @@ FROM (VALUES ('{}'), ('{"name": "  "}'), ('{"is_active": null}'), ('{"scope": "p
     ('{"threshold_max": 5}'), ('{"condition": "between"}'), ('{"condition": "between", "threshold_max": 0}'),
     ('{"condition": "between", "threshold_max": 1}'),
     ('{"evaluation_window_minutes": 0}'), ('{"evaluation_window_minutes": null}'), ('{"evaluation_window_minutes": 1441}'),
-    ('{"for_minutes": -1}'), ('{"cooldown_minutes": null}'), ('{"severity": "loud"}'), ('{"no_data": "panic"}'),
+    ('{"evaluation_delay_minutes": null}'), ('{"evaluation_delay_minutes": 61}'), ('{"for_minutes": -1}'), ('{"cooldown_minutes": null}'), ('{"severity": "loud"}'), ('{"no_data": "panic"}'),
     ('{"notification_channels": ["pigeon", {"x": 1}]}'), ('{"notification_channels": ["email", "email"]}'),
     ('{"notification_channels": "email"}'), ('{"notification_recipients": [1]}'),
     ('{"notification_channels": ["email"], "notification_recipients": ["nobody"]}')) AS c (settings);
@@ -56,7 +56,7 @@ FROM (SELECT c.field, pg_temp.refusal(jsonb_build_object(c.field, c.value)) AS r
 
 -- The defaults.
 INSERT INTO analytics.alert_rules (name, metric_type, condition, threshold_value) VALUES ('defaults', 'failed_runs', 'equals', 0)
-RETURNING workspace_id, is_active, scope, evaluation_window_minutes, for_minutes, cooldown_minutes, severity, no_data,
+RETURNING workspace_id, is_active, scope, evaluation_window_minutes, evaluation_delay_minutes, for_minutes, cooldown_minutes, severity, no_data,
     notification_channels, notification_recipients, trigger_count;
 DELETE FROM analytics.alert_rules;
 
@@ -165,6 +165,15 @@ SELECT count(*) AS values, count(m.metric_value) AS known,
            WHEN 'agent_failures' THEN e.failing_agents
            ELSE coalesce(e.total_credits_consumed, 0) END) AS different
 FROM measured AS m JOIN expected AS e USING (workspace_id, minutes);
+-- With a delay a rule sees at a moment what it would have seen so long before without; and rules of different delays beside each other.
+UPDATE analytics.alert_rules SET evaluation_delay_minutes = evaluation_window_minutes % 4 * 20;
+CREATE TEMP TABLE delayed AS
+SELECT r.id, '2026-03-11 12:00'::timestamptz - make_interval(mins => r.evaluation_delay_minutes) AS at, e.metric_value, e.evaluation_context, e.since
+FROM analytics_internal.measure_alert_rules('2026-03-11 12:00', NULL) AS e JOIN analytics.alert_rules AS r ON r.id = e.alert_rule_id;
+SELECT count(DISTINCT d.at) AS delays, count(*) = (SELECT count(*) FROM measured) AS each_once FROM delayed AS d;
+UPDATE analytics.alert_rules SET evaluation_delay_minutes = 0;
+SELECT count(*) FILTER (WHERE t.metric_value IS NOT NULL) > 100 AS known, count(*) FILTER (WHERE (t.metric_value, t.evaluation_context) IS DISTINCT FROM (d.metric_value, d.evaluation_context)) AS different
+FROM delayed AS d, LATERAL analytics.test_alert_rule(d.id, d.at) AS t;
 -- So are the counts of what the window held.
 SELECT count(*) AS windows, count(*) FILTER (WHERE (m.context ->> 'events')::bigint <> coalesce(e.total_events, 0)
            OR (m.context ->> 'total_runs')::bigint <> coalesce(e.total_runs, 0) OR (m.context ->> 'errors')::bigint <> coalesce(e.total_errors, 0)

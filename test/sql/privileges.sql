@@ -206,6 +206,14 @@ SELECT n.nspname AS schema, w.role, has_schema_privilege(w.role, n.oid, 'USAGE')
 FROM pg_namespace AS n, (SELECT DISTINCT role FROM who WHERE name <> 'owner') AS w WHERE n.nspname IN ('analytics', 'analytics_internal')
 ORDER BY 1, 2;
 
+-- Whoever may make a rule may try it; another's rule, or a viewer's, is as unknown as one that does not exist.
+CREATE VIEW pg_temp.tried AS
+SELECT w.no, w.name, r.workspace_id = :own AS is_own, (pg_temp.attempt(w, format('SELECT * FROM analytics.test_alert_rule(%L)', r.id), NULL)).*
+FROM who AS w, analytics.alert_rules AS r;
+SELECT is_own, own, state FROM pg_temp.tried WHERE name = 'member' ORDER BY is_own;
+UPDATE public.workspace_members SET role = 'owner';
+SELECT name, is_own, own, state FROM pg_temp.tried ORDER BY no, is_own;
+
 -- Default privileges that give everything away do not survive setup_roles().
 BEGIN;
 GRANT ALL ON ALL TABLES IN SCHEMA analytics TO regress_member, regress_anon;

@@ -39,6 +39,13 @@ private:
 
 } // namespace
 
+// Whose events a rule watches, and how late: rules of one scope share windows.
+static bool share_scope(const alert_rule &a, const alert_rule &b) noexcept
+{
+    return a.is_platform == b.is_platform && (a.is_platform || a.workspace == b.workspace) &&
+           a.delay_minutes == b.delay_minutes;
+}
+
 class alert_scope
 {
 public:
@@ -88,6 +95,7 @@ private:
     span<alert_rule> rules_;
     const rollup_rules &options_;
     std::int64_t now_;
+    std::int64_t until_; // end of the windows
     std::int64_t known_until_;
     interner &interned_;
     arena &arena_;
@@ -107,8 +115,8 @@ private:
 alert_scope::alert_scope(span<alert_rule> rules, const rollup_rules &options, std::int64_t now,
                          std::int64_t known_until, interner &interned, arena &memory,
                          std::pmr::memory_resource *resource)
-    : rules_(rules), options_(options), now_(now), known_until_(known_until), interned_(interned),
-      arena_(memory), resource_(resource), visitors_(resource)
+    : rules_(rules), options_(options), now_(now), until_(now - rules[0].delay_minutes * minute),
+      known_until_(known_until), interned_(interned), arena_(memory), resource_(resource), visitors_(resource)
 {
     read_rules();
     auto const make_collector = [&](std::size_t slots, bool nested) {
@@ -136,11 +144,11 @@ void alert_scope::read_rules()
     windows_.size = 0;
     for (alert_rule const &rule : rules_) {
         bool const on_sessions = rule.metric == alert_metric::session_duration;
-        std::int64_t first = now_ - rule.window_minutes * minute;
+        std::int64_t first = until_ - rule.window_minutes * minute;
         if (is_scored(rule.condition)) {
             hours_ = rule.hours;
             scores_sessions_ = scores_sessions_ || on_sessions;
-            first = hours_.size == 0 ? now_ : hours_[hours_.size - 1];
+            first = hours_.size == 0 ? until_ : hours_[hours_.size - 1];
         } else {
             if (windows_.size == 0 || windows_[windows_.size - 1] != rule.window_minutes)
                 windows_[windows_.size++] = rule.window_minutes;
@@ -155,15 +163,15 @@ void alert_scope::read_rules()
 void alert_scope::list_ranges(std::uint32_t number, list<alert_range> &windows,
                               list<alert_range> &scored) const
 {
-    std::int64_t first = now_;
+    std::int64_t first = until_;
     if (windows_.size != 0)
-        first = now_ - windows_[windows_.size - 1] * minute;
+        first = until_ - windows_[windows_.size - 1] * minute;
     if (session_window_ != 0)
-        first = std::min(first, now_ - session_window_ * minute - session_reach);
+        first = std::min(first, until_ - session_window_ * minute - session_reach);
     if (signups_since_)
         first = std::min(first, known_until_);
-    if (first < now_)
-        windows.push_back({number, first, now_});
+    if (first < until_)
+        windows.push_back({number, first, until_});
     // Latest first; hours that touch become one range, so that no event is fed twice.
     std::size_t const before = scored.size();
     for (std::int64_t const start : hours_) {
@@ -178,9 +186,9 @@ void alert_scope::list_ranges(std::uint32_t number, list<alert_range> &windows,
 // windows_.size for an event that is in none.
 std::size_t alert_scope::window_of(std::int64_t at) const noexcept
 {
-    if (windows_.size == 0 || at < now_ - windows_[windows_.size - 1] * minute || at >= now_)
+    if (windows_.size == 0 || at < until_ - windows_[windows_.size - 1] * minute || at >= until_)
         return windows_.size;
-    return window_by_age_[static_cast<std::size_t>((now_ - at + minute - 1) / minute)];
+    return window_by_age_[static_cast<std::size_t>((until_ - at + minute - 1) / minute)];
 }
 
 // hours_.size for an event that is in none.
@@ -210,7 +218,7 @@ void alert_scope::add_to_window(const uuid &workspace, const decoded_event &even
         in_windows_->add(window, workspace, event);
     else if (signups_since_)
         in_windows_->note_visit(event.user, event.at);
-    if (sessions_ != nullptr && event.at >= now_ - session_window_ * minute - session_reach)
+    if (sessions_ != nullptr && event.at >= until_ - session_window_ * minute - session_reach)
         visit(sessions_, workspace, event);
 }
 
@@ -288,7 +296,7 @@ void alert_scope::evaluate_windows(rule_result *out, interrupt_poll &poll)
                 continue;
             if (context.empty()) {
                 json_writer json(resource_);
-                metrics.describe(now_ - windows_[window] * minute, now_, in_windows_->samples(),
+                metrics.describe(until_ - windows_[window] * minute, until_, in_windows_->samples(),
                                  json.raw("{"));
                 context = arena_.copy(json.raw("}").text());
             }
@@ -398,9 +406,9 @@ alert_evaluator::alert_evaluator(span<alert_rule> rules, const rollup_rules &opt
     scopes_.size = 0;
     list<alert_range> windows(memory), hours(memory);
     for (std::size_t first = 0, last; first < rules.size; first = last) {
-        for (last = first; last < rules.size && rules[last].is_platform == rules[first].is_platform &&
-                           (rules[first].is_platform || rules[last].workspace == rules[first].workspace);)
+        for (last = first; last < rules.size && share_scope(rules[first], rules[last]);)
             ++last;
+        has_delays_ = has_delays_ || rules[first].delay_minutes != rules[0].delay_minutes;
         auto *const scope = new (arena_.allocate(sizeof(alert_scope), alignof(alert_scope))) alert_scope(
             {rules.data + first, last - first}, options_, now, known_until, interned_, arena_, memory);
         scope->list_ranges(static_cast<std::uint32_t>(scopes_.size), windows, hours);

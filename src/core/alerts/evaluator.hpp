@@ -13,7 +13,7 @@ struct alert_range {
     std::int64_t first, last; // half-open
 };
 
-class alert_scope; // the rules of one workspace, or of the platform
+class alert_scope; // the rules of one workspace, or of the platform, with the same delay
 class alert_pipeline;
 
 // A user whose first event at hand may be the first ever.
@@ -26,7 +26,7 @@ struct alert_newcomer {
 class alert_evaluator
 {
 public:
-    // `rules` are in the order of scopes, then of lengths of windows; they outlive the evaluator, as `options`
+    // `rules` are in the order of workspaces, delays and lengths of windows; they outlive the evaluator, as `options`
     // does. Users first seen before `known_until` are known to whoever asks for newcomers().
     alert_evaluator(span<alert_rule> rules, const rollup_rules &options, std::int64_t now,
                     std::int64_t known_until, std::pmr::memory_resource *memory);
@@ -37,7 +37,10 @@ public:
     span<alert_range> window_ranges() const noexcept { return window_ranges_; }
     span<alert_range> hour_ranges() const noexcept { return hour_ranges_; }
 
-    // The scope of a workspace whose window range holds that instant; npos without one.
+    // Whether a workspace may have several scopes, as rules differ in their delay: then an event is fed to each.
+    bool has_delays() const noexcept { return has_delays_; }
+
+    // The scope of a workspace whose window range holds that instant; npos without one. Not with has_delays().
     std::uint32_t find_window_scope(const uuid &workspace, std::int64_t at) const noexcept;
 
     void add(std::uint32_t scope, bool to_hours, const raw_event &event, const metadata &values);
@@ -56,6 +59,7 @@ private:
     interner interned_;
     alert_pipeline *pipeline_;
     span<alert_scope *> scopes_;
+    bool has_delays_ = false;
     span<alert_range> window_ranges_, hour_ranges_;
     struct workspace_range {
         uuid workspace;

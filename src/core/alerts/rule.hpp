@@ -99,6 +99,7 @@ struct alert_rule {
     alert_state state;
     int window_minutes;
     int for_minutes;
+    int delay_minutes;               // of the window's end
     int128 threshold, threshold_max; // 10^-9
     std::int64_t since;
     // For scored conditions: starts of the scored hour, then of the hours it is compared with, latest first.

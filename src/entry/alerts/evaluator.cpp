@@ -64,24 +64,25 @@ struct rule_row { // columns of the rules' query
     }
 };
 
-// In the order that the evaluator wants: by scope, platform rules last, then by length of window.
+// In the order that the evaluator wants: by scope, platform rules last, then by delay and length of window.
 constexpr const char *rules_query = R"sql(
 WITH scored AS MATERIALIZED (
-    SELECT d.workspace_id, d.scope, analytics_internal.scored_hours(d.workspace_id, d.scope = 'platform', $1) AS hours
-    FROM (SELECT DISTINCT r.workspace_id, r.scope
+    SELECT d.workspace_id, d.scope, d.delay,
+           analytics_internal.scored_hours(d.workspace_id, d.scope = 'platform', $1 - make_interval(mins => d.delay)) AS hours
+    FROM (SELECT DISTINCT r.workspace_id, r.scope, r.evaluation_delay_minutes AS delay
           FROM analytics.alert_rules AS r, analytics_internal.alert_words() AS w
           WHERE r.condition = ANY (w.scored_conditions) AND ($2 IS NULL AND r.is_active OR r.id = $2)) AS d
 )
 SELECT r.workspace_id, r.id, r.scope, r.metric_type, r.condition, r.no_data, coalesce(s.state, 'ok'),
-       r.evaluation_window_minutes, r.for_minutes, r.threshold_value, r.threshold_max, s.since,
-       CASE WHEN r.condition = ANY (w.scored_conditions) THEN h.hours END
+       r.evaluation_window_minutes, r.for_minutes, r.evaluation_delay_minutes, r.threshold_value, r.threshold_max,
+       s.since, CASE WHEN r.condition = ANY (w.scored_conditions) THEN h.hours END
 FROM analytics_internal.alert_words() AS w
 CROSS JOIN analytics.alert_rules AS r
 LEFT JOIN analytics.alert_rule_states AS s ON s.workspace_id = r.workspace_id AND s.alert_rule_id = r.id
-LEFT JOIN scored AS h ON h.workspace_id = r.workspace_id AND h.scope = r.scope
+LEFT JOIN scored AS h ON h.workspace_id = r.workspace_id AND h.scope = r.scope AND h.delay = r.evaluation_delay_minutes
 WHERE $2 IS NULL AND r.is_active OR r.id = $2
 ORDER BY r.scope = 'platform', CASE WHEN r.scope <> 'platform' THEN r.workspace_id END,
-         r.evaluation_window_minutes, r.workspace_id, r.id
+         r.evaluation_delay_minutes, r.evaluation_window_minutes, r.workspace_id, r.id
 )sql";
 enum rule_column {
     rule_workspace = 1,
@@ -93,6 +94,7 @@ enum rule_column {
     rule_state,
     rule_window,
     rule_for,
+    rule_delay,
     rule_threshold,
     rule_threshold_max,
     rule_since,
@@ -142,6 +144,7 @@ bool read_rule(const rule_row &row, MemoryContext context, alert_rule &out)
     out.is_platform = row.text_at(rule_scope) == "platform";
     out.window_minutes = row.integer_at(rule_window);
     out.for_minutes = row.integer_at(rule_for);
+    out.delay_minutes = row.integer_at(rule_delay);
     Datum const since = row.value(rule_since, is_null);
     out.since = is_null ? INT64CONST(0) : DatumGetTimestampTz(since);
     out.hours = read_hours(row, context);
@@ -151,7 +154,7 @@ bool read_rule(const rule_row &row, MemoryContext context, alert_rule &out)
            read_name(alert_state_names, row.text_at(rule_state), out.state) &&
            read_amount(row, rule_threshold, out.threshold) &&
            read_amount(row, rule_threshold_max, out.threshold_max) && out.window_minutes >= 1 &&
-           out.window_minutes <= 1440 && out.for_minutes >= 0;
+           out.window_minutes <= 1440 && out.for_minutes >= 0 && out.delay_minutes >= 0;
 }
 
 enum result_column { column_count = 11 };
@@ -380,9 +383,9 @@ void run_scan(const char *sql, const scan_parameters &p, DestReceiver *receiver)
     " AS r (scope, workspace_id, first_at, last_at) JOIN analytics.user_activity AS e"                       \
     " ON e.created_at >= r.first_at AND e.created_at < r.last_at "
 
-const char *scan_query(const scan_parameters &p, bool to_hours, bool platform)
+const char *scan_query(bool is_plain, bool platform)
 {
-    if (!to_hours && p.are_alike())
+    if (is_plain)
         return platform ? PLAIN_SCAN : PLAIN_SCAN " AND e.workspace_id = ANY ($2)";
     return platform ? JOIN BETWEEN : JOIN "AND e.workspace_id = r.workspace_id " BETWEEN;
 }
@@ -404,7 +407,8 @@ void scan_events(const evaluation &e, bool to_hours)
         if (p.count == 0)
             continue;
         receiver->platform = platform ? static_cast<std::uint32_t>(DatumGetInt32(p.columns[0][0])) : npos;
-        run_scan(scan_query(p, to_hours, platform), p, &receiver->base);
+        run_scan(scan_query(!to_hours && !e.evaluator->has_delays() && p.are_alike(), platform), p,
+                 &receiver->base);
     }
 }
 
