@@ -74,7 +74,7 @@ VALUES ('user_activity', 90, NULL, NULL),
        ('job_runs', 30, 'started_at', 'true')
 $$;
 COMMENT ON FUNCTION analytics_internal.retention_defaults() IS
-    'tables with a retention period and its default: table_name, keep_days (NULL: for ever); identities: after how many days of absence the ids of users in analytics.users are replaced by random ones. time_column: a date or an instant that tells a row''s age; removable: condition on the row t';
+    'tables with a retention period and its default: table_name, keep_days (NULL: for ever); identities: after how many days of absence the ids of users in analytics.users are replaced by random ones, not before their events are gone. time_column: a date or an instant that tells a row''s age; removable: condition on the row t';
 
 CREATE VIEW analytics.retention_policy_values WITH (security_invoker = true) AS
 SELECT d.table_name,
@@ -116,6 +116,43 @@ COMMENT ON FUNCTION analytics_internal.retention_policy_check() IS
 CREATE TRIGGER check_policy BEFORE INSERT OR UPDATE ON analytics.retention_policies
     FOR EACH ROW EXECUTE FUNCTION analytics_internal.retention_policy_check();
 COMMENT ON TRIGGER check_policy ON analytics.retention_policies IS 'refuses unknown tables and functions';
+
+-- A user whose events are there would come back under a new number when their day is aggregated again.
+CREATE FUNCTION analytics_internal.identities_notice() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT format('identities are kept as long as events may name them: %s instead of %s days',
+              COALESCE((e.keep_days + 2)::text, 'for ever'), i.keep_days)
+FROM analytics.retention_policy_values AS i, analytics.retention_policy_values AS e
+WHERE i.table_name = 'identities' AND e.table_name = 'user_activity' AND (i.keep_days >= e.keep_days + 2) IS NOT TRUE AND i.keep_days IS NOT NULL
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.identities_notice() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.identities_notice() IS
+    'what to say where the retention of identities is shorter than that of events; NULL: it is not';
+
+CREATE FUNCTION analytics_internal.retention_policy_notice() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    notice text := analytics_internal.identities_notice();
+BEGIN
+    IF notice IS NOT NULL THEN
+        RAISE WARNING '%', notice
+            USING HINT = 'Shorten the retention of user_activity too; analytics.forget_user() forgets one person at once.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.retention_policy_notice() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.retention_policy_notice() IS
+    'row trigger: warns where the retention of identities acts later than it says';
+CREATE TRIGGER warn_of_identities AFTER INSERT OR UPDATE ON analytics.retention_policies
+    FOR EACH ROW WHEN (NEW.table_name IN ('identities', 'user_activity') AND NOT analytics_internal.is_taken_as_is('analytics.retention_policies'))
+    EXECUTE FUNCTION analytics_internal.retention_policy_notice();
+COMMENT ON TRIGGER warn_of_identities ON analytics.retention_policies IS
+    'warns where the retention of identities acts later than it says';
 
 CREATE FUNCTION analytics_internal.retention(table_name text) RETURNS interval
 LANGUAGE sql STABLE

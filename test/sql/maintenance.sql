@@ -210,9 +210,14 @@ SELECT md5('identities')::uuid, md5('u' || i)::uuid, i, CURRENT_DATE - 400, CURR
 INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('identities', 200);
 SELECT rows_deleted FROM analytics.cleanup_old_data() WHERE table_name = 'identities';
 SELECT user_number, user_id = md5('u' || user_number)::uuid AS is_known, is_forgotten FROM analytics.users WHERE workspace_id = md5('identities')::uuid ORDER BY 1;
+-- Not as long as events may name them, which is said.
+INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('user_activity', NULL);
+SELECT note FROM analytics.cleanup_old_data() WHERE table_name = 'identities';
+DELETE FROM analytics.retention_policies WHERE table_name = 'user_activity';
+UPDATE analytics.retention_policies SET keep_days = 92 WHERE table_name = 'identities';
 UPDATE analytics.retention_policies SET keep_days = 30 WHERE table_name = 'identities';
 -- As long as events name him, a user keeps his number.
-SELECT rows_deleted FROM analytics.cleanup_old_data() WHERE table_name = 'identities';
+SELECT rows_deleted, note FROM analytics.cleanup_old_data() WHERE table_name = 'identities';
 SELECT user_number FROM analytics.users WHERE workspace_id = md5('identities')::uuid AND NOT is_forgotten ORDER BY 1;
 
 -- An archive function that fails keeps its partition.
@@ -228,12 +233,12 @@ SELECT rows_deleted, note FROM analytics.cleanup_old_data() WHERE table_name = '
 SELECT total_events, is_final FROM analytics.daily_metrics WHERE workspace_id = md5('archived')::uuid;
 
 DELETE FROM analytics.retention_policies;
-DELETE FROM analytics.workspace_settings WHERE workspace_id IN (md5('late 1')::uuid, md5('late 2')::uuid, md5('ancient')::uuid);
 DELETE FROM analytics.job_runs;
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.settings WHERE name = 'import_grace_hours';
-DELETE FROM analytics.dirty_hours;
 DELETE FROM analytics.sealed_days;
+DELETE FROM analytics.workspace_settings WHERE workspace_id IN (md5('late 1')::uuid, md5('late 2')::uuid, md5('ancient')::uuid);
+DELETE FROM analytics.dirty_hours;
 DELETE FROM analytics.closed_days;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage,
          analytics.daily_users, analytics.users, analytics.user_cohorts;

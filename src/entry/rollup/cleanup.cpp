@@ -461,7 +461,9 @@ SHADOW_FUNCTION(shadow_cleanup_old_data)
     aged_tables const tables = find_aged_tables();
     for (int i = 0; i < tables.count; ++i)
         report(result, tables.items[i].name, {remove_rows(tables.items[i]), nullptr, false, false, false});
-    report(result, "identities", {forget_identities(), nullptr, false, false, false});
+    std::uint64_t const forgotten = forget_identities();
+    run("SELECT analytics_internal.identities_notice()", {});
+    report(result, "identities", {forgotten, first_text(context), false, false, false});
     outcome events = {0, nullptr, false, false, false};
     remove_events(events, context);
     report(result, "user_activity", events);
