@@ -8,7 +8,7 @@ SET timezone = 'UTC';
 \set bi_doc :abs_srcdir '/../doc/bi.md'
 \setenv BI_DOC :bi_doc
 -- A panel ends with a line of @; its title is its first line.
-\set panels `awk '/^### / { title = substr($0, 5) } /^\140\140\140/ { if (on) print "@"; on = $0 ~ /sql$/; if (on) print title; next } on' "$BI_DOC"`
+\set panels `awk '/^### / { title = substr($0, 5) } /^\140\140\140/ { if (on) print "@"; on = title && $0 ~ /sql$/; if (on) print title; next } on' "$BI_DOC"`
 CREATE FUNCTION pg_temp.id(kind text, n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT (kind || '0000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid $$;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage,
          analytics.daily_error_types, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_cohorts,

@@ -1,4 +1,4 @@
--- The examples of doc/reading.md, as printed: for a member of the workspace, and for a member of another one.
+-- The examples of doc/reading.md, as printed but with events of our own: for a member of the workspace, and for a member of another one.
 \set QUIET on
 \pset format unaligned
 \pset null NULL
@@ -9,7 +9,7 @@ SET datestyle = ISO;
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set reading_doc :abs_srcdir '/../doc/reading.md'
 \setenv READING_DOC :reading_doc
-\set examples `awk '/^\140\140\140/ { on = $0 ~ /sql$/; next } on' "$READING_DOC"`
+\set examples `awk '/^\140\140\140/ { on = $0 ~ /sql$/; blocks += on; next } on && blocks > 1' "$READING_DOC"`
 CREATE FUNCTION pg_temp.id(kind text, n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT (kind || '0000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid $$;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_error_types,
          analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_cohorts, analytics.workspace_settings;

@@ -56,8 +56,8 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM analytics.user_activity})
 
 # The archive function of the documentation keeps partitions as tables.
 my $doc = slurp_file("$FindBin::RealBin/../../doc/operations.md");
-my ($function) = $doc =~ /```sql\n(CREATE FUNCTION archive_events.*?)```/s;
-$node->safe_psql('postgres', "CREATE SCHEMA archive; $function");
+my ($function) = $doc =~ /```sql\n(CREATE SCHEMA archive;.*?)```/s;
+$node->safe_psql('postgres', $function);
 my $expired = $node->safe_psql('postgres', q{SELECT count(*) FROM analytics.user_activity WHERE created_at < date_trunc('day', now() - interval '90 days', 'UTC')});
 like($node->safe_psql('postgres', $cleanup), qr/^\d+\|$/, 'nothing is in the way any more');
 is($node->safe_psql('postgres', q{SELECT sum((xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %s', c.oid::regclass), false, true, '')))[1]::text::integer)
