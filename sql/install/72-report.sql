@@ -337,6 +337,23 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.report_freshness(uuid, date, date)
 COMMENT ON FUNCTION analytics_internal.report_freshness(uuid, date, date) IS
     'section "freshness" of analytics.report()';
 
+CREATE FUNCTION analytics_internal.report_annotations(workspace_id uuid, first_date date, last_date date) RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN coalesce((
+        SELECT jsonb_agg(jsonb_build_object('date', f.day, 'title', f.title) ORDER BY f.starts_at, f.id)
+        FROM (SELECT d.day, a.title, a.starts_at, a.id
+              FROM analytics.annotations AS a, LATERAL (SELECT analytics.workspace_today(a.workspace_id, a.starts_at) AS day) AS d
+              WHERE a.workspace_id = report_annotations.workspace_id AND d.day BETWEEN first_date AND last_date
+              ORDER BY a.starts_at DESC, a.id DESC LIMIT 100) AS f), '[]');
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.report_annotations(uuid, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.report_annotations(uuid, date, date) IS
+    'section "annotations" of analytics.report()';
+
 CREATE FUNCTION analytics.report(workspace_id uuid, start_date date DEFAULT NULL, end_date date DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -359,7 +376,7 @@ BEGIN ATOMIC
         'agents', analytics_internal.report_agents(report.workspace_id, r.first_date, r.last_date, r.today),
         'errors', analytics_internal.report_errors(report.workspace_id, r.first_date, r.last_date, r.today),
         'alerts', analytics_internal.report_alerts(report.workspace_id),
-        'annotations', '[]'::jsonb) END
+        'annotations', analytics_internal.report_annotations(report.workspace_id, r.first_date, r.last_date)) END
     FROM analytics_internal.report_range(report.workspace_id, report.start_date, report.end_date) AS r;
 END;
 REVOKE EXECUTE ON FUNCTION analytics.report(uuid, date, date) FROM PUBLIC;

@@ -101,6 +101,19 @@ BEGIN
                   WHERE analytics_internal.has_event(h.workspace_id, tombstone, (s.at #>> '{}')::timestamptz));
     UPDATE analytics.alert_rules AS r SET created_by = tombstone
     WHERE r.created_by = target_user_id AND (target_workspace_id IS NULL OR r.workspace_id = target_workspace_id);
+    UPDATE analytics.segments AS s
+    SET created_by = CASE WHEN s.created_by = target_user_id THEN tombstone ELSE s.created_by END,
+        name = replace(s.name, named, tombstone::text),
+        description = replace(s.description, named, tombstone::text),
+        definition = replace(s.definition::text, named, tombstone::text)::jsonb
+    WHERE (target_workspace_id IS NULL OR s.workspace_id = target_workspace_id)
+      AND (s.created_by = target_user_id OR strpos(concat_ws(' ', s.name, s.description, s.definition::text), named) > 0);
+    UPDATE analytics.annotations AS n
+    SET created_by = CASE WHEN n.created_by = target_user_id THEN tombstone ELSE n.created_by END,
+        title = replace(n.title, named, tombstone::text),
+        details = replace(n.details, named, tombstone::text)
+    WHERE (target_workspace_id IS NULL OR n.workspace_id = target_workspace_id)
+      AND (n.created_by = target_user_id OR strpos(concat_ws(' ', n.title, n.details), named) > 0);
     UPDATE analytics.notification_outbox AS o
     SET message = replace(o.message::text, named, tombstone::text)::jsonb, last_error = replace(o.last_error, named, tombstone::text)
     WHERE (target_workspace_id IS NULL OR o.workspace_id = target_workspace_id)
@@ -116,7 +129,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.forget_mentions(uuid, uuid, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.forget_mentions(uuid, uuid, uuid) IS
-    'a step of analytics_internal.forget_user(): puts the tombstone in place of the user''s id in alerts, notifications and the audit log; the caller holds the lock alerts';
+    'a step of analytics_internal.forget_user(): puts the tombstone in place of the user''s id in alerts, notifications, segments, annotations and the audit log; the caller holds the lock alerts';
 
 -- A table that comes to hold something about a person is cleared here.
 CREATE FUNCTION analytics_internal.forget_user(target_user_id uuid, target_workspace_id uuid) RETURNS bigint
@@ -218,6 +231,14 @@ SELECT jsonb_build_object(
                       WHERE c.users OPERATOR(analytics.@>) p.user_number),
     'revenue', (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.workspace_id, r.metric_date), '[]')
                 FROM person AS p JOIN analytics.daily_user_revenue AS r USING (workspace_id, user_number)),
+    -- Not a saved set's other users.
+    'segments', (SELECT coalesce(jsonb_agg(to_jsonb(s) - 'users' ORDER BY s.workspace_id, s.name), '[]')
+                 FROM analytics.segments AS s WHERE s.created_by = target_user_id),
+    'in_segments', (SELECT coalesce(jsonb_agg(jsonb_build_object('workspace_id', s.workspace_id, 'name', s.name) ORDER BY s.workspace_id, s.name), '[]')
+                    FROM person AS p JOIN analytics.segments AS s ON s.workspace_id = p.workspace_id
+                    WHERE s.users OPERATOR(analytics.@>) p.user_number),
+    'annotations', (SELECT coalesce(jsonb_agg(to_jsonb(n) ORDER BY n.created_at, n.id), '[]')
+                    FROM analytics.annotations AS n WHERE n.created_by = target_user_id),
     'alert_rules', (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.created_at, r.id), '[]')
                     FROM analytics.alert_rules AS r WHERE r.created_by = target_user_id),
     'acknowledged_alerts', (SELECT coalesce(jsonb_agg(to_jsonb(h) ORDER BY h.triggered_at, h.id), '[]')
@@ -263,4 +284,4 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.export_user(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.export_user(uuid) IS
-    'everything stored about a user as one JSON object: user_id, events (raw), users (number, first and last seen per workspace), daily_users (days active), agents_used and events_by_day (rollups that count the user), revenue, alert_rules (made by the user), acknowledged_alerts, audit_log (what the user changed). The user gets it, of every workspace, and so do the service role and the owner; anybody else NULL';
+    'everything stored about a user as one JSON object: user_id, events (raw), users (number, first and last seen per workspace), daily_users (days active), agents_used and events_by_day (rollups that count the user), revenue, segments, annotations and alert_rules (made by the user), in_segments (saved sets with the user), acknowledged_alerts, audit_log (what the user changed). The user gets it, of every workspace, and so do the service role and the owner; anybody else NULL';

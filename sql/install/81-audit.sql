@@ -15,7 +15,7 @@ CREATE TABLE analytics.audit_log (
 ALTER TABLE analytics.audit_log ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.audit_log', '');
 COMMENT ON TABLE analytics.audit_log IS
-    'changes of settings, memberships'' configuration, access roles, workspace settings, prices, retention, alert rules and the like, acknowledgments and erasures; appended by triggers, no role may change it';
+    'changes of settings, memberships'' configuration, access roles, workspace settings, prices, retention, alert rules, segments, annotations and the like, acknowledgments and erasures; appended by triggers, no role may change it';
 COMMENT ON COLUMN analytics.audit_log.workspace_id IS
     'workspace concerned; the nil uuid: the whole installation';
 COMMENT ON COLUMN analytics.audit_log.id IS
@@ -110,10 +110,10 @@ BEGIN
         RETURN NULL;
     END IF;
     IF TG_OP IN ('UPDATE', 'DELETE') THEN
-        old_values := to_jsonb(OLD);
+        old_values := to_jsonb(OLD) - coalesce(TG_ARGV[0], '');
     END IF;
     IF TG_OP IN ('INSERT', 'UPDATE') THEN
-        new_values := to_jsonb(NEW);
+        new_values := to_jsonb(NEW) - coalesce(TG_ARGV[0], '');
     END IF;
     IF old_values IS DISTINCT FROM new_values OR TG_OP = 'TRUNCATE' THEN
         PERFORM analytics_internal.write_audit((coalesce(new_values, old_values) ->> 'workspace_id')::uuid,
@@ -124,14 +124,14 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.audit_change() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.audit_change() IS
-    'AFTER trigger (row: insert, update, delete; statement: truncate) that logs changes of a table, but not a restore';
+    'AFTER trigger (row: insert, update, delete; statement: truncate) that logs changes of a table, but not a restore; its argument is a column that is left out';
 
 -- A table is audited by two triggers; add a line here.
 DO $$
 DECLARE
     table_name text;
 BEGIN
-    FOREACH table_name IN ARRAY '{settings,membership,access_roles,readers,ip_secret,workspace_settings,credit_prices,retention_policies,workspace_retention}'::text[] LOOP
+    FOREACH table_name IN ARRAY '{settings,membership,access_roles,readers,ip_secret,workspace_settings,credit_prices,retention_policies,workspace_retention,annotations}'::text[] LOOP
         EXECUTE format('CREATE TRIGGER audit_change AFTER INSERT OR UPDATE OR DELETE ON analytics.%I FOR EACH ROW EXECUTE FUNCTION analytics_internal.audit_change()', table_name);
         EXECUTE format('COMMENT ON TRIGGER audit_change ON analytics.%I IS %L', table_name, 'writes changes to analytics.audit_log');
         EXECUTE format('CREATE TRIGGER audit_truncate AFTER TRUNCATE ON analytics.%I FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.audit_change()', table_name);
@@ -151,6 +151,16 @@ COMMENT ON TRIGGER audit_change ON analytics.alert_rules IS
 CREATE TRIGGER audit_truncate AFTER TRUNCATE ON analytics.alert_rules
     FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.audit_change();
 COMMENT ON TRIGGER audit_truncate ON analytics.alert_rules IS
+    'writes truncation to analytics.audit_log';
+
+-- A saved set is not: it may be large, and who is in it is for those who may read raw events.
+CREATE TRIGGER audit_change AFTER INSERT OR DELETE OR UPDATE OF workspace_id, name, definition, users, description ON analytics.segments
+    FOR EACH ROW EXECUTE FUNCTION analytics_internal.audit_change('users');
+COMMENT ON TRIGGER audit_change ON analytics.segments IS
+    'writes changes to analytics.audit_log';
+CREATE TRIGGER audit_truncate AFTER TRUNCATE ON analytics.segments
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.audit_change();
+COMMENT ON TRIGGER audit_truncate ON analytics.segments IS
     'writes truncation to analytics.audit_log';
 
 -- Whose an acknowledgment or snooze is, and what it replaced; what was found stands in the episode itself.

@@ -37,9 +37,9 @@ public:
     void active_users(date, date, usage_sink &) override {}
     std::uint32_t number_users(const user_list &, std::vector<std::uint32_t> &) override { return 2; }
     // One segment names another, one itself.
-    bool saved_segment(std::string_view name, std::string &definition) override
+    bool saved_segment(std::string_view name, stored_segment &out) override
     {
-        definition = name == "a" ? R"({"segment": "b"})" : R"({"any": [{"did": "*"}, {"segment": "b"}]})";
+        out.definition = name == "a" ? R"({"segment": "b"})" : R"({"any": [{"did": "*"}, {"segment": "b"}]})";
         return name.size() == 1;
     }
 };
@@ -60,7 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
 {
     std::string_view const text(reinterpret_cast<const char *>(data), size);
     question_settings const settings{
-        9400 * day_length, 9400,       1'800 * second, false,  {90, 52, 24}, std::size_t{1} << 24, true,
+        9400 * day_length, 9400,       1'800 * second, false,  {90, 52, 24}, std::size_t{1} << 24, true, 1,
         nullptr,           clip_bytes, nullptr,        nullptr};
     empty_workspace host;
     for (std::string_view const reader : readers)

@@ -68,6 +68,7 @@ WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p') AND
   AND (a.attname IN ('user_id', 'user_number') OR a.attname LIKE '%\_by' OR a.atttypid IN ('analytics.user_set'::regtype, 'analytics.user_set[]'::regtype))
   AND (c.relname, a.attname) NOT IN (('user_activity', 'user_id'), ('users', 'user_id'), ('users', 'user_number'), ('daily_users', 'users'), ('daily_users', 'new_users'),
       ('agent_performance', 'users'), ('daily_event_usage', 'users'), ('daily_user_revenue', 'user_number'), ('alert_rules', 'created_by'),
+      ('segments', 'created_by'), ('segments', 'users'), ('annotations', 'created_by'),
       ('alert_history', 'acknowledged_by'), ('audit_log', 'user_id'),
       ('watermark', 'marked_by'), ('notification_outbox', 'leased_by')) -- a transaction, a process
 ORDER BY 1, 2;

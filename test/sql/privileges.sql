@@ -32,6 +32,8 @@ SELECT analytics.aggregate_daily_metrics(:'day'), analytics.aggregate_hourly_met
        analytics.aggregate_user_cohorts('daily', :'day') \g /dev/null
 INSERT INTO analytics.alert_rules (workspace_id, name, metric_type, condition, threshold_value, evaluation_window_minutes)
 SELECT w, 'runs', 'failed_runs', 'greater_than', 0, 1440 FROM tenant;
+INSERT INTO analytics.segments (workspace_id, name, definition) SELECT w, 'exporters', '{}' FROM tenant;
+INSERT INTO analytics.annotations (workspace_id, title) SELECT w, 'release' FROM tenant;
 INSERT INTO analytics.notification_destinations (workspace_id, name, channel, address) SELECT w, 'hook', 'webhook', 'https://example.org/' FROM tenant;
 INSERT INTO analytics.notification_outbox (workspace_id, kind, destination_name, channel, message) SELECT w, 'firing', 'hook', 'webhook', '{}' FROM tenant;
 INSERT INTO analytics.alert_rule_states (workspace_id, alert_rule_id, state, since) SELECT workspace_id, id, 'firing', '2025-01-01Z' FROM analytics.alert_rules;

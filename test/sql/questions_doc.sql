@@ -34,7 +34,7 @@ INSERT INTO said VALUES
     (9, '2025-10-06 08:00Z', 'page_view', NULL, '/of/another/workspace', NULL, '{}');
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, event_name, page_path, referrer, metadata, created_at)
 SELECT pg_temp.id('a', CASE usr WHEN 9 THEN 2 ELSE 1 END), pg_temp.id('b', usr), type, name, page, referrer, metadata, at FROM said;
-INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0');
+INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0'), ('segment_min_users', '1'); -- these are only a few
 SELECT count(analytics.aggregate_daily_metrics(day)) AS days FROM (SELECT DISTINCT at::date AS day FROM said ORDER BY day) AS d;
 CREATE TABLE public.workspace_members (workspace_id uuid, user_id uuid);
 INSERT INTO public.workspace_members VALUES (pg_temp.id('a', 1), pg_temp.id('b', 1)), (pg_temp.id('a', 2), pg_temp.id('b', 9));
@@ -83,6 +83,7 @@ DROP FUNCTION public.pages_of(uuid);
 DROP TABLE public.workspace_members;
 DELETE FROM analytics.settings;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_error_types,
-         analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_cohorts, analytics.access_roles, analytics.membership;
+         analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_cohorts, analytics.access_roles, analytics.membership,
+         analytics.segments, analytics.annotations;
 DROP OWNED BY regress_doc_member, regress_doc_anon, regress_doc_service;
 DROP ROLE regress_doc_member, regress_doc_anon, regress_doc_service;

@@ -59,6 +59,8 @@ SELECT w(k), w(k), 'TENANT' || k, 'failed_runs', 'greater_than', 1 FROM generate
 INSERT INTO analytics.alert_history (workspace_id, alert_rule_id, rule_name, severity, triggered_at, metric_type, condition, reason)
 SELECT workspace_id, id, name, severity, now(), metric_type, condition, name FROM analytics.alert_rules;
 INSERT INTO analytics.alert_rule_states (workspace_id, alert_rule_id, state, since, alert_id) SELECT workspace_id, alert_rule_id, 'firing', now(), id FROM analytics.alert_history;
+INSERT INTO analytics.segments (workspace_id, name, definition, description) SELECT w(k), 'TENANT' || k, '{"did": "click"}', 'TENANT' || k FROM generate_series(1, 4) AS k;
+INSERT INTO analytics.annotations (workspace_id, title, details) SELECT w(k), 'TENANT' || k, 'TENANT' || k FROM generate_series(1, 4) AS k;
 INSERT INTO analytics.notification_destinations (workspace_id, name, channel, address) SELECT w(k), 'TENANT' || k, 'webhook', 'https://TENANT' || k || '.example.org' FROM generate_series(1, 4) AS k;
 SELECT analytics.refresh_all_materialized_views();
 INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from)
@@ -97,6 +99,8 @@ my %columns = (
 	user_cohorts       => [qw(workspace_id cohort_date initial_users)],
 	alert_rules        => [qw(workspace_id id name)],
 	alert_history      => [qw(workspace_id rule_name reason)],
+	segments           => [qw(workspace_id name description)],
+	annotations        => [qw(workspace_id title details)],
 	active_alerts      => [qw(workspace_id rule_name reason)],
 	notification_destination_list => [qw(workspace_id name masked_address)],
 	active_users       => [qw(workspace_id activity_date daily_active_users)],

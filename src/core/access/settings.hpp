@@ -63,6 +63,8 @@ inline constexpr setting settings[] = {
         "or its manager roles (roles; analytics.membership.manager_roles)"),
     integer_setting("analysis_memory_mb", "256", 1, 65536,
                     "memory in MB that one question about events may take"),
+    integer_setting("annotations_per_workspace", "1000", 0, 100000,
+                    "annotations that roles under row security may make in a workspace"),
     choice_setting("bounce_rule", "single_event", "single_event, engaged",
                    "what a bounced session is: one with at most one event (single_event), or one that is not "
                    "engaged as GA4 defines it (engaged)"),
@@ -112,6 +114,12 @@ inline constexpr setting settings[] = {
                    "roles (roles; analytics.membership.manager_roles) or all its members"),
     integer_setting("rollup_memory_mb", "256", 1, 65536,
                     "memory in MB beyond which a day is aggregated in several passes"),
+    integer_setting("segment_min_users", "5", 1, 1000000,
+                    "users that a segment chooses, and leaves out unless it leaves out none, at least: for "
+                    "those who ask about "
+                    "events and may not read them"),
+    integer_setting("segments_per_workspace", "200", 0, 100000,
+                    "segments that roles under row security may save in a workspace"),
     integer_setting(
         "session_gap_minutes", "30", 1, 1440,
         "minutes without an event after which a new session starts, where events carry no session_id"),

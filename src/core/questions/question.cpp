@@ -243,6 +243,8 @@ void question::read_common(const arguments &given)
         return;
     if (segment != nullptr)
         users.emplace(settings.segment(*segment, given.at(segment_name), host, settings));
+    if (segment != nullptr && !settings.may_read_persons)
+        require_many(*users, given.at(segment_name));
     if (settings.users == nullptr)
         return;
     user_choice const named(host.users(), *settings.users);
@@ -251,6 +253,19 @@ void question::read_common(const arguments &given)
     else
         for (std::size_t i = 0; i < named.chosen.size(); ++i)
             users->chosen[i] = users->chosen[i] && named.chosen[i];
+}
+
+// What a segment of few did is what these did, and so is what is missing where few are left out.
+void question::require_many(const user_choice &segment, const place &where) const
+{
+    std::int64_t const chosen = std::count(segment.chosen.begin(), segment.chosen.end(), true);
+    std::int64_t const others = segment.size() - chosen;
+    if (chosen >= settings.fewest_users && (others == 0 || others >= settings.fewest_users))
+        return;
+    throw error(
+        errc::not_allowed, "the segment chooses or leaves out too few users", "At " + where.text() + ".",
+        "For those who may not read raw events it chooses at least " + std::to_string(settings.fewest_users) +
+            " users and leaves out none or as many (setting segment_min_users).");
 }
 
 void question::require_raw_events(date from)

@@ -55,6 +55,12 @@ struct known_user {
     instant first_seen;
 };
 
+// A saved segment: its definition as JSON or, where that is empty, a set in stored form.
+struct stored_segment {
+    std::string definition;
+    std::vector<std::uint8_t> users;
+};
+
 // What credits cost in the workspace.
 struct price_list {
     uuid workspace;
@@ -85,8 +91,8 @@ public:
     virtual void active_users(date first, date last, usage_sink &sink) = 0;
     // numbers[i]: of users[i]; untouched where he has none yet. Returns a number above all.
     virtual std::uint32_t number_users(const user_list &users, std::vector<std::uint32_t> &numbers) = 0;
-    // The definition of a saved segment as JSON; false without one of that name.
-    virtual bool saved_segment(std::string_view name, std::string &definition) = 0;
+    // False without one of that name.
+    virtual bool saved_segment(std::string_view name, stored_segment &out) = 0;
 
 protected:
     ~question_host() = default;
@@ -107,7 +113,8 @@ struct question_settings {
     bool engaged_bounce;        // how a bounce is told: by seconds and key events too
     int most_periods[3];        // of cohorts: days, weeks, months
     std::size_t most_bytes;     // memory of one question
-    bool may_read_persons;      // the caller may read raw events
+    bool may_read_persons;      // the caller may read raw events; else
+    std::int64_t fewest_users;  // a segment chooses at least so many, and leaves out none or so many
     const user_set_view *users; // the argument of that name; nullptr: none
     text_clipper clip;
     interrupt_check interrupted;
@@ -182,6 +189,8 @@ public:
     void read_range(const arguments &given, period unit, bool is_plain = false);
     // Compiles filter; evaluates segment and users.
     void read_common(const arguments &given);
+    // Refuses what would tell those who may only count about single persons.
+    void require_many(const user_choice &segment, const place &where) const;
     // Loads the days first..last, with the day after them.
     void load_days(date first, date last);
     instant start_of(date day);

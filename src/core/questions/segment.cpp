@@ -96,15 +96,18 @@ segment_evaluator::node segment_evaluator::parse_saved(const json &definition, c
     arguments const given(definition, where, {"segment"});
     std::string const name(given.text("segment", {}));
     place const at = given.at("segment");
-    std::string text;
-    if (!host_.saved_segment(name, text))
+    stored_segment saved;
+    if (!host_.saved_segment(name, saved))
         at.refuse("there is no segment \"" + place::shown(name) + "\"",
                   "The table analytics.segments has them.");
     if (std::find(saved_names_.begin(), saved_names_.end(), name) != saved_names_.end())
         at.refuse("the segment \"" + place::shown(name) + "\" contains itself", "Break the circle of names.");
+    if (saved.definition.empty()) {
+        user_set_view const set = user_set_view::stored(saved.users.data(), saved.users.size());
+        return {node_kind::users, {}, 0, user_choice(users_, set).chosen};
+    }
     saved_names_.push_back(name);
-    json const saved = parse_json(text);
-    node result = parse(saved, place(at, name, true), depth + 1);
+    node result = parse(parse_json(saved.definition), place(at, name, true), depth + 1);
     saved_names_.pop_back();
     return result;
 }
@@ -181,12 +184,7 @@ segment_evaluator::node segment_evaluator::parse_users(const json &definition, c
             "At " + given.at("users").text() + ".", "Say who is meant by what they did, or by a funnel.");
     roaring::writer set(std::pmr::new_delete_resource());
     parse_user_set(given.text("users", {}), set, settings_.interrupted);
-    std::vector<std::uint8_t> bytes(stored_size(set));
-    write_stored(set, bytes.data());
-    return {node_kind::users,
-            {},
-            0,
-            user_choice(users_, user_set_view::stored(bytes.data(), bytes.size())).chosen};
+    return {node_kind::users, {}, 0, user_choice(users_, owned_set(set).view()).chosen};
 }
 
 segment_evaluator::window segment_evaluator::parse_window(const arguments &given)

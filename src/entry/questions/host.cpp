@@ -496,9 +496,29 @@ std::uint32_t question_host::number_users(const questions::user_list &users,
     });
 }
 
-bool question_host::saved_segment(std::string_view, std::string &)
+bool question_host::saved_segment(std::string_view name, questions::stored_segment &out)
 {
-    return false;
+    return pg::call([&] {
+        Datum const asked =
+            PointerGetDatum(cstring_to_text_with_len(name.data(), static_cast<int>(name.size())));
+        execute("SELECT s.definition::text, s.users FROM analytics.segments AS s"
+                " WHERE s.workspace_id = $1 AND s.name = $2",
+                {{UUIDOID, workspace_}, {TEXTOID, asked}}, nullptr);
+        if (SPI_processed == 0)
+            return false;
+        bool is_null;
+        Datum const definition = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+        if (!is_null) {
+            std::string_view const text = text_view(definition);
+            pg::enter_callback([&] { out.definition = text; });
+            return true;
+        }
+        auto const *const users =
+            PG_DETOAST_DATUM_PACKED(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &is_null));
+        auto const *const bytes = reinterpret_cast<const std::uint8_t *>(VARDATA_ANY(users));
+        pg::enter_callback([&] { out.users.assign(bytes, bytes + VARSIZE_ANY_EXHDR(users)); });
+        return true;
+    });
 }
 
 } // namespace shadow::entry

@@ -26,7 +26,7 @@ public:
     void active_users(questions::date first, questions::date last, questions::usage_sink &sink) override;
     std::uint32_t number_users(const questions::user_list &users,
                                std::vector<std::uint32_t> &numbers) override;
-    bool saved_segment(std::string_view name, std::string &definition) override;
+    bool saved_segment(std::string_view name, questions::stored_segment &out) override;
 
 private:
     Datum workspace_;

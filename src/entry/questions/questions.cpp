@@ -86,6 +86,7 @@ void fetch_settings(asked &a, permission granted)
     s.most_periods[2] = static_cast<int>(pg::setting_integer("cohort_max_months"));
     s.most_bytes = static_cast<std::size_t>(pg::setting_integer("analysis_memory_mb")) << 20;
     s.may_read_persons = granted == permission::persons;
+    s.fewest_users = pg::setting_integer("segment_min_users");
     s.clip = entry::clip_text;
     s.interrupted = pg::interrupted;
 }

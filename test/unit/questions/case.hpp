@@ -231,7 +231,7 @@ public:
         return 1'000'000;
     }
     price_list prices() override { return {uuid{}, pack_currency("USD"), {}, {}}; }
-    bool saved_segment(std::string_view, std::string &) override { return false; }
+    bool saved_segment(std::string_view, stored_segment &) override { return false; }
 
     static date local_day(instant at)
     {
@@ -275,6 +275,7 @@ inline question_settings settings_at(instant as_of)
             {90, 52, 24},
             std::size_t{1} << 30,
             true,
+            1,
             nullptr,
             clip_utf8,
             nullptr,
