@@ -37,7 +37,7 @@ BEGIN
         RAISE EXCEPTION 'schema "analytics" is not empty'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = pg_catalog.format('It holds %s objects that do not belong to the extension.', object_count),
-                  HINT = 'Move them to another schema or drop them, then create the extension again.';
+                  HINT = 'Move them to another schema or drop them, then create the extension again. doc/migrate.md does so with tables of your own that have events.';
     END IF;
 END
 $$;

@@ -33,7 +33,7 @@ like($out, qr/001_create_analytics_schema.*008_create_performance_indexes.*user_
 $node->safe_psql('postgres', 'CREATE DATABASE occupied');
 $node->safe_psql('occupied', 'CREATE SCHEMA analytics; CREATE TABLE analytics.mine (n integer)');
 $node->command_checks_all([ "$database/run_migrations.sh", $node->connstr('occupied') ],
-	1, [qr/001/], [ qr/schema "analytics" is not empty/, qr/STATEMENT: .*CREATE EXTENSION/s ],
+	1, [qr/001/], [ qr/schema "analytics" is not empty/, qr/HINT: .*doc\/migrate\.md/, qr/STATEMENT: .*CREATE EXTENSION/s ],
 	'a failing migration names its statement');
 
 # The procedures, each as printed.
