@@ -219,6 +219,9 @@ VALUES
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.users_who(uuid, jsonb, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_run_metrics(uuid, text, text, date, date, integer, jsonb, analytics.user_set, jsonb, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_run_tree(uuid, text, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_user_timeline(uuid, uuid, timestamptz, integer)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.session_gap()'), -- no use without the schema
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.checked_page_size(integer)'), -- no use without the schema
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_trend(uuid, jsonb, text, date, date, text, integer, boolean, jsonb, analytics.user_set, jsonb, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_funnel(uuid, jsonb, date, date, interval, text, jsonb, text[], text, text, text, integer, text, jsonb, analytics.user_set, jsonb, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_conversion_times(uuid, jsonb, date, date, interval, text, jsonb, text[], text, integer, integer, interval[], jsonb, analytics.user_set, jsonb, timestamptz)'),

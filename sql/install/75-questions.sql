@@ -371,6 +371,74 @@ REVOKE EXECUTE ON FUNCTION analytics.get_run_tree(uuid, text, date, date) FROM P
 COMMENT ON FUNCTION analytics.get_run_tree(uuid, text, date, date) IS
     'From raw events: a run and its descendants by metadata.parent_run_id (parent_execution_id), depth first, each run once by its deciding event. tokens and cost are what it states itself, 0 if nothing; the totals are its own and those of its descendants. Only for those who may read the workspace''s raw events, else 42501; other workspaces and NULL: no row. Raw events gone: 55000';
 
+CREATE FUNCTION analytics_internal.session_gap() RETURNS interval
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT make_interval(mins => analytics.setting('session_gap_minutes')::integer) $$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.session_gap() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.session_gap() IS
+    'setting session_gap_minutes, for everybody';
+
+CREATE FUNCTION analytics_internal.checked_page_size(max_events integer) RETURNS integer
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF max_events IS NULL OR max_events NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'max_events is out of range'
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = format('It is %s.', coalesce(max_events::text, 'NULL')),
+                  HINT = 'Between 1 and 1000; ask for the next ones with before.';
+    END IF;
+    RETURN max_events;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.checked_page_size(integer) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.checked_page_size(integer) IS
+    'max_events of analytics.get_user_timeline(); an error (22023) unless 1 to 1000';
+
+-- With the caller's rights, so that row security tells whose events are shown. A day's sessions are numbered from its first
+-- event on.
+CREATE FUNCTION analytics.get_user_timeline(
+    workspace_id uuid, user_id uuid, before timestamptz DEFAULT NULL, max_events integer DEFAULT 100)
+RETURNS TABLE (created_at timestamptz, id uuid, event_type text, event_name text, page_path text, referrer text,
+               session_number bigint, is_session_start boolean, seconds_since_previous numeric, metadata jsonb)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH page AS MATERIALIZED (
+        SELECT e.id, e.created_at FROM analytics.user_activity AS e
+        WHERE e.workspace_id = get_user_timeline.workspace_id AND e.user_id = get_user_timeline.user_id
+          AND e.created_at < coalesce(get_user_timeline.before, 'infinity')
+        ORDER BY e.created_at DESC FETCH FIRST (analytics_internal.checked_page_size(max_events)) ROWS WITH TIES
+    ), span AS (
+        SELECT min(p.created_at) AS oldest, max(p.created_at) AS newest FROM page AS p
+    ), events AS (
+        SELECT e.*, d.day, lag(e.created_at) OVER (PARTITION BY d.day, e.session_id ORDER BY e.created_at, e.id) AS previous
+        FROM span AS s
+        JOIN analytics.user_activity AS e ON e.created_at <= s.newest
+            AND e.created_at >= (SELECT b.day_start FROM analytics.workspace_day_bounds(
+                                     get_user_timeline.workspace_id, analytics.workspace_today(get_user_timeline.workspace_id, s.oldest)) AS b)
+        CROSS JOIN LATERAL (SELECT analytics.workspace_today(e.workspace_id, e.created_at) AS day) AS d
+        WHERE e.workspace_id = get_user_timeline.workspace_id AND e.user_id = get_user_timeline.user_id
+    ), starts AS (
+        SELECT e.*, e.previous IS NULL
+                    OR e.session_id IS NULL AND e.created_at - e.previous >= analytics_internal.session_gap() AS starts
+        FROM events AS e
+    ), sessions AS (
+        SELECT s.*, max(CASE WHEN s.starts THEN s.created_at END) OVER (PARTITION BY s.day, s.session_id ORDER BY s.created_at, s.id) AS began
+        FROM starts AS s
+    ), numbered AS (
+        SELECT s.*, dense_rank() OVER (PARTITION BY s.day ORDER BY s.began, s.session_id NULLS FIRST) AS number FROM sessions AS s
+    )
+    SELECT n.created_at, n.id, n.event_type, n.event_name, n.page_path, n.referrer, n.number, n.starts,
+           CASE WHEN NOT n.starts THEN round(extract(epoch FROM n.created_at - n.previous), 2) END, n.metadata
+    FROM numbered AS n JOIN page AS p ON p.id = n.id AND p.created_at = n.created_at
+    ORDER BY n.created_at DESC, n.id DESC;
+END;
+REVOKE EXECUTE ON FUNCTION analytics.get_user_timeline(uuid, uuid, timestamptz, integer) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.get_user_timeline(uuid, uuid, timestamptz, integer) IS
+    'From raw events: a user''s last max_events (1 to 1000) events before an instant, newest first. Those at the instant of the last one come along, so before => created_at of the last row asks for the next page. session_number counts the sessions of daily_metrics within the local day; seconds_since_previous: within the session, NULL for its first event. Rows are those that the caller may read in user_activity: own ones, others'' by the setting raw_events_visible_to; NULL or nobody: no row. Another max_events is an error (22023)';
+
 CREATE FUNCTION analytics.compare_conversions(
     control_users bigint, control_conversions bigint, variant_users bigint, variant_conversions bigint, expected_effect numeric DEFAULT 0.05,
     OUT difference numeric, OUT difference_low numeric, OUT difference_high numeric, OUT lift numeric, OUT p_value numeric,

@@ -167,6 +167,35 @@ SELECT r.runs, r.success_rate, r.errors_by_type, r.currency, round(m.avg_runtime
 FROM analytics.get_run_metrics(user_uuid(4343), NULL, start_date => '2025-03-03', end_date => '2025-03-03') AS r, analytics.daily_metrics AS m
 WHERE m.workspace_id = user_uuid(4343);
 
+-- A user's timeline, page by page, in a zone whose midnight is not UTC's: the sessions of a day are those of daily_metrics, and pages
+-- leave out nothing. An event at the same instant as the last of a page comes with it.
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from) VALUES (user_uuid(4646), 'Asia/Tokyo', '-infinity');
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, session_id, created_at)
+SELECT user_uuid(4646), user_uuid(1 + n % 2), 'click', CASE WHEN n % 5 = 0 THEN user_uuid(n % 3) END, '2025-03-03 12:00Z'::timestamptz + n / 3 * interval '11 minutes' * (1 + n / 40 % 3)
+FROM generate_series(1, 300) AS n;
+SELECT analytics.aggregate_daily_metrics(day::date, user_uuid(4646)) FROM generate_series('2025-03-03'::timestamp, '2025-03-08', '1 day') AS day \g /dev/null
+WITH RECURSIVE pages (page, oldest) AS (
+    SELECT NULL::jsonb, timestamptz 'infinity'
+    UNION ALL
+    SELECT t.page, t.oldest FROM pages AS p, LATERAL (
+        SELECT jsonb_agg(e) AS page, min(e.created_at) AS oldest FROM analytics.get_user_timeline(user_uuid(4646), user_uuid(1), p.oldest, 7) AS e) AS t
+    WHERE t.oldest IS NOT NULL
+), shown AS (
+    SELECT e.* FROM pages, jsonb_to_recordset(page) AS e (id uuid, created_at timestamptz, session_number bigint, is_session_start boolean, seconds_since_previous numeric)
+)
+SELECT count(*) AS events, count(DISTINCT id) AS different, count(*) FILTER (WHERE is_session_start) AS starts,
+       (SELECT sum(sessions) FROM (SELECT max(session_number) AS sessions FROM shown GROUP BY (created_at AT TIME ZONE 'Asia/Tokyo')::date) AS d) AS numbers,
+       (SELECT sum(total_sessions) FROM analytics.daily_metrics WHERE workspace_id = user_uuid(4646)) -
+       (SELECT count(*) FILTER (WHERE is_session_start) FROM analytics.get_user_timeline(user_uuid(4646), user_uuid(2), max_events => 1000)) AS sessions,
+       bool_and(is_session_start = (seconds_since_previous IS NULL)) AS consistent
+FROM shown;
+SELECT t.created_at, t.session_number, t.is_session_start, t.seconds_since_previous FROM analytics.get_user_timeline(user_uuid(4646), user_uuid(1), '2025-03-03 14:00Z', 4) AS t
+ORDER BY t.created_at DESC, t.session_number, t.seconds_since_previous;
+SELECT count(*) FROM analytics.get_user_timeline(user_uuid(4646), user_uuid(77));
+SAVEPOINT refused;
+SELECT count(*) FROM analytics.get_user_timeline(user_uuid(4646), user_uuid(1), max_events => 1001);
+ROLLBACK TO refused;
+
 -- With a tenth of the memory that it needs a funnel is answered in passes, to the same numbers.
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
 SELECT user_uuid(4444), user_uuid(n % 1000), (ARRAY['page_view', 'click'])[1 + n / 7 % 2], '2025-03-03'::timestamptz + n * interval '1 second'

@@ -49,6 +49,8 @@ SELECT analytics.users_who('a0000000-0000-0000-0000-000000000001', '{"did": "cli
 SELECT count(*) FROM analytics.get_trend('a0000000-0000-0000-0000-000000000001', user_set => '{1}');
 SELECT count(*) FROM analytics.get_run_tree('a0000000-0000-0000-0000-000000000001', 'r1', '2025-10-20', '2025-10-20');
 SELECT count(*) FROM analytics.get_trend('a0000000-0000-0000-0000-000000000001', segment => '{"not": {"users": "{1}"}}');
+SELECT count(*) AS of_another FROM analytics.get_user_timeline('a0000000-0000-0000-0000-000000000001', 'b0000000-0000-0000-0000-000000000002');
+SELECT count(*) AS own FROM analytics.get_user_timeline('a0000000-0000-0000-0000-000000000001', 'b0000000-0000-0000-0000-000000000001');
 RESET ROLE;
 
 \echo -- a member of another workspace: nothing of the first, however it is asked
@@ -57,6 +59,7 @@ SET ROLE regress_doc_member;
 SELECT count(*) FROM analytics.get_trend('a0000000-0000-0000-0000-000000000001', '"no such type"', 'hourly');
 SELECT analytics.users_who('a0000000-0000-0000-0000-000000000001', '{"nonsense": 1}') IS NULL AS nothing, analytics.raw_events_since('a0000000-0000-0000-0000-000000000001');
 SELECT page_path, views FROM analytics.get_pages('a0000000-0000-0000-0000-000000000002', '2025-10-01', '2025-10-31');
+SELECT count(*) FROM analytics.get_user_timeline('a0000000-0000-0000-0000-000000000001', 'b0000000-0000-0000-0000-000000000001');
 RESET ROLE;
 
 \echo -- managers only
