@@ -82,6 +82,16 @@ REVOKE EXECUTE ON FUNCTION analytics.cohort_limit(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.cohort_limit(text) IS
     'number of the last period for which retention of daily, weekly or monthly cohorts is reported: the setting cohort_max_days, cohort_max_weeks or cohort_max_months. NULL gives NULL; an unknown period is an error (22023)';
 
+CREATE FUNCTION analytics_internal.cohort_counts(
+    workspace_id uuid, period text, start_date date, end_date date, today date, shown integer, grace integer)
+RETURNS TABLE (cohort_date date, initial_users bigint, last_number integer, survivors bigint[], user_periods bigint,
+               retention_data jsonb, retention_unbounded jsonb)
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'shadow_cohort_counts';
+REVOKE EXECUTE ON FUNCTION analytics_internal.cohort_counts(uuid, text, date, date, date, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cohort_counts(uuid, text, date, date, date, integer, integer) IS
+    'of each cohort of analytics.user_retention(): the last period that is over, users active in each period or later that lies the grace window before it (survivors; NULL without one) and their sum (user_periods), and both retentions up to the period number shown as analytics.user_cohorts has them. Errors as there';
+
 CREATE FUNCTION analytics.get_retention_matrix(
     workspace_id uuid, period text DEFAULT 'weekly', start_date date DEFAULT NULL, end_date date DEFAULT NULL)
 RETURNS TABLE (cohort_date date, initial_users bigint, period_number integer, retained_users bigint,
@@ -118,7 +128,7 @@ COMMENT ON FUNCTION analytics_internal.cohort_unit(text) IS
 -- What a cohort is computed from, as a checksum: the days from the cohort's first to its last reported period,
 -- as far as their periods are over, and the settings. Rows that are written, changed or removed change it.
 CREATE FUNCTION analytics_internal.cohort_sources(
-    period text, start_date date, end_date date, target_workspace_id uuid,
+    period text, start_date date, end_date date, workspace_ids uuid[],
     OUT workspace_id uuid, OUT cohort_date date, OUT has_users boolean, OUT counted_until date, OUT state numeric)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE
@@ -135,8 +145,8 @@ BEGIN
     RETURN QUERY
     WITH workspace AS MATERIALIZED (
         SELECT w.workspace_id, date_trunc(unit, analytics.workspace_today(w.workspace_id)::timestamp)::date AS running
-        FROM (SELECT DISTINCT d.workspace_id FROM analytics.daily_users AS d
-              WHERE target_workspace_id IS NULL OR d.workspace_id = target_workspace_id) AS w
+        FROM (SELECT DISTINCT d.workspace_id FROM analytics.daily_users AS d WHERE workspace_ids IS NULL
+              UNION SELECT unnest(workspace_ids)) AS w
     ), day AS (
         SELECT d.workspace_id, date_trunc(unit, d.metric_date::timestamp)::date AS cohort_date, w.running,
                coalesce(m.new_users > 0, NOT analytics.user_set_is_empty(d.new_users)) AS has_users,
@@ -156,9 +166,9 @@ BEGIN
     FROM summed AS s;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.cohort_sources(text, date, date, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.cohort_sources(text, date, date, uuid) IS
-    'the periods from start_date to before end_date, both the first days of periods, that are over and in which a workspace (NULL: each) was active: whether users were first seen in it, the start of the running period, and the state of what a cohort is computed from';
+REVOKE EXECUTE ON FUNCTION analytics_internal.cohort_sources(text, date, date, uuid[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cohort_sources(text, date, date, uuid[]) IS
+    'the periods from start_date to before end_date, both the first days of periods, that are over and in which one of the workspaces (NULL: of all) was active: whether users were first seen in it, the start of the running period, and the state of what a cohort is computed from';
 
 -- Cohorts of several periods in one pass over a workspace's days.
 CREATE FUNCTION analytics_internal.aggregate_cohorts(period text, cohort_dates date[], target_workspace_id uuid) RETURNS bigint
@@ -181,25 +191,17 @@ BEGIN
     PERFORM analytics_internal.lock('rollups');
 
     WITH source AS MATERIALIZED (
-        SELECT s.* FROM analytics_internal.cohort_sources(period, first_day, next_day, target_workspace_id) AS s
+        SELECT s.* FROM analytics_internal.cohort_sources(period, first_day, next_day,
+                                                          CASE WHEN target_workspace_id IS NOT NULL THEN ARRAY[target_workspace_id] END) AS s
         WHERE s.has_users AND s.cohort_date = ANY (cohort_dates)
-    ), periods AS MATERIALIZED (
-        SELECT w.workspace_id, r.*, max(r.period_number) OVER (PARTITION BY w.workspace_id, r.cohort_date) AS last_number
+    ), retention AS MATERIALIZED (
+        SELECT w.workspace_id, c.*,
+               CASE WHEN c.last_number > grace
+                    THEN round(100 - 100.0 * c.survivors[c.last_number - grace + 1] / c.initial_users, 2) END AS churn_rate
         FROM (SELECT DISTINCT s.workspace_id FROM source AS s) AS w,
-             LATERAL analytics.user_retention(w.workspace_id, period, first_day, next_day - 1, analytics.workspace_today(w.workspace_id)) AS r
-        WHERE r.cohort_date = ANY (cohort_dates)
-    ), retention AS (
-        SELECT p.workspace_id, p.cohort_date, p.initial_users, p.last_number,
-               jsonb_object_agg(unit || '_' || p.period_number, round(100.0 * p.retained_users / p.initial_users, 2))
-                   FILTER (WHERE p.period_number <= longest) AS retention_data,
-               jsonb_object_agg(unit || '_' || p.period_number, round(100.0 * p.remaining_users / p.initial_users, 2))
-                   FILTER (WHERE p.period_number <= longest) AS retention_unbounded,
-               round(100 - 100.0 * max(p.remaining_users) FILTER (WHERE p.period_number = p.last_number - grace
-                   AND p.last_number > grace) / p.initial_users, 2) AS churn_rate,
-               array_agg(p.remaining_users ORDER BY p.period_number)
-                   FILTER (WHERE p.period_number <= p.last_number - grace) AS survivors,
-               sum(p.remaining_users) FILTER (WHERE p.period_number <= p.last_number - grace) AS user_periods
-        FROM periods AS p GROUP BY p.workspace_id, p.cohort_date, p.initial_users, p.last_number
+             LATERAL analytics_internal.cohort_counts(w.workspace_id, period, first_day, next_day - 1,
+                                                      analytics.workspace_today(w.workspace_id), longest, grace) AS c
+        WHERE c.cohort_date = ANY (cohort_dates)
     ), member AS (
         SELECT s.workspace_id, s.cohort_date, e.user_number
         FROM source AS s
@@ -274,30 +276,88 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_user_cohorts(text, date,
 COMMENT ON FUNCTION analytics_internal.aggregate_user_cohorts(text, date, uuid) IS
     'does the work of analytics.aggregate_user_cohorts() as the owner, without row security';
 
-CREATE FUNCTION analytics_internal.due_cohorts(OUT workspace_id uuid, OUT period text, OUT cohort_dates date[])
+CREATE FUNCTION analytics_internal.due_cohorts(
+    workspace_ids uuid[] DEFAULT NULL, from_date date DEFAULT '-infinity',
+    OUT workspace_id uuid, OUT period text, OUT cohort_dates date[])
 RETURNS SETOF record
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-WITH source AS (
-    SELECT p.period, s.*
-    FROM (VALUES ('daily'), ('weekly'), ('monthly')) AS p (period)
-    CROSS JOIN LATERAL analytics_internal.cohort_sources(p.period, '-infinity', 'infinity', NULL) AS s
-)
-SELECT workspace_id, period, array_agg(cohort_date ORDER BY cohort_date)
-FROM source AS s
-FULL JOIN (SELECT u.workspace_id, u.cohort_period AS period, u.cohort_date, u.source_state, u.is_final,
-                  u.counted_until AS counted_before
-           FROM analytics.user_cohorts AS u) AS c USING (workspace_id, period, cohort_date)
-WHERE CASE WHEN NOT coalesce(s.has_users, false) THEN c.counted_before IS NOT NULL
-           ELSE c.counted_before IS NULL OR c.source_state <> s.state OR c.counted_before > s.counted_until -- the clock was ahead
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH start AS MATERIALIZED (
+        SELECT p.period, CASE WHEN isfinite(from_date)
+                              THEN (date_trunc(p.unit, from_date::timestamp) - (analytics.cohort_limit(p.period) || ' ' || p.unit)::interval)::date
+                              ELSE from_date END AS first_cohort
+        FROM (SELECT n.period, analytics_internal.cohort_unit(n.period) AS unit
+              FROM unnest('{daily,weekly,monthly}'::text[]) AS n (period)) AS p
+    ), source AS (
+        SELECT p.period, s.*
+        FROM start AS p
+        CROSS JOIN LATERAL analytics_internal.cohort_sources(p.period, p.first_cohort, 'infinity', workspace_ids) AS s
+    ), cohort AS (
+        SELECT u.workspace_id, u.cohort_period AS period, u.cohort_date, u.source_state, u.is_final,
+               u.counted_until AS counted_before
+        FROM start AS p JOIN analytics.user_cohorts AS u ON u.cohort_period = p.period AND u.cohort_date >= p.first_cohort
+        WHERE workspace_ids IS NULL OR u.workspace_id = ANY (workspace_ids)
+    )
+    SELECT workspace_id, period, array_agg(cohort_date ORDER BY cohort_date)
+    FROM source AS s FULL JOIN cohort AS c USING (workspace_id, period, cohort_date)
+    WHERE CASE WHEN NOT coalesce(s.has_users, false) THEN c.counted_before IS NOT NULL
+               ELSE c.counted_before IS NULL OR c.source_state <> s.state OR c.counted_before > s.counted_until -- the clock was ahead
                 OR (NOT c.is_final AND c.counted_before < s.counted_until) END
-GROUP BY workspace_id, period
-ORDER BY workspace_id, period
+    GROUP BY workspace_id, period
+    ORDER BY workspace_id, period;
+END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.due_cohorts() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.due_cohorts() IS
-    'cohorts whose row is missing, lacks a period that is over by now, was computed from days or settings that have changed, or has lost its users';
+REVOKE EXECUTE ON FUNCTION analytics_internal.due_cohorts(uuid[], date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.due_cohorts(uuid[], date) IS
+    'cohorts whose row is missing, lacks a period that is over by now, was computed from days or settings that have changed, or has lost its users: of some workspaces (NULL: all), those that a change of from_date or later can have touched';
+
+CREATE TABLE analytics.pending_cohorts (
+    workspace_id uuid PRIMARY KEY,
+    from_date date NOT NULL
+);
+ALTER TABLE analytics.pending_cohorts ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.pending_cohorts', '');
+COMMENT ON TABLE analytics.pending_cohorts IS
+    'workspaces whose cohorts are to be looked through, as their days have changed or ended';
+COMMENT ON COLUMN analytics.pending_cohorts.workspace_id IS 'workspace';
+COMMENT ON COLUMN analytics.pending_cohorts.from_date IS 'first day that has changed or ended; -infinity: any';
+CREATE POLICY no_access ON analytics.pending_cohorts FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.pending_cohorts IS
+    'for maintenance only';
+
+-- A day that is not over counts for no cohort; it is noted when it ends.
+CREATE FUNCTION analytics_internal.enqueue_cohorts() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    basis text := (SELECT string_agg(analytics.setting(n.name), ' ' ORDER BY n.name)
+                   FROM (SELECT 'discount_rate_annual' UNION ALL SELECT 'ltv_horizon_periods'
+                         UNION ALL SELECT 'cohort_' || s.what || '_' || u.unit
+                         FROM unnest('{max,grace}'::text[]) AS s (what), unnest('{days,weeks,months}'::text[]) AS u (unit)) AS n (name));
+BEGIN
+    INSERT INTO analytics.pending_cohorts AS p (workspace_id, from_date)
+    SELECT w.workspace_id, min(w.from_date)
+    FROM (SELECT c.workspace_id, c.from_date FROM analytics_internal.read_changes('cohorts', basis) AS c) AS r
+    CROSS JOIN LATERAL (
+        SELECT r.workspace_id, r.from_date
+        WHERE r.from_date < analytics.workspace_today(r.workspace_id)
+        UNION ALL
+        (SELECT d.workspace_id, date '-infinity' FROM analytics.daily_users AS d WHERE r.workspace_id IS NULL
+         UNION SELECT u.workspace_id, date '-infinity' FROM analytics.user_cohorts AS u WHERE r.workspace_id IS NULL)) AS w
+    WHERE w.workspace_id IS NOT NULL
+    GROUP BY w.workspace_id
+    ON CONFLICT ON CONSTRAINT pending_cohorts_pkey DO UPDATE SET from_date = EXCLUDED.from_date
+    WHERE p.from_date > EXCLUDED.from_date;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.enqueue_cohorts() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.enqueue_cohorts() IS
+    'queues the workspaces whose days have changed or ended since the last call in analytics.pending_cohorts';
 
 -- One workspace's failure does not stop the others; what failed stays due.
 CREATE FUNCTION analytics_internal.aggregate_due_cohorts(
@@ -309,28 +369,48 @@ SET jit = off
 AS $$
 DECLARE
     deadline timestamptz := clock_timestamp() + budget;
+    pending record;
     due record;
+    not_done uuid[]; -- of the workspaces looked through
 BEGIN
     rows := 0;
     total := 0;
-    FOR due IN SELECT d.* FROM analytics_internal.due_cohorts() AS d LOOP
+    PERFORM analytics_internal.lock('rollups');
+    PERFORM analytics_internal.enqueue_cohorts();
+    FOR pending IN
+        SELECT array_agg(p.workspace_id) AS workspace_ids, p.from_date
+        FROM (SELECT q.*, (row_number() OVER (PARTITION BY q.from_date ORDER BY q.workspace_id) - 1) / 200 AS part
+              FROM analytics.pending_cohorts AS q) AS p
+        GROUP BY p.from_date, p.part ORDER BY p.from_date, p.part
+    LOOP
         IF clock_timestamp() >= deadline AND rows > 0 THEN
-            total := total + 1;
+            total := total + cardinality(pending.workspace_ids);
             CONTINUE;
         END IF;
-        BEGIN
-            PERFORM analytics_internal.aggregate_cohorts(due.period, due.cohort_dates, due.workspace_id);
-            rows := rows + cardinality(due.cohort_dates);
-        EXCEPTION WHEN data_exception OR program_limit_exceeded OR internal_error THEN
-            RAISE WARNING 'the % cohorts of workspace % could not be computed: %', due.period, due.workspace_id, SQLERRM;
-        END;
+        not_done := '{}';
+        FOR due IN SELECT d.* FROM analytics_internal.due_cohorts(pending.workspace_ids, pending.from_date) AS d LOOP
+            IF clock_timestamp() >= deadline AND rows > 0 THEN
+                total := total + CASE WHEN due.workspace_id = ANY (not_done) THEN 0 ELSE 1 END;
+                not_done := not_done || due.workspace_id;
+                CONTINUE;
+            END IF;
+            BEGIN
+                PERFORM analytics_internal.aggregate_cohorts(due.period, due.cohort_dates, due.workspace_id);
+                rows := rows + cardinality(due.cohort_dates);
+            EXCEPTION WHEN data_exception OR program_limit_exceeded OR internal_error THEN
+                RAISE WARNING 'the % cohorts of workspace % could not be computed: %', due.period, due.workspace_id, SQLERRM;
+                not_done := not_done || due.workspace_id;
+            END;
+        END LOOP;
+        DELETE FROM analytics.pending_cohorts AS p
+        WHERE p.workspace_id = ANY (pending.workspace_ids) AND p.workspace_id <> ALL (not_done);
     END LOOP;
     again := total > 0;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_due_cohorts(interval) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_due_cohorts(interval) IS
-    'computes the rows of user_cohorts that are due, workspace by workspace, until none is left or the budget is used up; rows: how many, total: workspaces and periods left, again: whether there are any';
+    'computes the rows of user_cohorts that are due since days changed or ended, workspace by workspace, until none is left or the budget is used up; rows: how many, total: workspaces left, again: whether there are any';
 
 CREATE FUNCTION analytics.aggregate_user_cohorts(period text, cohort_date date, target_workspace_id uuid DEFAULT NULL)
 RETURNS bigint

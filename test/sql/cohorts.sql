@@ -170,6 +170,58 @@ LATERAL (SELECT sum((r.survivors[i] - r.survivors[i + 1]) * ln(analytics.sbg_sur
                 + r.survivors[21] * ln(analytics.sbg_survival(t.alpha, t.beta, 20)) AS of_truth FROM generate_series(1, 20) AS i) AS l;
 ROLLBACK;
 
+-- Maintenance looks through those workspaces alone whose days have changed or ended since it last did, from then on.
+SET timezone = 'UTC';
+CREATE FUNCTION pg_temp.queued() RETURNS TABLE (workspace text, days_ago integer) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM analytics_internal.enqueue_cohorts();
+    RETURN QUERY
+    WITH queued AS (DELETE FROM analytics.pending_cohorts RETURNING workspace_id, from_date)
+    SELECT w.name, CASE WHEN isfinite(q.from_date) THEN current_date - q.from_date END
+    FROM queued AS q JOIN unnest('{quiet,late}'::text[]) AS w (name) ON q.workspace_id = md5(w.name)::uuid ORDER BY 1;
+END $$;
+INSERT INTO analytics.daily_users (workspace_id, metric_date, users, new_users, is_final)
+SELECT md5(w)::uuid, current_date - 7, '{1}', '{1}', true FROM unnest('{quiet,late}'::text[]) AS w;
+INSERT INTO analytics.daily_metrics (workspace_id, metric_date, new_users, is_final)
+SELECT md5(w)::uuid, current_date - 7, 1, true FROM unnest('{quiet,late}'::text[]) AS w;
+SELECT rows >= 2 AS are_found FROM analytics_internal.aggregate_due_cohorts('1 minute');
+SELECT * FROM pg_temp.queued();
+INSERT INTO analytics.daily_users (workspace_id, metric_date, users, new_users, is_final)
+VALUES (md5('late')::uuid, current_date - 5, '{1}', '{}', true), (md5('quiet')::uuid, current_date + 1, '{1}', '{}', false);
+UPDATE analytics.daily_users SET users = '{1,2}' WHERE workspace_id = md5('late')::uuid AND metric_date = current_date - 5;
+BEGIN;
+DELETE FROM analytics.daily_users WHERE workspace_id = md5('quiet')::uuid;
+ROLLBACK;
+SELECT * FROM pg_temp.queued();
+SELECT * FROM pg_temp.queued();
+-- A transaction reads its own changes once more when it is over, as it may change the same day again.
+BEGIN;
+DELETE FROM analytics.daily_users WHERE workspace_id = md5('late')::uuid AND metric_date = current_date - 5;
+SELECT * FROM pg_temp.queued();
+DELETE FROM analytics.daily_users WHERE workspace_id = md5('late')::uuid AND metric_date = current_date - 7;
+COMMIT;
+SELECT * FROM pg_temp.queued();
+SELECT * FROM pg_temp.queued();
+-- Days that have ended, another zone, another setting, and a table that is emptied.
+UPDATE analytics.change_readers SET read_at = read_at - interval '2 days' WHERE reader = 'cohorts';
+SELECT * FROM pg_temp.queued();
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from) VALUES (md5('late')::uuid, 'Asia/Tokyo', '-infinity');
+SELECT * FROM pg_temp.queued();
+INSERT INTO analytics.settings (name, value) VALUES ('cohort_max_weeks', '3');
+SELECT * FROM pg_temp.queued();
+BEGIN;
+TRUNCATE analytics.daily_users;
+SELECT * FROM pg_temp.queued();
+ROLLBACK;
+-- What all have seen is forgotten.
+SELECT count(*) FROM analytics.rollup_changes AS c WHERE changed_by < (SELECT min(pg_snapshot_xmin(seen)) FROM analytics.change_readers);
+DELETE FROM analytics.settings WHERE name = 'cohort_max_weeks';
+DELETE FROM analytics.workspace_settings WHERE workspace_id = md5('late')::uuid;
+DELETE FROM analytics.user_cohorts WHERE workspace_id IN (md5('late')::uuid, md5('quiet')::uuid);
+DELETE FROM analytics.daily_users WHERE workspace_id IN (md5('late')::uuid, md5('quiet')::uuid);
+DELETE FROM analytics.daily_metrics WHERE workspace_id IN (md5('late')::uuid, md5('quiet')::uuid);
+RESET timezone;
+
 \set VERBOSITY default
 SELECT analytics.aggregate_user_cohorts('yearly', '2025-01-01');
 SELECT * FROM analytics.user_lifecycle(pg_catalog.gen_random_uuid(), 'yearly', '2025-01-01', '2025-01-02');

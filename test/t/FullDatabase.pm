@@ -81,6 +81,7 @@ sub fill
 		INSERT INTO analytics.sealed_days VALUES (md5('w9')::uuid, '2019-01-01', 7);
 		INSERT INTO analytics.failed_days VALUES (md5('w9')::uuid, '2019-02-01', '2019-02-01 00:00+00', '2019-02-02 00:00+00', '23514: refused', 3, '2019-03-01', '2019-03-02', '2019-03-03');
 		INSERT INTO analytics.stale_totals VALUES (md5('w9')::uuid, '2019-02-01');
+		INSERT INTO analytics.pending_cohorts VALUES (md5('w9')::uuid, '2019-02-01');
 		INSERT INTO analytics.pending_days VALUES (md5('w9')::uuid, '2019-02-01', 1, now());
 		UPDATE analytics.watermark SET closed_until = closed_until - interval '1 hour', closing_xid = pg_current_xact_id();
 		INSERT INTO analytics.job_runs (step) VALUES ('cleanup')}));
@@ -106,6 +107,8 @@ sub columns
 		SELECT c.oid::regclass || ' ' || string_agg(quote_ident(a.attname), ' ' ORDER BY a.attnum)
 		FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 		WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+		  AND NOT EXISTS (SELECT FROM pg_extension AS e, unnest(e.extconfig, e.extcondition) AS u (table_oid, condition)
+		                  WHERE u.table_oid = c.oid AND u.condition = 'WHERE false') -- means nothing in another cluster
 		GROUP BY c.oid}) };
 }
 

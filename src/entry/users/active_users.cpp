@@ -14,8 +14,11 @@
 extern "C" {
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/date.h"
+#include "utils/fmgrprotos.h"
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
 }
@@ -136,6 +139,92 @@ DateADT first_open_day(Datum workspace)
     return DatumGetDateADT(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
 }
 
+// The cohorts first..last, of whose periods those up to `end` are over.
+struct cohort_range {
+    period_kind kind;
+    std::int32_t first, last, end;
+    DateADT today;
+};
+
+// (workspace_id, period, first day, last day of cohorts, today); empty: first > last.
+cohort_range cohort_arguments(FunctionCallInfo fcinfo)
+{
+    period_kind const kind = period_argument(fcinfo, 1);
+    day_range const range = range_of(fcinfo, 2);
+    DateADT const today = std::min(date_argument(fcinfo, 4), limits::last_day);
+    if (range.first > std::min(range.last, today))
+        return {kind, 1, 0, 0, today};
+    std::int32_t const end = period_of(kind, today) - 1;
+    return {kind, period_of(kind, range.first), std::min(period_of(kind, range.last), end), end, today};
+}
+
+// The caller is connected to SPI and its context lives as long as the counts are needed.
+const user_retention &count_cohorts(Datum workspace, const cohort_range &range)
+{
+    auto *const counts = make<user_retention>(range.first, range.last, range.end);
+    for_each_day(workspace, period_start(range.kind, range.first), range.today, [&](const stored_day &day) {
+        counts->add(period_of(range.kind, day.day), entry::open_user_set(day.users),
+                    entry::open_user_set(day.new_users), pg::interrupted);
+    });
+    counts->finish();
+    return *counts;
+}
+
+const char *unit_of(period_kind kind)
+{
+    switch (kind) {
+    case period_kind::weekly:
+        return "week";
+    case period_kind::monthly:
+        return "month";
+    default:
+        return "day";
+    }
+}
+
+// {"day_0": 100.00, ...} of the periods 0 to `last`, in percent of the cohort to two decimals.
+template <typename Count>
+Datum percentages(const cohort_range &range, std::int32_t last, std::int64_t total, Count users_in)
+{
+    StringInfoData json;
+    initStringInfo(&json);
+    for (std::int32_t number = 0; number <= last; ++number) {
+        std::int64_t const hundredths = (20000 * users_in(number) + total) / (2 * total);
+        appendStringInfo(&json, "%c\"%s_%d\": " INT64_FORMAT ".%02d", number == 0 ? '{' : ',',
+                         unit_of(range.kind), number, hundredths / 100, static_cast<int>(hundredths % 100));
+    }
+    appendStringInfoChar(&json, '}');
+    return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}
+
+void put_cohort(ReturnSetInfo *result, const user_retention &counts, const cohort_range &range,
+                std::int32_t cohort, std::int32_t shown, std::int32_t grace)
+{
+    std::int32_t const last = range.end - cohort;
+    std::int64_t const size = counts.size(cohort);
+    auto const retained = [&](std::int32_t number) { return counts.retained(cohort, number); };
+    auto const remaining = [&](std::int32_t number) { return counts.survivors(cohort, number); };
+    std::int32_t const settled =
+        std::max(last - grace + 1, 0); // periods that no silent user can come back to
+    auto *const survivors = static_cast<Datum *>(palloc(static_cast<Size>(settled) * sizeof(Datum)));
+    std::int64_t user_periods = 0;
+    for (std::int32_t number = 0; number < settled; ++number) {
+        survivors[number] = Int64GetDatum(remaining(number));
+        user_periods += remaining(number);
+    }
+    Datum values[] = {DateADTGetDatum(period_start(range.kind, cohort)),
+                      Int64GetDatum(size),
+                      Int32GetDatum(last),
+                      PointerGetDatum(construct_array(survivors, settled, INT8OID, sizeof(int64),
+                                                      FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+                      Int64GetDatum(user_periods),
+                      percentages(range, std::min(last, shown), size, retained),
+                      percentages(range, std::min(last, shown), size, remaining)};
+    bool nulls[] = {false, false, false, settled == 0, settled == 0, false, false};
+    CHECK_FOR_INTERRUPTS();
+    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 } // namespace
 
 // (workspace_id, first day, last day)
@@ -196,33 +285,43 @@ SHADOW_FUNCTION(shadow_user_lifecycle)
 SHADOW_FUNCTION(shadow_user_retention)
 {
     ReturnSetInfo *const result = result_of(fcinfo);
-    Datum const workspace = PG_GETARG_DATUM(0);
-    period_kind const kind = period_argument(fcinfo, 1);
-    day_range const range = range_of(fcinfo, 2);
-    DateADT const today = std::min(date_argument(fcinfo, 4), limits::last_day);
-    if (range.first > std::min(range.last, today))
-        return Datum{0};
-    std::int32_t const first = period_of(kind, range.first);
-    std::int32_t const end = period_of(kind, today) - 1; // the last period that has ended
-    std::int32_t const last = std::min(period_of(kind, range.last), end);
-    if (first > last)
+    cohort_range const range = cohort_arguments(fcinfo);
+    if (range.first > range.last)
         return Datum{0};
     SPI_connect();
-    auto *const counts = make<user_retention>(first, last, end);
-    for_each_day(workspace, period_start(kind, first), today, [&](const stored_day &day) {
-        counts->add(period_of(kind, day.day), entry::open_user_set(day.users),
-                    entry::open_user_set(day.new_users), pg::interrupted);
-    });
-    counts->finish();
-    for (std::int32_t cohort = first; cohort <= last; ++cohort) {
-        for (std::int32_t number = 0; counts->size(cohort) > 0 && number <= end - cohort; ++number) {
-            Datum values[] = {DateADTGetDatum(period_start(kind, cohort)),
-                              Int64GetDatum(counts->size(cohort)), Int32GetDatum(number),
-                              Int64GetDatum(counts->retained(cohort, number)),
-                              Int64GetDatum(counts->survivors(cohort, number))};
+    user_retention const &counts = count_cohorts(PG_GETARG_DATUM(0), range);
+    for (std::int32_t cohort = range.first; cohort <= range.last; ++cohort) {
+        for (std::int32_t number = 0; counts.size(cohort) > 0 && number <= range.end - cohort; ++number) {
+            Datum values[] = {DateADTGetDatum(period_start(range.kind, cohort)),
+                              Int64GetDatum(counts.size(cohort)), Int32GetDatum(number),
+                              Int64GetDatum(counts.retained(cohort, number)),
+                              Int64GetDatum(counts.survivors(cohort, number))};
             put_row(result, values);
         }
     }
+    SPI_finish();
+    return Datum{0};
+}
+
+// As user_retention with (..., number of the last period to show, grace window in periods), one row per cohort.
+SHADOW_FUNCTION(shadow_cohort_counts)
+{
+    ReturnSetInfo *const result = result_of(fcinfo);
+    cohort_range const range = cohort_arguments(fcinfo);
+    std::int32_t const shown = PG_GETARG_INT32(5), grace = PG_GETARG_INT32(6);
+    if (range.first > range.last)
+        return Datum{0};
+    SPI_connect();
+    user_retention const &counts = count_cohorts(PG_GETARG_DATUM(0), range);
+    MemoryContext const scratch =
+        AllocSetContextCreate(CurrentMemoryContext, "a cohort", ALLOCSET_DEFAULT_SIZES);
+    for (std::int32_t cohort = range.first; cohort <= range.last; ++cohort)
+        if (counts.size(cohort) > 0) {
+            MemoryContext const caller = MemoryContextSwitchTo(scratch);
+            put_cohort(result, counts, range, cohort, shown, grace);
+            MemoryContextSwitchTo(caller);
+            MemoryContextReset(scratch);
+        }
     SPI_finish();
     return Datum{0};
 }
