@@ -27,15 +27,15 @@ CREATE TABLE analytics.agents (
 ALTER TABLE analytics.agents ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.agents', '');
 COMMENT ON TABLE analytics.agents IS
-    'names of agents, for reports; an agent needs no row. Written by the owner and the service role';
+    'names of agents, for reports; an agent needs no row. Agents that events name by text get theirs when their day is aggregated; the owner and the service role may change names and add others';
 COMMENT ON COLUMN analytics.agents.workspace_id IS
     'workspace of the agent';
 COMMENT ON COLUMN analytics.agents.agent_id IS
-    'agent';
+    'agent; of one that events name by text the uuid v5 of "agent:" and the text in the namespace of workspace_id';
 COMMENT ON COLUMN analytics.agents.name IS
     'any text of 1 to 200 characters';
 COMMENT ON COLUMN analytics.agents.first_seen IS
-    'when the row was made';
+    'start of the first UTC day whose events named the agent by text; of other rows when they were made';
 CREATE POLICY member_reads ON analytics.agents FOR SELECT
     USING (workspace_id = ANY (analytics.workspace_ids()));
 COMMENT ON POLICY member_reads ON analytics.agents IS

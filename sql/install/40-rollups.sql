@@ -197,7 +197,7 @@ COMMENT ON COLUMN analytics.daily_metrics.currency IS
 COMMENT ON COLUMN analytics.daily_metrics.unique_agents_run IS
     'distinct agents with a counted run';
 COMMENT ON COLUMN analytics.daily_metrics.top_agents IS
-    'up to 10 of {agent_id, runs, success_rate, credits}, by runs descending, agent_id';
+    'up to 10 of {agent_id, runs, success_rate, credits}, by runs descending, agent_id; name beside agent_id where events name the agent by text';
 COMMENT ON COLUMN analytics.daily_metrics.total_errors IS
     'error events and failed runs that have no error event of the same run_id that day';
 COMMENT ON COLUMN analytics.daily_metrics.error_rate IS
@@ -245,7 +245,7 @@ COMMENT ON TABLE analytics.agent_performance IS
 COMMENT ON COLUMN analytics.agent_performance.workspace_id IS
     'workspace; the nil uuid stands for events without one';
 COMMENT ON COLUMN analytics.agent_performance.agent_id IS
-    'agent named by metadata.agent_id';
+    'agent named by metadata.agent_id (agentId, agent); analytics.agents has its name';
 COMMENT ON COLUMN analytics.agent_performance.metric_date IS
     'local day of the workspace';
 COMMENT ON COLUMN analytics.agent_performance.total_runs IS

@@ -122,7 +122,8 @@ RETURNS TABLE (
     total_cost numeric,
     total_tokens_used numeric,
     total_feedback_count bigint,
-    last_active_date date)
+    last_active_date date,
+    agent_name text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -182,10 +183,12 @@ BEGIN
            round(analytics.interpolated_quantile(t.sketch, 0.99)::numeric, 2), t.credits,
            v.largest, v.workspaces, v.user_sets, analytics.trend_direction(r.this_week, r.week_before),
            coalesce((SELECT jsonb_object_agg(e.key, e.errors) FROM error AS e), '{}'),
-           t.successful, t.failed, t.cancelled, t.cost, t.tokens, t.feedbacks, t.last_active
+           t.successful, t.failed, t.cancelled, t.cost, t.tokens, t.feedbacks, t.last_active,
+           (SELECT min(n.name) FROM workspace AS w JOIN analytics.agents AS n
+                ON n.workspace_id = w.workspace_id AND n.agent_id = get_agent_insights.agent_id)
     INTO total_runs, success_rate, avg_runtime, p50_runtime, p95_runtime, p99_runtime, total_credits, unique_users, workspaces, user_sets,
          trend_direction, top_error_types, successful_runs, failed_runs, cancelled_runs, total_cost, total_tokens_used, total_feedback_count,
-         last_active_date
+         last_active_date, agent_name
     FROM total AS t, trend AS r,
          (SELECT array_agg(x.workspace_id) AS workspaces, array_agg(x.users) AS user_sets,
                  coalesce(max(analytics.user_set_cardinality(x.users)), 0) AS largest
@@ -209,7 +212,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_agent_insights(uuid, integer) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_agent_insights(uuid, integer) IS
-    'one row about an agent over the last complete local days (default 30) of every workspace that the caller may see: sums, percentiles (Hyndman-Fan type 7) from the merged sketches (relative error 1 %), distinct users (NULL to a reader who sees the agent in several workspaces), top_error_types {type: errors} (the 10 most frequent). trend_direction compares the last 7 complete days with the 7 before. Without a run: counts 0, rates and runtimes NULL. No row for an agent without data; error (22023) for days below 1 or above 36500';
+    'one row about an agent over the last complete local days (default 30) of every workspace that the caller may see: sums, percentiles (Hyndman-Fan type 7) from the merged sketches (relative error 1 %), distinct users (NULL to a reader who sees the agent in several workspaces), top_error_types {type: errors} (the 10 most frequent), agent_name as in analytics.agents (NULL without one). trend_direction compares the last 7 complete days with the 7 before. Without a run: counts 0, rates and runtimes NULL. No row for an agent without data; error (22023) for days below 1 or above 36500';
 
 -- One row: the range, then the range of equal length before it.
 CREATE FUNCTION analytics.get_workspace_summary(

@@ -71,8 +71,10 @@ CREATE MATERIALIZED VIEW analytics.mv_agent_usage_trends AS
 SELECT u.workspace_id, u.agent_id, u.metric_date, u.total_runs, u.successful_runs, u.failed_runs, u.success_rate,
        u.avg_runtime_seconds, u.total_credits, u.unique_users,
        analytics.growth_rate(u.total_runs, u.week_ago) AS wow_growth_rate,
-       analytics.trend_direction(u.this_week, u.week_before) AS trend_direction
-FROM analytics_internal.agent_usage() AS u;
+       analytics.trend_direction(u.this_week, u.week_before) AS trend_direction,
+       n.name AS agent_name
+FROM analytics_internal.agent_usage() AS u
+LEFT JOIN analytics.agents AS n ON n.workspace_id = u.workspace_id AND n.agent_id = u.agent_id;
 COMMENT ON MATERIALIZED VIEW analytics.mv_agent_usage_trends IS
     'every agent on every one of the last 30 complete days from its first day on, also days without a run (agents without activity for 6 weeks are left out). Granted to nobody: read analytics.agent_usage_trends';
 COMMENT ON COLUMN analytics.mv_agent_usage_trends.workspace_id IS
@@ -99,6 +101,8 @@ COMMENT ON COLUMN analytics.mv_agent_usage_trends.wow_growth_rate IS
     '100 * (runs - runs 7 calendar days before) / runs 7 days before; NULL where that is 0 or before the agent''s first day';
 COMMENT ON COLUMN analytics.mv_agent_usage_trends.trend_direction IS
     'the 7 days up to this one against the 7 before: growing, declining, stable (within 5 %), new';
+COMMENT ON COLUMN analytics.mv_agent_usage_trends.agent_name IS
+    'name of the agent in analytics.agents; NULL without one';
 CREATE UNIQUE INDEX mv_agent_usage_trends_key ON analytics.mv_agent_usage_trends (workspace_id, agent_id, metric_date);
 COMMENT ON INDEX analytics.mv_agent_usage_trends_key IS
     'serves: the days of an agent, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
@@ -154,8 +158,9 @@ SELECT b.agent_id, b.workspace_id, b.total_runs_30d, b.successful_runs_30d, b.fa
        row_number() OVER (PARTITION BY b.workspace_id ORDER BY b.total_runs_30d DESC, b.agent_id) AS rank,
        row_number() OVER (PARTITION BY b.workspace_id
                           ORDER BY b.success_rate_lower_bound DESC NULLS LAST, b.total_runs_30d DESC, b.agent_id) AS success_rank,
-       b.success_rate_lower_bound
-FROM bound AS b;
+       b.success_rate_lower_bound, n.name AS agent_name
+FROM bound AS b
+LEFT JOIN analytics.agents AS n ON n.workspace_id = b.workspace_id AND n.agent_id = b.agent_id;
 COMMENT ON MATERIALIZED VIEW analytics.mv_top_agents IS
     'agents with a run in the last 30 complete days, ranked within their workspace. Granted to nobody: read analytics.top_agents';
 COMMENT ON COLUMN analytics.mv_top_agents.agent_id IS
@@ -186,6 +191,8 @@ COMMENT ON COLUMN analytics.mv_top_agents.success_rank IS
     'place within the workspace by success_rate_lower_bound, then runs, agent_id';
 COMMENT ON COLUMN analytics.mv_top_agents.success_rate_lower_bound IS
     'Wilson''s lower bound of the success rate at 95 %, 0 to 1: few runs prove little; NULL without a successful or failed run';
+COMMENT ON COLUMN analytics.mv_top_agents.agent_name IS
+    'name of the agent in analytics.agents; NULL without one';
 CREATE UNIQUE INDEX mv_top_agents_key ON analytics.mv_top_agents (workspace_id, agent_id);
 COMMENT ON INDEX analytics.mv_top_agents_key IS
     'serves: the agents of a workspace, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
@@ -297,13 +304,13 @@ COMMENT ON COLUMN analytics.active_users.stickiness IS 'as in analytics.mv_activ
 CREATE VIEW analytics.top_agents WITH (security_barrier) AS
 (SELECT v.agent_id, v.workspace_id, v.total_runs_30d, v.successful_runs_30d, v.failed_runs_30d, v.success_rate,
        v.avg_runtime, v.median_runtime, v.total_credits_30d, v.unique_users_30d, v.last_active_date, v.rank,
-       v.success_rank, v.success_rate_lower_bound
+       v.success_rank, v.success_rate_lower_bound, v.agent_name
 FROM analytics.mv_top_agents AS v
 WHERE v.workspace_id = ANY (analytics.workspace_ids()) OFFSET 0)
 UNION ALL
 (SELECT v.agent_id, v.workspace_id, v.total_runs_30d, v.successful_runs_30d, v.failed_runs_30d, v.success_rate,
        v.avg_runtime, v.median_runtime, v.total_credits_30d, v.unique_users_30d, v.last_active_date, v.rank,
-       v.success_rank, v.success_rate_lower_bound
+       v.success_rank, v.success_rate_lower_bound, v.agent_name
 FROM analytics.mv_top_agents AS v
 WHERE analytics_internal.sees_all_workspaces() OFFSET 0);
 COMMENT ON VIEW analytics.top_agents IS
@@ -322,6 +329,7 @@ COMMENT ON COLUMN analytics.top_agents.last_active_date IS 'as in analytics.mv_t
 COMMENT ON COLUMN analytics.top_agents.rank IS 'as in analytics.mv_top_agents';
 COMMENT ON COLUMN analytics.top_agents.success_rank IS 'as in analytics.mv_top_agents';
 COMMENT ON COLUMN analytics.top_agents.success_rate_lower_bound IS 'as in analytics.mv_top_agents';
+COMMENT ON COLUMN analytics.top_agents.agent_name IS 'as in analytics.mv_top_agents';
 
 CREATE VIEW analytics.workspace_summary WITH (security_barrier) AS
 (SELECT v.workspace_id, v.days_active, v.total_users, v.avg_daily_active_users, v.total_agents, v.total_runs_30d,
@@ -375,12 +383,12 @@ COMMENT ON COLUMN analytics.error_trends.sample_messages IS 'as in analytics.mv_
 
 CREATE VIEW analytics.agent_usage_trends WITH (security_barrier) AS
 (SELECT v.metric_date, v.agent_id, v.workspace_id, v.total_runs, v.successful_runs, v.failed_runs, v.success_rate,
-       v.avg_runtime_seconds, v.total_credits, v.unique_users, v.wow_growth_rate, v.trend_direction
+       v.avg_runtime_seconds, v.total_credits, v.unique_users, v.wow_growth_rate, v.trend_direction, v.agent_name
 FROM analytics.mv_agent_usage_trends AS v
 WHERE v.workspace_id = ANY (analytics.workspace_ids()) OFFSET 0)
 UNION ALL
 (SELECT v.metric_date, v.agent_id, v.workspace_id, v.total_runs, v.successful_runs, v.failed_runs, v.success_rate,
-       v.avg_runtime_seconds, v.total_credits, v.unique_users, v.wow_growth_rate, v.trend_direction
+       v.avg_runtime_seconds, v.total_credits, v.unique_users, v.wow_growth_rate, v.trend_direction, v.agent_name
 FROM analytics.mv_agent_usage_trends AS v
 WHERE analytics_internal.sees_all_workspaces() OFFSET 0);
 COMMENT ON VIEW analytics.agent_usage_trends IS
@@ -397,6 +405,7 @@ COMMENT ON COLUMN analytics.agent_usage_trends.total_credits IS 'as in analytics
 COMMENT ON COLUMN analytics.agent_usage_trends.unique_users IS 'as in analytics.mv_agent_usage_trends';
 COMMENT ON COLUMN analytics.agent_usage_trends.wow_growth_rate IS 'as in analytics.mv_agent_usage_trends';
 COMMENT ON COLUMN analytics.agent_usage_trends.trend_direction IS 'as in analytics.mv_agent_usage_trends';
+COMMENT ON COLUMN analytics.agent_usage_trends.agent_name IS 'as in analytics.mv_agent_usage_trends';
 
 -- One view at a time: one that fails is reported and does not stop the others.
 CREATE FUNCTION analytics_internal.refresh_all_materialized_views()

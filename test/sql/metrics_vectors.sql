@@ -97,7 +97,7 @@ INSERT INTO answer VALUES
 
 -- Malformed values are ignored and counted under the key as it stood; the first key with a value wins.
 SELECT pg_temp.put('malformed', '2024-03-04', '[
-    ["10:00", "agent_run", {"status": "ok", "runtime_seconds": "NaN", "runtime": 5, "credits": -1, "tokens": 1500.5, "run_id": true, "agent_id": "x", "model": {}}],
+    ["10:00", "agent_run", {"status": "ok", "runtime_seconds": "NaN", "runtime": 5, "credits": -1, "tokens": 1500.5, "run_id": true, "agent_id": "", "model": {}}],
     ["10:00", "agent_run", {"outcome": 7, "runtime": 1e9, "credits": 1e12, "cost": "", "rating": 6, "amount": "0x1F"}],
     ["10:00", "agent_run", {"status": null, "outcome": "OK", "runtime": 1000000001, "duration": 3, "credits": null, "credits_used": 2}],
     ["10:00", "page_view", {"status": 7, "runtime": "x", "tokens": "x", "run_id": {}, "error_type": {}}]]');
@@ -162,7 +162,7 @@ SELECT pg_temp.put('money', '2024-03-04', '[
     ["10:30", "click", {"credits": 0, "model": "z"}], ["10:30", "agent_run", {"status": "running", "cost": 1000}]]');
 SELECT pg_temp.put('euro', '2024-03-04', '[["10:00", "click", {"credits": 2, "model": "m"}]]');
 SELECT pg_temp.put('euro', '2024-03-05', '[["10:00", "agent_run", {"status": "ok", "credits": 2, "agent_id": "0cc175b9-c0f1-b6a8-31c3-99e269772661"}],
-    ["10:00", "click", {"cost": 1, "agent_id": "x"}]]');
+    ["10:00", "click", {"cost": 1, "agent_id": ""}]]');
 INSERT INTO answer VALUES
     ('money', 'daily', '2024-03-04', '{"total_cost": 3.0001, "cost_by_model": {"m": 2.25, "n": 0.75, "unknown": 0.0001}, "currency": "USD", "total_credits_consumed": 111,
         "credits_by_model": {"m": 6, "n": 100, "unknown": 5}, "avg_credits_per_run": 3}'),

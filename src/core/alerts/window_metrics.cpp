@@ -103,12 +103,13 @@ void window_metrics::describe_agents(json_writer &json) const
     auto const agents = largest(
         agents_, [&](std::uint32_t a, std::uint32_t b) { return interned_.agent(a) < interned_.agent(b); });
     json.raw(",\"failing_agents\":[");
-    for (count const &c : agents)
+    for (count const &c : agents) {
         json.raw(&c == agents.data() ? "{\"agent_id\":" : ",{\"agent_id\":")
-            .string(format_uuid(interned_.agent(c.key), text))
-            .raw(",\"failed_runs\":")
-            .number(c.n)
-            .raw("}");
+            .string(format_uuid(interned_.agent(c.key), text));
+        if (auto const name = interned_.agent_name(c.key); !name.empty())
+            json.raw(",\"name\":").string(name);
+        json.raw(",\"failed_runs\":").number(c.n).raw("}");
+    }
     json.raw("]");
 }
 

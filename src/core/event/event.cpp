@@ -1,6 +1,7 @@
 #include "core/event/event.hpp"
 
 #include "core/base/decimal.hpp"
+#include "core/event/names.hpp"
 
 #include <algorithm>
 #include <initializer_list>
@@ -63,16 +64,17 @@ public:
 
     void agent() noexcept
     {
-        if (!values_.has(key::agent_id))
+        key const k = first_present(values_, {key::agent_id, key::agent_id_camel, key::agent});
+        if (k == key::none)
             return;
-        json_value const &value = values_[key::agent_id];
-        auto const id = value.type == json_type::string ? parse_uuid(value.text) : std::nullopt;
-        if (id) {
-            out_.has_agent = true;
+        json_value const &value = values_[k];
+        out_.has_agent = value.type == json_type::string && !value.text.empty() && !is_too_long(value.text);
+        if (!out_.has_agent)
+            ignore(k);
+        else if (auto const id = parse_uuid(value.text))
             out_.agent = *id;
-        } else {
-            ignore(key::agent_id);
-        }
+        else
+            out_.agent_name = value.text;
     }
 
     void run_id() noexcept
@@ -262,6 +264,12 @@ private:
         return k == key::none ? token_sum(inner, false) : token_count(inner, k);
     }
 
+    bool is_too_long(std::string_view text) const noexcept
+    {
+        return text.size() > longest_text_key &&
+               clip_(text.data(), text.size(), longest_text_key) < text.size();
+    }
+
     std::string_view text(std::initializer_list<key> aliases, text_buffer buffer,
                           std::string_view missing) noexcept
     {
@@ -341,7 +349,7 @@ void clear(event_facts &out) noexcept
     out.status = run_status::unknown;
     out.runtime = out.tokens = out.rating = -1;
     out.credits = out.cost = out.revenue = 0;
-    out.run_id = out.error_message = out.failure_reason = {};
+    out.agent_name = out.run_id = out.error_message = out.failure_reason = {};
     out.model = out.error_type = unknown;
     out.ignored = 0;
 }
@@ -371,6 +379,11 @@ void interpret(event_type type, const metadata &values, text_clipper clip, event
     read.texts(type);
     read.feedback();
     read.dropped();
+}
+
+uuid agent_of(const event_facts &facts, const uuid &workspace)
+{
+    return facts.agent_name.empty() ? facts.agent : agent_id_of(workspace, facts.agent_name);
 }
 
 } // namespace shadow

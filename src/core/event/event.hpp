@@ -29,7 +29,8 @@ struct event_facts {
     bool has_revenue;
     bool is_feedback;
     run_status status;               // of agent_run
-    uuid agent;                      // if has_agent
+    uuid agent;                      // if has_agent and without a name
+    std::string_view agent_name;     // of an agent that is named by text; empty: none
     std::int64_t runtime;            // nanoseconds, -1: none
     std::int64_t tokens;             // -1: none
     std::int64_t rating;             // 10^-9, -1: none
@@ -47,5 +48,8 @@ struct event_facts {
 };
 
 void interpret(event_type type, const metadata &values, text_clipper clip, event_facts &out) noexcept;
+
+// The agent of facts that have one.
+uuid agent_of(const event_facts &facts, const uuid &workspace);
 
 } // namespace shadow

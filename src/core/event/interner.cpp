@@ -1,5 +1,6 @@
 #include "core/event/interner.hpp"
 
+#include "core/event/names.hpp"
 #include "core/redaction/redact.hpp"
 
 #define XXH_INLINE_ALL
@@ -15,11 +16,26 @@ std::uint32_t interner::text_id(std::string_view text)
         [&](std::uint32_t i) { return texts_[i] == text; }, [&] { return texts_.push(arena_.copy(text)); });
 }
 
-std::uint32_t interner::agent_id(const uuid &agent)
+std::uint32_t interner::agent_id(const uuid &agent, std::string_view name)
 {
-    return agent_index_.find_or_add(
-        agent.hash(), [&](std::uint32_t i) { return agents_[i] == agent; },
-        [&] { return agents_.push(agent); });
+    std::uint32_t const id = agent_index_.find_or_add(
+        agent.hash(), [&](std::uint32_t i) { return agents_[i].id == agent; },
+        [&] {
+            return agents_.push({agent, {}});
+        });
+    if (agents_[id].name.empty() && !name.empty())
+        agents_[id].name = arena_.copy(name);
+    return id;
+}
+
+std::uint32_t interner::named_agent_id(const uuid &workspace, std::string_view name)
+{
+    std::uint64_t const hash =
+        XXH3_64bits_withSeed(name.data(), name.size(), secret_hash_key.first) ^ workspace.hash();
+    named_agent &known = recent_agents_[hash % std::size(recent_agents_)];
+    if (known.id == npos || known.hash != hash)
+        known = {hash, agent_id(agent_id_of(workspace, name), name)};
+    return known.id;
 }
 
 std::uint32_t interner::name_id(event_type type, std::uint32_t text)

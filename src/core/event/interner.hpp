@@ -33,7 +33,9 @@ public:
     };
 
     std::uint32_t text_id(std::string_view text);
-    std::uint32_t agent_id(const uuid &agent);
+    std::uint32_t agent_id(const uuid &agent, std::string_view name = {});
+    // Of an agent that a client of the workspace names by text.
+    std::uint32_t named_agent_id(const uuid &workspace, std::string_view name);
     std::uint32_t name_id(event_type type, std::uint32_t text);
     std::uint32_t message_id(const error_message &message);
     std::uint32_t message_id(std::string_view raw, text_clipper clip); // npos if empty
@@ -41,7 +43,8 @@ public:
     std::uint32_t reason_id(std::string_view raw, text_clipper clip);
 
     std::string_view text(std::uint32_t id) const noexcept { return texts_[id]; }
-    const uuid &agent(std::uint32_t id) const noexcept { return agents_[id]; }
+    const uuid &agent(std::uint32_t id) const noexcept { return agents_[id].id; }
+    std::string_view agent_name(std::uint32_t id) const noexcept { return agents_[id].name; } // empty: none
     const event_name &name(std::uint32_t id) const noexcept { return names_[id]; }
     const error_message &message(std::uint32_t id) const noexcept { return messages_[id]; }
 
@@ -49,7 +52,11 @@ private:
     arena arena_;
     pool<std::string_view> texts_;
     pool_index text_index_;
-    pool<uuid> agents_;
+    struct known_agent {
+        uuid id;
+        std::string_view name;
+    };
+    pool<known_agent> agents_;
     pool_index agent_index_;
     pool<event_name> names_;
     pool_index name_index_;
@@ -65,6 +72,13 @@ private:
     template <typename Keep>
     std::uint32_t redacted_id(recently_redacted &recent, std::string_view raw, Keep keep);
 
+    // Most events are of few agents, and a uuid v5 takes as long as the rest of an event.
+    struct named_agent {
+        std::uint64_t hash;
+        std::uint32_t id = npos;
+    };
+
+    named_agent recent_agents_[64] = {};
     recently_redacted recent_messages_ = {};
     recently_redacted recent_reasons_ = {};
     std::pmr::memory_resource *memory_;

@@ -4,6 +4,8 @@ namespace shadow
 {
 
 static constexpr std::string_view key_names[metadata_key_count] = {"agent_id",
+                                                                   "agentId",
+                                                                   "agent",
                                                                    "run_id",
                                                                    "execution_id",
                                                                    "status",

@@ -12,6 +12,8 @@ namespace shadow
 
 enum class metadata_key : std::uint8_t {
     agent_id,
+    agent_id_camel, // agentId
+    agent,
     run_id,
     execution_id,
     status,

@@ -11,4 +11,9 @@ namespace shadow
 //   uuid_generate_v5(workspace_id, 'user:' || text)
 uuid id_of(const uuid &space, std::string_view what, std::string_view text);
 
+inline uuid agent_id_of(const uuid &workspace, std::string_view name)
+{
+    return id_of(workspace, "agent", name);
+}
+
 } // namespace shadow

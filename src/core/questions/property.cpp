@@ -152,7 +152,7 @@ std::string_view property_reader::fact_text(property_kind kind, text_clipper cli
     bool const is_run = event_->type == event_type::agent_run;
     switch (kind) {
     case property_kind::agent_id:
-        return f.has_agent ? uuid_text(f.agent, buffer) : std::string_view{};
+        return f.has_agent ? uuid_text(agent_of(f, event_->workspace), buffer) : std::string_view{};
     case property_kind::run_id:
         return f.run_id;
     case property_kind::status:

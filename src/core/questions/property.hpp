@@ -15,6 +15,7 @@ class event_source
 {
 public:
     uuid id;
+    uuid workspace;
     uuid user;
     uuid session; // if has_session
     std::int64_t at;

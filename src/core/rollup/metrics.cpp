@@ -609,6 +609,7 @@ void metrics_builder::describe_agents()
         agent_sums const &sums = agents_[i];
         agent_metrics &agent = out_.agents[i] = {};
         agent.agent = state_.interned_->agent(sums.agent);
+        agent.name = state_.interned_->agent_name(sums.agent);
         agent.runs = sums.runs;
         agent.credits = sums.credits;
         agent.average_credits = average_credits(sums.credits, sums.runs.total);
@@ -665,6 +666,8 @@ std::string_view metrics_builder::top_agents()
         auto const rate = percentage(a.runs.successful, a.runs.successful + a.runs.failed);
         char id[37];
         json.raw(i == 0 ? "{\"agent_id\":" : ",{\"agent_id\":").string(format_uuid(a.agent, id));
+        if (!a.name.empty())
+            json.raw(",\"name\":").string(a.name);
         json.raw(",\"runs\":").number(a.runs.total).raw(",\"success_rate\":");
         rate.is_null ? json.raw("null") : json.number(rate.value, 2);
         json.raw(",\"credits\":").number(a.credits, nano_scale).raw("}");

@@ -20,6 +20,7 @@ struct runtime_metrics {
 
 struct agent_metrics {
     uuid agent;
+    std::string_view name; // of an agent that is named by text; empty: none
     run_counts runs;
     runtime_metrics runtime;
     int128 credits;                   // 10^-9

@@ -119,6 +119,7 @@ public:
 
 enum column {
     id,
+    workspace_id,
     user_id,
     event_type_column,
     event_name,
@@ -130,9 +131,9 @@ enum column {
     created_at,
     column_count
 };
-constexpr const char *column_names[column_count] = {"id",        "user_id",    "event_type", "event_name",
-                                                    "page_path", "session_id", "user_agent", "referrer",
-                                                    "metadata",  "created_at"};
+constexpr const char *column_names[column_count] = {"id",         "workspace_id", "user_id",    "event_type",
+                                                    "event_name", "page_path",    "session_id", "user_agent",
+                                                    "referrer",   "metadata",     "created_at"};
 
 struct event_receiver {
     row_receiver rows;
@@ -154,6 +155,7 @@ struct event_receiver {
             return;
         stored_event event;
         event.id = uuid::from_bytes(DatumGetUUIDP(value(slot, id))->data);
+        event.workspace = uuid::from_bytes(DatumGetUUIDP(value(slot, workspace_id))->data);
         event.user = uuid::from_bytes(DatumGetUUIDP(value(slot, user_id))->data);
         event.has_session = !is_null(slot, session_id);
         if (event.has_session)

@@ -267,6 +267,8 @@ constexpr column daily_summary_columns[] = {
     {"last_events", "timestamp with time zone[]"},
     {"revenue_places", "integer[]"}, // from 1, of the users with a revenue
     {"revenues", "numeric[]"},
+    {"named_agents", "uuid[]"}, // those that events name by text
+    {"agent_names", "text[]"},
 };
 constexpr column hourly_summary_columns[] = {
     {"workspace_id", "uuid"}, {"is_final", "boolean"}, {"metrics", "analytics.hourly_metrics"}};
@@ -316,6 +318,21 @@ void form_users(span<user_activity> users, Datum *values)
     }
     values[3] = PointerGetDatum(construct_array(places, n, INT4OID, 4, true, TYPALIGN_INT));
     values[4] = PointerGetDatum(construct_array(revenues, n, NUMERICOID, -1, false, TYPALIGN_INT));
+}
+
+void form_agent_names(span<agent_metrics> agents, Datum *values)
+{
+    Datum *const ids = new_elements(agents.size);
+    Datum *const names = new_elements(agents.size);
+    int n = 0;
+    for (std::size_t i = 0; i < agents.size; ++i) {
+        if (agents[i].name.empty())
+            continue;
+        ids[n] = pg::uuid_datum(agents[i].agent);
+        names[n++] = pg::text_datum(agents[i].name);
+    }
+    values[0] = pg::make_array({ids, nullptr, n}, UUIDOID);
+    values[1] = pg::make_array({names, nullptr, n}, TEXTOID);
 }
 
 // One row for each run of items that are of one kind, as they are in the order of their kinds: row(items).
@@ -395,6 +412,7 @@ void form_summary(const row_types &types, const uuid &workspace, bool is_final, 
     values[4] = event_usage_datum(types, metrics.event_counts);
     values[5] = error_types_datum(types, metrics.error_counts);
     form_users(metrics.user_list, &values[6]);
+    form_agent_names(metrics.agents, &values[11]);
 }
 
 } // namespace shadow::entry

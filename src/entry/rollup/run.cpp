@@ -302,8 +302,10 @@ std::uint64_t aggregate(const rollup (&rollups)[n], const bucket &b)
         sort_activities(relations, b);
     for (rollup const &r : rollups)
         replace_rows(r, b);
-    if (b.is_day)
+    if (b.is_day) {
+        execute(statements::insert_agent_names, b);
         update_later_days(relations, b, departures > 0);
+    }
     for (int i = 0; i < relations.count; ++i)
         tuplestore_end(relations.stores[i]);
     AtEOXact_GUC(true, guc_level);

@@ -78,6 +78,15 @@ ORDER BY s.workspace_id LIMIT 1
 
 // Users.
 
+// Agents that clients name by text. A name that is there stays: people may have changed it.
+inline constexpr const char *insert_agent_names = R"sql(
+INSERT INTO analytics.agents AS t (workspace_id, agent_id, name, first_seen)
+SELECT s.workspace_id, a.agent_id, a.name, $4
+FROM activities AS s, LATERAL unnest(s.named_agents, s.agent_names) AS a (agent_id, name)
+ON CONFLICT (workspace_id, agent_id) DO UPDATE SET first_seen = EXCLUDED.first_seen
+WHERE EXCLUDED.first_seen < t.first_seen
+)sql";
+
 // New users get the next numbers of their workspace, in the order of user_id.
 inline constexpr const char *select_seen = R"sql(
 SELECT s.workspace_id, a.place, a.user_id, a.first_event, a.last_event,
