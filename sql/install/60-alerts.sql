@@ -391,6 +391,13 @@ CREATE TRIGGER check_recipients AFTER INSERT OR UPDATE OF workspace_id, name, is
 COMMENT ON TRIGGER check_recipients ON analytics.alert_rules IS
     'refuses a rule whose recipients are no destinations of its workspace';
 
+CREATE FUNCTION analytics_internal.lock_workspace(workspace_id uuid) RETURNS void
+LANGUAGE c STRICT
+AS 'MODULE_PATHNAME', 'shadow_lock_workspace';
+REVOKE EXECUTE ON FUNCTION analytics_internal.lock_workspace(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.lock_workspace(uuid) IS
+    'waits until no other transaction counts what the workspace has, and keeps others waiting to the end of this one';
+
 -- After row security has judged the row, or the error would tell strangers how many there are.
 CREATE FUNCTION analytics_internal.workspace_limit_check() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -400,6 +407,7 @@ DECLARE
     most CONSTANT bigint := analytics.setting(TG_ARGV[0])::bigint;
     present bigint;
 BEGIN
+    PERFORM analytics_internal.lock_workspace(NEW.workspace_id); -- before the count, whose snapshot is taken then
     EXECUTE format('SELECT count(*) FROM (SELECT FROM analytics.%I AS t WHERE t.workspace_id = $1 LIMIT $2) AS c', TG_TABLE_NAME)
     INTO present USING NEW.workspace_id, most + 1;
     IF present > most THEN

@@ -4,8 +4,10 @@
 
 extern "C" {
 #include "catalog/pg_extension_d.h"
+#include "common/hashfn.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
+#include "utils/uuid.h"
 #include "utils/wait_event.h"
 }
 
@@ -119,4 +121,15 @@ SHADOW_FUNCTION(shadow_try_lock)
 SHADOW_FUNCTION(shadow_lock_number)
 {
     PG_RETURN_INT32(static_cast<std::int32_t>(name_argument(fcinfo)));
+}
+
+// (workspace_id uuid)
+SHADOW_FUNCTION(shadow_lock_workspace)
+{
+    LOCKTAG tag;
+    std::uint32_t const workspace = hash_bytes(PG_GETARG_UUID_P(0)->data, UUID_LEN);
+    SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, workspace,
+                       static_cast<std::uint16_t>(lock_name::workspace));
+    (void)LockAcquire(&tag, ExclusiveLock, false, false);
+    PG_RETURN_VOID();
 }

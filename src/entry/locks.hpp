@@ -19,6 +19,8 @@ enum class lock_name : std::uint16_t {
     rollups = 2,     // writes rollups or users, or changes or removes events that were counted
     views = 3,       // refreshes the materialized views
     alerts = 4,      // writes states and episodes of alert rules
+    workspace =
+        5, // counts against a limit of a workspace; one for each (objid), and in no order with the others
 };
 
 void lock(lock_name name);
