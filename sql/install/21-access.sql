@@ -408,6 +408,19 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.role_grants() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.role_grants() IS
     'what the audiences member, service, operator and reader may do. The service role belongs to the first three, a reader of all also to "reader of all"';
 
+-- What computes from its arguments alone is everybody's, unless default privileges keep functions from PUBLIC.
+CREATE FUNCTION analytics_internal.restricted_computations() RETURNS SETOF regprocedure
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT p.oid::regprocedure FROM pg_proc AS p
+WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace) AND p.provolatile = 'i' AND NOT p.prosecdef
+  AND NOT has_function_privilege('public', 'analytics.trend_direction(bigint, bigint)', 'EXECUTE')
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.restricted_computations() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.restricted_computations() IS
+    'functions without access to data, where ALTER DEFAULT PRIVILEGES has kept them from PUBLIC; else none';
+
 CREATE FUNCTION analytics_internal.grant_audience(audience text, role_name name) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -421,6 +434,9 @@ BEGIN
         WHERE g.audience = grant_audience.audience
     LOOP
         EXECUTE format('GRANT %s ON %s %s TO %I', granted.privileges, granted.object_type, granted.object, role_name);
+    END LOOP;
+    FOR granted IN SELECT c.* FROM analytics_internal.restricted_computations() AS c (routine) LOOP
+        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %I', granted.routine, role_name);
     END LOOP;
 END
 $$;
@@ -441,6 +457,10 @@ BEGIN
         WHERE g.audience = revoke_audience.audience
     LOOP
         EXECUTE format('REVOKE %s ON %s %s FROM %I', granted.privileges, granted.object_type, granted.object, role_name);
+    END LOOP;
+    FOR granted IN SELECT c.* FROM analytics_internal.restricted_computations() AS c (routine)
+                   WHERE NOT has_schema_privilege(role_name, 'analytics', 'USAGE') LOOP
+        EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM %I', granted.routine, role_name);
     END LOOP;
 END
 $$;
@@ -686,6 +706,19 @@ CREATE FUNCTION analytics_internal.audit_roles(
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+-- What default privileges give others, who are none of ours.
+SELECT 'another role has privileges on secrets or internal functions', 'warning', g.rolname::text,
+       format('REVOKE ALL ON ALL TABLES IN SCHEMA analytics FROM %1$I; REVOKE ALL ON ALL ROUTINES IN SCHEMA analytics, analytics_internal FROM %1$I; and see ALTER DEFAULT PRIVILEGES', g.rolname)
+FROM pg_roles AS g
+WHERE NOT g.rolsuper AND NOT EXISTS (SELECT FROM analytics.access_roles AS r WHERE r.role_name = g.rolname)
+  AND (EXISTS (SELECT FROM pg_class AS c, aclexplode(c.relacl) AS x
+               WHERE c.relnamespace = 'analytics'::regnamespace AND c.relname IN ('ip_secret', 'notification_destinations', 'notification_outbox')
+                 AND x.grantee = g.oid AND x.grantee <> c.relowner)
+       OR EXISTS (SELECT FROM pg_proc AS p, aclexplode(p.proacl) AS x
+                  WHERE p.pronamespace = 'analytics_internal'::regnamespace AND p.prosecdef AND x.grantee = g.oid AND x.grantee <> p.proowner
+                    AND NOT EXISTS (SELECT FROM analytics_internal.role_grants() AS e
+                                    WHERE e.audience LIKE 'reader%' AND e.object_type = 'FUNCTION' AND to_regprocedure(e.object) = p.oid)))
+UNION ALL
 SELECT 'API role is not subject to row security', 'error', r.role_name,
        format('ALTER ROLE %I NOSUPERUSER NOBYPASSRLS', r.role_name)
 FROM analytics.access_roles AS r
@@ -741,4 +774,4 @@ SET search_path = pg_catalog, pg_temp
 AS 'SELECT * FROM analytics_internal.security_audit()';
 REVOKE EXECUTE ON FUNCTION analytics.security_audit() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.security_audit() IS
-    'what is wrong with the installation''s security: finding, severity (error, warning), object, remedy; no row when nothing is. Looks for tables without row security or policies, materialized views and internal functions that API roles may use, tables that they may truncate, functions without pinned search_path, a membership relation that is missing or that API roles may write, API roles that bypass row security or are connected without encryption';
+    'what is wrong with the installation''s security: finding, severity (error, warning), object, remedy; no row when nothing is. Looks for tables without row security or policies, materialized views and internal functions that API roles may use, tables that they may truncate, functions without pinned search_path, a membership relation that is missing or that API roles may write, API roles that bypass row security or are connected without encryption, and privileges that default privileges gave to other roles';

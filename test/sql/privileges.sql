@@ -230,6 +230,30 @@ SELECT has_table_privilege('regress_member', 'analytics.mv_top_agents', 'SELECT'
        has_function_privilege('regress_member', 'analytics_internal.export_user(uuid)', 'EXECUTE') AS internal_function, has_table_privilege('regress_member', 'analytics.daily_metrics', 'SELECT') AS own;
 ROLLBACK;
 
+-- Default privileges that keep functions from PUBLIC, and what others are given by them: here as they would have acted
+-- on each function and table.
+BEGIN;
+DO $$
+DECLARE
+    routine regprocedure;
+BEGIN
+    FOR routine IN SELECT p.oid FROM pg_proc AS p WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace) LOOP
+        EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', routine);
+    END LOOP;
+END $$;
+GRANT SELECT ON ALL TABLES IN SCHEMA analytics TO regress_other;
+SELECT (pg_temp.attempt(w, s.statement, NULL)).state FROM who AS w, (VALUES ('SELECT analytics.calculate_percentiles(ARRAY[1.5], ARRAY[0.5])')) AS s (statement) WHERE w.name = 'member';
+SELECT analytics.setup_roles('regress_anon', 'regress_member', 'regress_service');
+SELECT w.name, s.n, (pg_temp.attempt(w, s.statement, NULL)).state
+FROM who AS w, (VALUES (1, 'SELECT analytics.calculate_percentiles(ARRAY[1.5], ARRAY[0.5])'), (2, 'SELECT * FROM analytics.get_workspace_summary(''a0000000-0000-0000-0000-000000000001'')'),
+    (3, 'SELECT analytics.report(''a0000000-0000-0000-0000-000000000001'')'), (4, 'SELECT * FROM analytics.top_agents'), (5, 'SELECT ''{1}''::analytics.user_set OPERATOR(analytics.&) ''{1}''::analytics.user_set')) AS s (n, statement)
+WHERE w.name IN ('anon', 'member', 'service') ORDER BY w.no, s.n;
+SELECT finding, object FROM analytics.security_audit() WHERE object IN ('regress_other', 'regress_member', 'regress_operator', 'regress_service');
+SELECT analytics.grant_operator('regress_operator'), has_function_privilege('regress_operator', 'analytics.trend_direction(bigint, bigint)', 'EXECUTE') AS may_compute;
+SELECT analytics.revoke_operator('regress_operator');
+SELECT count(*) AS left_over FROM pg_proc AS p, aclexplode(p.proacl) AS x WHERE x.grantee = 'regress_operator'::regrole;
+ROLLBACK;
+
 SELECT set_config('request.jwt.claims', '', false) \g /dev/null
 DO $$
 BEGIN
