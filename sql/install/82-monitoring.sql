@@ -247,6 +247,27 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.maintenance_health(OUT text, OUT t
 COMMENT ON FUNCTION analytics_internal.maintenance_health(OUT text, OUT text, OUT text) IS
     'the check "maintenance" of analytics.health(): warn after five intervals of silence, fail after an hour';
 
+-- A query that reads all of user_activity locks each partition and its indexes.
+CREATE FUNCTION analytics_internal.partitions_health(
+    max_locks integer, OUT status text, OUT detail text, OUT hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    locks_each CONSTANT integer := 6;
+    partitions CONSTANT bigint := (SELECT count(*) FROM pg_inherits AS i WHERE i.inhparent = 'analytics.user_activity'::regclass);
+    needed CONSTANT bigint := locks_each * partitions;
+BEGIN
+    status := CASE WHEN needed <= max_locks / 2 THEN 'ok' ELSE 'warn' END;
+    detail := format('%s partitions of user_activity: a query that reads all takes about %s locks, the server has room for %s', partitions, needed, max_locks);
+    hint := CASE WHEN status <> 'ok' THEN format('ALTER SYSTEM SET max_locks_per_transaction = %s, and restart PostgreSQL; or shorten the retention of user_activity.',
+                                                 2 * current_setting('max_locks_per_transaction')::integer) END;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.partitions_health(integer) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.partitions_health(integer) IS
+    'the check "partitions" of analytics.health(): warn where a query over all of them would take half of the locks';
+
 CREATE FUNCTION analytics_internal.health() RETURNS TABLE (check_name text, status text, detail text, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -293,6 +314,12 @@ BEGIN
     status := CASE WHEN ahead >= 2 THEN 'ok' WHEN ahead >= 1 THEN 'warn' ELSE 'fail' END;
     detail := format('%s days ahead have a partition', ahead);
     hint := CASE WHEN ahead < 2 THEN 'CALL analytics.maintain(); events of other days wait in the default partition.' END;
+    RETURN NEXT;
+
+    check_name := 'partitions';
+    SELECT p.status, p.detail, p.hint INTO status, detail, hint
+    FROM analytics_internal.partitions_health(current_setting('max_locks_per_transaction')::integer
+        * (current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer)) AS p;
     RETURN NEXT;
 
     check_name := 'default_partition';

@@ -46,6 +46,10 @@ DELETE FROM analytics.job_runs WHERE outcome = 'running';
 INSERT INTO analytics.job_runs (step, outcome, started_at, finished_at) VALUES ('maintain', 'failed', now() - interval '1 minute', now());
 SELECT * FROM pg_temp.maintenance();
 
+-- Partitions for which the server's table of locks may get too small.
+SELECT p.status, p.hint FROM analytics_internal.partitions_health(60000) AS p;
+SELECT p.status, regexp_replace(p.detail, '\d+ partitions|\d+ locks', '...', 'g') AS detail, p.hint LIKE 'ALTER SYSTEM SET max_locks_per_transaction = %' AS hint FROM analytics_internal.partitions_health(100) AS p;
+
 -- Without the default partition it says so, and what closes days does not need it.
 BEGIN;
 DROP TABLE analytics.user_activity_default;
