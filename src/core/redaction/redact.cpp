@@ -15,8 +15,8 @@ namespace
 
 using namespace redaction;
 
-// Reads the text once from front to back. What stands before a place is looked up in the result, so that a
-// second pass, which meets that result, decides the same.
+// Reads the text once from front to back. What stands before a place is looked up in the result, so that the
+// next pass, which meets that result, mostly decides the same.
 class redactor
 {
 public:
@@ -191,12 +191,26 @@ private:
 
 std::pmr::string redact(std::string_view text, std::pmr::memory_resource *memory)
 {
-    return redactor(text, memory).run().text;
+    return redact_counting(text, memory).text;
 }
 
+// A mark ends or joins what stands beside it, so a rule may then find what it could not before. What was changed is
+// read again until nothing changes. A text that does not come to rest was made for that: nothing of it is kept.
 redacted_text redact_counting(std::string_view text, std::pmr::memory_resource *memory)
 {
-    return redactor(text, memory).run();
+    constexpr int most_passes = 4;
+    redacted_text result = redactor(text, memory).run();
+    if (result.text == text)
+        return result;
+    for (int pass = 1; pass < most_passes; ++pass) {
+        redacted_text again = redactor(result.text, memory).run();
+        again.visited += result.visited;
+        if (again.text == result.text)
+            return again;
+        result = std::move(again);
+    }
+    result.text = "[message]";
+    return result;
 }
 
 } // namespace shadow
