@@ -2,7 +2,15 @@
 # into, and a cluster of its own. Nothing is written below /usr and no other cluster is touched. Sourced by
 # quickstart, run-tests and scripts/dev.
 
-PG_MAJOR=${PG_MAJOR:-15}
+# The version of PostgreSQL that this release of Debian has, unless PG_MAJOR says another.
+release_major() {
+    case $(. /etc/os-release 2> /dev/null && echo "${VERSION_CODENAME:-}") in
+    trixie) echo 17 ;;
+    forky) echo 18 ;;
+    *) echo 15 ;;
+    esac
+}
+PG_MAJOR=${PG_MAJOR:-$(release_major)}
 PG_LIBDIR=${PG_LIBDIR:-/usr/lib/postgresql/$PG_MAJOR}
 PG_SHAREDIR=${PG_SHAREDIR:-/usr/share/postgresql/$PG_MAJOR}
 PG_TESTDIR=$PG_LIBDIR/lib/pgxs/src/test
