@@ -42,6 +42,11 @@ clean
 apt install /packages/first/*.deb
 check "the unit is clean" systemd-analyze verify --man=no "$unit"
 [ ! -s /tmp/output ] || { cat /tmp/output; exit 1; }
+mkdir -p /tmp/units
+awk '/^```/ { inside = /^```ini/; file = ""; next } inside && sub("^# /etc/systemd/system/", "") { file = "/tmp/units/" $0; next }
+    inside && file { print > file }' /packages/doc/operations.md
+check "so are those of the documentation" systemd-analyze verify --man=no /tmp/units/shadow-analytics.service /tmp/units/shadow-analytics.timer
+[ ! -s /tmp/output ] || { cat /tmp/output; exit 1; }
 dpkg -L $packages | sort -u > /tmp/files
 
 pg_createcluster "$major" main --start > /dev/null
