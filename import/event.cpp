@@ -68,7 +68,7 @@ bool mapper::read_user(draft &d, event &e)
         user = options_.default_user;
     if (user.empty())
         return refuse("no user (see --default-user)");
-    e.user = shadow::id_of(e.workspace, "user", user);
+    e.user = shadow::user_id_of(e.workspace, user);
     return true;
 }
 
@@ -185,7 +185,7 @@ void mapper::read_texts(draft &d, event &e)
     std::string_view const session = d.session.empty() ? d.text(mapping_.session_id) : d.session;
     e.session.reset();
     if (!session.empty())
-        e.session = shadow::id_of(e.workspace, "session", session);
+        e.session = shadow::session_id_of(e.workspace, session);
 }
 
 // Without an id of the source the record is its own: two that are equal in everything are one event.

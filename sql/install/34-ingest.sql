@@ -26,8 +26,17 @@ CREATE CAST (json AS analytics.any_text) WITHOUT FUNCTION AS IMPLICIT;
 COMMENT ON CAST (json AS analytics.any_text) IS 'the document as it was written';
 CREATE CAST (jsonb AS analytics.any_text) WITH INOUT AS IMPLICIT;
 COMMENT ON CAST (jsonb AS analytics.any_text) IS 'the document as PostgreSQL writes it';
+CREATE CAST (uuid AS analytics.any_text) WITH INOUT AS IMPLICIT;
+COMMENT ON CAST (uuid AS analytics.any_text) IS 'the uuid as PostgreSQL writes it';
 CREATE CAST (analytics.any_text AS text) WITHOUT FUNCTION AS ASSIGNMENT;
 COMMENT ON CAST (analytics.any_text AS text) IS 'the text as it is';
+
+CREATE FUNCTION analytics.user_uuid(workspace_id uuid, user_id text) RETURNS uuid
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_user_uuid';
+REVOKE EXECUTE ON FUNCTION analytics.user_uuid(uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.user_uuid(uuid, text) IS
+    'the user_id of a user that events of a workspace name by text, here and in shadow-analytics-import: a text that is a uuid is that uuid, any other the uuid v5 of "user:" and the text in the namespace of workspace_id. workspace_id NULL: events without one; user_id NULL: NULL';
 
 CREATE FUNCTION analytics.read_event(
     event jsonb, OUT id uuid, OUT workspace_id uuid, OUT user_id uuid, OUT event_type text, OUT event_name text,
@@ -38,16 +47,16 @@ LANGUAGE c STABLE STRICT
 AS 'MODULE_PATHNAME', 'shadow_read_event';
 REVOKE EXECUTE ON FUNCTION analytics.read_event(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.read_event(jsonb) IS
-    'the row that track_batch() stores of an event, id NULL for a new one, and the amounts of it that are dropped. The keys are the arguments of analytics.track; any other is an error (22023). user_id defaults to the current user, an error without one (22004). created_at is ISO 8601 with a zone, or seconds or milliseconds since 1970 (22023); without it: the time of an id of version 7, an error with any other id (22023), else now';
+    'the row that track_batch() stores of an event, id NULL for a new one, and the amounts of it that are dropped. The keys are the arguments of analytics.track; any other is an error (22023). user_id and session_id are uuids or, with the setting text_ids, any text (else 22P02). user_id defaults to the current user, an error without one (22004). created_at is ISO 8601 with a zone, or seconds or milliseconds since 1970 (22023); without it: the time of an id of version 7, an error with any other id (22023), else now';
 
 CREATE FUNCTION analytics.track(
     event_type text,
     metadata jsonb DEFAULT '{}',
     workspace_id uuid DEFAULT NULL,
-    user_id uuid DEFAULT NULL,
+    user_id analytics.any_text DEFAULT NULL,
     event_name text DEFAULT NULL,
     page_path text DEFAULT NULL,
-    session_id uuid DEFAULT NULL,
+    session_id analytics.any_text DEFAULT NULL,
     ip_address inet DEFAULT NULL,
     user_agent text DEFAULT NULL,
     referrer text DEFAULT NULL,
@@ -68,17 +77,17 @@ BEGIN
     SELECT stored_id, e.workspace_id, e.user_id, e.event_type, e.event_name, e.page_path, e.session_id, e.ip_address,
            e.user_agent, e.referrer, e.metadata, e.created_at
     FROM analytics.read_event(jsonb_build_object(
-        'id', track.id, 'workspace_id', track.workspace_id, 'user_id', track.user_id,
+        'id', track.id, 'workspace_id', track.workspace_id, 'user_id', track.user_id::text,
         'event_type', track.event_type, 'event_name', track.event_name, 'page_path', track.page_path,
-        'session_id', track.session_id, 'ip_address', track.ip_address, 'user_agent', track.user_agent,
+        'session_id', track.session_id::text, 'ip_address', track.ip_address, 'user_agent', track.user_agent,
         'referrer', track.referrer, 'metadata', track.metadata, 'created_at', track.created_at)) AS e
     ON CONFLICT DO NOTHING;
     RETURN stored_id;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics.track(text, jsonb, uuid, uuid, text, text, uuid, inet, text, text, timestamptz, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION analytics.track(text, jsonb, uuid, uuid, text, text, uuid, inet, text, text, timestamptz, uuid) IS
-    'stores an event with the caller''s rights and returns its id. user_id NULL: the current user of the request, an error without one (22004); workspace_id NULL: none; created_at NULL: now, or the time of an id of version 7; with any other id it must be given (22023). A retry with the same workspace_id, created_at and id stores nothing. What the table refuses is an error (22023, 54000)';
+REVOKE EXECUTE ON FUNCTION analytics.track(text, jsonb, uuid, analytics.any_text, text, text, analytics.any_text, inet, text, text, timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics.track(text, jsonb, uuid, analytics.any_text, text, text, analytics.any_text, inet, text, text, timestamptz, uuid) IS
+    'stores an event with the caller''s rights and returns its id. user_id and session_id are uuids or, with the setting text_ids, any text (else 22P02). user_id NULL: the current user of the request, an error without one (22004); workspace_id NULL: none; created_at NULL: now, or the time of an id of version 7; with any other id it must be given (22023). A retry with the same workspace_id, created_at and id stores nothing. What the table refuses is an error (22023, 54000)';
 
 CREATE FUNCTION analytics.track_batch(
     events analytics.any_text, OUT accepted bigint, OUT duplicates bigint, OUT rejected jsonb, OUT warnings jsonb)

@@ -44,6 +44,20 @@ VALUES (:'w', 'failing', 'agent_failures', 'greater_than', 0, 60);
 SELECT left(jsonb_path_query(t.evaluation_context, '$.failing_agents[*] ? (@.failed_runs == 3)')::text, 200) AS failing
 FROM analytics.alert_rules AS r, analytics.test_alert_rule(r.id, :'day'::date + interval '11 hours') AS t;
 
+-- Users and sessions by text, where the setting allows it; a uuid is always one. What is stored is the uuid alone.
+SELECT analytics.track('login', workspace_id => :'w', user_id => 'jane@example.com');
+SELECT analytics.track('login', workspace_id => :'w', user_id => :'u', session_id => 's1');
+SELECT jsonb_pretty(rejected) AS rejected FROM analytics.track_batch('[{"event_type": "login", "user_id": "jane@example.com"}]');
+INSERT INTO analytics.settings VALUES ('text_ids', 'true');
+SELECT analytics.track('login', workspace_id => :'w', user_id => 'jane@example.com', session_id => 's1', event_name => 'text') IS NOT NULL AS stored;
+SELECT analytics.track('login', '{}', :'w', :'u'::uuid, 'uuid', session_id => :'u'::uuid) IS NOT NULL AS stored;
+SELECT accepted, rejected FROM analytics.track_batch('[{"event_type": "login", "workspace_id": "11111111-1111-1111-1111-111111111111", "user_id": "jane@example.com", "session_id": "s1", "event_name": "batch"},
+    {"event_type": "login", "user_id": "jane@example.com", "event_name": "batch, no workspace"}, {"event_type": "login", "user_id": ""}]');
+SELECT event_name, user_id, session_id, user_id = analytics.user_uuid(workspace_id, 'jane@example.com') AS is_jane
+FROM analytics.user_activity WHERE event_type = 'login' ORDER BY event_name;
+SELECT analytics.user_uuid(:'w', 'jane@example.com'), analytics.user_uuid(:'w', '{AAAAAAAA-0000-0000-0000-000000000001}') AS as_it_is,
+       analytics.user_uuid(NULL, 'jane@example.com') = analytics.user_uuid('00000000-0000-0000-0000-000000000000', 'jane@example.com') AS nil, analytics.user_uuid(:'w', NULL);
+
 TRUNCATE analytics.user_activity, analytics.agents, analytics.alert_rules, analytics.alert_rule_states, analytics.alert_history, analytics.dirty_hours, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
          analytics.daily_event_usage, analytics.daily_error_types, analytics.daily_users, analytics.daily_user_revenue, analytics.users;
 DELETE FROM analytics.settings;

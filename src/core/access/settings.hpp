@@ -123,6 +123,9 @@ inline constexpr setting settings[] = {
     integer_setting(
         "session_gap_minutes", "30", 1, 1440,
         "minutes without an event after which a new session starts, where events carry no session_id"),
+    plain_setting("text_ids", setting_type::boolean, "false",
+                  "whether track() and track_batch() take users and sessions that are named by text; "
+                  "analytics.user_uuid() tells the uuid of a user"),
     plain_setting("trust_client_amounts", setting_type::boolean, "false",
                   "whether credits, cost, revenue and tokens of events inserted by roles under row security "
                   "are kept; otherwise they are dropped and counted in ignored_values"),

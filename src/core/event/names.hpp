@@ -11,6 +11,16 @@ namespace shadow
 //   uuid_generate_v5(workspace_id, 'user:' || text)
 uuid id_of(const uuid &space, std::string_view what, std::string_view text);
 
+inline uuid user_id_of(const uuid &workspace, std::string_view name)
+{
+    return id_of(workspace, "user", name);
+}
+
+inline uuid session_id_of(const uuid &workspace, std::string_view name)
+{
+    return id_of(workspace, "session", name);
+}
+
 inline uuid agent_id_of(const uuid &workspace, std::string_view name)
 {
     return id_of(workspace, "agent", name);

@@ -171,4 +171,13 @@ void refuse_id(event_key key, std::string_view value)
                 "The value is \"" + std::string(value) + "\".");
 }
 
+void refuse_text_id(event_key key, std::string_view value)
+{
+    throw error(errc::invalid_text, std::string(name_of(key)) + " is no uuid",
+                "The value is \"" + std::string(value) + "\", and the setting text_ids is off.",
+                "With INSERT INTO analytics.settings VALUES ('text_ids', 'true'), as the owner, users and "
+                "sessions may be "
+                "named by any text; analytics.user_uuid() tells the uuid of a user.");
+}
+
 } // namespace shadow

@@ -43,5 +43,6 @@ std::optional<std::int64_t> time_of(const uuid &id) noexcept;
 [[noreturn]] void refuse_written_time(std::string_view value, const char *problem);
 [[noreturn]] void refuse_time_of_retry();
 [[noreturn]] void refuse_id(event_key key, std::string_view value);
+[[noreturn]] void refuse_text_id(event_key key, std::string_view value); // that a setting would allow
 
 } // namespace shadow

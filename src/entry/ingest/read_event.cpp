@@ -7,6 +7,7 @@
 #include "entry/access/membership.hpp"
 #include "entry/event/metadata.hpp"
 #include "entry/event/privacy.hpp"
+#include "pg/settings.hpp"
 #include "pg/tuple.hpp"
 
 extern "C" {
@@ -98,11 +99,28 @@ static uuid read_uuid(const incoming_event &event, event_key key)
             errhint("Pass user_id, or call with the claims of a signed-in user."));
 }
 
+static uuid workspace_of(const incoming_event &event)
+{
+    return event.has(event_key::workspace_id) ? read_uuid(event, event_key::workspace_id) : uuid{0, 0};
+}
+
+// Of a user or session, by its uuid or by what it is named.
+static uuid read_name(const incoming_event &event, event_key key,
+                      uuid (*id_of)(const uuid &, std::string_view))
+{
+    auto const text = text_of(event[key]);
+    if (!parse_uuid(text) && !pg::setting_boolean("text_ids"))
+        refuse_text_id(key, shown(text));
+    if (text.empty())
+        refuse_id(key, text);
+    return id_of(workspace_of(event), text);
+}
+
 static uuid user_of(const incoming_event &event)
 {
     uuid user;
     if (event.has(event_key::user_id))
-        user = read_uuid(event, event_key::user_id);
+        user = read_name(event, event_key::user_id, user_id_of);
     else if (!entry::current_user(user))
         raise_no_user();
     return user;
@@ -134,6 +152,13 @@ static std::int64_t time_of(const incoming_event &event)
 static NullableDatum uuid_column(const incoming_event &event, event_key key)
 {
     return event.has(key) ? some(pg::uuid_datum(read_uuid(event, key))) : none;
+}
+
+static NullableDatum session_column(const incoming_event &event)
+{
+    return event.has(event_key::session_id)
+               ? some(pg::uuid_datum(read_name(event, event_key::session_id, session_id_of)))
+               : none;
 }
 
 static NullableDatum address_column(const incoming_event &event)
@@ -179,13 +204,12 @@ SHADOW_FUNCTION(shadow_read_event)
     Jsonb *const metadata = metadata_of(event);
     NullableDatum const columns[] = {
         uuid_column(event, event_key::id),
-        event.has(event_key::workspace_id) ? uuid_column(event, event_key::workspace_id)
-                                           : some(pg::uuid_datum(uuid{0, 0})),
+        some(pg::uuid_datum(workspace_of(event))),
         some(pg::uuid_datum(user_of(event))),
         text_column(event, event_key::event_type),
         text_column(event, event_key::event_name),
         text_column(event, event_key::page_path),
-        uuid_column(event, event_key::session_id),
+        session_column(event),
         address_column(event),
         text_column(event, event_key::user_agent),
         text_column(event, event_key::referrer),
@@ -194,4 +218,14 @@ SHADOW_FUNCTION(shadow_read_event)
         dropped_column(metadata),
     };
     return form_row(shape, columns, lengthof(columns));
+}
+
+// (workspace_id, user_id)
+SHADOW_FUNCTION(shadow_user_uuid)
+{
+    if (PG_ARGISNULL(1))
+        PG_RETURN_NULL();
+    uuid const workspace = PG_ARGISNULL(0) ? uuid{0, 0} : uuid::from_bytes(PG_GETARG_UUID_P(0)->data);
+    text const *const name = PG_GETARG_TEXT_PP(1);
+    return pg::uuid_datum(user_id_of(workspace, {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}));
 }
