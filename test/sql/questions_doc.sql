@@ -44,6 +44,33 @@ SELECT analytics.setup_roles('regress_doc_anon', 'regress_doc_member', 'regress_
 SELECT set_config('request.jwt.claims', json_build_object('sub', pg_temp.id('b', 1))::text, false) <> '' AS claims;
 SET ROLE regress_doc_member;
 :examples
+-- The same as PostgREST sends it: a JSON body whose keys are the arguments, in a read-only transaction.
+CREATE FUNCTION pg_temp.rpc(question text, body json) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+    called oid := (SELECT oid FROM pg_proc WHERE proname = question AND pronamespace = 'analytics'::regnamespace);
+    answer json;
+BEGIN
+    EXECUTE (SELECT format('WITH pgrst_source AS (SELECT called.* FROM (SELECT $1 AS data) AS payload, LATERAL json_to_record(payload.data) AS body (%s), LATERAL analytics.%I(%s) AS called)
+                            SELECT coalesce(json_agg(pgrst_source), ''[]'') FROM pgrst_source',
+                           string_agg(format('%I %s', a.name, format_type(a.type, NULL)), ', '), question, string_agg(format('%I := body.%I', a.name, a.name), ', '))
+             FROM pg_proc AS p, unnest(p.proargnames, p.proargtypes::oid[]) AS a (name, type) WHERE p.oid = called AND a.name IN (SELECT json_object_keys(body)))
+    INTO answer USING body;
+    RETURN answer;
+END $$;
+CREATE TEMP TABLE request (place serial, name text, arguments jsonb);
+INSERT INTO request (name, arguments) VALUES
+    ('get_trend', '{"series": {"event": "feature_use:export", "measure": "users"}, "period": "weekly", "breakdown": "metadata.plan", "compare": true}'),
+    ('get_funnel', '{"steps": ["page_view", "form_submit:signup", {"event_type": "feature_use", "label": "First use"}], "conversion_window": "14 days"}'),
+    ('get_conversion_times', '{"steps": ["page_view", "form_submit:signup"], "edges": ["0", "1 minute", "1 hour"]}'),
+    ('get_event_retention', '{"start_event": "feature_use:export", "period": "weekly", "as_of": "2025-10-27"}'),
+    ('get_stickiness', '{"event": "feature_use", "period": "weekly"}'), ('get_event_lifecycle', '{"event": "feature_use:export", "period": "weekly"}'),
+    ('get_paths', '{"node_groups": ["/docs/%"], "max_steps": 3}'), ('get_pages', '{"segment": {"segment": "exporters"}}'),
+    ('get_attribution', '{"conversion": "form_submit:signup", "lookback": "7 days"}'),
+    ('get_experiment', '{"exposure": "custom:seen", "variant_property": "metadata.variant", "goal": "form_submit:signup"}'), ('get_run_metrics', '{"breakdown": "model"}');
+BEGIN READ ONLY;
+SELECT r.name, json_array_length(a.answer) AS rows, a.answer -> 0 AS first
+FROM request AS r, LATERAL (SELECT pg_temp.rpc(r.name, (r.arguments || '{"workspace_id": "a0000000-0000-0000-0000-000000000001", "start_date": "2025-10-01", "end_date": "2025-10-31"}')::json) AS answer) AS a ORDER BY r.place;
+COMMIT;
 \echo -- persons only for those who may read raw events
 SELECT analytics.users_who('a0000000-0000-0000-0000-000000000001', '{"did": "click"}');
 SELECT count(*) FROM analytics.get_trend('a0000000-0000-0000-0000-000000000001', user_set => '{1}');
