@@ -86,11 +86,13 @@ RETURNS TABLE (day_start timestamptz, day_end timestamptz)
 LANGUAGE plpgsql STABLE ROWS 1 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    first_zone text := analytics.workspace_time_zone(workspace_id, '-infinity');
 BEGIN
     RETURN QUERY
     WITH zones AS (
         SELECT 'UTC' AS time_zone, '-infinity'::timestamptz AS valid_from
-        WHERE analytics.workspace_time_zone(workspace_day_bounds.workspace_id, '-infinity') = 'UTC'
+        WHERE first_zone = 'UTC'
         UNION
         SELECT s.time_zone, s.valid_from FROM analytics.workspace_settings AS s
         WHERE s.workspace_id = workspace_day_bounds.workspace_id

@@ -128,6 +128,10 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    agent_workspaces uuid[] := ARRAY(SELECT DISTINCT p.workspace_id FROM analytics.agent_performance AS p
+                                     WHERE p.agent_id = get_agent_insights.agent_id);
+    last_dates date[] := ARRAY(SELECT analytics.workspace_today(w.id) - 1 FROM unnest(agent_workspaces) WITH ORDINALITY AS w (id, place) ORDER BY w.place);
+    first_date date; -- of the first of them
     workspaces uuid[];
     user_sets analytics.user_set[]; -- of each workspace
 BEGIN
@@ -138,23 +142,15 @@ BEGIN
                   HINT = 'get_agent_insights(agent_id, 7) covers the last 7 complete days.';
     END IF;
 
-    WITH workspace AS MATERIALIZED (
-        SELECT w.workspace_id, w.today - greatest(days, 14) AS first_date, w.today - 1 AS last_date
-        FROM (SELECT p.workspace_id, analytics.workspace_today(p.workspace_id) AS today
-              FROM analytics.agent_performance AS p
-              WHERE p.agent_id = get_agent_insights.agent_id
-              GROUP BY p.workspace_id) AS w
-    ), agent_day AS MATERIALIZED (
-        -- OFFSET 0: one range of the key for each workspace, however many the planner expects.
-        SELECT w.last_date, p.*
-        FROM workspace AS w
-        CROSS JOIN LATERAL (
-            SELECT a.workspace_id, a.metric_date, a.total_runs, a.successful_runs, a.failed_runs, a.cancelled_runs, a.total_credits,
-                   a.total_cost, a.total_tokens_used, a.total_feedback_count, a.runtime_sketch, a.users, a.error_types
-            FROM analytics.agent_performance AS a
-            WHERE a.workspace_id = w.workspace_id AND a.agent_id = get_agent_insights.agent_id
-              AND a.metric_date BETWEEN w.first_date AND w.last_date
-            OFFSET 0) AS p
+    first_date := (SELECT min(l.last_date) FROM unnest(last_dates) AS l (last_date)) - (greatest(days, 14) - 1);
+    WITH agent_day AS MATERIALIZED (
+        -- The array: one range of the key for each workspace, however many the planner expects.
+        SELECT w.last_date, a.workspace_id, a.metric_date, a.total_runs, a.successful_runs, a.failed_runs, a.cancelled_runs,
+               a.total_credits, a.total_cost, a.total_tokens_used, a.total_feedback_count, a.runtime_sketch, a.users, a.error_types
+        FROM analytics.agent_performance AS a
+        JOIN unnest(agent_workspaces, last_dates) AS w (workspace_id, last_date) ON w.workspace_id = a.workspace_id
+        WHERE a.workspace_id = ANY (agent_workspaces) AND a.agent_id = get_agent_insights.agent_id AND a.metric_date >= first_date
+          AND a.metric_date BETWEEN w.last_date - (greatest(days, 14) - 1) AND w.last_date
     ), covered AS NOT MATERIALIZED (
         SELECT r.* FROM agent_day AS r WHERE r.metric_date > r.last_date - days
     ), total AS (
@@ -184,8 +180,8 @@ BEGIN
            v.largest, v.workspaces, v.user_sets, analytics.trend_direction(r.this_week, r.week_before),
            coalesce((SELECT jsonb_object_agg(e.key, e.errors) FROM error AS e), '{}'),
            t.successful, t.failed, t.cancelled, t.cost, t.tokens, t.feedbacks, t.last_active,
-           (SELECT min(n.name) FROM workspace AS w JOIN analytics.agents AS n
-                ON n.workspace_id = w.workspace_id AND n.agent_id = get_agent_insights.agent_id)
+           (SELECT min(n.name) FROM analytics.agents AS n
+            WHERE n.workspace_id = ANY (agent_workspaces) AND n.agent_id = get_agent_insights.agent_id)
     INTO total_runs, success_rate, avg_runtime, p50_runtime, p95_runtime, p99_runtime, total_credits, unique_users, workspaces, user_sets,
          trend_direction, top_error_types, successful_runs, failed_runs, cancelled_runs, total_cost, total_tokens_used, total_feedback_count,
          last_active_date, agent_name
@@ -193,7 +189,7 @@ BEGIN
          (SELECT array_agg(x.workspace_id) AS workspaces, array_agg(x.users) AS user_sets,
                  coalesce(max(analytics.user_set_cardinality(x.users)), 0) AS largest
           FROM visitor AS x) AS v
-    WHERE EXISTS (SELECT FROM workspace);
+    WHERE cardinality(agent_workspaces) > 0;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -345,11 +341,18 @@ BEGIN
 
     -- Local days begin up to 14 hours before UTC's and end up to 12 hours after.
     RETURN QUERY
-    WITH hour AS (
-        SELECT g.metric_hour, g.metric_hour AT TIME ZONE analytics.workspace_time_zone(get_usage_by_hour.workspace_id, g.metric_hour) AS local_time
+    WITH zone AS (
+        SELECT z.time_zone, z.valid_from, lead(z.valid_from, 1, 'infinity') OVER (ORDER BY z.valid_from, z.is_chosen) AS valid_to
+        FROM (SELECT 'UTC' AS time_zone, '-infinity'::timestamptz AS valid_from, false AS is_chosen
+              UNION ALL
+              SELECT s.time_zone, s.valid_from, true FROM analytics.workspace_settings AS s
+              WHERE s.workspace_id = get_usage_by_hour.workspace_id) AS z
+    ), hour AS (
+        SELECT g.metric_hour, g.metric_hour AT TIME ZONE z.time_zone AS local_time
         FROM generate_series(greatest(first_hour, (first_date - 1)::timestamp AT TIME ZONE 'UTC'),
                              least(date_trunc('hour', now(), 'UTC') - interval '1 hour', (last_date + 2)::timestamp AT TIME ZONE 'UTC'),
                              interval '1 hour') AS g (metric_hour)
+        JOIN zone AS z ON g.metric_hour >= z.valid_from AND g.metric_hour < z.valid_to
         WHERE first_hour IS NOT NULL
     ), cell AS (
         SELECT extract(isodow FROM h.local_time)::integer AS day, extract(hour FROM h.local_time)::integer AS hour, count(*) AS hours,

@@ -204,47 +204,49 @@ COMMENT ON FUNCTION analytics.forget_user(uuid, uuid) IS
 
 -- A table that comes to hold something about a person is listed here.
 CREATE FUNCTION analytics_internal.export_user(target_user_id uuid) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $$
-WITH person AS (
-    SELECT u.* FROM analytics.users AS u WHERE u.user_id = target_user_id
-)
-SELECT jsonb_build_object(
-    'user_id', target_user_id,
-    'events', (SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY e.created_at, e.id), '[]')
-               FROM analytics.user_activity AS e WHERE e.user_id = target_user_id),
-    'users', (SELECT coalesce(jsonb_agg(to_jsonb(p) ORDER BY p.workspace_id), '[]') FROM person AS p),
-    'daily_users', (SELECT coalesce(jsonb_agg(jsonb_build_object('workspace_id', d.workspace_id, 'metric_date', d.metric_date)
-                                              ORDER BY d.workspace_id, d.metric_date), '[]')
-                    FROM person AS p JOIN analytics.daily_users AS d ON d.workspace_id = p.workspace_id
-                    WHERE d.users OPERATOR(analytics.@>) p.user_number),
-    'agents_used', (SELECT coalesce(jsonb_agg(jsonb_build_object('workspace_id', a.workspace_id, 'agent_id', a.agent_id, 'metric_date', a.metric_date)
-                                              ORDER BY a.workspace_id, a.agent_id, a.metric_date), '[]')
-                    FROM person AS p JOIN analytics.agent_performance AS a ON a.workspace_id = p.workspace_id
-                    WHERE a.users OPERATOR(analytics.@>) p.user_number),
-    'events_by_day', (SELECT coalesce(jsonb_agg(jsonb_build_object('workspace_id', c.workspace_id, 'metric_date', c.metric_date,
-                                                                   'event_type', c.event_type, 'event_name', c.event_name)
-                                                ORDER BY c.workspace_id, c.metric_date, c.event_type, c.event_name), '[]')
-                      FROM person AS p JOIN analytics.daily_event_counts AS c ON c.workspace_id = p.workspace_id
-                      WHERE c.users OPERATOR(analytics.@>) p.user_number),
-    'revenue', (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.workspace_id, r.metric_date), '[]')
-                FROM person AS p JOIN analytics.daily_user_revenue AS r USING (workspace_id, user_number)),
-    -- Not a saved set's other users.
-    'segments', (SELECT coalesce(jsonb_agg(to_jsonb(s) - 'users' ORDER BY s.workspace_id, s.name), '[]')
-                 FROM analytics.segments AS s WHERE s.created_by = target_user_id),
-    'in_segments', (SELECT coalesce(jsonb_agg(jsonb_build_object('workspace_id', s.workspace_id, 'name', s.name) ORDER BY s.workspace_id, s.name), '[]')
-                    FROM person AS p JOIN analytics.segments AS s ON s.workspace_id = p.workspace_id
-                    WHERE s.users OPERATOR(analytics.@>) p.user_number),
-    'annotations', (SELECT coalesce(jsonb_agg(to_jsonb(n) ORDER BY n.created_at, n.id), '[]')
-                    FROM analytics.annotations AS n WHERE n.created_by = target_user_id),
-    'alert_rules', (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.created_at, r.id), '[]')
-                    FROM analytics.alert_rules AS r WHERE r.created_by = target_user_id),
-    'acknowledged_alerts', (SELECT coalesce(jsonb_agg(to_jsonb(h) ORDER BY h.triggered_at, h.id), '[]')
-                            FROM analytics.alert_history AS h WHERE h.acknowledged_by = target_user_id),
-    'audit_log', (SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY a.happened_at, a.id), '[]')
-                  FROM analytics.audit_log AS a WHERE a.user_id = target_user_id))
+BEGIN
+    RETURN (WITH person AS (
+        SELECT u.* FROM analytics.users AS u WHERE u.user_id = target_user_id
+    )
+    SELECT jsonb_build_object(
+        'user_id', target_user_id,
+        'events', (SELECT coalesce(jsonb_agg(to_jsonb(e) ORDER BY e.created_at, e.id), '[]')
+                   FROM analytics.user_activity AS e WHERE e.user_id = target_user_id),
+        'users', (SELECT coalesce(jsonb_agg(to_jsonb(p) ORDER BY p.workspace_id), '[]') FROM person AS p),
+        'daily_users', (SELECT coalesce(jsonb_agg(jsonb_build_object('workspace_id', d.workspace_id, 'metric_date', d.metric_date)
+                                                  ORDER BY d.workspace_id, d.metric_date), '[]')
+                        FROM person AS p JOIN analytics.daily_users AS d ON d.workspace_id = p.workspace_id
+                        WHERE d.users OPERATOR(analytics.@>) p.user_number),
+        'agents_used', (SELECT coalesce(jsonb_agg(jsonb_build_object('workspace_id', a.workspace_id, 'agent_id', a.agent_id, 'metric_date', a.metric_date)
+                                                  ORDER BY a.workspace_id, a.agent_id, a.metric_date), '[]')
+                        FROM person AS p JOIN analytics.agent_performance AS a ON a.workspace_id = p.workspace_id
+                        WHERE a.users OPERATOR(analytics.@>) p.user_number),
+        'events_by_day', (SELECT coalesce(jsonb_agg(jsonb_build_object('workspace_id', c.workspace_id, 'metric_date', c.metric_date,
+                                                                       'event_type', c.event_type, 'event_name', c.event_name)
+                                                    ORDER BY c.workspace_id, c.metric_date, c.event_type, c.event_name), '[]')
+                          FROM person AS p JOIN analytics.daily_event_counts AS c ON c.workspace_id = p.workspace_id
+                          WHERE c.users OPERATOR(analytics.@>) p.user_number),
+        'revenue', (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.workspace_id, r.metric_date), '[]')
+                    FROM person AS p JOIN analytics.daily_user_revenue AS r USING (workspace_id, user_number)),
+        -- Not a saved set's other users.
+        'segments', (SELECT coalesce(jsonb_agg(to_jsonb(s) - 'users' ORDER BY s.workspace_id, s.name), '[]')
+                     FROM analytics.segments AS s WHERE s.created_by = target_user_id),
+        'in_segments', (SELECT coalesce(jsonb_agg(jsonb_build_object('workspace_id', s.workspace_id, 'name', s.name) ORDER BY s.workspace_id, s.name), '[]')
+                        FROM person AS p JOIN analytics.segments AS s ON s.workspace_id = p.workspace_id
+                        WHERE s.users OPERATOR(analytics.@>) p.user_number),
+        'annotations', (SELECT coalesce(jsonb_agg(to_jsonb(n) ORDER BY n.created_at, n.id), '[]')
+                        FROM analytics.annotations AS n WHERE n.created_by = target_user_id),
+        'alert_rules', (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.created_at, r.id), '[]')
+                        FROM analytics.alert_rules AS r WHERE r.created_by = target_user_id),
+        'acknowledged_alerts', (SELECT coalesce(jsonb_agg(to_jsonb(h) ORDER BY h.triggered_at, h.id), '[]')
+                                FROM analytics.alert_history AS h WHERE h.acknowledged_by = target_user_id),
+        'audit_log', (SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY a.happened_at, a.id), '[]')
+                      FROM analytics.audit_log AS a WHERE a.user_id = target_user_id)));
+END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.export_user(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.export_user(uuid) IS
