@@ -15,11 +15,11 @@
 -- Scripts of dumps turn row_security off, and so do functions of the extension that change rows as they stand. So may
 -- anybody, by set_config() even within a statement that row security applies to: only the owner is believed. Triggers ask
 -- in WHEN, where the current user is still the one who changes the row, so the roles of the API may call it.
-CREATE FUNCTION analytics_internal.is_taken_as_is(changed regclass) RETURNS boolean
+CREATE FUNCTION analytics_internal.is_taken_as_is(table_name text) RETURNS boolean
 LANGUAGE c STABLE STRICT
 AS 'MODULE_PATHNAME', 'shadow_is_taken_as_is';
-REVOKE EXECUTE ON FUNCTION analytics_internal.is_taken_as_is(regclass) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.is_taken_as_is(regclass) IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.is_taken_as_is(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.is_taken_as_is(text) IS
     'whether triggers take the rows of a table as they are: the current user has row_security off and the rights of the owner';
 
 -- Where memberships come from. No row: the defaults, which are those of the columns.
@@ -143,7 +143,7 @@ VALUES
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.raw_event_workspace_ids()'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_user_workspaces()'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.sees_all_workspaces()'), -- the views ask it
-    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.is_taken_as_is(regclass)'), -- triggers ask as the role
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.is_taken_as_is(text)'), -- triggers ask as the role
     ('member', 'SELECT', 'TABLE', 'analytics.workspace_settings'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_time_zone(uuid, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_today(uuid, timestamptz)'),
@@ -312,6 +312,9 @@ VALUES
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.index_closed_partitions(integer)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.keep_partitions_ahead()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.aggregate_despite_missing(date, timestamptz)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.has_cells()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.aggregate_in_cells(date, timestamptz, uuid)'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.refuse_distributed(text, text)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.aggregate_daily_metrics(date, uuid)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.aggregate_daily_metrics(date, uuid, boolean)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.aggregate_hourly_metrics(timestamptz, uuid)'),

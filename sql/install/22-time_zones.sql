@@ -264,7 +264,7 @@ CREATE TRIGGER check_zone BEFORE INSERT OR UPDATE ON analytics.workspace_setting
 COMMENT ON TRIGGER check_zone ON analytics.workspace_settings IS
     'checks the zone''s name and finds valid_from where it is left out';
 CREATE TRIGGER check_sequence AFTER INSERT OR UPDATE OR DELETE ON analytics.workspace_settings
-    FOR EACH ROW WHEN (NOT analytics_internal.is_taken_as_is('analytics.workspace_settings'))
+    FOR EACH ROW WHEN (NOT analytics_internal.is_taken_as_is('workspace_settings'))
     EXECUTE FUNCTION analytics_internal.workspace_settings_sequence();
 COMMENT ON TRIGGER check_sequence ON analytics.workspace_settings IS
     'every change of a workspace''s zone is at a local midnight and repeats no day';

@@ -107,6 +107,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM analytics_internal.refuse_distributed('TRUNCATE of analytics.user_activity', 'DELETE FROM analytics.user_activity, or truncate single partitions.');
     INSERT INTO analytics.dirty_hours (workspace_id, metric_hour)
     SELECT h.workspace_id, h.metric_hour
     FROM analytics.hourly_metrics AS h, analytics.watermark AS w

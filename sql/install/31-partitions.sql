@@ -202,6 +202,7 @@ BEGIN
     END IF;
     EXECUTE format('ALTER TABLE analytics.user_activity ATTACH PARTITION analytics.%I FOR VALUES FROM (%L) TO (%L)',
                    partition_name, from_time, to_time);
+    PERFORM analytics_internal.remove_local_rows(format('analytics.%I', partition_name)::regclass);
     IF has_many_days THEN
         EXECUTE format('ANALYZE analytics.%I', partition_name); -- or a day would be taken for a large part of it
     END IF;
@@ -377,11 +378,12 @@ DECLARE
 BEGIN
     FOR part IN
         SELECT p.relation, p.to_time - p.from_time > interval '24 hours' AS has_many_days,
-               pg_relation_size(p.relation) AS bytes, c.reltuples AS events
-        FROM analytics_internal.partitions() AS p JOIN pg_class AS c ON c.oid = p.relation
+               pg_relation_size(c.oid) AS bytes, c.reltuples AS events
+        FROM analytics_internal.partitions() AS p JOIN pg_class AS c ON c.oid = analytics_internal.local_relation(p.relation)
         WHERE p.from_time < event_bytes.to_time AND p.to_time > event_bytes.from_time
         UNION ALL
-        SELECT c.oid, false, pg_relation_size(c.oid), 0 FROM pg_class AS c WHERE c.oid = to_regclass('analytics.user_activity_default')
+        SELECT c.oid, false, pg_relation_size(c.oid), 0 FROM pg_class AS c
+        WHERE c.oid = analytics_internal.local_relation(to_regclass('analytics.user_activity_default'))
     LOOP
         IF part.has_many_days AND part.events > 0 THEN -- counted by the index; rarely evenly spread
             EXECUTE format('SELECT count(*) FROM %s AS e WHERE e.created_at >= $1 AND e.created_at < $2', part.relation)
@@ -401,11 +403,12 @@ CREATE FUNCTION analytics_internal.default_days(OUT day date) RETURNS SETOF date
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    oldest timestamptz := COALESCE(date_trunc('day', now() - analytics_internal.retention('user_activity'), 'UTC'), '1970-01-01 UTC');
 BEGIN
     RETURN QUERY
     SELECT DISTINCT (e.created_at AT TIME ZONE 'UTC')::date FROM analytics.user_activity_default AS e
-    WHERE e.created_at >= COALESCE(date_trunc('day', now() - analytics_internal.retention('user_activity'), 'UTC'),
-                                   '1970-01-01 UTC')
+    WHERE e.created_at >= oldest
       AND e.created_at < now() + interval '366 days';
 END
 $$;
@@ -448,7 +451,9 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM analytics_internal.make_partitions();
+    IF analytics_internal.cell_key() = 0 THEN -- else the coordinator makes them
+        PERFORM analytics_internal.make_partitions();
+    END IF;
 EXCEPTION
     WHEN lock_not_available THEN
         RAISE NOTICE 'no partition was made, as user_activity is in use; the next call tries again';

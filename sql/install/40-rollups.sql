@@ -487,7 +487,9 @@ AS $$
 DECLARE
     written bigint;
 BEGIN
-    IF target_workspace_id IS NULL THEN
+    IF analytics_internal.has_cells() THEN
+        RETURN analytics_internal.aggregate_in_cells(target_date, NULL, target_workspace_id);
+    ELSIF target_workspace_id IS NULL THEN
         written := analytics_internal.aggregate_despite_missing(target_date, NULL);
     END IF;
     written := COALESCE(written, analytics_internal.aggregate_daily_metrics(target_date, target_workspace_id));
@@ -521,7 +523,9 @@ AS $$
 DECLARE
     written bigint;
 BEGIN
-    IF target_workspace_id IS NULL THEN
+    IF analytics_internal.has_cells() THEN
+        RETURN analytics_internal.aggregate_in_cells(NULL, target_hour, target_workspace_id);
+    ELSIF target_workspace_id IS NULL THEN
         written := analytics_internal.aggregate_despite_missing(NULL, target_hour);
     END IF;
     written := COALESCE(written, analytics_internal.aggregate_hourly_metrics(target_hour, target_workspace_id));

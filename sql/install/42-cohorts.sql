@@ -267,6 +267,9 @@ BEGIN
                   DETAIL = format('The period is %s, the date %s.', coalesce(quote_literal(period), 'null'),
                                   coalesce(cohort_date::text, 'null')),
                   HINT = 'Give daily, weekly or monthly, and a day of the cohort''s period.';
+    ELSIF analytics_internal.has_cells() THEN
+        RETURN analytics_internal.in_cells(format('SELECT analytics_internal.aggregate_user_cohorts(%L, %L, %L)', period, cohort_date, target_workspace_id),
+                                           target_workspace_id);
     END IF;
     RETURN analytics_internal.aggregate_cohorts(
         period, ARRAY[date_trunc(analytics_internal.cohort_unit(period), cohort_date::timestamp)::date], target_workspace_id);

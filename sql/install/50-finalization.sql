@@ -4,11 +4,13 @@
 -- was changed.
 
 CREATE TABLE analytics.watermark (
-    id smallint PRIMARY KEY DEFAULT 1,
-    marked_until timestamptz NOT NULL, -- the library reads this column by its place
+    id smallint NOT NULL DEFAULT 1,
+    marked_until timestamptz NOT NULL,
     marked_by xid8 NOT NULL DEFAULT pg_current_xact_id(),
     closing_xid xid8,
     closed_until timestamptz NOT NULL DEFAULT '-infinity',
+    cell uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    PRIMARY KEY (cell, id),
     CONSTRAINT watermark_one_row CHECK (id = 1),
     CONSTRAINT watermark_order CHECK (closed_until <= marked_until)
 );
@@ -17,6 +19,8 @@ SELECT pg_catalog.pg_extension_config_dump('analytics.watermark', '');
 COMMENT ON TABLE analytics.watermark IS
     'one row, from the first maintenance on: how far rollups are final. Delete it to have everything aggregated again';
 COMMENT ON COLUMN analytics.watermark.id IS 'always 1';
+COMMENT ON COLUMN analytics.watermark.cell IS
+    'the nil uuid; on Citus each group of shards has a row of its own, under a uuid of its own';
 COMMENT ON CONSTRAINT watermark_one_row ON analytics.watermark IS 'there is one watermark';
 COMMENT ON CONSTRAINT watermark_order ON analytics.watermark IS 'what is closed was marked before';
 COMMENT ON COLUMN analytics.watermark.marked_until IS

@@ -418,6 +418,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM analytics_internal.refuse_distributed('removing what is past its retention', 'DROP TABLE partitions of analytics.user_activity on the coordinator, after their days were closed; DELETE FROM rollups.');
     PERFORM analytics_internal.catch_up((now() AT TIME ZONE 'UTC')::date, NULL);
     RETURN QUERY SELECT c.table_name, c.rows_deleted, c.note FROM analytics_internal.cleanup_old_data() AS c;
     PERFORM analytics_internal.keep_partitions_ahead();

@@ -16,7 +16,8 @@ CREATE TABLE analytics.job_runs (
     detail text,
     error text,
     pid integer NOT NULL DEFAULT pg_backend_pid(),
-    PRIMARY KEY (started_at, step),
+    cell integer NOT NULL DEFAULT analytics_internal.cell_key(),
+    PRIMARY KEY (cell, started_at, step),
     CONSTRAINT job_runs_outcome CHECK (outcome IN ('running', 'done', 'partial', 'skipped', 'failed', 'interrupted'))
 );
 CREATE INDEX job_runs_step ON analytics.job_runs (step, started_at);
@@ -46,6 +47,7 @@ COMMENT ON COLUMN analytics.job_runs.kept_unaggregated IS
 COMMENT ON COLUMN analytics.job_runs.detail IS 'what the step has to say, for people';
 COMMENT ON COLUMN analytics.job_runs.error IS 'SQLSTATE and message; of a partial run those of the first day set aside';
 COMMENT ON COLUMN analytics.job_runs.pid IS 'server process';
+COMMENT ON COLUMN analytics.job_runs.cell IS '0; on a worker of Citus the group of shards whose maintenance it was';
 COMMENT ON CONSTRAINT job_runs_outcome ON analytics.job_runs IS 'how a run may end';
 
 CREATE POLICY no_access ON analytics.job_runs FOR SELECT USING (false);
@@ -84,7 +86,7 @@ FROM unnest('{maintenance,rollups,views,alerts}'::text[]) AS n (name)
 JOIN pg_locks AS l ON l.locktype = 'object' AND l.classid = 'pg_extension'::regclass AND l.objsubid = analytics_internal.lock_number(n.name)
 LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.granted AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-  AND l.objid = 0 AND l.pid IS DISTINCT FROM pg_backend_pid()
+  AND l.objid = analytics_internal.cell_key()::oid AND l.pid IS DISTINCT FROM pg_backend_pid()
   AND COALESCE(a.xact_start <= now() - min_age, l.pid IS NULL)
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.lock_holders(interval) FROM PUBLIC;
@@ -96,7 +98,7 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT max(r.started_at) FROM analytics.job_runs AS r
-WHERE r.step = last_run.step AND (r.outcome = 'done' OR r.outcome = 'partial' AND (r.error IS NOT NULL OR r.step = 'maintain'))
+WHERE r.cell = analytics_internal.cell_key() AND r.step = last_run.step AND (r.outcome = 'done' OR r.outcome = 'partial' AND (r.error IS NOT NULL OR r.step = 'maintain'))
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.last_run(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.last_run(text) IS
@@ -109,6 +111,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 VALUES ('mend_clock', NULL::interval),
        ('create_partitions', NULL),
+       ('maintain_cells', NULL),
        ('evaluate_alerts', NULL),
        ('close_buckets', NULL),
        ('repair_buckets', NULL),
@@ -131,7 +134,8 @@ AS $$
 SELECT max(r.at) - now()
 FROM (SELECT w.marked_until AS at FROM analytics.watermark AS w WHERE w.marked_until > now()
       UNION ALL
-      SELECT max(j.started_at) FROM analytics.job_runs AS j WHERE j.started_at > clock_timestamp() + interval '1 minute') AS r
+      SELECT max(j.started_at) FROM analytics.job_runs AS j
+      WHERE j.cell = analytics_internal.cell_key() AND j.started_at > clock_timestamp() + interval '1 minute') AS r
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.clock_lead() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.clock_lead() IS
@@ -170,11 +174,13 @@ BEGIN
     UPDATE analytics.notification_outbox AS o SET leased_until = now() WHERE o.leased_until > now() + interval '1 hour';
     -- The last look at the open days was at what seemed to be over.
     DELETE FROM analytics.job_runs AS r
-    WHERE r.started_at > clock_timestamp() + interval '1 minute' OR r.step = 'aggregate_open';
-    UPDATE analytics.job_runs AS r SET finished_at = now() WHERE r.finished_at > clock_timestamp() + interval '1 minute';
+    WHERE r.cell = analytics_internal.cell_key() AND (r.started_at > clock_timestamp() + interval '1 minute' OR r.step = 'aggregate_open');
+    UPDATE analytics.job_runs AS r SET finished_at = now()
+    WHERE r.cell = analytics_internal.cell_key() AND r.finished_at > clock_timestamp() + interval '1 minute';
 
     found_lead := format('the clock has gone back: records of maintenance were up to %s ahead of it', date_trunc('second', lead));
-    UPDATE analytics.job_runs AS r SET detail = found_lead WHERE r.step = 'mend_clock' AND r.outcome = 'running';
+    UPDATE analytics.job_runs AS r SET detail = found_lead
+    WHERE r.cell = analytics_internal.cell_key() AND r.step = 'mend_clock' AND r.outcome = 'running';
     IF NOT FOUND THEN
         INSERT INTO analytics.job_runs (step, finished_at, outcome, rows, detail) VALUES ('mend_clock', clock_timestamp(), 'done', 1, found_lead);
     END IF;
@@ -196,8 +202,8 @@ SELECT o.first_day,
        CASE WHEN current_setting('track_counts')::boolean
             THEN sum(pg_stat_get_tuples_inserted(p.oid) + pg_stat_get_tuples_updated(p.oid) + pg_stat_get_tuples_deleted(p.oid)) END
 FROM (SELECT (greatest((SELECT w.closed_until FROM analytics.watermark AS w), now() - interval '26 hours') AT TIME ZONE 'UTC')::date - 1 AS first_day) AS o,
-     (SELECT b.relation::oid AS oid, b.to_time FROM analytics_internal.partitions() AS b
-      UNION ALL SELECT to_regclass('analytics.user_activity_default'), 'infinity') AS p
+     (SELECT analytics_internal.local_relation(b.relation) AS oid, b.to_time FROM analytics_internal.partitions() AS b
+      UNION ALL SELECT analytics_internal.local_relation(to_regclass('analytics.user_activity_default')), 'infinity') AS p
 WHERE p.to_time > o.first_day::timestamp AT TIME ZONE 'UTC'
 GROUP BY o.first_day
 $$;
@@ -233,7 +239,7 @@ BEGIN
         WHEN 'aggregate_open' THEN
             RETURN (SELECT (r.first_day, r.event_changes) = (c.first_day, c.event_changes)
                     FROM analytics.job_runs AS r, analytics_internal.open_changes() AS c
-                    WHERE r.step = 'aggregate_open' AND r.outcome = 'done'
+                    WHERE r.cell = analytics_internal.cell_key() AND r.step = 'aggregate_open' AND r.outcome = 'done'
                     ORDER BY r.started_at DESC LIMIT 1) IS NOT TRUE;
         WHEN 'evaluate_alerts' THEN
             RETURN EXISTS (SELECT FROM analytics.alert_rules);
@@ -250,7 +256,7 @@ CREATE FUNCTION analytics_internal.is_cleanup_waiting() RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT COALESCE((SELECT r.kept_unaggregated FROM analytics.job_runs AS r WHERE r.step = 'cleanup'
+SELECT COALESCE((SELECT r.kept_unaggregated FROM analytics.job_runs AS r WHERE r.cell = analytics_internal.cell_key() AND r.step = 'cleanup'
                  ORDER BY r.started_at DESC LIMIT 1), false)
    AND NOT EXISTS (SELECT FROM analytics.failed_days AS f WHERE f.next_attempt_at > now())
 $$;
@@ -264,14 +270,15 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT COALESCE(array_agg(s.step ORDER BY s.place), '{}')
 FROM analytics_internal.steps() WITH ORDINALITY AS s (step, every, place)
-WHERE analytics_internal.clock_lead() IS NOT NULL
+WHERE s.step = ANY (analytics_internal.steps_here())
+  AND (analytics_internal.clock_lead() IS NOT NULL
    OR CASE WHEN s.every IS NULL OR COALESCE(analytics_internal.last_run(s.step) <= clock_timestamp() - s.every, true)
                 OR s.step = 'cleanup' AND analytics_internal.is_cleanup_waiting()
-           THEN analytics_internal.has_work(s.step) END
+           THEN analytics_internal.has_work(s.step) END)
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.due_steps() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.due_steps() IS
-    'steps of maintain() that are due now and have something to do; all of them when the clock has gone back';
+    'steps of maintain() that are due here and now and have something to do; all of them when the clock has gone back';
 
 -- What is only told of a run need not have reached the disk before it goes on.
 CREATE FUNCTION analytics_internal.begin_step(step text, first_day date DEFAULT NULL, last_day date DEFAULT NULL) RETURNS timestamptz
@@ -286,7 +293,8 @@ BEGIN
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
     UPDATE analytics.job_runs AS r SET outcome = 'interrupted', finished_at = clock_timestamp()
-    WHERE r.outcome = 'running' AND (r.step = begin_step.step OR begin_step.step = 'maintain' OR r.pid <> pg_backend_pid());
+    WHERE r.outcome = 'running' AND r.cell = analytics_internal.cell_key()
+      AND (r.step = begin_step.step OR begin_step.step = 'maintain' OR r.pid <> pg_backend_pid());
     INSERT INTO analytics.job_runs (step, first_day, last_day) VALUES (begin_step.step, begin_step.first_day, begin_step.last_day)
     RETURNING started_at INTO started;
     RETURN started;
@@ -304,7 +312,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT set_config('synchronous_commit', 'off', true);
 DELETE FROM analytics.job_runs AS r
-WHERE r.started_at = end_step.started AND r.step = end_step.step AND end_step.outcome = 'done' AND r.rows = 0 AND r.error IS NULL
+WHERE r.cell = analytics_internal.cell_key() AND r.started_at = end_step.started AND r.step = end_step.step AND end_step.outcome = 'done' AND r.rows = 0 AND r.error IS NULL
   AND EXISTS (SELECT FROM analytics_internal.steps() AS s WHERE s.step = end_step.step AND s.every IS NULL);
 UPDATE analytics.job_runs AS r
 SET outcome = CASE WHEN end_step.outcome = 'done' AND r.error IS NOT NULL OR end_step.outcome = 'skipped' AND r.rows > 0 THEN 'partial'
@@ -312,7 +320,7 @@ SET outcome = CASE WHEN end_step.outcome = 'done' AND r.error IS NOT NULL OR end
     error = COALESCE(end_step.error, r.error),
     detail = CASE WHEN end_step.busy IS NULL OR strpos(r.detail, end_step.busy) > 0 THEN r.detail ELSE concat_ws('; ', r.detail, end_step.busy) END,
     finished_at = clock_timestamp()
-WHERE r.started_at = end_step.started AND r.step = end_step.step
+WHERE r.cell = analytics_internal.cell_key() AND r.started_at = end_step.started AND r.step = end_step.step
 RETURNING r.error
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text, text) FROM PUBLIC;
@@ -348,7 +356,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF EXISTS (SELECT FROM analytics.job_runs AS r WHERE r.step = 'repair_buckets' AND r.outcome = 'running' AND r.done = 0) THEN
+    IF EXISTS (SELECT FROM analytics.job_runs AS r WHERE r.cell = analytics_internal.cell_key() AND r.step = 'repair_buckets' AND r.outcome = 'running' AND r.done = 0) THEN
         PERFORM analytics_internal.enqueue_repairs();
     END IF;
     rows := analytics_internal.repair_next();
@@ -372,7 +380,7 @@ DECLARE
 BEGIN
     PERFORM analytics_internal.lock('rollups');
     UPDATE analytics.job_runs AS r SET (first_day, event_changes) = (SELECT c.first_day, c.event_changes FROM analytics_internal.open_changes() AS c)
-    WHERE r.step = 'aggregate_open' AND r.outcome = 'running';
+    WHERE r.cell = analytics_internal.cell_key() AND r.step = 'aggregate_open' AND r.outcome = 'running';
     FOR hour IN
         SELECT DISTINCT date_trunc('hour', e.created_at, 'UTC') FROM analytics.user_activity AS e
         WHERE e.created_at >= date_trunc('hour', closed_until, 'UTC') AND e.created_at <= now()
@@ -410,7 +418,7 @@ BEGIN
            string_agg(v.view || ' is in use', '; ') FILTER (WHERE v.is_busy)
     INTO rows, failures, busy
     FROM analytics_internal.refresh_all_materialized_views() AS v;
-    UPDATE analytics.job_runs AS r SET detail = failures WHERE r.step = 'refresh_views' AND r.outcome = 'running';
+    UPDATE analytics.job_runs AS r SET detail = failures WHERE r.cell = analytics_internal.cell_key() AND r.step = 'refresh_views' AND r.outcome = 'running';
     IF rows = 0 AND failures IS NOT NULL THEN
         RAISE EXCEPTION 'no view could be refreshed' USING DETAIL = failures;
     END IF;
@@ -445,7 +453,7 @@ BEGIN
            string_agg(concat(c.table_name, ': ', c.note), '; ') FILTER (WHERE c.note IS NOT NULL) AS notes
     INTO removed FROM analytics_internal.cleanup_old_data() AS c;
     UPDATE analytics.job_runs AS r SET detail = removed.notes, kept_unaggregated = removed.kept_unaggregated
-    WHERE r.step = 'cleanup' AND r.outcome = 'running';
+    WHERE r.cell = analytics_internal.cell_key() AND r.step = 'cleanup' AND r.outcome = 'running';
     rows := removed.rows;
     again := removed.has_more AND removed.busy IS NULL;
     busy := removed.busy;
@@ -464,6 +472,7 @@ BEGIN
     CASE step
         WHEN 'mend_clock' THEN rows := analytics_internal.mend_clock();
         WHEN 'create_partitions' THEN rows := analytics_internal.make_partitions();
+        WHEN 'maintain_cells' THEN SELECT c.* INTO rows, again FROM analytics_internal.maintain_cells() AS c;
         WHEN 'close_buckets' THEN SELECT * INTO rows, again, total FROM analytics_internal.close_buckets();
         WHEN 'repair_buckets' THEN SELECT * INTO rows, again, total FROM analytics_internal.repair_buckets();
         WHEN 'aggregate_cohorts' THEN SELECT c.* INTO rows, again, total FROM analytics_internal.aggregate_due_cohorts() AS c;
@@ -501,7 +510,7 @@ BEGIN
     UPDATE analytics.job_runs AS r
     SET rows = r.rows + COALESCE(unit.rows, 0), done = r.done + 1, total = r.done + 1 + unit.total,
         error = COALESCE(r.error, analytics_internal.new_failures())
-    WHERE r.started_at = run_step.started AND r.step = run_step.step;
+    WHERE r.cell = analytics_internal.cell_key() AND r.started_at = run_step.started AND r.step = run_step.step;
     again := unit.again;
     busy := unit.busy;
 END
@@ -662,7 +671,7 @@ BEGIN
           WHERE e.created_at >= oldest AND e.created_at < day_end) AS h;
     UPDATE analytics.job_runs AS r
     SET rows = r.rows + written, done = r.done + 1, total = days, error = COALESCE(r.error, analytics_internal.new_failures())
-    WHERE r.started_at = started AND r.step = 'backfill';
+    WHERE r.cell = analytics_internal.cell_key() AND r.started_at = started AND r.step = 'backfill';
     RETURN true;
 END
 $$;
@@ -676,9 +685,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 UPDATE analytics.job_runs AS r
 SET done = COALESCE((SELECT CASE WHEN p.done < p.total THEN p.done END FROM analytics.job_runs AS p
-                     WHERE p.step = 'backfill' AND (p.first_day, p.last_day) = (r.first_day, r.last_day) AND p.started_at < started
+                     WHERE p.cell = r.cell AND p.step = 'backfill' AND (p.first_day, p.last_day) = (r.first_day, r.last_day) AND p.started_at < started
                      ORDER BY p.started_at DESC LIMIT 1), 0)
-WHERE r.started_at = started AND r.step = 'backfill'
+WHERE r.cell = analytics_internal.cell_key() AND r.started_at = started AND r.step = 'backfill'
 RETURNING r.done::integer
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.resume_backfill(timestamptz) FROM PUBLIC;
@@ -709,7 +718,9 @@ DECLARE
 BEGIN
     IF start_date IS NULL OR end_date IS NULL THEN
         RAISE EXCEPTION 'start_date and end_date must not be NULL' USING ERRCODE = 'null_value_not_allowed';
-    ELSIF days OPERATOR(pg_catalog.<) 1 THEN
+    END IF;
+    PERFORM analytics_internal.refuse_distributed('analytics.backfill()', 'CALL analytics.maintain(): each cell closes its history by itself.');
+    IF days OPERATOR(pg_catalog.<) 1 THEN
         RAISE EXCEPTION 'start_date is after end_date'
             USING ERRCODE = 'invalid_parameter_value', DETAIL = pg_catalog.concat('The range is ', pg_catalog.to_char(start_date, 'YYYY-MM-DD'), ' to ',
                                                 pg_catalog.to_char(end_date, 'YYYY-MM-DD'), '.');

@@ -386,7 +386,7 @@ COMMENT ON FUNCTION analytics_internal.recipients_check() IS
     'row trigger: refuses a rule whose recipients are no destinations of its workspace (22023)';
 CREATE TRIGGER check_recipients AFTER INSERT OR UPDATE OF workspace_id, name, is_active, notification_channels,
         notification_recipients ON analytics.alert_rules
-    FOR EACH ROW WHEN (NOT analytics_internal.is_taken_as_is('analytics.alert_rules'))
+    FOR EACH ROW WHEN (NOT analytics_internal.is_taken_as_is('alert_rules'))
     EXECUTE FUNCTION analytics_internal.recipients_check();
 COMMENT ON TRIGGER check_recipients ON analytics.alert_rules IS
     'refuses a rule whose recipients are no destinations of its workspace';
@@ -422,7 +422,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.workspace_limit_check() FROM PUBLI
 COMMENT ON FUNCTION analytics_internal.workspace_limit_check() IS
     'row trigger: a workspace has at most as many rows as the setting that is its argument says (54000)';
 CREATE TRIGGER limit_rules AFTER INSERT ON analytics.alert_rules
-    FOR EACH ROW WHEN (row_security_active('analytics.alert_rules'::regclass))
+    FOR EACH ROW WHEN (row_security_active('analytics.alert_rules'::text))
     EXECUTE FUNCTION analytics_internal.workspace_limit_check('alert_rules_per_workspace');
 COMMENT ON TRIGGER limit_rules ON analytics.alert_rules IS
     'roles under row security make at most so many rules in a workspace (setting alert_rules_per_workspace)';
@@ -572,6 +572,7 @@ SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $$
 BEGIN
+    PERFORM analytics_internal.refuse_distributed('evaluating alert rules', 'Watch the rollups with a monitoring system.');
     -- At any other moment the windows are empty and every episode would end.
     IF (at < now() - interval '1 hour' OR at > clock_timestamp() + interval '1 minute') AND isfinite(at)
        AND NOT pg_has_role(analytics_internal.invoking_role(), current_user, 'USAGE') THEN
@@ -667,7 +668,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.alert_history_check() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.alert_history_check() IS
     'row trigger: an acknowledgment is by the current user and dated now; a snooze is for at most 30 days (22023)';
 CREATE TRIGGER check_acknowledgment BEFORE UPDATE OF acknowledged_by, acknowledged_at, snoozed_until ON analytics.alert_history
-    FOR EACH ROW WHEN (NOT analytics_internal.is_taken_as_is('analytics.alert_history')) -- not analytics.forget_user()
+    FOR EACH ROW WHEN (NOT analytics_internal.is_taken_as_is('alert_history')) -- not analytics.forget_user()
     EXECUTE FUNCTION analytics_internal.alert_history_check();
 COMMENT ON TRIGGER check_acknowledgment ON analytics.alert_history IS
     'an acknowledgment is by the current user and dated now';

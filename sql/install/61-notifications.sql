@@ -344,7 +344,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.manager_check() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.manager_check() IS
     'row trigger: refuses what the policies for managers refuse (42501), before other triggers look at the workspace';
 CREATE TRIGGER allow_managers BEFORE INSERT OR UPDATE OF workspace_id ON analytics.notification_destinations
-    FOR EACH ROW WHEN (row_security_active('analytics.notification_destinations'::regclass))
+    FOR EACH ROW WHEN (row_security_active('analytics.notification_destinations'::text))
     EXECUTE FUNCTION analytics_internal.manager_check();
 COMMENT ON TRIGGER allow_managers ON analytics.notification_destinations IS
     'membership is judged before anything that depends on the workspace';
@@ -375,13 +375,13 @@ COMMENT ON FUNCTION analytics_internal.destination_check() IS
     'row trigger: checks address and secret; what tenants enter as mail address is unverified, and gets a code to confirm it';
 CREATE TRIGGER check_destination BEFORE INSERT OR UPDATE OF workspace_id, name, channel, address, signing_secret
     ON analytics.notification_destinations
-    FOR EACH ROW WHEN (NOT analytics_internal.is_taken_as_is('analytics.notification_destinations'))
+    FOR EACH ROW WHEN (NOT analytics_internal.is_taken_as_is('notification_destinations'))
     EXECUTE FUNCTION analytics_internal.destination_check();
 COMMENT ON TRIGGER check_destination ON analytics.notification_destinations IS
     'checks address and secret; mail addresses of tenants start unverified';
 
 CREATE TRIGGER limit_destinations AFTER INSERT ON analytics.notification_destinations
-    FOR EACH ROW WHEN (row_security_active('analytics.notification_destinations'::regclass))
+    FOR EACH ROW WHEN (row_security_active('analytics.notification_destinations'::text))
     EXECUTE FUNCTION analytics_internal.workspace_limit_check('destinations_per_workspace');
 COMMENT ON TRIGGER limit_destinations ON analytics.notification_destinations IS
     'roles under row security make at most so many destinations in a workspace (setting destinations_per_workspace)';
@@ -571,6 +571,7 @@ AS $$
 DECLARE
     last_attempt CONSTANT integer := analytics.setting('alert_delivery_attempts')::integer;
 BEGIN
+    PERFORM analytics_internal.refuse_distributed('the notifier', 'Do not start it: no alert rule is evaluated there.');
     -- What cannot be delivered any more: its destination is gone, or the notifier died each time it tried.
     UPDATE analytics.notification_outbox AS o
     SET status = 'dead', leased_by = NULL, leased_until = NULL,

@@ -422,6 +422,7 @@ DECLARE
     started timestamptz;
     populated boolean;
 BEGIN
+    PERFORM analytics_internal.refuse_distributed('refreshing the materialized views', 'Read the rollups and the functions over them.');
     -- Two refreshes at a time would only wait for each other, view by view.
     PERFORM analytics_internal.lock('views');
     FOR view, populated IN

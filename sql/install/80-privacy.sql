@@ -146,6 +146,7 @@ BEGIN
     IF target_user_id IS NULL THEN
         RAISE EXCEPTION 'user_id must not be NULL' USING ERRCODE = 'null_value_not_allowed';
     END IF;
+    PERFORM analytics_internal.refuse_distributed('analytics.forget_user()', 'DELETE FROM analytics.user_activity WHERE workspace_id = ... AND user_id = ..., and from analytics.users.');
 
     -- Before any row is locked, and those of alerts last: nobody evaluates alerts while it is held.
     PERFORM analytics_internal.lock('rollups');

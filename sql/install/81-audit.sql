@@ -105,8 +105,8 @@ DECLARE
     old_values jsonb;
     new_values jsonb;
 BEGIN
-    -- A restore brings its own log.
-    IF analytics_internal.is_restore(TG_RELID) THEN
+    -- A restore brings its own log, and of several copies of a table one is enough.
+    IF analytics_internal.is_restore(TG_RELID) OR analytics_internal.is_copy(TG_RELID) THEN
         RETURN NULL;
     END IF;
     IF TG_OP IN ('UPDATE', 'DELETE') THEN
@@ -117,7 +117,7 @@ BEGIN
     END IF;
     IF old_values IS DISTINCT FROM new_values OR TG_OP = 'TRUNCATE' THEN
         PERFORM analytics_internal.write_audit((coalesce(new_values, old_values) ->> 'workspace_id')::uuid,
-                                               lower(TG_OP COLLATE "C"), TG_TABLE_SCHEMA || '.' || TG_TABLE_NAME, old_values, new_values);
+                                               lower(TG_OP COLLATE "C"), analytics_internal.logical_name(TG_RELID), old_values, new_values);
     END IF;
     RETURN NULL;
 END

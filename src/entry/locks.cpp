@@ -1,6 +1,7 @@
 #include "entry/locks.hpp"
 
 #include "pg/boundary.hpp"
+#include "pg/cells.hpp"
 
 extern "C" {
 #include "catalog/pg_extension_d.h"
@@ -36,7 +37,8 @@ struct {
 bool acquire(lock_name name, bool wait)
 {
     LOCKTAG tag;
-    SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, 0, static_cast<std::uint16_t>(name));
+    SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, pg::cell_key(),
+                       static_cast<std::uint16_t>(name));
     if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
         return false;
     LocalTransactionId const transaction = pg::local_transaction_id();
@@ -91,6 +93,7 @@ lock_name name_argument(FunctionCallInfo fcinfo)
 bool shadow::entry::try_lock(lock_name name)
 {
     PreventCommandIfReadOnly("maintenance of shadow_analytics");
+    pg::hold_cell();
     return acquire(name, false);
 }
 

@@ -2,7 +2,7 @@
 // The locks of the extension, kept to the end of the transaction. All names are here, so that no two purposes
 // can share one. They lock an object of this database rather than an advisory number: nobody can take them by
 // SQL but through the extension's own functions. pg_locks shows them as locktype object, classid
-// pg_extension, objsubid the number of the name.
+// pg_extension, objid the cell on a worker of Citus, else 0 (pg/cells.hpp), objsubid the number of the name.
 //
 // Whoever takes several takes them in this order, and takes them before rows or partitions are locked. Waiting
 // for an earlier one while holding a later one is bounded, so that of two who could wait for each other it is

@@ -3,6 +3,7 @@
 #include "core/base/hash.hpp"
 #include "entry/maintenance/worker.hpp"
 #include "pg/boundary.hpp"
+#include "pg/cells.hpp"
 
 extern "C" {
 #include "access/xlog.h"
@@ -23,6 +24,7 @@ static std::uint64_t server_secret(std::uint64_t seed)
 void _PG_init(void)
 {
     shadow::secret_hash_key = {server_secret(1), server_secret(2)};
+    shadow::pg::define_cells();
     if (process_shared_preload_libraries_in_progress)
         shadow::entry::register_worker();
 }

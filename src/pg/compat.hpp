@@ -16,6 +16,9 @@
 
 extern "C" {
 #include "catalog/pg_namespace.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/parsenodes.h"
+#include "parser/parse_relation.h"
 #include "storage/proc.h"
 #include "tcop/pquery.h"
 #include "utils/acl.h"
@@ -39,6 +42,36 @@ inline bool may_use_schema(Oid schema, Oid user)
     return object_aclcheck(NamespaceRelationId, schema, user, ACL_USAGE) == ACLCHECK_OK;
 #else
     return pg_namespace_aclcheck(schema, user, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+// Declared without arguments before 16, which C++ takes at its word.
+inline bool walk_expression(Node *node, bool (*walker)(Node *, void *), void *context)
+{
+#if PG_VERSION_NUM >= 160000
+    return expression_tree_walker(node, walker, context);
+#else
+    return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void *>(walker)),
+                                  context);
+#endif
+}
+inline bool walk_query(Query *query, bool (*walker)(Node *, void *), void *context)
+{
+#if PG_VERSION_NUM >= 160000
+    return query_tree_walker(query, walker, context, 0);
+#else
+    return query_tree_walker(query, reinterpret_cast<bool (*)()>(reinterpret_cast<void *>(walker)), context,
+                             0);
+#endif
+}
+
+// 16 keeps the relation whose privileges are checked beside the one that is read.
+inline void set_permission_relation([[maybe_unused]] Query *query, [[maybe_unused]] RangeTblEntry *entry,
+                                    [[maybe_unused]] Oid relation)
+{
+#if PG_VERSION_NUM >= 160000
+    if (entry->perminfoindex != 0)
+        getRTEPermissionInfo(query->rteperminfos, entry)->relid = relation;
 #endif
 }
 

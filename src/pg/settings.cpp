@@ -1,6 +1,7 @@
 #include "pg/settings.hpp"
 
 #include "core/access/settings.hpp"
+#include "pg/cells.hpp"
 #include "pg/spi.hpp"
 
 #include <algorithm>
@@ -64,6 +65,8 @@ static void read_settings()
     bool const can_take_snapshot = !IsInParallelMode();
     auto const caller = become(relation_owner(extension_relation("settings")),
                                SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    int const level = NewGUCNestLevel();
+    read_copies_here();
     SPI_connect();
     if (can_take_snapshot)
         PushActiveSnapshot(GetLatestSnapshot());
@@ -73,6 +76,7 @@ static void read_settings()
     if (can_take_snapshot)
         PopActiveSnapshot();
     SPI_finish();
+    AtEOXact_GUC(false, level);
     become_caller(caller);
     // The leader of a parallel query may have read with an old snapshot: once more next time.
     if (!can_take_snapshot && !IsParallelWorker())
@@ -90,7 +94,7 @@ static void refresh()
     ++cache.generation;
     std::fill(std::begin(cache.changed), std::end(cache.changed), nullptr);
     MemoryContextReset(cache.context);
-    cache.relation = extension_relation("settings");
+    cache.relation = local_relation(extension_relation("settings"));
     cache.is_stale = false; // before reading: what is announced meanwhile counts
     PG_TRY();
     {

@@ -144,7 +144,7 @@ SELECT count(*) > 3000 AS compared FROM privilege_before;
 CREATE TEMP TABLE for_owner (name regproc);
 INSERT INTO for_owner VALUES
     ('analytics.setup_roles'), ('analytics.grant_operator'), ('analytics.revoke_operator'), ('analytics.rotate_ip_secret'),
-    ('analytics.schedule_jobs'), ('analytics.unschedule_jobs'), ('analytics.post_restore'),
+    ('analytics.schedule_jobs'), ('analytics.unschedule_jobs'), ('analytics.post_restore'), ('analytics.distribute'),
     ('analytics.prepare_restore'), ('analytics.grant_reader'), ('analytics.revoke_reader'), ('analytics.settle_day');
 SELECT p.oid::regprocedure AS granted_to_no_audience
 FROM pg_proc AS p

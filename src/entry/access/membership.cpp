@@ -1,6 +1,7 @@
 #include "entry/access/membership.hpp"
 
 #include "core/access/claims.hpp"
+#include "pg/cells.hpp"
 #include "pg/session_text.hpp"
 #include "pg/settings.hpp"
 
@@ -131,9 +132,12 @@ static bool current_configuration(configuration &out)
         return false;
     MemoryContext const context = CurrentMemoryContext;
     auto const caller = pg::become(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    int const level = NewGUCNestLevel();
+    pg::read_copies_here();
     SPI_connect();
     read_configuration(out, context);
     SPI_finish();
+    AtEOXact_GUC(false, level);
     pg::become_caller(caller);
     return true;
 }
@@ -283,6 +287,7 @@ static void read_relation(const configuration &source, const membership_relation
     int const nest_level = NewGUCNestLevel();
     pg::set_parameter("search_path", "pg_catalog, pg_temp");
     pg::set_parameter("row_security", "on");
+    pg::read_copies_here();
     SPI_connect();
     Datum arguments[] = {UUIDPGetDatum(&id)};
     if (SPI_execute_plan(membership_plan(membership_query(source, relation)), arguments, nullptr, true, 0) !=
@@ -342,6 +347,8 @@ static void read_readers()
     if (!OidIsValid(owner) || bypasses_row_security(user, owner))
         return;
     auto const caller = pg::become(owner, SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    int const level = NewGUCNestLevel();
+    pg::read_copies_here();
     SPI_connect();
     Datum arguments[] = {ObjectIdGetDatum(user)};
     if (SPI_execute_plan(reader_plan(), arguments, nullptr, true, 0) != SPI_OK_SELECT)
@@ -349,6 +356,7 @@ static void read_readers()
     if (SPI_processed > 0)
         take_readers();
     SPI_finish();
+    AtEOXact_GUC(false, level);
     pg::become_caller(caller);
 }
 

@@ -1,6 +1,7 @@
 #include "entry/event/late_events.hpp"
 
 #include "entry/event/privacy.hpp"
+#include "pg/cells.hpp"
 #include "pg/spi.hpp"
 
 extern "C" {
@@ -23,10 +24,10 @@ namespace shadow::entry
 // A scan of one row without a plan: it costs less than the insert of an event. With the latest snapshot, as
 // that of the statement, or of a REPEATABLE READ transaction, may be older than the mark. DT_NOBEGIN: there is
 // none.
-static TimestampTz read_watermark()
+static TimestampTz read_watermark(Oid partition)
 {
     Relation const relation =
-        table_open(get_relname_relid("watermark", get_namespace_oid("analytics", false)), AccessShareLock);
+        table_open(pg::shard_beside(partition, pg::extension_relation("watermark")), AccessShareLock);
     AttrNumber const marked_until = get_attnum(RelationGetRelid(relation), "marked_until");
     Snapshot const snapshot = RegisterSnapshot(GetLatestSnapshot());
     TableScanDesc const scan = table_beginscan(relation, snapshot, 0, nullptr);
@@ -55,7 +56,7 @@ void open_late_log(late_log &log, Oid partition, MemoryContext context)
     if (is_taken_as_is(partition))
         return;
     (void)GetTopTransactionId();
-    log.came_before = read_watermark();
+    log.came_before = read_watermark(partition);
     log.left_before = log.came_before == DT_NOBEGIN ? DT_NOEND : log.came_before;
 }
 

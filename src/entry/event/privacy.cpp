@@ -1,5 +1,6 @@
 #include "entry/event/privacy.hpp"
 
+#include "pg/cells.hpp"
 #include "pg/settings.hpp"
 #include "pg/spi.hpp"
 
@@ -69,10 +70,13 @@ struct ip_secret {
 
 static bool read_secret(ip_secret &out)
 {
+    int const level = NewGUCNestLevel();
+    pg::read_copies_here();
     PushActiveSnapshot(GetLatestSnapshot());
     if (SPI_execute("SELECT version, secret FROM analytics.ip_secret", true, 1) != SPI_OK_SELECT)
         elog(ERROR, "SPI could not read the secret: %s", SPI_result_code_string(SPI_result));
     PopActiveSnapshot();
+    AtEOXact_GUC(false, level);
     if (SPI_processed == 0)
         return false;
     bool is_null;
@@ -265,7 +269,9 @@ Jsonb *without_person(Jsonb *metadata)
 
 } // namespace shadow::entry
 
+// (table_name text): found when it is asked for, as a shard's trigger is made before the table on its server.
 SHADOW_FUNCTION(shadow_is_taken_as_is)
 {
-    PG_RETURN_BOOL(shadow::entry::is_taken_as_is(PG_GETARG_OID(0)));
+    char const *const name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    PG_RETURN_BOOL(shadow::entry::is_taken_as_is(shadow::pg::extension_relation(name)));
 }

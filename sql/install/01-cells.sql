@@ -1,0 +1,136 @@
+-- Where rows are. Citus may have spread the tables over several servers (90-distribution.sql): then the rows of a
+-- range of workspaces are in a cell, the shards of all tables with that range, on one server (src/pg/cells.hpp).
+
+CREATE FUNCTION analytics_internal.local_relation(relation oid) RETURNS oid
+LANGUAGE c STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_local_relation';
+REVOKE EXECUTE ON FUNCTION analytics_internal.local_relation(oid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.local_relation(oid) IS
+    'where the rows of a table are on this server: the table itself, or on Citus its shard of the cell that was entered, or the copy of a reference table';
+
+CREATE FUNCTION analytics_internal.cell_key() RETURNS integer
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_cell_key';
+REVOKE EXECUTE ON FUNCTION analytics_internal.cell_key() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cell_key() IS
+    'number of the cell that was entered, a group of shards on a worker of Citus; 0 outside and on a single server';
+
+CREATE FUNCTION analytics_internal.citus_group() RETURNS integer
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    number integer;
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL THEN
+        EXECUTE 'SELECT g.groupid FROM pg_dist_local_group AS g' INTO number;
+    END IF;
+    RETURN number;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.citus_group() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.citus_group() IS
+    'NULL without Citus, 0 on its coordinator, more on a worker';
+
+CREATE FUNCTION analytics_internal.is_distributed() RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    answer boolean;
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_partition') IS NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE 'SELECT EXISTS (SELECT FROM pg_dist_partition AS p WHERE p.logicalrelid = to_regclass(''analytics.sealed_days''))' INTO answer;
+    RETURN answer;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.is_distributed() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.is_distributed() IS
+    'whether analytics.distribute() has spread the tables';
+
+CREATE FUNCTION analytics_internal.has_cells() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT analytics_internal.cell_key() = 0 AND analytics_internal.is_distributed()';
+REVOKE EXECUTE ON FUNCTION analytics_internal.has_cells() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.has_cells() IS
+    'whether the tables are distributed and no cell was entered: then what maintains rollups is to be run in the cells';
+
+CREATE FUNCTION analytics_internal.refuse_distributed(what text, instead text) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF analytics_internal.cell_key() = 0 AND analytics_internal.is_distributed() THEN
+        RAISE EXCEPTION '% is not offered where the tables are distributed', what
+            USING ERRCODE = 'feature_not_supported', HINT = instead;
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.refuse_distributed(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.refuse_distributed(text, text) IS
+    'an error (0A000), with what to do instead as its hint, where the tables are distributed; nothing on a single server';
+
+-- What was moved from the default partition went through a table here.
+CREATE FUNCTION analytics_internal.remove_local_rows(relation regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF analytics_internal.is_distributed() THEN
+        EXECUTE 'SELECT truncate_local_data_after_distributing_table($1)' USING relation;
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.remove_local_rows(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.remove_local_rows(regclass) IS
+    'removes what Citus left on the coordinator of a table whose rows it has spread; nothing on a single server';
+
+CREATE FUNCTION analytics_internal.logical_table(relation oid) RETURNS regclass
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found regclass;
+BEGIN
+    IF to_regclass('pg_catalog.pg_dist_shard') IS NOT NULL THEN
+        EXECUTE 'SELECT s.logicalrelid FROM pg_dist_shard AS s
+                 WHERE s.shardid = substring($1 FROM ''_([0-9]{1,18})$'')::bigint AND to_regclass(shard_name(s.logicalrelid, s.shardid)) = $1::regclass'
+        INTO found USING relation::regclass::text;
+    END IF;
+    RETURN coalesce(found, relation::regclass);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.logical_table(oid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.logical_table(oid) IS
+    'the table that a relation is a shard of; the relation itself where it is none';
+
+CREATE FUNCTION analytics_internal.logical_name(relation oid) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT format('%s.%s', c.relnamespace::regnamespace, c.relname) FROM pg_class AS c WHERE c.oid = analytics_internal.logical_table(relation)
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.logical_name(oid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.logical_name(oid) IS
+    'schema and name of a table, also where its shard is given';
+
+CREATE FUNCTION analytics_internal.is_copy(relation oid) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    answer boolean := false;
+BEGIN
+    IF analytics_internal.citus_group() > 0 THEN
+        EXECUTE 'SELECT p.partmethod = ''n'' FROM pg_dist_partition AS p WHERE p.logicalrelid = $1'
+        INTO answer USING analytics_internal.logical_table(relation);
+    END IF;
+    RETURN coalesce(answer, false);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.is_copy(oid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.is_copy(oid) IS
+    'whether a relation is a worker''s copy of a reference table, whose changes the coordinator logs';

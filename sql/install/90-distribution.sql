@@ -1,0 +1,490 @@
+-- Beyond one server: Citus spreads the tables over several. Each group of shards with the same range of workspaces
+-- is a cell: in it the names of our tables mean its shards, so a cell is maintained by the same statements as a
+-- single server (src/pg/cells.hpp). Without Citus nothing here is used.
+
+-- The coordinator makes a worker's tables, when they are distributed.
+DO $$
+DECLARE
+    relation record;
+BEGIN
+    IF analytics_internal.citus_group() > 0 THEN
+        FOR relation IN
+            SELECT c.oid::regclass::text AS name, CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END AS kind
+            FROM pg_class AS c
+            WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
+              AND NOT c.relispartition AND c.relname <> 'job_runs'
+            ORDER BY c.relkind = 'v' DESC, c.oid DESC
+        LOOP
+            EXECUTE format('DROP %s IF EXISTS %s CASCADE', relation.kind, relation.name);
+        END LOOP;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION analytics_internal.steps_here() RETURNS text[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF analytics_internal.cell_key() > 0 THEN
+        RETURN '{mend_clock,close_buckets,repair_buckets,aggregate_cohorts,aggregate_open}';
+    ELSIF NOT analytics_internal.is_distributed() THEN
+        RETURN (SELECT array_agg(s.step) FROM analytics_internal.steps() AS s WHERE s.step <> 'maintain_cells');
+    ELSIF analytics_internal.citus_group() > 0 THEN
+        RAISE EXCEPTION 'the coordinator maintains this server''s cells'
+            USING ERRCODE = 'feature_not_supported', HINT = 'CALL analytics.maintain() on the coordinator.';
+    END IF;
+    RETURN '{create_partitions,maintain_cells,index_partitions,analyze}';
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.steps_here() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.steps_here() IS
+    'steps of maintain() that belong here: on a single server all, in a cell those that make rollups, on a coordinator the others; on a worker outside of a cell an error (0A000)';
+
+-- How tables are spread. A table that is added stands here too.
+CREATE FUNCTION analytics_internal.table_placements(OUT table_name text, OUT place_by text, OUT step integer) RETURNS SETOF record
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT t.name, NULL, 1
+FROM unnest('{settings,membership,access_roles,readers,ip_secret,credit_prices,retention_policies}'::text[]) AS t (name)
+UNION ALL
+SELECT 'workspace_settings', 'workspace_id', 2
+UNION ALL
+SELECT 'watermark', 'cell', 3
+UNION ALL
+SELECT t.name, 'workspace_id', 3
+FROM unnest('{workspaces,agents,user_activity,hourly_metrics,daily_metrics,agent_performance,daily_event_usage,daily_error_types,
+              users,daily_users,daily_user_revenue,user_cohorts,workspace_retention,alert_rules,alert_rule_states,alert_history,
+              notification_destinations,notification_outbox,audit_log,dirty_hours,pending_days,failed_days,stale_totals,
+              closed_days}'::text[]) AS t (name)
+UNION ALL
+SELECT 'sealed_days', 'workspace_id', 4
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.table_placements() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.table_placements() IS
+    'how distribute() spreads the tables, in the order of step: place_by NULL: a copy on every server; else the column whose hash decides, workspace_id or, of watermark, cell. workspace_settings gives the others their shards; sealed_days, the last, shows that all is done';
+
+-- What distribute() needs
+
+CREATE FUNCTION analytics_internal.check_workers() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    version CONSTANT text := (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'shadow_analytics');
+    other record;
+BEGIN
+    FOR other IN EXECUTE
+        'SELECT r.nodename, r.nodeport, r.success, r.result FROM run_command_on_workers($1) AS r'
+        USING $q$SELECT string_agg(v.default_version || ' ' || coalesce(v.installed_version, v.default_version), '') FROM pg_available_extensions AS v WHERE v.name = 'shadow_analytics'$q$
+    LOOP
+        IF NOT other.success OR other.result IS DISTINCT FROM format('%s %s', version, version) THEN
+            RAISE EXCEPTION 'server %:% has another version of shadow_analytics', other.nodename, other.nodeport
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                      DETAIL = format('The files and the extension there are %s, here %s.', coalesce(nullif(other.result, ''), 'missing'), version),
+                      HINT = 'Install the same packages on every server and ALTER EXTENSION shadow_analytics UPDATE on the coordinator.';
+        END IF;
+    END LOOP;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.check_workers() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.check_workers() IS
+    'an error (55000) unless every worker has the version of this server';
+
+CREATE FUNCTION analytics_internal.check_cluster() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    workers bigint;
+    is_known boolean;
+BEGIN
+    IF analytics_internal.citus_group() IS DISTINCT FROM 0 THEN
+        RAISE EXCEPTION 'this is not the coordinator of a Citus cluster'
+            USING ERRCODE = CASE WHEN analytics_internal.citus_group() > 0 THEN 'feature_not_supported'::text
+                                 ELSE 'object_not_in_prerequisite_state' END,
+                  HINT = 'On the coordinator: CREATE EXTENSION citus, citus_set_coordinator_host(), citus_add_node() for each worker, then analytics.distribute().';
+    END IF;
+    EXECUTE 'SELECT count(*) FILTER (WHERE n.groupid > 0 AND n.isactive), coalesce(bool_or(n.groupid = 0), false) FROM pg_dist_node AS n'
+    INTO workers, is_known;
+    IF workers = 0 OR NOT is_known THEN
+        RAISE EXCEPTION 'the Citus cluster is not complete'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('It has %s workers, and the coordinator is %s among its servers.', workers, CASE WHEN is_known THEN 'listed' ELSE 'not' END),
+                  HINT = 'SELECT citus_set_coordinator_host(''...''), and citus_add_node(''...'', 5432) for each worker.';
+    ELSIF current_setting('citus.shard_replication_factor')::integer <> 1 THEN
+        RAISE EXCEPTION 'citus.shard_replication_factor must be 1'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'A cell is written on one server.',
+                  HINT = 'RESET citus.shard_replication_factor; use streaming replication of each server.';
+    END IF;
+    PERFORM analytics_internal.check_workers();
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.check_cluster() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.check_cluster() IS
+    'an error (55000; 0A000 on a worker) unless this is a coordinator with workers, listed among its servers, without replicated shards, and all have the same version';
+
+-- Tenants' rows are judged where they are, so who is a member must be known there.
+CREATE FUNCTION analytics_internal.check_membership_copies() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    relation regclass := to_regclass(coalesce((SELECT m.relation FROM analytics.membership AS m WHERE m.source <> 'claim'),
+                                              CASE WHEN NOT EXISTS (SELECT 1 FROM analytics.membership) THEN 'public.workspace_members' END));
+    is_copied boolean;
+BEGIN
+    EXECUTE 'SELECT EXISTS (SELECT FROM pg_dist_partition AS p WHERE p.logicalrelid = $1 AND p.partmethod = ''n'' AND p.repmodel = ''t'')'
+    INTO is_copied USING relation;
+    IF relation IS NOT NULL AND NOT is_copied THEN
+        RAISE EXCEPTION 'relation "%" tells who is a member, but is on this server only', relation
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('SELECT create_reference_table(%L); of a view, of its tables and give their name in analytics.membership.', relation);
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.check_membership_copies() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.check_membership_copies() IS
+    'an error (55000) unless the membership relation, if there is one, is a reference table';
+
+CREATE FUNCTION analytics_internal.release_relations() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    member record;
+BEGIN
+    FOR member IN
+        SELECT c.oid::regclass AS name, CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END AS kind
+        FROM pg_depend AS d
+        JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'shadow_analytics'
+        JOIN pg_class AS c ON c.oid = d.objid
+        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+          AND c.relkind IN ('r', 'p', 'v', 'm') AND c.relname <> 'job_runs'
+    LOOP
+        EXECUTE format('ALTER EXTENSION shadow_analytics DROP %s %s', member.kind, member.name);
+    END LOOP;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.release_relations() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.release_relations() IS
+    'takes tables and views out of the extension: Citus neither moves nor changes its members';
+
+-- Rows that move are neither new nor late, so no trigger of ours sees them.
+CREATE FUNCTION analytics_internal.distribute_table(table_name text, place_by text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    relation CONSTANT regclass := format('analytics.%I', table_name);
+BEGIN
+    EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', relation);
+    IF place_by IS NULL THEN
+        EXECUTE 'SELECT create_reference_table($1)' USING relation;
+    ELSE
+        EXECUTE 'SELECT create_distributed_table($1, $2, colocate_with => $3)'
+        USING relation, place_by, CASE table_name WHEN 'workspace_settings' THEN 'none' ELSE 'analytics.workspace_settings' END;
+    END IF;
+    EXECUTE 'SELECT truncate_local_data_after_distributing_table($1)' USING relation;
+    EXECUTE format('ALTER TABLE %s ENABLE TRIGGER USER', relation);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.distribute_table(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.distribute_table(text, text) IS
+    'a step of distribute(): spreads a table by a column or (NULL) as copies, its rows with it';
+
+-- Each cell begins where the single server was. A phase of closing that was under way begins again: transactions have
+-- other numbers on each server.
+CREATE FUNCTION analytics_internal.seed_watermarks() RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    known CONSTANT record := (SELECT r FROM (SELECT min(w.marked_until) AS marked_until, min(w.closed_until) AS closed_until
+                                             FROM analytics.watermark AS w) AS r);
+    missing bigint[];
+    id uuid;
+    shard bigint;
+    seeded bigint := 0;
+BEGIN
+    EXECUTE 'SELECT array_agg(s.shardid) FROM pg_dist_shard AS s WHERE s.logicalrelid = ''analytics.watermark''::regclass AND s.shardid NOT IN
+                 (SELECT substring(w.shard FROM ''_([0-9]+)$'')::bigint FROM (SELECT t.tableoid::regclass::text AS shard FROM analytics.watermark AS t) AS w)'
+    INTO missing;
+    WHILE cardinality(missing) > 0 LOOP
+        id := gen_random_uuid();
+        EXECUTE 'SELECT get_shard_id_for_distribution_column(''analytics.watermark'', $1)' INTO shard USING id;
+        CONTINUE WHEN shard <> ALL (missing);
+        INSERT INTO analytics.watermark (cell, marked_until, marked_by, closed_until)
+        VALUES (id, coalesce(known.marked_until, '-infinity'), '3', coalesce(known.closed_until, '-infinity'));
+        missing := array_remove(missing, shard);
+        seeded := seeded + 1;
+    END LOOP;
+    RETURN seeded;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.seed_watermarks() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.seed_watermarks() IS
+    'gives each cell without a watermark the earliest there is; how many';
+
+-- Functions are members of the extension on each server, so Citus does not carry their grants over.
+CREATE FUNCTION analytics_internal.function_grants() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT string_agg(g.command, '; ')
+FROM (SELECT format('GRANT EXECUTE ON FUNCTION %s TO %I', p.oid::regprocedure, a.grantee::regrole) AS command
+      FROM pg_proc AS p, aclexplode(p.proacl) AS a
+      WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace) AND p.prokind = 'f'
+        AND a.grantee NOT IN (0, p.proowner) AND a.privilege_type = 'EXECUTE'
+      UNION ALL
+      SELECT format('GRANT USAGE ON SCHEMA %s TO %I', n.oid::regnamespace, a.grantee::regrole)
+      FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
+      WHERE n.oid IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace) AND a.grantee NOT IN (0, n.nspowner)
+        AND a.privilege_type = 'USAGE') AS g
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.function_grants() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.function_grants() IS
+    'the statements that grant functions and schemas as they are granted here; NULL: none are';
+
+CREATE FUNCTION analytics_internal.run_on_workers(command text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    failure text;
+BEGIN
+    EXECUTE 'SELECT min(format(''%s:%s: %s'', r.nodename, r.nodeport, r.result)) FROM run_command_on_workers($1) AS r WHERE NOT r.success'
+    INTO failure USING command;
+    IF failure IS NOT NULL THEN
+        RAISE EXCEPTION 'a worker could not be prepared' USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = failure;
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.run_on_workers(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.run_on_workers(text) IS
+    'runs a command on every worker; an error (55000) where one fails';
+
+-- Changes of a reference table are logged by the coordinator, in another shard; a plan for any workspace is none for
+-- one shard.
+CREATE FUNCTION analytics_internal.adapt_functions() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    ALTER FUNCTION analytics_internal.write_audit(uuid, text, text, jsonb, jsonb) SET citus.allow_nested_distributed_execution = on;
+    ALTER FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) RESET plan_cache_mode;
+    PERFORM analytics_internal.run_on_workers('ALTER FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) RESET plan_cache_mode');
+    PERFORM analytics_internal.run_on_workers(format('DO $do$ BEGIN %s; END $do$', analytics_internal.function_grants()))
+    WHERE analytics_internal.function_grants() IS NOT NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.adapt_functions() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.adapt_functions() IS
+    'a step of distribute(): grants functions on the workers as here, and fits a few of them to Citus';
+
+CREATE FUNCTION analytics.distribute(OUT table_name text, OUT place_by text) RETURNS SETOF record
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    next record;
+BEGIN
+    PERFORM analytics_internal.check_cluster();
+    PERFORM analytics_internal.lock('maintenance');
+    PERFORM analytics_internal.lock('rollups');
+    PERFORM analytics_internal.check_membership_copies();
+    PERFORM set_config('citus.enable_unsafe_triggers', 'on', true), set_config('client_min_messages', 'warning', true);
+    PERFORM analytics_internal.release_relations();
+    INSERT INTO analytics.ip_secret DEFAULT VALUES ON CONFLICT DO NOTHING;
+    FOR next IN EXECUTE
+        'SELECT t.* FROM analytics_internal.table_placements() AS t
+         WHERE NOT EXISTS (SELECT FROM pg_dist_partition AS p WHERE p.logicalrelid = format(''analytics.%I'', t.table_name)::regclass)
+         ORDER BY t.step'
+    LOOP
+        PERFORM analytics_internal.distribute_table(next.table_name, next.place_by);
+        table_name := next.table_name;
+        place_by := next.place_by;
+        RETURN NEXT;
+    END LOOP;
+    PERFORM analytics_internal.seed_watermarks();
+    PERFORM analytics_internal.adapt_functions();
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics.distribute() FROM PUBLIC;
+COMMENT ON FUNCTION analytics.distribute() IS
+    'spreads the tables over the workers of a Citus cluster, by workspace, with the rows they have. To be called by the owner on the coordinator; again after a worker was added, setup_roles() or an update: what is spread stays. Returns what it spread: table_name and place_by (NULL: a copy on every server). Locks the tables while it runs. Errors: no complete cluster of Citus, other versions, or a membership relation that is no reference table (55000); on a worker (0A000)';
+
+-- Cells
+
+CREATE FUNCTION analytics_internal.enter_cell(cell bigint, is_local boolean) RETURNS void
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'shadow_enter_cell';
+REVOKE EXECUTE ON FUNCTION analytics_internal.enter_cell(bigint, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.enter_cell(bigint, boolean) IS
+    'lets the names of tables mean the shards of a cell, for the transaction or (is_local false) the session; NULL: no longer. Its shards do not move until the end of the transaction; an error (55000) if they are not on this server';
+
+CREATE FUNCTION analytics_internal.cell_of(shard text) RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    cell bigint;
+BEGIN
+    EXECUTE 'SELECT a.shardid FROM pg_dist_shard AS s JOIN pg_dist_shard AS a ON a.shardminvalue = s.shardminvalue
+             WHERE a.logicalrelid = ''analytics.workspace_settings''::regclass AND s.shardid = substring($1 FROM ''_([0-9]+)"?$'')::bigint'
+    INTO STRICT cell USING shard;
+    RETURN cell;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.cell_of(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cell_of(text) IS 'the cell that a shard, given by its name, belongs to';
+
+-- The session is the coordinator's for this call and ends with it. First all cells get as far as they can without
+-- long transactions, for which the closing of other cells would wait.
+CREATE PROCEDURE analytics_internal.maintain_cell(shard text, time_budget interval, INOUT state text DEFAULT NULL)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    PERFORM analytics_internal.enter_cell(analytics_internal.cell_of(shard), false);
+    COMMIT;
+    IF time_budget IS NULL THEN
+        FOR phase IN 1..3 LOOP
+            state := analytics_internal.advance_cell();
+            COMMIT;
+        END LOOP;
+    ELSE
+        CALL analytics.maintain(time_budget);
+        state := analytics_internal.last_outcome();
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON PROCEDURE analytics_internal.maintain_cell(text, interval, text) FROM PUBLIC;
+COMMENT ON PROCEDURE analytics_internal.maintain_cell(text, interval, text) IS
+    'analytics.maintain() of the cell of a shard, on its worker, and how it ended; time_budget NULL: only the phases of the watermark';
+
+CREATE FUNCTION analytics_internal.advance_cell() RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF analytics_internal.try_lock('maintenance') THEN
+        RETURN analytics_internal.advance_watermark(analytics_internal.next_mark());
+    END IF;
+    RETURN 'busy';
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.advance_cell() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.advance_cell() IS
+    'a phase of closing of the cell that was entered; busy while its maintenance runs elsewhere';
+
+CREATE FUNCTION analytics_internal.last_outcome() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT concat_ws(': ', r.outcome, r.error,
+                 (SELECT string_agg(s.step || ': ' || s.error, '; ' ORDER BY s.started_at) FROM analytics.job_runs AS s
+                  WHERE s.cell = r.cell AND s.started_at > r.started_at AND s.outcome = 'failed'))
+FROM analytics.job_runs AS r
+WHERE r.cell = analytics_internal.cell_key() AND r.step = 'maintain'
+ORDER BY r.started_at DESC LIMIT 1
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.last_outcome() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.last_outcome() IS
+    'how the last analytics.maintain() of the cell that was entered ended, with the errors of its steps';
+
+CREATE FUNCTION analytics_internal.call_in_cells(time_budget interval, OUT cells bigint, OUT unfinished bigint, OUT failures text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE $q$
+        SELECT count(*), count(*) FILTER (WHERE r.success AND r.result LIKE 'partial%'),
+               string_agg(format('cell %s: %s', r.shardid, r.result), '; ' ORDER BY r.shardid) FILTER (WHERE NOT r.success OR r.result LIKE 'failed%')
+        FROM run_command_on_shards('analytics.workspace_settings', $1) AS r $q$
+    INTO cells, unfinished, failures
+    USING format('CALL analytics_internal.maintain_cell(%%L, %L)', time_budget);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.call_in_cells(interval) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.call_in_cells(interval) IS
+    'analytics_internal.maintain_cell() of every cell, all at once, each in a session of its own: how many, how many have more to do, and what failed';
+
+CREATE FUNCTION analytics_internal.maintain_cells(OUT rows bigint, OUT again boolean)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    run record;
+BEGIN
+    PERFORM analytics_internal.call_in_cells(NULL);
+    run := analytics_internal.call_in_cells('30 seconds');
+    IF run.failures IS NOT NULL THEN
+        RAISE EXCEPTION 'maintenance of cells failed: %', left(run.failures, 1000) USING HINT = 'See analytics.job_runs on the workers.';
+    END IF;
+    rows := run.cells;
+    again := run.unfinished > 0;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.maintain_cells() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.maintain_cells() IS
+    'maintains every cell for up to half a minute; how many, and whether one has more to do. An error names the cells and steps that failed';
+
+-- Within the caller's transaction: one row per cell, on its worker.
+
+CREATE FUNCTION analytics_internal.in_cell(shard oid, command text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    result bigint;
+BEGIN
+    PERFORM analytics_internal.enter_cell(analytics_internal.cell_of(shard::regclass::text), true);
+    EXECUTE command INTO result;
+    PERFORM analytics_internal.enter_cell(NULL, true);
+    RETURN result;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.in_cell(oid, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.in_cell(oid, text) IS
+    'runs a command that returns a number in the cell of a shard, and returns that';
+
+CREATE FUNCTION analytics_internal.in_cells(command text, target_workspace_id uuid) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    result bigint;
+    cell uuid;
+BEGIN
+    PERFORM analytics_internal.lock('rollups');
+    PERFORM analytics_internal.seed_watermarks();
+    IF target_workspace_id IS NOT NULL THEN
+        EXECUTE 'SELECT w.cell FROM (SELECT t.cell FROM analytics.watermark AS t OFFSET 0) AS w
+                 WHERE get_shard_id_for_distribution_column(''analytics.watermark'', w.cell) = get_shard_id_for_distribution_column(''analytics.watermark'', $1)'
+        INTO cell USING target_workspace_id;
+        EXECUTE 'SELECT analytics_internal.in_cell(w.tableoid, $1) FROM analytics.watermark AS w WHERE w.cell = $2' INTO result USING command, cell;
+    ELSE
+        EXECUTE 'SELECT sum(analytics_internal.in_cell(w.tableoid, $1)) FROM analytics.watermark AS w' INTO result USING command;
+    END IF;
+    RETURN result;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.in_cells(text, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.in_cells(text, uuid) IS
+    'runs a command that returns a number in the cell of a workspace or (NULL) in every cell, as the owner and in the caller''s transaction; the sum';
+
+CREATE FUNCTION analytics_internal.aggregate_in_cells(day date, hour timestamptz, target_workspace_id uuid) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT analytics_internal.in_cells(
+    CASE WHEN hour IS NULL
+         THEN format('SELECT coalesce(CASE WHEN %3$L IS NULL THEN analytics_internal.aggregate_despite_missing(%1$L, NULL) END, analytics_internal.aggregate_daily_metrics(%1$L, %3$L))', day, hour, target_workspace_id)
+         ELSE format('SELECT coalesce(CASE WHEN %3$L IS NULL THEN analytics_internal.aggregate_despite_missing(NULL, %2$L) END, analytics_internal.aggregate_hourly_metrics(%2$L, %3$L))', day, hour, target_workspace_id) END,
+    target_workspace_id)
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_in_cells(date, timestamptz, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_in_cells(date, timestamptz, uuid) IS
+    'aggregates a local day or (day NULL) an hour in the cell of a workspace or in every cell; the workspaces written';
