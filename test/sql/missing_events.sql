@@ -199,7 +199,6 @@ SELECT workspace, total_events, events, missing, kept FROM pg_temp.days WHERE ag
 
 DELETE FROM analytics.retention_policies;
 DELETE FROM analytics.settings WHERE name = 'import_grace_hours';
-DELETE FROM analytics.workspace_settings WHERE workspace_id = pg_temp.w(3);
 \i :drop_old_partitions
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
@@ -208,3 +207,4 @@ DELETE FROM analytics.closed_days;
 DELETE FROM analytics.job_runs;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage,
          analytics.daily_error_types, analytics.daily_users, analytics.daily_user_revenue, analytics.users, analytics.user_cohorts;
+DELETE FROM analytics.workspace_settings WHERE workspace_id = pg_temp.w(3);
