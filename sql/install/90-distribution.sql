@@ -276,7 +276,7 @@ BEGIN
     ALTER FUNCTION analytics_internal.write_audit(uuid, text, text, jsonb, jsonb) SET citus.allow_nested_distributed_execution = on;
     ALTER FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) RESET plan_cache_mode;
     PERFORM analytics_internal.run_on_workers('ALTER FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) RESET plan_cache_mode');
-    PERFORM analytics_internal.run_on_workers(format('DO $do$ BEGIN %s; END $do$', analytics_internal.function_grants()))
+    PERFORM analytics_internal.run_on_workers(format('DO $do$ BEGIN SET LOCAL citus.enable_ddl_propagation = off; %s; END $do$', analytics_internal.function_grants()))
     WHERE analytics_internal.function_grants() IS NOT NULL;
 END
 $$;
