@@ -335,6 +335,9 @@ BEGIN
     IF NEW.condition = 'anomaly' THEN
         NEW.threshold_value := coalesce(NEW.threshold_value, 3.5);
     END IF;
+    IF NEW.scope = 'platform' THEN
+        PERFORM analytics_internal.refuse_distributed('a rule of the whole platform', 'Make a rule for each workspace; each is evaluated where its events are.');
+    END IF;
     problem := analytics_internal.rule_problem(NEW);
     IF problem.field IS NOT NULL THEN
         RAISE EXCEPTION 'invalid % of an alert rule', problem.field
@@ -572,7 +575,7 @@ SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $$
 BEGIN
-    PERFORM analytics_internal.refuse_distributed('evaluating alert rules', 'Watch the rollups with a monitoring system.');
+    PERFORM analytics_internal.refuse_distributed('evaluating alert rules by hand', 'CALL analytics.maintain(), which evaluates them on each server.');
     -- At any other moment the windows are empty and every episode would end.
     IF (at < now() - interval '1 hour' OR at > clock_timestamp() + interval '1 minute') AND isfinite(at)
        AND NOT pg_has_role(analytics_internal.invoking_role(), current_user, 'USAGE') THEN

@@ -571,7 +571,7 @@ AS $$
 DECLARE
     last_attempt CONSTANT integer := analytics.setting('alert_delivery_attempts')::integer;
 BEGIN
-    PERFORM analytics_internal.refuse_distributed('the notifier', 'Do not start it: no alert rule is evaluated there.');
+    PERFORM analytics_internal.refuse_distributed('the notifier', 'Read analytics.active_alerts, and deliver from there.');
     -- What cannot be delivered any more: its destination is gone, or the notifier died each time it tried.
     UPDATE analytics.notification_outbox AS o
     SET status = 'dead', leased_by = NULL, leased_until = NULL,

@@ -131,6 +131,16 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.forget_mentions(uuid, uuid, uuid) 
 COMMENT ON FUNCTION analytics_internal.forget_mentions(uuid, uuid, uuid) IS
     'a step of analytics_internal.forget_user(): puts the tombstone in place of the user''s id in alerts, notifications, segments, annotations and the audit log; the caller holds the lock alerts';
 
+CREATE FUNCTION analytics_internal.audit_forgetting(target_workspace_id uuid, events bigint) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT analytics_internal.write_audit(target_workspace_id, 'forget_user', 'analytics.user_activity', NULL, jsonb_build_object('events', events))
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.audit_forgetting(uuid, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.audit_forgetting(uuid, bigint) IS
+    'the last step of analytics_internal.forget_user(): notes in the audit log that somebody was forgotten, but not who';
+
 -- A table that comes to hold something about a person is cleared here.
 CREATE FUNCTION analytics_internal.forget_user(target_user_id uuid, target_workspace_id uuid) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -146,7 +156,11 @@ BEGIN
     IF target_user_id IS NULL THEN
         RAISE EXCEPTION 'user_id must not be NULL' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM analytics_internal.refuse_distributed('analytics.forget_user()', 'DELETE FROM analytics.user_activity WHERE workspace_id = ... AND user_id = ..., and from analytics.users.');
+    IF analytics_internal.has_cells() THEN
+        events := analytics_internal.in_cells(format('SELECT analytics_internal.forget_user(%L, %L)', target_user_id, target_workspace_id), target_workspace_id);
+        PERFORM analytics_internal.audit_forgetting(target_workspace_id, events);
+        RETURN events;
+    END IF;
 
     -- Before any row is locked, and those of alerts last: nobody evaluates alerts while it is held.
     PERFORM analytics_internal.lock('rollups');
@@ -179,15 +193,16 @@ BEGIN
     PERFORM analytics_internal.aggregate_unsealed_day(m.metric_date, m.workspace_id)
     FROM jsonb_to_recordset(coalesce(days, '[]')) AS d (workspace_id uuid, day date)
     JOIN analytics.daily_metrics AS m ON m.workspace_id = d.workspace_id AND m.metric_date = d.day;
-    IF events > 0 AND (SELECT c.relispopulated FROM pg_class AS c WHERE c.oid = 'analytics.mv_error_trends'::regclass) THEN
+    IF events > 0 AND EXISTS (SELECT FROM pg_class AS c WHERE c.oid = to_regclass('analytics.mv_error_trends') AND c.relispopulated) THEN
         PERFORM analytics_internal.lock('views');
         REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_error_trends;
     END IF;
 
     PERFORM analytics_internal.lock('alerts');
     PERFORM analytics_internal.forget_mentions(target_user_id, target_workspace_id, tombstone);
-    PERFORM analytics_internal.write_audit(target_workspace_id, 'forget_user', 'analytics.user_activity', NULL,
-                                           jsonb_build_object('events', events));
+    IF analytics_internal.cell_key() = 0 THEN -- else the coordinator does
+        PERFORM analytics_internal.audit_forgetting(target_workspace_id, events);
+    END IF;
     RETURN events;
 END
 $$;

@@ -85,8 +85,8 @@ COMMENT ON COLUMN analytics.slow_queries.rows IS 'rows returned or changed';
 CREATE VIEW analytics.freshness WITH (security_invoker = true) AS
 SELECT r.rollup,
        r.newest_bucket,
-       (SELECT nullif(w.closed_until, '-infinity') FROM analytics.watermark AS w) AS closed_until,
-       now() - (SELECT nullif(w.closed_until, '-infinity') FROM analytics.watermark AS w) AS lag,
+       (SELECT nullif(min(w.closed_until), '-infinity') FROM analytics.watermark AS w) AS closed_until,
+       now() - (SELECT nullif(min(w.closed_until), '-infinity') FROM analytics.watermark AS w) AS lag,
        (SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) FROM analytics.dirty_hours AS d) AS dirty_hours,
        (SELECT count(*) FROM analytics.failed_days) AS failed_days
 FROM (SELECT 'hourly_metrics' AS rollup, max(h.metric_hour) AS newest_bucket FROM analytics.hourly_metrics AS h
@@ -274,7 +274,7 @@ SET search_path = pg_catalog, pg_temp
 SET IntervalStyle = 'postgres'
 AS $$
 DECLARE
-    closed timestamptz := (SELECT w.closed_until FROM analytics.watermark AS w);
+    closed timestamptz := (SELECT min(w.closed_until) FROM analytics.watermark AS w);
     today date := (now() AT TIME ZONE 'UTC')::date;
     ahead integer := (SELECT count(*) FROM generate_series(1, 366) AS n JOIN analytics_internal.partitions() AS p
                       ON p.from_time <= (today + n)::timestamp AT TIME ZONE 'UTC' AND p.to_time > (today + n)::timestamp AT TIME ZONE 'UTC');

@@ -27,7 +27,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF analytics_internal.cell_key() > 0 THEN
-        RETURN '{mend_clock,close_buckets,repair_buckets,aggregate_cohorts,aggregate_open}';
+        RETURN '{mend_clock,evaluate_alerts,close_buckets,repair_buckets,aggregate_cohorts,aggregate_open}';
     ELSIF NOT analytics_internal.is_distributed() THEN
         RETURN (SELECT array_agg(s.step) FROM analytics_internal.steps() AS s WHERE s.step <> 'maintain_cells');
     ELSIF analytics_internal.citus_group() > 0 THEN
@@ -39,7 +39,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.steps_here() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.steps_here() IS
-    'steps of maintain() that belong here: on a single server all, in a cell those that make rollups, on a coordinator the others; on a worker outside of a cell an error (0A000)';
+    'steps of maintain() that belong here: on a single server all, in a cell those that make rollups and evaluate alerts, on a coordinator the others; on a worker outside of a cell an error (0A000)';
 
 -- How tables are spread. A table that is added stands here too.
 CREATE FUNCTION analytics_internal.table_placements(OUT table_name text, OUT place_by text, OUT step integer) RETURNS SETOF record
@@ -125,6 +125,22 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.check_cluster() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.check_cluster() IS
     'an error (55000; 0A000 on a worker) unless this is a coordinator with workers, listed among its servers, without replicated shards, and all have the same version';
+
+CREATE FUNCTION analytics_internal.check_rules() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM analytics.alert_rules AS r WHERE r.scope = 'platform') THEN
+        RAISE EXCEPTION 'a rule of the whole platform cannot be evaluated on several servers'
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'DELETE FROM analytics.alert_rules WHERE scope = ''platform'', and make a rule for each workspace.';
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.check_rules() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.check_rules() IS
+    'an error (0A000) where an alert rule concerns all workspaces together';
 
 -- Tenants' rows are judged where they are, so who is a member must be known there.
 CREATE FUNCTION analytics_internal.check_membership_copies() RETURNS void
@@ -292,9 +308,11 @@ DECLARE
     next record;
 BEGIN
     PERFORM analytics_internal.check_cluster();
+    EXECUTE 'SELECT replicate_reference_tables(''block_writes'')'; -- to workers that were added
     PERFORM analytics_internal.lock('maintenance');
     PERFORM analytics_internal.lock('rollups');
     PERFORM analytics_internal.check_membership_copies();
+    PERFORM analytics_internal.check_rules();
     PERFORM set_config('citus.enable_unsafe_triggers', 'on', true), set_config('client_min_messages', 'warning', true);
     PERFORM analytics_internal.release_relations();
     INSERT INTO analytics.ip_secret DEFAULT VALUES ON CONFLICT DO NOTHING;
@@ -314,7 +332,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.distribute() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.distribute() IS
-    'spreads the tables over the workers of a Citus cluster, by workspace, with the rows they have. To be called by the owner on the coordinator; again after a worker was added, setup_roles() or an update: what is spread stays. Returns what it spread: table_name and place_by (NULL: a copy on every server). Locks the tables while it runs. Errors: no complete cluster of Citus, other versions, or a membership relation that is no reference table (55000); on a worker (0A000)';
+    'spreads the tables over the workers of a Citus cluster, by workspace, with the rows they have. To be called by the owner on the coordinator; again after a worker was added, setup_roles() or an update: what is spread stays. Returns what it spread: table_name and place_by (NULL: a copy on every server). Locks the tables while it runs. Errors: no complete cluster of Citus, other versions, or a membership relation that is no reference table (55000); on a worker, or with alert rules of the whole platform (0A000)';
 
 -- Cells
 
