@@ -109,7 +109,7 @@ void event_stream::number_users()
     waiting_count_ = 0;
 }
 
-void event_stream::finish()
+void event_stream::settle()
 {
     number_users();
     fits_ = fits_ && bytes() <= most_bytes_;
@@ -119,6 +119,11 @@ void event_stream::finish()
             "After " + std::to_string(arrived_.size()) + " events it holds " + std::to_string(bytes() >> 20) +
                 " MB.",
             "Ask about fewer days, narrower events or a segment, or raise the setting analysis_memory_mb.");
+}
+
+void event_stream::finish()
+{
+    settle();
     begins_.assign(users() + std::size_t{1}, 0);
     for (arrival const &a : arrived_)
         ++begins_[a.user + 1];

@@ -95,8 +95,11 @@ public:
     // The event that `p` has open.
     void add(const event_source &event, event_mask mask, program &p);
     bool fits() const noexcept { return fits_; }
-    // All events have come. Throws error(memory_exceeded) if not all were taken.
+    // All events have come. Throws error(memory_exceeded) if not all were taken. settle() leaves them as they
+    // came, finish() puts them in order, also after settle().
+    void settle();
     void finish();
+    bool is_sorted() const noexcept { return !begins_.empty(); }
 
     std::uint32_t users() const noexcept { return users_.size(); }
     const uuid &user(std::uint32_t number) const noexcept { return users_[number]; }
@@ -105,6 +108,23 @@ public:
         return {events_.data() + begins_[user], begins_[user + 1] - begins_[user]};
     }
     event_span all() const noexcept { return {events_.data(), events_.size()}; }
+    // visit(event, user) for all, user by user or, where they are not in order, as they came.
+    template <typename Visit>
+    void for_each(Visit visit)
+    {
+        if (!is_sorted())
+            for (std::size_t i = 0; i < arrived_.size(); ++i) {
+                poll_();
+                arrival const &a = arrived_[i];
+                visit(stream_event{a.at, a.mask, static_cast<std::uint32_t>(i)}, a.user);
+            }
+        else
+            for (std::uint32_t u = 0; u < users(); ++u)
+                for (stream_event const &e : events_of(u)) {
+                    poll_();
+                    visit(e, u);
+                }
+    }
     std::size_t size() const noexcept { return arrived_.size() + events_.size(); }
 
     // The value of the details' slot i.

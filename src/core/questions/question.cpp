@@ -289,10 +289,13 @@ bool question::is_plain(const arguments &given) const noexcept
     return given.find(filter_name) == nullptr && events.is_plain();
 }
 
-event_stream question::scan(instant from, instant until, stream_details details, kept which)
+event_stream question::scan(instant from, instant until, stream_details details, kept which, bool is_sorted)
 {
     event_stream stream = scan_share(from, until, std::move(details), which, 1, 0);
-    stream.finish();
+    if (is_sorted)
+        stream.finish();
+    else
+        stream.settle();
     return stream;
 }
 

@@ -203,7 +203,7 @@ public:
     bool chooses_users(const arguments &given) const noexcept;
     // Scans from <= t < until, and t <= as_of. `keep` says which events are kept by their masks.
     enum class kept { matching, filtered, all };
-    event_stream scan(instant from, instant until, stream_details details, kept which);
+    event_stream scan(instant from, instant until, stream_details details, kept which, bool is_sorted = true);
     // The same in several passes, each over a share of the users, where one needs more memory than allowed.
     void scan_in_passes(instant from, instant until, const stream_details &details, kept which,
                         const std::function<void(event_stream &)> &visit);

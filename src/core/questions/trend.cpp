@@ -44,7 +44,8 @@ struct tally {
     std::int64_t successful = 0, failed = 0;
     std::uint32_t last = 0; // user or session counted last
     int128 sum = 0, low = 0, high = 0;
-    std::vector<int128> values; // for quantiles
+    std::vector<int128> values;      // for quantiles
+    std::vector<std::uint64_t> seen; // a bit for each user, where they come in no order
 };
 
 nullable<int128> value_of(tally &t, const series &s)
@@ -127,9 +128,10 @@ public:
     {
         if (is_plain_)
             return answer_from_sets();
-        event_stream stream =
-            question_.scan(bounds_.front(), bounds_.back(), details_,
-                           details_.sessions ? question::kept::all : question::kept::matching);
+        // Only sessions and runs are told by the order of a user's events.
+        event_stream stream = question_.scan(
+            bounds_.front(), bounds_.back(), details_,
+            details_.sessions ? question::kept::all : question::kept::matching, details_.sessions || by_run_);
         if (by_run_)
             parts_ = decide_runs(stream, runs_, question_.days);
         table out(7);
@@ -282,16 +284,15 @@ private:
     breakdown_groups find_groups(const series &s, event_stream &stream)
     {
         std::vector<std::int64_t> sizes(stream.texts().size());
-        for (stream_event const &e : stream.all()) {
-            stream.poll()();
+        stream.for_each([&](const stream_event &e, std::uint32_t) {
             if (!counts(s, e))
-                continue;
+                return;
             std::int64_t &n = sizes[group_value(stream, e)];
             if (period_of(e.at) >= current_)
                 n = std::max<std::int64_t>(n, 0) + 1;
             else if (n == 0)
                 n = -1;
-        }
+        });
         return breakdown_groups(sizes, stream.texts(), limit_);
     }
     void require_room(std::size_t bytes) const
@@ -307,6 +308,10 @@ private:
         breakdown_groups const groups = find_groups(s, stream);
         std::size_t const columns = has_breakdown_ ? groups.size() : 1;
         require_room(columns * periods() * sizeof(tally));
+        words_ = stream.users() / 64 + std::size_t{1};
+        if (s.kind == measure::users && !stream.is_sorted() &&
+            columns * periods() * words_ * sizeof(std::uint64_t) > question_.settings.most_bytes / 4)
+            stream.finish();
         std::vector<tally> tallies(columns * periods());
         auto const add = [&](const stream_event &e, std::uint32_t unit) {
             std::size_t const group = has_breakdown_ ? groups.of(group_value(stream, e)) : 0;
@@ -322,12 +327,10 @@ private:
     template <typename Add>
     void for_each_event(const series &s, event_stream &stream, Add add)
     {
-        for (std::uint32_t u = 0; u < stream.users(); ++u)
-            for (stream_event const &e : stream.events_of(u)) {
-                stream.poll()();
-                if (counts(s, e))
-                    add(e, u + 1);
-            }
+        stream.for_each([&](const stream_event &e, std::uint32_t user) {
+            if (counts(s, e))
+                add(e, user + 1);
+        });
     }
     template <typename Add>
     void for_each_session_event(const series &s, event_stream &stream, Add add)
@@ -351,6 +354,11 @@ private:
             ++t.count;
             return;
         case measure::users:
+            if (!stream.is_sorted()) {
+                t.count += is_new(t, unit) ? 1 : 0;
+                return;
+            }
+            [[fallthrough]];
         case measure::sessions:
             t.count += t.last != unit ? 1 : 0;
             t.last = unit;
@@ -363,6 +371,16 @@ private:
         default:
             count_number(t, s, stream, e);
         }
+    }
+    bool is_new(tally &t, std::uint32_t user) const
+    {
+        if (t.seen.empty())
+            t.seen.resize(words_);
+        std::uint64_t const bit = std::uint64_t{1} << user % 64;
+        std::uint64_t &word = t.seen[user / 64];
+        bool const is_first = (word & bit) == 0;
+        word |= bit;
+        return is_first;
     }
     void count_run(tally &t, const event_stream &stream, const stream_event &e) const
     {
@@ -494,6 +512,7 @@ private:
     bool has_breakdown_ = false;
     std::size_t breakdown_ = 0;
     std::size_t limit_ = 25;
+    std::size_t words_ = 0; // of a bit for each user
     stream_details details_;
     date first_ = 0;          // of all periods
     std::size_t current_ = 0; // the first period that is shown

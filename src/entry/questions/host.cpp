@@ -307,12 +307,16 @@ void question_host::scan(const scan_request &request, event_sink &sink)
         receiver.needs_metadata = request.needs_metadata;
         receiver.needs_texts = request.needs_texts;
         bool const is_all = request.types == all_types;
+        bool const is_one = (request.types & (request.types - 1)) == 0;
         // Nothing but the rows as they lie, which spares the executor a projection.
-        execute(is_all ? "SELECT e.* FROM analytics.user_activity AS e"
-                         " WHERE e.workspace_id = $1 AND e.created_at >= $2 AND e.created_at < $3"
-                       : "SELECT e.* FROM analytics.user_activity AS e"
-                         " WHERE e.workspace_id = $1 AND e.created_at >= $2 AND e.created_at < $3"
-                         " AND e.event_type = ANY ($4)",
+        execute(is_all   ? "SELECT e.* FROM analytics.user_activity AS e"
+                           " WHERE e.workspace_id = $1 AND e.created_at >= $2 AND e.created_at < $3"
+                : is_one ? "SELECT e.* FROM analytics.user_activity AS e"
+                           " WHERE e.workspace_id = $1 AND e.created_at >= $2 AND e.created_at < $3"
+                           " AND e.event_type = ($4)[1]"
+                         : "SELECT e.* FROM analytics.user_activity AS e"
+                           " WHERE e.workspace_id = $1 AND e.created_at >= $2 AND e.created_at < $3"
+                           " AND e.event_type = ANY ($4)",
                 {{UUIDOID, workspace_},
                  {TIMESTAMPTZOID, TimestampTzGetDatum(request.from)},
                  {TIMESTAMPTZOID, TimestampTzGetDatum(request.until)},
