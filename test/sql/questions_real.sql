@@ -143,4 +143,34 @@ SELECT * FROM pg_temp.compare('get_event_lifecycle, from sets', $$
 $$, $$
     SELECT w, l.* FROM workspace, analytics.get_event_lifecycle(w, '"form_submit"', 'weekly', '2015-03-23', '2015-04-04', filter => '{}') AS l WHERE is_repository
 $$);
+-- What holds whatever the events are: how many rows it was checked on, and on how many it does not hold.
+CREATE TEMP TABLE f AS
+SELECT k.w, v.variant, f.step, f.breakdown_value AS b, f.entrants, f.dropped, f.in_progress, COALESCE(lead(f.entrants) OVER (PARTITION BY k.w, v.variant, f.breakdown_value ORDER BY f.step), 0) AS next
+FROM workspace AS k CROSS JOIN (VALUES
+    ('plain', interval '2 days', 'ordered', NULL::jsonb, NULL), ('longer', '5 days', 'ordered', NULL, NULL), ('strict', '2 days', 'strict', NULL, NULL), ('any', '2 days', 'any', NULL, NULL),
+    ('excluded', '2 days', 'ordered', '[{"event": "form_submit:IssuesEvent"}]', NULL), ('by name', '2 days', 'ordered', NULL, 'event_name')) AS v (variant, lasts, step_order, exclusions, breakdown)
+CROSS JOIN LATERAL analytics.get_funnel(k.w, '[["page_view", "form_submit"], "feature_use", "form_submit:PullRequestEvent"]', first, last, v.lasts, v.step_order, v.exclusions, breakdown => v.breakdown,
+                                        as_of => '2015-04-04 12:00Z') AS f WHERE k.is_repository;
+SELECT i.invariant, count(*) AS checked, count(*) FILTER (WHERE NOT i.holds) AS violated FROM (
+    SELECT 1, 'entrants: the next step, dropped, in progress', step = 3 AND dropped + in_progress = 0 OR entrants = next + dropped + in_progress AND next <= entrants FROM f
+    UNION ALL SELECT 2, 'groups sum to the whole', sum(g.entrants) = max(p.entrants) FROM f AS g JOIN f AS p USING (w, step) WHERE g.variant = 'by name' AND p.variant = 'plain' GROUP BY w, step
+    UNION ALL SELECT 3, 'longer, any >= plain >= strict, excluded', CASE WHEN g.variant IN ('longer', 'any') THEN g.entrants >= p.entrants ELSE g.entrants <= p.entrants END
+    FROM f AS g JOIN f AS p USING (w, step) WHERE g.variant <> 'by name' AND p.variant = 'plain'
+    UNION ALL SELECT 4, 'stickiness sums to users', sum(s.users) = (SELECT count(DISTINCT u) FROM e WHERE e.w = k.w) FROM workspace AS k, analytics.get_stickiness(k.w, '"*"', 'weekly', first, last) AS s WHERE is_repository GROUP BY k.w
+    UNION ALL SELECT 5, 'retention at once is 100', r.retention_rate = 100 FROM workspace AS k, analytics.get_event_retention(k.w, '"*"', NULL, 'daily', first, last) AS r WHERE is_repository AND r.period_number = 0
+    UNION ALL SELECT 6, 'paths into a node are paths out of it', sum(p.paths * CASE WHEN p.is_out THEN 1 ELSE -1 END) = 0 FROM (
+        SELECT k.w, p.step, p.source AS node, p.paths, true AS is_out FROM workspace AS k, analytics.get_paths(k.w, first, last, '"*"', 'event_name', max_steps => 50, max_nodes => 3) AS p WHERE is_repository AND p.step > 1
+        UNION ALL SELECT k.w, p.step + 1, p.target, p.paths, false FROM workspace AS k, analytics.get_paths(k.w, first, last, '"*"', 'event_name', max_steps => 50, max_nodes => 3) AS p WHERE is_repository AND p.target IS NOT NULL) AS p
+    WHERE p.step < 50 GROUP BY p.w, p.step, p.node
+    UNION ALL SELECT 7, 'conversions sum to all', sum(a.conversions) = (SELECT count(*) FROM e WHERE e.w = k.w AND name = 'PullRequestEvent')
+    FROM workspace AS k, analytics.get_attribution(k.w, '"form_submit:PullRequestEvent"', 'page_path', first, last) AS a WHERE is_repository GROUP BY k.w) AS i (n, invariant, holds)
+GROUP BY i.n, i.invariant ORDER BY i.n;
+-- The order of rows and their ids change nothing.
+CREATE TEMP TABLE before AS SELECT k.w, f.* FROM workspace AS k, analytics.get_funnel(k.w, '["page_view", "feature_use", "form_submit"]', first, last, step_order => 'strict') AS f WHERE is_repository;
+CREATE TEMP TABLE copied AS SELECT * FROM analytics.user_activity WHERE workspace_id IN (SELECT w FROM workspace WHERE is_repository) ORDER BY md5(id::text);
+DELETE FROM analytics.user_activity WHERE workspace_id IN (SELECT w FROM workspace WHERE is_repository);
+INSERT INTO analytics.user_activity (id, user_id, workspace_id, event_type, event_name, page_path, metadata, created_at)
+SELECT md5(id::text)::uuid, user_id, workspace_id, event_type, event_name, page_path, metadata, created_at FROM copied;
+SELECT count(*) AS rows, count(*) FILTER (WHERE b.* IS DISTINCT FROM a.*) AS differ
+FROM before AS b FULL JOIN (SELECT k.w, f.* FROM workspace AS k, analytics.get_funnel(k.w, '["page_view", "feature_use", "form_submit"]', first, last, step_order => 'strict') AS f WHERE is_repository) AS a USING (w, step);
 ROLLBACK;

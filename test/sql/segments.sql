@@ -6,6 +6,7 @@ SET datestyle = ISO;
 CREATE FUNCTION pg_temp.id(kind text, n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT (kind || '0000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid $$;
 \set w '''a0000000-0000-0000-0000-000000000001'''
 \set other '''a0000000-0000-0000-0000-000000000002'''
+TRUNCATE analytics.audit_log;
 CREATE TABLE public.segment_members (workspace_id uuid, user_id uuid);
 INSERT INTO public.segment_members VALUES (:w, pg_temp.id('b', 1)), (:other, pg_temp.id('b', 99));
 INSERT INTO analytics.membership (relation) VALUES ('public.segment_members');
