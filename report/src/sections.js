@@ -40,16 +40,18 @@ export const hasPrevious = (report) =>
     report.freshness.first_day !== null && report.freshness.first_day <= report.range.previous_start_date;
 
 export function figures(report) {
-    const costs = report.headline.total_cost.value !== null;
+    const cost = report.headline.total_cost;
     const kinds = [
         { key: 'active_users', daily: 'daily_active_users', label: 'Active users', show: format.count, better: 'more' },
         { key: 'total_sessions', daily: 'total_sessions', label: 'Sessions', show: format.count, better: 'more' },
         { key: 'total_runs', daily: 'total_runs', label: 'Agent runs', show: format.count, better: 'more' },
         { key: 'success_rate', daily: 'success_rate', label: 'Success rate', show: share, better: 'more', rate: true },
         { key: 'p95_runtime_seconds', daily: 'p95_runtime_seconds', label: 'Runtime (p95)', show: format.seconds, better: 'less' },
-        costs
-            ? { key: 'total_cost', daily: 'total_cost', label: 'Cost', show: (value) => format.money(value, report.workspace.currency) }
-            : { key: 'total_credits', daily: 'total_credits', label: 'Credits', show: format.amount },
+        cost.value !== null
+            ? { key: 'total_cost', daily: 'total_cost', label: 'Cost', show: (value) => format.money(value, report.workspace.currency),
+                showPrevious: (value) => format.money(value, cost.previous_currency) }
+            : { key: 'total_credits', daily: 'total_credits', label: 'Credits', show: format.amount,
+                note: cost.reason ? `no cost: ${cost.reason}` : null },
         { key: 'error_rate', daily: 'error_rate', label: 'Error rate', show: exactShare, better: 'less', rate: true },
     ];
     return element('ul', { class: 'figures', 'aria-label': 'Headline figures' }, kinds.map((kind) => {
@@ -59,7 +61,9 @@ export function figures(report) {
             element('div', { class: 'label' }, kind.label),
             element('div', { class: 'value' }, kind.show(figure.value)),
             element('div', { class: `change ${moved.tone}` }, moved.text),
-            hasPrevious(report) && figure.previous !== null ? element('div', { class: 'before' }, `before: ${kind.show(figure.previous)}`) : null,
+            hasPrevious(report) && figure.previous !== null
+                ? element('div', { class: 'before' }, `before: ${(kind.showPrevious ?? kind.show)(figure.previous)}`) : null,
+            kind.note ? element('div', { class: 'before' }, kind.note) : null,
             sparkline(report.daily.map((day) => day[kind.daily])));
     }));
 }

@@ -61,3 +61,63 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics.credit_price(uuid, text, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.credit_price(uuid, text, timestamptz) IS
     'price of a credit and its currency for a workspace and model at an instant; both NULL where no price is known. A NULL workspace or model finds the prices for all';
+
+-- A day is computed again by an entry for one of its hours. Days whose events are gone stay as they are.
+CREATE FUNCTION analytics_internal.invalidate_priced_days(priced_workspace_id uuid, model text, from_time timestamptz, to_time timestamptz)
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO analytics.dirty_hours (workspace_id, metric_hour)
+    SELECT d.workspace_id, date_trunc('hour', b.day_start, 'UTC')
+    FROM analytics.daily_metrics AS d
+    CROSS JOIN analytics.watermark AS w
+    CROSS JOIN LATERAL analytics.workspace_day_bounds(d.workspace_id, d.metric_date) AS b
+    WHERE priced_workspace_id IN (d.workspace_id, '00000000-0000-0000-0000-000000000000')
+      AND d.metric_date BETWEEN from_time::date - 2 AND to_time::date + 2
+      AND d.total_credits_consumed > 0
+      AND (invalidate_priced_days.model = '' OR d.credits_by_model ?| ARRAY[invalidate_priced_days.model, 'other'])
+      AND b.day_start < to_time AND b.day_end > from_time AND b.day_start < w.marked_until;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.invalidate_priced_days(uuid, text, timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.invalidate_priced_days(uuid, text, timestamptz, timestamptz) IS
+    'has the closed days computed again on which a price was or comes into force. The nil uuid means every workspace, an empty model every model';
+
+CREATE FUNCTION analytics_internal.credit_prices_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM analytics_internal.invalidate_priced_days(c.workspace_id, c.model, min(c.valid_from), max(c.valid_to))
+    FROM (SELECT n.workspace_id, n.model, n.valid_from,
+                 coalesce((SELECT min(p.valid_from) FROM analytics.credit_prices AS p
+                           WHERE p.workspace_id = n.workspace_id AND p.model = n.model AND p.valid_from > n.valid_from),
+                          'infinity') AS valid_to
+          FROM changed AS n) AS c
+    GROUP BY c.workspace_id, c.model;
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.credit_prices_changed() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.credit_prices_changed() IS
+    'statement trigger: has the days computed again on which a changed price was or comes into force';
+
+CREATE TRIGGER price_entered AFTER INSERT ON analytics.credit_prices REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('analytics.credit_prices'))
+    EXECUTE FUNCTION analytics_internal.credit_prices_changed();
+COMMENT ON TRIGGER price_entered ON analytics.credit_prices IS
+    'a price that is entered later has its days computed again';
+CREATE TRIGGER price_replaced AFTER UPDATE ON analytics.credit_prices REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.credit_prices_changed();
+COMMENT ON TRIGGER price_replaced ON analytics.credit_prices IS
+    'a price that is changed has the days computed again on which it was in force';
+CREATE TRIGGER price_updated AFTER UPDATE ON analytics.credit_prices REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.credit_prices_changed();
+COMMENT ON TRIGGER price_updated ON analytics.credit_prices IS
+    'a price that is changed has the days computed again on which it comes into force';
+CREATE TRIGGER price_deleted AFTER DELETE ON analytics.credit_prices REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.credit_prices_changed();
+COMMENT ON TRIGGER price_deleted ON analytics.credit_prices IS
+    'a price that is deleted has the days computed again on which it was in force';

@@ -29,6 +29,7 @@ CREATE TABLE analytics.daily_metrics (
     total_cost numeric,
     cost_by_model jsonb,
     currency text,
+    cost_reason text,
     unique_agents_run bigint NOT NULL DEFAULT 0,
     top_agents jsonb NOT NULL DEFAULT '[]',
     total_errors bigint NOT NULL DEFAULT 0,
@@ -79,6 +80,8 @@ CREATE TABLE analytics.agent_performance (
     total_credits numeric NOT NULL DEFAULT 0,
     avg_credits_per_run numeric,
     total_cost numeric,
+    currency text,
+    cost_reason text,
     total_tokens_used numeric NOT NULL DEFAULT 0,
     avg_tokens_per_run bigint,
     unique_users bigint NOT NULL DEFAULT 0,
@@ -189,11 +192,13 @@ COMMENT ON COLUMN analytics.daily_metrics.avg_credits_per_run IS
 COMMENT ON COLUMN analytics.daily_metrics.credits_by_model IS
     '{model: credits}, zero entries left out; sums to total_credits_consumed';
 COMMENT ON COLUMN analytics.daily_metrics.total_cost IS
-    'exact cost rounded to 4 decimals, in currency; NULL where no price is known or currencies are mixed';
+    'exact cost rounded to 4 decimals, in currency; NULL without any, and where it would be a partial sum (cost_reason)';
 COMMENT ON COLUMN analytics.daily_metrics.cost_by_model IS
     '{model: cost} over the same events; NULL like total_cost';
 COMMENT ON COLUMN analytics.daily_metrics.currency IS
     'ISO 4217 code of the costs; NULL without a cost or with several currencies';
+COMMENT ON COLUMN analytics.daily_metrics.cost_reason IS
+    'why total_cost is NULL: "several currencies" or "credits without a price"; NULL where it is not, or nothing had a cost or credits';
 COMMENT ON COLUMN analytics.daily_metrics.unique_agents_run IS
     'distinct agents with a counted run';
 COMMENT ON COLUMN analytics.daily_metrics.top_agents IS
@@ -279,7 +284,11 @@ COMMENT ON COLUMN analytics.agent_performance.total_credits IS
 COMMENT ON COLUMN analytics.agent_performance.avg_credits_per_run IS
     'total_credits / total_runs, 2 decimals; NULL without a run';
 COMMENT ON COLUMN analytics.agent_performance.total_cost IS
-    'cost of the runs, 4 decimals; NULL where no price is known or currencies are mixed';
+    'cost of the runs, 4 decimals, in currency; NULL without any, and where it would be a partial sum (cost_reason)';
+COMMENT ON COLUMN analytics.agent_performance.currency IS
+    'ISO 4217 code of the costs; NULL without a cost or where the day of the workspace has several currencies';
+COMMENT ON COLUMN analytics.agent_performance.cost_reason IS
+    'why total_cost is NULL, as in analytics.daily_metrics';
 COMMENT ON COLUMN analytics.agent_performance.total_tokens_used IS
     'tokens of the runs, each once';
 COMMENT ON COLUMN analytics.agent_performance.avg_tokens_per_run IS

@@ -58,7 +58,9 @@ RETURNS TABLE (
     total_errors bigint,
     error_rate numeric,
     total_cost numeric,
-    is_final boolean)
+    is_final boolean,
+    currency text,
+    cost_reason text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan -- always the key's range: planning would take as long as reading
@@ -88,11 +90,11 @@ BEGIN
     RETURN QUERY
     SELECT d.metric_date, d.active_users, d.total_runs, d.successful_runs, d.failed_runs, d.success_rate::numeric,
            d.total_credits_consumed, d.avg_runtime_seconds, d.unique_agents_run, d.total_sessions, d.total_events,
-           d.total_errors, d.error_rate::numeric, d.total_cost, d.is_final
+           d.total_errors, d.error_rate::numeric, d.total_cost, d.is_final, d.currency, d.cost_reason
     FROM analytics.daily_metrics AS d
     WHERE d.workspace_id = get_workspace_metrics.workspace_id AND d.metric_date BETWEEN first_date AND last_date
     UNION ALL
-    SELECT first_date + g.i, 0, 0, 0, 0, NULL, 0, NULL, 0, 0, 0, 0, NULL, NULL, first_date + g.i < today
+    SELECT first_date + g.i, 0, 0, 0, 0, NULL, 0, NULL, 0, 0, 0, 0, NULL, NULL, first_date + g.i < today, NULL, NULL
     FROM generate_series(0, CASE WHEN fill_gaps THEN least(last_date, today) - first_date ELSE -1 END) AS g (i)
     WHERE EXISTS (SELECT FROM analytics.daily_metrics AS w WHERE w.workspace_id = get_workspace_metrics.workspace_id)
       AND NOT EXISTS (SELECT FROM analytics.daily_metrics AS m
@@ -123,7 +125,9 @@ RETURNS TABLE (
     total_tokens_used numeric,
     total_feedback_count bigint,
     last_active_date date,
-    agent_name text)
+    agent_name text,
+    currency text,
+    cost_reason text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -146,7 +150,7 @@ BEGIN
     WITH agent_day AS MATERIALIZED (
         -- The array: one range of the key for each workspace, however many the planner expects.
         SELECT w.last_date, a.workspace_id, a.metric_date, a.total_runs, a.successful_runs, a.failed_runs, a.cancelled_runs,
-               a.total_credits, a.total_cost, a.total_tokens_used, a.total_feedback_count, a.runtime_sketch, a.users, a.error_types
+               a.total_credits, a.total_cost, a.currency, a.cost_reason, a.total_tokens_used, a.total_feedback_count, a.runtime_sketch, a.users, a.error_types
         FROM analytics.agent_performance AS a
         JOIN unnest(agent_workspaces, last_dates) AS w (workspace_id, last_date) ON w.workspace_id = a.workspace_id
         WHERE a.workspace_id = ANY (agent_workspaces) AND a.agent_id = get_agent_insights.agent_id AND a.metric_date >= first_date
@@ -157,6 +161,10 @@ BEGIN
         SELECT coalesce(sum(c.total_runs), 0)::bigint AS runs, coalesce(sum(c.successful_runs), 0)::bigint AS successful,
                coalesce(sum(c.failed_runs), 0)::bigint AS failed, coalesce(sum(c.cancelled_runs), 0)::bigint AS cancelled,
                coalesce(sum(c.total_credits), 0) AS credits, sum(c.total_cost) AS cost,
+               CASE WHEN count(DISTINCT c.currency) = 1 AND bool_or(c.cost_reason = 'several currencies') IS NOT TRUE
+                    THEN min(c.currency) END AS currency,
+               CASE WHEN count(DISTINCT c.currency) > 1 OR bool_or(c.cost_reason = 'several currencies') THEN 'several currencies'
+                    ELSE max(c.cost_reason) END AS cost_reason,
                coalesce(sum(c.total_tokens_used), 0) AS tokens, coalesce(sum(c.total_feedback_count), 0)::bigint AS feedbacks,
                max(c.metric_date) FILTER (WHERE c.total_runs > 0) AS last_active,
                analytics.quantile_sketch_merge(c.runtime_sketch) AS sketch
@@ -179,12 +187,13 @@ BEGIN
            round(analytics.interpolated_quantile(t.sketch, 0.99)::numeric, 2), t.credits,
            v.largest, v.workspaces, v.user_sets, analytics.trend_direction(r.this_week, r.week_before),
            coalesce((SELECT jsonb_object_agg(e.key, e.errors) FROM error AS e), '{}'),
-           t.successful, t.failed, t.cancelled, t.cost, t.tokens, t.feedbacks, t.last_active,
+           t.successful, t.failed, t.cancelled, CASE WHEN t.cost_reason IS NULL THEN t.cost END, t.tokens, t.feedbacks, t.last_active,
            (SELECT min(n.name) FROM analytics.agents AS n
-            WHERE n.workspace_id = ANY (agent_workspaces) AND n.agent_id = get_agent_insights.agent_id)
+            WHERE n.workspace_id = ANY (agent_workspaces) AND n.agent_id = get_agent_insights.agent_id),
+           t.currency, t.cost_reason
     INTO total_runs, success_rate, avg_runtime, p50_runtime, p95_runtime, p99_runtime, total_credits, unique_users, workspaces, user_sets,
          trend_direction, top_error_types, successful_runs, failed_runs, cancelled_runs, total_cost, total_tokens_used, total_feedback_count,
-         last_active_date, agent_name
+         last_active_date, agent_name, currency, cost_reason
     FROM total AS t, trend AS r,
          (SELECT array_agg(x.workspace_id) AS workspaces, array_agg(x.users) AS user_sets,
                  coalesce(max(analytics.user_set_cardinality(x.users)), 0) AS largest
@@ -208,7 +217,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_agent_insights(uuid, integer) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_agent_insights(uuid, integer) IS
-    'one row about an agent over the last complete local days (default 30) of every workspace that the caller may see: sums, percentiles (Hyndman-Fan type 7) from the merged sketches (relative error 1 %), distinct users (NULL to a reader who sees the agent in several workspaces), top_error_types {type: errors} (the 10 most frequent), agent_name as in analytics.agents (NULL without one). trend_direction compares the last 7 complete days with the 7 before. Without a run: counts 0, rates and runtimes NULL. No row for an agent without data; error (22023) for days below 1 or above 36500';
+    'one row about an agent over the last complete local days (default 30) of every workspace that the caller may see: sums, percentiles (Hyndman-Fan type 7) from the merged sketches (relative error 1 %), distinct users (NULL to a reader who sees the agent in several workspaces), top_error_types {type: errors} (the 10 most frequent), agent_name as in analytics.agents (NULL without one). The cost is NULL, and cost_reason says why, where it would be a partial sum: in several currencies, or of credits without a price. trend_direction compares the last 7 complete days with the 7 before. Without a run: counts 0, rates and runtimes NULL. No row for an agent without data; error (22023) for days below 1 or above 36500';
 
 -- One row: the range, then the range of equal length before it.
 CREATE FUNCTION analytics.get_workspace_summary(
@@ -233,7 +242,9 @@ RETURNS TABLE (
     total_credits numeric, previous_total_credits numeric, total_credits_change numeric,
     total_cost numeric, previous_total_cost numeric, total_cost_change numeric,
     total_errors bigint, previous_total_errors bigint, total_errors_change numeric,
-    error_rate numeric, previous_error_rate numeric, error_rate_change numeric)
+    error_rate numeric, previous_error_rate numeric, error_rate_change numeric,
+    currency text, previous_currency text,
+    cost_reason text, previous_cost_reason text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -258,7 +269,11 @@ BEGIN
                coalesce(sum(d.total_runs), 0)::bigint AS runs, coalesce(sum(d.successful_runs), 0)::bigint AS successful,
                coalesce(sum(d.failed_runs), 0)::bigint AS failed, coalesce(sum(d.total_errors), 0)::bigint AS errors,
                coalesce(sum(d.total_credits_consumed), 0) AS credits,
-               CASE WHEN count(DISTINCT d.currency) = 1 THEN sum(d.total_cost) END AS cost,
+               sum(d.total_cost) AS cost,
+               CASE WHEN count(DISTINCT d.currency) = 1 AND bool_or(d.cost_reason = 'several currencies') IS NOT TRUE
+                    THEN min(d.currency) END AS currency,
+               CASE WHEN count(DISTINCT d.currency) > 1 OR bool_or(d.cost_reason = 'several currencies') THEN 'several currencies'
+                    ELSE max(d.cost_reason) END AS cost_reason,
                analytics.quantile_sketch_merge(d.runtime_sketch) AS sketch
         FROM period AS p
         LEFT JOIN analytics.daily_metrics AS d
@@ -276,7 +291,8 @@ BEGIN
                round(100.0 * m.failed / nullif(m.successful + m.failed, 0), 2) AS failure_rate,
                round(analytics.quantile_sketch_avg(m.sketch), 2) AS average,
                round(analytics.interpolated_quantile(m.sketch, 0.5)::numeric, 2) AS p50, round(analytics.interpolated_quantile(m.sketch, 0.95)::numeric, 2) AS p95,
-               round(analytics.interpolated_quantile(m.sketch, 0.99)::numeric, 2) AS p99, m.credits, m.cost, m.errors,
+               round(analytics.interpolated_quantile(m.sketch, 0.99)::numeric, 2) AS p99, m.credits, m.errors,
+               CASE WHEN m.cost_reason IS NULL THEN m.cost END AS cost, m.currency, m.cost_reason,
                round(100.0 * m.errors / nullif(m.events, 0), 2) AS error_rate
         FROM metrics AS m JOIN people AS p ON p.is_current = m.is_current
     )
@@ -294,9 +310,10 @@ BEGIN
            c.p95, b.p95, analytics.growth_rate(c.p95, v.p95),
            c.p99, b.p99, analytics.growth_rate(c.p99, v.p99),
            c.credits, b.credits, analytics.growth_rate(c.credits, v.credits),
-           c.cost, b.cost, analytics.growth_rate(c.cost, v.cost),
+           c.cost, b.cost, CASE WHEN c.currency = v.currency THEN analytics.growth_rate(c.cost, v.cost) END,
            c.errors, b.errors, analytics.growth_rate(c.errors, v.errors),
-           c.error_rate, b.error_rate, analytics.growth_rate(c.error_rate, v.error_rate)
+           c.error_rate, b.error_rate, analytics.growth_rate(c.error_rate, v.error_rate),
+           c.currency, b.currency, c.cost_reason, b.cost_reason
     FROM value AS c
     CROSS JOIN value AS b
     LEFT JOIN value AS v ON NOT v.is_current AND is_over -- what runs is not compared with what is over
@@ -306,7 +323,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_workspace_summary(uuid, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_workspace_summary(uuid, date, date) IS
-    'one row about a workspace from start_date to end_date, both included (default: the last 30 complete days): distinct users and percentiles from the merged sets and sketches (relative error 1 %), beside each value that of the range of equal length before it (previous_) and the change in percent (_change; NULL where the previous value is 0 or NULL, and while the range is not over). Rates and runtimes are NULL without data, cost also where currencies differ. No row for a workspace without data or that the caller may not see; error (22023) for a range that is reversed or infinite';
+    'one row about a workspace from start_date to end_date, both included (default: the last 30 complete days): distinct users and percentiles from the merged sets and sketches (relative error 1 %), beside each value that of the range of equal length before it (previous_) and the change in percent (_change; NULL where the previous value is 0 or NULL, and while the range is not over). Rates and runtimes are NULL without data. A cost is NULL, and cost_reason says why, where it would be a partial sum: in several currencies, or of credits without a price; its change also where the two ranges have different currencies. No row for a workspace without data or that the caller may not see; error (22023) for a range that is reversed or infinite';
 
 -- The week as a grid: what an hour of it brings on average.
 CREATE FUNCTION analytics.get_usage_by_hour(

@@ -208,7 +208,10 @@ WITH recent AS (
     SELECT d.workspace_id, count(*) AS days_active, sum(d.active_users) AS user_days, sum(d.total_events) AS events,
            sum(d.total_errors) AS errors, sum(d.total_runs)::bigint AS runs, sum(d.successful_runs)::bigint AS successful,
            sum(d.failed_runs)::bigint AS failed, sum(d.total_credits_consumed) AS credits,
-           CASE WHEN count(DISTINCT d.currency) = 1 THEN sum(d.total_cost) END AS cost,
+           sum(d.total_cost) AS cost, CASE WHEN count(DISTINCT d.currency) = 1 AND bool_or(d.cost_reason = 'several currencies') IS NOT TRUE
+                    THEN min(d.currency) END AS currency,
+           CASE WHEN count(DISTINCT d.currency) > 1 OR bool_or(d.cost_reason = 'several currencies') THEN 'several currencies'
+                    ELSE max(d.cost_reason) END AS cost_reason,
            analytics.quantile_sketch_merge(d.runtime_sketch) AS sketch
     FROM recent AS d GROUP BY d.workspace_id
 ), agents AS (
@@ -237,7 +240,8 @@ SELECT w.workspace_id, coalesce(m.days_active, 0) AS days_active,
        coalesce(m.credits, 0) AS total_credits_30d, round(analytics.quantile_sketch_avg(m.sketch), 2) AS avg_runtime_30d,
        round(100.0 * m.errors / nullif(m.events, 0), 2) AS error_rate_30d,
        round(100.0 * m.failed / nullif(m.successful + m.failed, 0), 2) AS failure_rate_30d,
-       m.cost AS total_cost_30d, coalesce(p.users, 0) AS active_users_30d
+       CASE WHEN m.cost_reason IS NULL THEN m.cost END AS total_cost_30d, coalesce(p.users, 0) AS active_users_30d,
+       m.currency, m.cost_reason
 FROM analytics_internal.last_complete_days() AS w
 LEFT JOIN metrics AS m ON m.workspace_id = w.workspace_id
 LEFT JOIN agents AS a ON a.workspace_id = w.workspace_id
@@ -272,7 +276,11 @@ COMMENT ON COLUMN analytics.mv_workspace_summary.error_rate_30d IS
 COMMENT ON COLUMN analytics.mv_workspace_summary.failure_rate_30d IS
     '100 * failed / (successful + failed) runs; NULL without either';
 COMMENT ON COLUMN analytics.mv_workspace_summary.total_cost_30d IS
-    'known cost; NULL without any and where currencies differ';
+    'cost; NULL without any, and where it would be a partial sum (cost_reason)';
+COMMENT ON COLUMN analytics.mv_workspace_summary.currency IS
+    'ISO 4217 code of the cost; NULL without any and where days have several';
+COMMENT ON COLUMN analytics.mv_workspace_summary.cost_reason IS
+    'why total_cost_30d is NULL: "several currencies" or "credits without a price"; NULL where it is not, or nothing had a cost or credits';
 COMMENT ON COLUMN analytics.mv_workspace_summary.active_users_30d IS
     'distinct users over all days';
 CREATE UNIQUE INDEX mv_workspace_summary_key ON analytics.mv_workspace_summary (workspace_id);
@@ -334,13 +342,15 @@ COMMENT ON COLUMN analytics.top_agents.agent_name IS 'as in analytics.mv_top_age
 CREATE VIEW analytics.workspace_summary WITH (security_barrier) AS
 (SELECT v.workspace_id, v.days_active, v.total_users, v.avg_daily_active_users, v.total_agents, v.total_runs_30d,
        v.successful_runs_30d, v.failed_runs_30d, v.success_rate, v.total_credits_30d, v.avg_runtime_30d,
-       v.error_rate_30d, v.failure_rate_30d, v.total_cost_30d, v.active_users_30d
+       v.error_rate_30d, v.failure_rate_30d, v.total_cost_30d, v.active_users_30d, v.currency,
+       v.cost_reason
 FROM analytics.mv_workspace_summary AS v
 WHERE v.workspace_id = ANY (analytics.workspace_ids()) OFFSET 0)
 UNION ALL
 (SELECT v.workspace_id, v.days_active, v.total_users, v.avg_daily_active_users, v.total_agents, v.total_runs_30d,
        v.successful_runs_30d, v.failed_runs_30d, v.success_rate, v.total_credits_30d, v.avg_runtime_30d,
-       v.error_rate_30d, v.failure_rate_30d, v.total_cost_30d, v.active_users_30d
+       v.error_rate_30d, v.failure_rate_30d, v.total_cost_30d, v.active_users_30d, v.currency,
+       v.cost_reason
 FROM analytics.mv_workspace_summary AS v
 WHERE analytics_internal.sees_all_workspaces() OFFSET 0);
 COMMENT ON VIEW analytics.workspace_summary IS
@@ -360,6 +370,8 @@ COMMENT ON COLUMN analytics.workspace_summary.error_rate_30d IS 'as in analytics
 COMMENT ON COLUMN analytics.workspace_summary.failure_rate_30d IS 'as in analytics.mv_workspace_summary';
 COMMENT ON COLUMN analytics.workspace_summary.total_cost_30d IS 'as in analytics.mv_workspace_summary';
 COMMENT ON COLUMN analytics.workspace_summary.active_users_30d IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.currency IS 'as in analytics.mv_workspace_summary';
+COMMENT ON COLUMN analytics.workspace_summary.cost_reason IS 'as in analytics.mv_workspace_summary';
 
 CREATE VIEW analytics.error_trends WITH (security_barrier) AS
 (SELECT v.error_date, v.workspace_id, v.error_type, v.event_name, v.total_errors, v.unique_error_messages,

@@ -52,20 +52,24 @@ AS $$
 BEGIN
     RETURN (
         SELECT jsonb_object_agg(v.key, jsonb_build_object('value', v.value, 'previous', v.previous,
-                                                          'difference', CASE WHEN last_date < today THEN v.value - v.previous END,
-                                                          'change', v.change))
+                                                          'difference', CASE WHEN v.is_comparable AND last_date < today THEN v.value - v.previous END,
+                                                          'change', v.change)
+                                       || CASE WHEN v.key = 'total_cost'
+                                               THEN jsonb_build_object('reason', s.cost_reason, 'previous_reason', s.previous_cost_reason,
+                                                                       'previous_currency', s.previous_currency)
+                                               ELSE '{}' END)
         FROM (VALUES (1)) AS one
         LEFT JOIN analytics.get_workspace_summary(workspace_id, first_date, last_date) AS s ON true
         CROSS JOIN LATERAL (VALUES
-            ('active_users', s.active_users::numeric, s.previous_active_users::numeric, s.active_users_change),
-            ('total_sessions', s.total_sessions, s.previous_total_sessions, s.total_sessions_change),
-            ('total_events', s.total_events, s.previous_total_events, s.total_events_change),
-            ('total_runs', s.total_runs, s.previous_total_runs, s.total_runs_change),
-            ('success_rate', s.success_rate, s.previous_success_rate, s.success_rate_change),
-            ('p95_runtime_seconds', s.p95_runtime, s.previous_p95_runtime, s.p95_runtime_change),
-            ('total_credits', s.total_credits, s.previous_total_credits, s.total_credits_change),
-            ('total_cost', s.total_cost, s.previous_total_cost, s.total_cost_change),
-            ('error_rate', s.error_rate, s.previous_error_rate, s.error_rate_change)) AS v (key, value, previous, change));
+            ('active_users', s.active_users::numeric, s.previous_active_users::numeric, s.active_users_change, true),
+            ('total_sessions', s.total_sessions, s.previous_total_sessions, s.total_sessions_change, true),
+            ('total_events', s.total_events, s.previous_total_events, s.total_events_change, true),
+            ('total_runs', s.total_runs, s.previous_total_runs, s.total_runs_change, true),
+            ('success_rate', s.success_rate, s.previous_success_rate, s.success_rate_change, true),
+            ('p95_runtime_seconds', s.p95_runtime, s.previous_p95_runtime, s.p95_runtime_change, true),
+            ('total_credits', s.total_credits, s.previous_total_credits, s.total_credits_change, true),
+            ('total_cost', s.total_cost, s.previous_total_cost, s.total_cost_change, s.currency = s.previous_currency),
+            ('error_rate', s.error_rate, s.previous_error_rate, s.error_rate_change, true)) AS v (key, value, previous, change, is_comparable));
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.report_headline(uuid, date, date, date) FROM PUBLIC;
@@ -87,7 +91,7 @@ BEGIN
                    'failed_runs', coalesce(d.failed_runs, 0), 'cancelled_runs', coalesce(d.cancelled_runs, 0),
                    'success_rate', d.success_rate, 'median_runtime_seconds', round(d.median_runtime_seconds, 2),
                    'p95_runtime_seconds', round(d.p95_runtime_seconds, 2),
-                   'total_credits', coalesce(d.total_credits_consumed, 0), 'total_cost', d.total_cost,
+                   'total_credits', coalesce(d.total_credits_consumed, 0), 'total_cost', d.total_cost, 'cost_reason', d.cost_reason,
                    'total_errors', coalesce(d.total_errors, 0), 'error_rate', d.error_rate) ORDER BY g.day)
         FROM (SELECT first_date + i AS day FROM generate_series(0, least(last_date, today) - first_date) AS i) AS g
         LEFT JOIN analytics.daily_metrics AS d ON d.workspace_id = report_daily.workspace_id AND d.metric_date = g.day
@@ -221,7 +225,7 @@ BEGIN
     RETURN (
         WITH day AS MATERIALIZED (
             SELECT a.agent_id, a.metric_date, a.total_runs, a.successful_runs, a.failed_runs, a.cancelled_runs, a.runtime_sketch,
-                   a.total_credits, a.total_cost, a.users
+                   a.total_credits, a.total_cost, a.currency, a.cost_reason, a.users
             FROM analytics.agent_performance AS a
             WHERE a.workspace_id = report_agents.workspace_id AND a.metric_date BETWEEN first_date AND last_date
         ), ranked AS (
@@ -231,7 +235,9 @@ BEGIN
             SELECT r.agent_id, r.place, r.runs, sum(d.successful_runs) AS successful, sum(d.failed_runs) AS failed,
                    sum(d.cancelled_runs) AS cancelled, analytics.quantile_sketch_merge(d.runtime_sketch) AS sketch,
                    sum(d.total_credits) AS credits,
-                   CASE WHEN count(*) FILTER (WHERE d.total_cost IS NULL AND d.total_credits > 0) = 0 THEN sum(d.total_cost) END AS cost,
+                   sum(d.total_cost) AS cost,
+                   CASE WHEN count(DISTINCT d.currency) > 1 OR bool_or(d.cost_reason = 'several currencies') THEN 'several currencies'
+                    ELSE max(d.cost_reason) END AS cost_reason,
                    analytics.user_set_cardinality(analytics.user_set_union_agg(d.users)) AS users
             FROM ranked AS r JOIN day AS d USING (agent_id)
             WHERE r.place <= 20
@@ -250,7 +256,8 @@ BEGIN
                          'success_rate', round(100.0 * a.successful / nullif(a.successful + a.failed, 0), 2),
                          'median_runtime_seconds', round(analytics.interpolated_quantile(a.sketch, 0.5)::numeric, 2),
                          'p95_runtime_seconds', round(analytics.interpolated_quantile(a.sketch, 0.95)::numeric, 2),
-                         'total_credits', a.credits, 'total_cost', a.cost, 'distinct_users', a.users,
+                         'total_credits', a.credits, 'total_cost', CASE WHEN a.cost_reason IS NULL THEN a.cost END,
+                         'cost_reason', a.cost_reason, 'distinct_users', a.users,
                          'daily_runs', (SELECT jsonb_agg(coalesce(d.total_runs, 0) ORDER BY i)
                                         FROM generate_series(0, least(last_date, today) - first_date) AS i
                                         LEFT JOIN day AS d ON d.metric_date = first_date + i AND d.agent_id = a.agent_id))

@@ -90,7 +90,7 @@ inline void check_counts(event_type type, const decoded_event &event)
 inline void check(event_type type, const metadata &values)
 {
     event_facts facts;
-    interpret(type, values, clip, facts);
+    interpret(type, values, {clip, pack_currency("USD")}, facts);
     check_ranges(facts);
     std::pmr::monotonic_buffer_resource memory;
     interner interned(&memory);

@@ -91,7 +91,7 @@ void decode(const decoding_rules &rules, interner &interned, const raw_event &ev
     if (!out.has_facts)
         return;
     event_facts facts;
-    interpret(event.type, values, rules.clip, facts);
+    interpret(event.type, values, {rules.clip, rules.currency}, facts);
     decode_facts(rules, interned, event, facts, out.facts);
 }
 

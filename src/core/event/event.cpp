@@ -57,8 +57,8 @@ scaled_number read_number(const metadata &values, key k, int scale) noexcept
 class interpreter
 {
 public:
-    interpreter(const metadata &values, text_clipper clip, event_facts &out) noexcept
-        : values_(values), clip_(clip), out_(out)
+    interpreter(const metadata &values, const reading_rules &rules, event_facts &out) noexcept
+        : values_(values), rules_(rules), out_(out)
     {
     }
 
@@ -145,6 +145,11 @@ public:
         out_.has_cost = cost != key::none;
         out_.cost_in_usd = cost == key::cost_usd;
         out_.has_revenue = amount({key::revenue, key::amount}, true, out_.revenue) != key::none;
+        if (!out_.has_revenue || !values_.has(key::currency) || is_in_own_currency())
+            return;
+        ignore(key::currency);
+        out_.has_revenue = false;
+        out_.revenue = 0;
     }
 
     void tokens() noexcept
@@ -208,6 +213,7 @@ private:
         return value.boolean ? run_status::successful : run_status::failed;
     }
 
+    bool is_in_own_currency() const noexcept;
     static run_status named_status(const json_value &value) noexcept;
 
     // Reads a sum of money; returns the key that holds a valid one.
@@ -275,7 +281,7 @@ private:
     {
         std::string_view result = whole_text(aliases, buffer);
         if (result.size() > longest_text_key)
-            result = result.substr(0, clip_(result.data(), result.size(), longest_text_key));
+            result = result.substr(0, rules_.clip(result.data(), result.size(), longest_text_key));
         return result.empty() ? missing : result;
     }
 
@@ -303,7 +309,7 @@ private:
     }
 
     const metadata &values_;
-    text_clipper clip_;
+    const reading_rules &rules_;
     event_facts &out_;
 };
 
@@ -312,6 +318,19 @@ bool equals_ignoring_case(std::string_view text, std::string_view lower) noexcep
     return text.size() == lower.size() &&
            std::equal(text.begin(), text.end(), lower.begin(),
                       [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + ('a' - 'A') : a) == b; });
+}
+
+bool interpreter::is_in_own_currency() const noexcept
+{
+    json_value const &value = values_[key::currency];
+    if (value.type != json_type::string || value.text.size() != 3)
+        return false;
+    char code[3];
+    std::transform(value.text.begin(), value.text.end(), code,
+                   [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - ('a' - 'A')) : c; });
+    char own[4];
+    std::string_view const wanted = unpack_currency(rules_.currency, own);
+    return rules_.currency == 0 || wanted == std::string_view(code, 3);
 }
 
 run_status interpreter::named_status(const json_value &value) noexcept
@@ -356,7 +375,7 @@ void clear(event_facts &out) noexcept
 
 } // namespace
 
-void interpret(event_type type, const metadata &values, text_clipper clip, event_facts &out) noexcept
+void interpret(event_type type, const metadata &values, const reading_rules &rules, event_facts &out) noexcept
 {
     clear(out);
     bool const is_run = type == event_type::agent_run;
@@ -365,7 +384,7 @@ void interpret(event_type type, const metadata &values, text_clipper clip, event
             out.ignored = metadata::bit(key::status);
         return;
     }
-    interpreter read(values, clip, out);
+    interpreter read(values, rules, out);
     read.agent();
     if (is_run || type == event_type::error)
         read.run_id();

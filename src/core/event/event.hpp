@@ -5,6 +5,7 @@
 #include "core/base/uuid.hpp"
 #include "core/event/event_type.hpp"
 #include "core/event/metadata.hpp"
+#include "core/event/prices.hpp"
 
 #include <cstdint>
 #include <string_view>
@@ -47,7 +48,14 @@ struct event_facts {
     char text_buffers[4][longest_number_text + 8];
 };
 
-void interpret(event_type type, const metadata &values, text_clipper clip, event_facts &out) noexcept;
+// What an event is read by.
+struct reading_rules {
+    text_clipper clip;
+    currency_code currency; // of the revenue that counts; 0: any
+};
+
+void interpret(event_type type, const metadata &values, const reading_rules &rules,
+               event_facts &out) noexcept;
 
 // The agent of facts that have one.
 uuid agent_of(const event_facts &facts, const uuid &workspace);

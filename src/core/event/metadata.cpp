@@ -46,6 +46,7 @@ static constexpr std::string_view key_names[metadata_key_count] = {"agent_id",
                                                                    "comment",
                                                                    "revenue",
                                                                    "amount",
+                                                                   "currency",
                                                                    "dropped_values"};
 
 namespace

@@ -54,6 +54,7 @@ enum class metadata_key : std::uint8_t {
     comment,
     revenue,
     amount,
+    currency,
     dropped_values, // not a client's: the row trigger names the keys it dropped, "cost,credits"
     none            // not a key that core knows
 };

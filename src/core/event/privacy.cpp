@@ -82,7 +82,7 @@ bool is_identifier(metadata_key key) noexcept
 {
     using key_type = metadata_key;
     return key <= key_type::success || (key >= key_type::model && key <= key_type::exception) ||
-           key == key_type::dropped_values;
+           key == key_type::currency || key == key_type::dropped_values;
 }
 
 } // namespace shadow

@@ -93,18 +93,18 @@ std::string_view name_of(run_status status) noexcept
     return texts[static_cast<int>(status)];
 }
 
-const event_facts &property_reader::facts(text_clipper clip)
+const event_facts &property_reader::facts(const reading_rules &rules)
 {
     if (!has_facts_) {
         metadata values(event_->host());
         event_->read(values);
-        interpret(event_->type, values, clip, facts_);
+        interpret(event_->type, values, rules, facts_);
         has_facts_ = true;
     }
     return facts_;
 }
 
-std::string_view property_reader::read(const property &what, text_clipper clip, std::string &buffer)
+std::string_view property_reader::read(const property &what, const reading_rules &rules, std::string &buffer)
 {
     switch (what.kind) {
     case property_kind::event_type:
@@ -124,7 +124,7 @@ std::string_view property_reader::read(const property &what, text_clipper clip, 
     case property_kind::metadata:
         return metadata_text(what.key, buffer);
     default:
-        return fact_text(what.kind, clip, buffer);
+        return fact_text(what.kind, rules, buffer);
     }
 }
 
@@ -146,9 +146,10 @@ std::string_view property_reader::metadata_text(const std::string &key, std::str
     }
 }
 
-std::string_view property_reader::fact_text(property_kind kind, text_clipper clip, std::string &buffer)
+std::string_view property_reader::fact_text(property_kind kind, const reading_rules &rules,
+                                            std::string &buffer)
 {
-    event_facts const &f = facts(clip);
+    event_facts const &f = facts(rules);
     bool const is_run = event_->type == event_type::agent_run;
     switch (kind) {
     case property_kind::agent_id:

@@ -92,12 +92,12 @@ public:
         has_facts_ = false;
     }
     // The value as text, `buffer` holds it where the event does not; empty: missing.
-    std::string_view read(const property &what, text_clipper clip, std::string &buffer);
-    const event_facts &facts(text_clipper clip);
+    std::string_view read(const property &what, const reading_rules &rules, std::string &buffer);
+    const event_facts &facts(const reading_rules &rules);
 
 private:
     std::string_view metadata_text(const std::string &key, std::string &buffer) const;
-    std::string_view fact_text(property_kind kind, text_clipper clip, std::string &buffer);
+    std::string_view fact_text(property_kind kind, const reading_rules &rules, std::string &buffer);
 
     const event_source *event_ = nullptr;
     bool has_facts_ = false;

@@ -119,6 +119,7 @@ struct question_settings {
     text_clipper clip;
     interrupt_check interrupted;
     segment_evaluation segment; // core's own
+    currency_code currency;     // of revenue
 };
 
 // Users that are asked about, of the workspace's dictionary.
@@ -180,7 +181,7 @@ class question
 {
 public:
     question(question_host &asked, const question_settings &options)
-        : host(asked), settings(options), events(options.clip)
+        : host(asked), settings(options), events({options.clip, options.currency})
     {
     }
 

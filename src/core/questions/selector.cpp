@@ -130,7 +130,7 @@ int program::add_selector(const json &definition, const place &where)
                        : definition.is_string() ? definition.text
                                                 : to_text(definition);
     if (text.size() > longest_text_key)
-        text.resize(clip_(text.data(), text.size(), longest_text_key));
+        text.resize(rules_.clip(text.data(), text.size(), longest_text_key));
     selectors_.push_back(std::move(parsed));
     labels_.push_back(std::move(text));
     return selectors() - 1;
@@ -320,7 +320,7 @@ slot_value &program::read(int slot)
 {
     slot_value &v = values_[static_cast<std::size_t>(slot)];
     if (!v.is_read) {
-        v.text = reader_.read(properties_[static_cast<std::size_t>(slot)], clip_, v.buffer);
+        v.text = reader_.read(properties_[static_cast<std::size_t>(slot)], rules_, v.buffer);
         v.is_read = true;
     }
     return v;
@@ -375,9 +375,9 @@ bool program::holds(const test &t)
     case operation::not_in:
         return !equals_any();
     case operation::like:
-        return !value.text.empty() && is_like(value.text, t.operands.front().text, clip_);
+        return !value.text.empty() && is_like(value.text, t.operands.front().text, rules_.clip);
     case operation::not_like:
-        return value.text.empty() || !is_like(value.text, t.operands.front().text, clip_);
+        return value.text.empty() || !is_like(value.text, t.operands.front().text, rules_.clip);
     case operation::exists:
         return !value.text.empty();
     case operation::missing:

@@ -52,7 +52,7 @@ inline constexpr std::string_view other_names = "(other)"; // the rest of a day
 class program
 {
 public:
-    explicit program(text_clipper clip) noexcept : clip_(clip) {}
+    explicit program(const reading_rules &rules) noexcept : rules_(rules) {}
 
     // Compiles a selector; returns its number.
     int add_selector(const json &definition, const place &where);
@@ -87,8 +87,8 @@ public:
     event_mask match(event_mask wanted = ~event_mask{0});
     // Valid until the next open(); empty: missing.
     std::string_view value(int slot);
-    const event_facts &facts() { return reader_.facts(clip_); }
-    text_clipper clip() const noexcept { return clip_; }
+    const event_facts &facts() { return reader_.facts(rules_); }
+    text_clipper clip() const noexcept { return rules_.clip; }
 
 private:
     struct alternative {
@@ -110,7 +110,7 @@ private:
     bool equals(slot_value &value, const operand &o);
     bool compares(operation op, slot_value &value, const operand &o);
 
-    text_clipper clip_;
+    reading_rules rules_;
     std::vector<property> properties_;
     std::vector<slot_value> values_;
     std::vector<alternatives> selectors_;

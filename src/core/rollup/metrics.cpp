@@ -98,6 +98,11 @@ void count_run(run_counts &counts, run_status status) noexcept
     counts.cancelled += status == run_status::cancelled;
 }
 
+bool lacks_cost(const run_entry &run) noexcept
+{
+    return run.cost == no_amount && run.credits != 0;
+}
+
 nullable<int128> average_credits(int128 credits, std::int64_t runs) noexcept
 {
     if (runs == 0)
@@ -155,7 +160,7 @@ private:
         int128 cost = 0;
         int128 tokens = 0;
         std::size_t runtimes = 0; // number of them, then their place
-        bool has_cost = false;
+        bool has_cost = false, lacks_cost = false;
     };
     struct model_sums {
         std::uint32_t model; // in the interner
@@ -197,6 +202,7 @@ private:
     bool bounced(const session_entry &session) const noexcept;
     void describe_runs();
     void describe_money();
+    std::string_view cost_reason(bool has_cost, bool lacks_cost) const noexcept;
     void describe_errors();
     void describe_agents();
     void describe_runtimes_of_agents();
@@ -262,8 +268,8 @@ private:
     list<std::uint32_t> ranks_; // of the state's users in user_list
     list<std::uint64_t> marks_; // of ranks; all 0 between two uses
     int128 credits_of_runs_ = 0;
-    std::size_t timed_without_agent_ = 0; // not cancelled
-    bool has_cost_ = false;
+    std::size_t timed_without_agent_ = 0;        // not cancelled
+    bool has_cost_ = false, lacks_cost_ = false; // lacks: credits without a price
     currency_code currency_ = 0;
     bool mixed_currencies_ = false;
     bool details_ = true;
@@ -317,6 +323,7 @@ void metrics_builder::add_to_agent(agent_sums &agent, const run_entry &run)
     agent.runtimes += run.runtime >= 0 && run.status != run_status::cancelled;
     agent.credits += state_.unpack(run.credits);
     agent.tokens += std::max<std::int64_t>(run.tokens, 0);
+    agent.lacks_cost = agent.lacks_cost || lacks_cost(run);
     if (run.cost == no_amount)
         return;
     agent.cost += state_.unpack(run.cost);
@@ -328,6 +335,7 @@ void metrics_builder::add_to_model(const run_entry &run)
     model_sums &model = models_[run.model];
     model.credits += state_.unpack(run.credits);
     credits_of_runs_ += state_.unpack(run.credits);
+    lacks_cost_ = lacks_cost_ || lacks_cost(run);
     if (run.cost == no_amount)
         return;
     has_cost_ = true;
@@ -416,6 +424,14 @@ std::string_view metrics_builder::sketch_of(const std::int64_t *runtimes, std::s
     return result_.copy({reinterpret_cast<const char *>(bytes.data()), bytes.size()});
 }
 
+// Why a sum of costs would mislead; empty if it does not, or if nothing has a cost or needs one.
+std::string_view metrics_builder::cost_reason(bool has_cost, bool lacks_cost) const noexcept
+{
+    if (has_cost && mixed_currencies_)
+        return "several currencies";
+    return lacks_cost ? "credits without a price" : std::string_view{};
+}
+
 void metrics_builder::describe_money()
 {
     int128 cost = 0;
@@ -425,6 +441,7 @@ void metrics_builder::describe_money()
         model.credits += m.credits;
         model.cost += m.cost;
         has_cost_ = has_cost_ || m.has_cost;
+        lacks_cost_ = lacks_cost_ || m.lacks_cost;
     }
     list<map_entry> credits(memory_), costs(memory_);
     for (model_sums const &model : models_.sums) {
@@ -437,11 +454,12 @@ void metrics_builder::describe_money()
     }
     out_.average_credits = average_credits(credits_of_runs_, out_.runs.total);
     out_.credits_by_model = json_map(credits, nano_scale, nano_scale, result_);
-    if (!has_cost_ || mixed_currencies_)
+    out_.cost_reason = cost_reason(has_cost_, lacks_cost_);
+    out_.currency = has_cost_ && !mixed_currencies_ ? currency_ : 0;
+    if (!has_cost_ || !out_.cost_reason.empty())
         return;
     out_.cost = divide_rounded(cost, 100'000);
     out_.cost_by_model = json_map(costs, nano_scale, cost_scale, result_);
-    out_.currency = currency_;
 }
 
 // Sorts, adds up equal keys and hands each agent's map to `visit`.
@@ -484,12 +502,12 @@ void metrics_builder::describe_errors()
     });
 
     list<map_entry> ignored(memory_);
-    for (int i = 0; i < metadata_key_count; ++i)
-        if (state_.ignored_[i] != 0)
-            ignored.push_back(
-                {name_of(static_cast<metadata_key>(i)), static_cast<int128>(state_.ignored_[i])});
-    if (mixed_currencies_)
-        ignored.push_back({"currency", 1});
+    for (int i = 0; i < metadata_key_count; ++i) {
+        auto const key = static_cast<metadata_key>(i);
+        bool const is_mixed = key == metadata_key::currency && mixed_currencies_;
+        if (int128 const count = int128{state_.ignored_[i]} + (is_mixed ? 1 : 0); count != 0)
+            ignored.push_back({name_of(key), count});
+    }
     out_.ignored_values = json_map(ignored, 0, 0, result_);
 }
 
@@ -613,7 +631,9 @@ void metrics_builder::describe_agents()
         agent.runs = sums.runs;
         agent.credits = sums.credits;
         agent.average_credits = average_credits(sums.credits, sums.runs.total);
-        if (sums.has_cost && !mixed_currencies_)
+        agent.cost_reason = cost_reason(sums.has_cost, sums.lacks_cost);
+        agent.currency = sums.has_cost ? out_.currency : 0;
+        if (sums.has_cost && agent.cost_reason.empty())
             agent.cost = divide_rounded(sums.cost, 100'000);
         agent.tokens = sums.tokens;
         if (sums.runs.total != 0)

@@ -26,6 +26,8 @@ struct agent_metrics {
     int128 credits;                   // 10^-9
     nullable<int128> average_credits; // 10^-2
     nullable<int128> cost;            // 10^-4
+    currency_code currency;           // 0: NULL
+    std::string_view cost_reason;     // why the cost is NULL; empty: NULL
     int128 tokens;
     nullable<int128> average_tokens;
     std::int64_t unique_users;
@@ -74,6 +76,7 @@ struct rollup_metrics {
     nullable<int128> cost;             // 10^-4
     std::string_view cost_by_model;    // JSON, empty: NULL
     currency_code currency;            // 0: NULL
+    std::string_view cost_reason;      // as of an agent
     std::int64_t agents_run;
     std::string_view top_agents; // JSON
     std::int64_t errors;

@@ -60,7 +60,7 @@ rollup_state::model_entry &rollup_state::model_of(std::uint32_t name)
     return models_[model_index_.find_or_add(
         mixed(name), [&](std::uint32_t i) { return models_[i].name == name; },
         [&] {
-            return models_.push({name, 0, 0, false});
+            return models_.push({name, 0, 0, false, false});
         })];
 }
 
@@ -359,6 +359,7 @@ void rollup_state::add_other(const decoded_head &event, const decoded_facts &fac
         model.credits += facts.credits;
         model.cost += facts.cost;
         model.has_cost = model.has_cost || facts.has_cost;
+        model.lacks_cost = model.lacks_cost || !facts.has_cost;
         note_currency(facts.currency);
     }
     if (event.type != event_type::error)

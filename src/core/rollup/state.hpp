@@ -73,7 +73,7 @@ private:
         std::uint32_t name;
         int128 credits;
         int128 cost;
-        bool has_cost;
+        bool has_cost, lacks_cost; // lacks: credits without a price
     };
     struct error_entry { // error events by type, agent, event name and message (agent, message: npos if none)
         std::uint32_t type, agent, name, message;

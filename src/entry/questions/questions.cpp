@@ -88,6 +88,7 @@ void fetch_settings(asked &a, permission granted)
     s.may_read_persons = granted == permission::persons;
     s.fewest_users = pg::setting_integer("segment_min_users");
     s.clip = entry::clip_text;
+    s.currency = pack_currency(pg::setting_value("currency"));
     s.interrupted = pg::interrupted;
 }
 

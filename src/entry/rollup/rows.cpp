@@ -57,6 +57,11 @@ NullableDatum stored_bytes(std::string_view bytes)
 {
     return bytes.empty() ? NullableDatum{Datum{0}, true} : stored(pg::bytes_datum(bytes));
 }
+// Empty: NULL.
+NullableDatum stored_reason(std::string_view text)
+{
+    return text.empty() ? NullableDatum{Datum{0}, true} : stored_text(text);
+}
 NullableDatum stored_currency(currency_code code)
 {
     char letters[4];
@@ -92,6 +97,7 @@ constexpr field<rollup_metrics> daily_fields[] = {
     {"total_cost", [](auto &m) { return stored(m.cost, 4); }},
     {"cost_by_model", [](auto &m) { return stored_json(m.cost_by_model); }},
     {"currency", [](auto &m) { return stored_currency(m.currency); }},
+    {"cost_reason", [](auto &m) { return stored_reason(m.cost_reason); }},
     {"unique_agents_run", [](auto &m) { return stored(m.agents_run); }},
     {"top_agents", [](auto &m) { return stored_json(m.top_agents); }},
     {"total_errors", [](auto &m) { return stored(m.errors); }},
@@ -128,6 +134,8 @@ constexpr field<agent_metrics> agent_fields[] = {
     {"total_credits", [](auto &a) { return stored_sum(a.credits, 9); }},
     {"avg_credits_per_run", [](auto &a) { return stored(a.average_credits, 2); }},
     {"total_cost", [](auto &a) { return stored(a.cost, 4); }},
+    {"currency", [](auto &a) { return stored_currency(a.currency); }},
+    {"cost_reason", [](auto &a) { return stored_reason(a.cost_reason); }},
     {"total_tokens_used", [](auto &a) { return stored_sum(a.tokens, 0); }},
     {"avg_tokens_per_run",
      [](auto &a) {

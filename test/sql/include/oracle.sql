@@ -180,7 +180,7 @@ CREATE TYPE oracle.facts AS (
 );
 
 CREATE FUNCTION oracle.interpret(event_type text, metadata jsonb) RETURNS oracle.facts
-LANGUAGE plpgsql IMMUTABLE AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     fact oracle.facts;
     is_run CONSTANT boolean := event_type = 'agent_run';
@@ -296,6 +296,11 @@ BEGIN
     IF (abs(fact.revenue) < 1e12) IS NOT TRUE THEN
         fact.revenue := NULL;
         fact.ignored := fact.ignored || array_remove(ARRAY[key], NULL);
+    ELSIF oracle.pick(metadata, 'currency') IS NOT NULL
+          AND (jsonb_typeof(metadata -> 'currency') <> 'string'
+               OR upper((metadata ->> 'currency') COLLATE "C") <> analytics.setting('currency')) THEN
+        fact.revenue := NULL;
+        fact.ignored := fact.ignored || 'currency'::text;
     END IF;
     RETURN fact;
 END
@@ -438,6 +443,7 @@ SELECT workspace_id, metric_date, run_agent AS agent_id,
        count(runtime) FILTER (WHERE outcome <> 'cancelled') AS runtime_count,
        coalesce(sum(credits), 0) AS credits,
        sum(cost) AS cost,
+       bool_or(cost IS NULL AND credits > 0) IS TRUE AS is_partial,
        coalesce(sum(tokens), 0) AS tokens,
        count(DISTINCT user_id) AS users
 FROM oracle.run
@@ -480,13 +486,15 @@ WITH per_model AS (
 ), currencies AS (
     SELECT workspace_id, bucket::date AS metric_date,
            count(DISTINCT currency) FILTER (WHERE cost IS NOT NULL) AS currencies,
+           bool_or(cost IS NULL AND credits > 0) IS TRUE AS is_partial,
            min(currency) FILTER (WHERE cost IS NOT NULL) AS currency
     FROM oracle.paid WHERE kind = 'day' GROUP BY workspace_id, bucket
 )
 SELECT workspace_id, metric_date, credits, credits_by_model, currencies > 1 AS mixed,
-       CASE WHEN currencies = 1 THEN round(cost, 4) END AS total_cost,
-       CASE WHEN currencies = 1 THEN cost_by_model END AS cost_by_model,
-       CASE WHEN currencies = 1 THEN currency END AS currency
+       CASE WHEN currencies = 1 AND NOT is_partial THEN round(cost, 4) END AS total_cost,
+       CASE WHEN currencies = 1 AND NOT is_partial THEN cost_by_model END AS cost_by_model,
+       CASE WHEN currencies = 1 THEN currency END AS currency,
+       CASE WHEN currencies > 1 THEN 'several currencies' WHEN is_partial THEN 'credits without a price' END AS cost_reason
 FROM folded JOIN currencies USING (workspace_id, metric_date);
 
 CREATE TABLE oracle.workspace_money AS TABLE oracle.workspace_money_view WITH NO DATA;
@@ -550,6 +558,7 @@ SELECT workspace_id, metric_date,
        m.total_cost,
        m.cost_by_model,
        m.currency,
+       m.cost_reason,
        coalesce(r.agents, 0) AS unique_agents_run,
        coalesce(t.top_agents, '[]') AS top_agents,
        coalesce(f.errors, 0)::bigint AS total_errors,
@@ -643,7 +652,10 @@ SELECT workspace_id, agent_id, metric_date,
        oracle.quantile(r.runtimes, 0.99) AS p99_runtime_seconds,
        coalesce(r.credits, 0) AS total_credits,
        oracle.mean(r.credits, r.total_runs) AS avg_credits_per_run,
-       CASE WHEN NOT m.mixed THEN round(r.cost, 4) END AS total_cost,
+       CASE WHEN NOT m.mixed AND NOT r.is_partial THEN round(r.cost, 4) END AS total_cost,
+       CASE WHEN NOT m.mixed AND r.cost IS NOT NULL THEN m.currency END AS currency,
+       CASE WHEN m.mixed AND r.cost IS NOT NULL THEN 'several currencies'
+            WHEN r.is_partial THEN 'credits without a price' END AS cost_reason,
        coalesce(r.tokens, 0) AS total_tokens_used,
        oracle.mean(r.tokens, r.total_runs, 0)::bigint AS avg_tokens_per_run,
        coalesce(r.users, 0) AS unique_users,
@@ -754,7 +766,7 @@ SELECT workspace_id, metric_date, total_events, events_by_type, active_users, to
        avg_session_duration_seconds, bounce_rate, total_runs, successful_runs, failed_runs, cancelled_runs,
        success_rate, avg_runtime_seconds, median_runtime_seconds, p95_runtime_seconds, p99_runtime_seconds,
        total_credits_consumed, avg_credits_per_run, credits_by_model, total_cost, cost_by_model, currency,
-       unique_agents_run, top_agents, total_errors, error_rate, errors_by_type, ignored_values, is_final
+       cost_reason, unique_agents_run, top_agents, total_errors, error_rate, errors_by_type, ignored_values, is_final
 FROM analytics.daily_metrics;
 
 CREATE VIEW oracle.stored_hourly AS
@@ -765,7 +777,7 @@ FROM analytics.hourly_metrics;
 CREATE VIEW oracle.stored_agents AS
 SELECT workspace_id, agent_id, metric_date, total_runs, successful_runs, failed_runs, cancelled_runs, success_rate,
        avg_runtime_seconds, min_runtime_seconds, max_runtime_seconds, p50_runtime_seconds, p75_runtime_seconds,
-       p95_runtime_seconds, p99_runtime_seconds, total_credits, avg_credits_per_run, total_cost, total_tokens_used,
+       p95_runtime_seconds, p99_runtime_seconds, total_credits, avg_credits_per_run, total_cost, currency, cost_reason, total_tokens_used,
        avg_tokens_per_run, unique_users, avg_user_rating, total_feedback_count, error_types, common_failure_reasons,
        is_final
 FROM analytics.agent_performance;
