@@ -1,4 +1,4 @@
--- Credit prices: what a credit costs, for whom, for which model and since when.
+-- Prices: what a credit or a token costs, for whom, for which model and since when.
 
 CREATE TABLE analytics.credit_prices (
     workspace_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
@@ -62,6 +62,60 @@ REVOKE EXECUTE ON FUNCTION analytics.credit_price(uuid, text, timestamptz) FROM 
 COMMENT ON FUNCTION analytics.credit_price(uuid, text, timestamptz) IS
     'price of a credit and its currency for a workspace and model at an instant; both NULL where no price is known. A NULL workspace or model finds the prices for all';
 
+CREATE TABLE analytics.token_prices (
+    workspace_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    model text NOT NULL DEFAULT '',
+    input_price numeric NOT NULL,
+    output_price numeric NOT NULL,
+    cache_read_price numeric,
+    cache_write_price numeric,
+    currency text NOT NULL DEFAULT analytics.setting('currency'),
+    valid_from timestamptz NOT NULL DEFAULT '-infinity',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, model, valid_from),
+    CONSTRAINT token_prices_price CHECK (
+        least(input_price, output_price, cache_read_price, cache_write_price) >= 0
+        AND greatest(input_price, output_price, cache_read_price, cache_write_price) < 1000000000
+        AND greatest(scale(input_price), scale(output_price), scale(cache_read_price), scale(cache_write_price)) <= 9),
+    CONSTRAINT token_prices_currency CHECK (currency ~ '^[A-Z]{3}$')
+);
+COMMENT ON TABLE analytics.token_prices IS
+    'prices of a million tokens, for runs that state neither a cost nor credits with a price; the most specific one in force wins, as in analytics.credit_prices';
+COMMENT ON COLUMN analytics.token_prices.workspace_id IS
+    'workspace the price is for; the nil uuid means every workspace';
+COMMENT ON COLUMN analytics.token_prices.model IS
+    'model the price is for; empty means every model';
+COMMENT ON COLUMN analytics.token_prices.input_price IS
+    'price of a million input tokens that are not from a cache, 0 to less than 1000000000, at most 9 decimals';
+COMMENT ON COLUMN analytics.token_prices.output_price IS
+    'price of a million output tokens';
+COMMENT ON COLUMN analytics.token_prices.cache_read_price IS
+    'price of a million tokens read from a cache; NULL: that of input';
+COMMENT ON COLUMN analytics.token_prices.cache_write_price IS
+    'price of a million tokens written to a cache; NULL: that of input';
+COMMENT ON COLUMN analytics.token_prices.currency IS
+    'ISO 4217 code';
+COMMENT ON COLUMN analytics.token_prices.valid_from IS
+    'first instant at which the price is in force, until the next row of the same workspace and model';
+COMMENT ON COLUMN analytics.token_prices.created_at IS
+    'when the row was first written';
+COMMENT ON COLUMN analytics.token_prices.updated_at IS
+    'when a value of the row last changed';
+COMMENT ON INDEX analytics.token_prices_pkey IS
+    'serves: the price in force of a workspace and model, WHERE workspace_id = ... AND model = ... AND valid_from <= ...';
+COMMENT ON CONSTRAINT token_prices_price ON analytics.token_prices IS
+    'prices are exact to 9 decimals';
+COMMENT ON CONSTRAINT token_prices_currency ON analytics.token_prices IS
+    'three capital letters';
+ALTER TABLE analytics.token_prices ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.token_prices', '');
+
+CREATE POLICY member_reads ON analytics.token_prices FOR SELECT
+    USING (workspace_id = ANY (analytics.workspace_ids()));
+COMMENT ON POLICY member_reads ON analytics.token_prices IS
+    'members read their workspaces'' own prices';
+
 -- A day is computed again by an entry for one of its hours. Days whose events are gone stay as they are.
 CREATE FUNCTION analytics_internal.invalidate_priced_days(priced_workspace_id uuid, model text, from_time timestamptz, to_time timestamptz)
 RETURNS void
@@ -76,8 +130,8 @@ BEGIN
     CROSS JOIN LATERAL analytics.workspace_day_bounds(d.workspace_id, d.metric_date) AS b
     WHERE priced_workspace_id IN (d.workspace_id, '00000000-0000-0000-0000-000000000000')
       AND d.metric_date BETWEEN from_time::date - 2 AND to_time::date + 2
-      AND d.total_credits_consumed > 0
-      AND (invalidate_priced_days.model = '' OR d.credits_by_model ?| ARRAY[invalidate_priced_days.model, 'other'])
+      AND (d.total_credits_consumed > 0 OR d.total_tokens_used > 0)
+      AND (invalidate_priced_days.model = '' OR (d.credits_by_model || d.tokens_by_model) ?| ARRAY[invalidate_priced_days.model, 'other'])
       AND b.day_start < to_time AND b.day_end > from_time AND b.day_start < w.marked_until;
 END
 $$;
@@ -85,14 +139,19 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.invalidate_priced_days(uuid, text,
 COMMENT ON FUNCTION analytics_internal.invalidate_priced_days(uuid, text, timestamptz, timestamptz) IS
     'has the closed days computed again on which a price was or comes into force. The nil uuid means every workspace, an empty model every model';
 
-CREATE FUNCTION analytics_internal.credit_prices_changed() RETURNS trigger
+CREATE FUNCTION analytics_internal.prices_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM analytics_internal.invalidate_priced_days(c.workspace_id, c.model, min(c.valid_from), max(c.valid_to))
     FROM (SELECT n.workspace_id, n.model, n.valid_from,
-                 coalesce((SELECT min(p.valid_from) FROM analytics.credit_prices AS p
+                 coalesce((SELECT min(p.valid_from)
+                           FROM (SELECT p.workspace_id, p.model, p.valid_from FROM analytics.credit_prices AS p
+                                 WHERE TG_RELID = 'analytics.credit_prices'::regclass
+                                 UNION ALL
+                                 SELECT p.workspace_id, p.model, p.valid_from FROM analytics.token_prices AS p
+                                 WHERE TG_RELID = 'analytics.token_prices'::regclass) AS p
                            WHERE p.workspace_id = n.workspace_id AND p.model = n.model AND p.valid_from > n.valid_from),
                           'infinity') AS valid_to
           FROM changed AS n) AS c
@@ -100,24 +159,42 @@ BEGIN
     RETURN NULL;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.credit_prices_changed() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.credit_prices_changed() IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.prices_changed() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.prices_changed() IS
     'statement trigger: has the days computed again on which a changed price was or comes into force';
 
 CREATE TRIGGER price_entered AFTER INSERT ON analytics.credit_prices REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('analytics.credit_prices'))
-    EXECUTE FUNCTION analytics_internal.credit_prices_changed();
+    EXECUTE FUNCTION analytics_internal.prices_changed();
 COMMENT ON TRIGGER price_entered ON analytics.credit_prices IS
     'a price that is entered later has its days computed again';
 CREATE TRIGGER price_replaced AFTER UPDATE ON analytics.credit_prices REFERENCING OLD TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.credit_prices_changed();
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
 COMMENT ON TRIGGER price_replaced ON analytics.credit_prices IS
     'a price that is changed has the days computed again on which it was in force';
 CREATE TRIGGER price_updated AFTER UPDATE ON analytics.credit_prices REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.credit_prices_changed();
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
 COMMENT ON TRIGGER price_updated ON analytics.credit_prices IS
     'a price that is changed has the days computed again on which it comes into force';
 CREATE TRIGGER price_deleted AFTER DELETE ON analytics.credit_prices REFERENCING OLD TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.credit_prices_changed();
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
 COMMENT ON TRIGGER price_deleted ON analytics.credit_prices IS
+    'a price that is deleted has the days computed again on which it was in force';
+
+CREATE TRIGGER price_entered AFTER INSERT ON analytics.token_prices REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('analytics.token_prices'))
+    EXECUTE FUNCTION analytics_internal.prices_changed();
+COMMENT ON TRIGGER price_entered ON analytics.token_prices IS
+    'a price that is entered later has its days computed again';
+CREATE TRIGGER price_replaced AFTER UPDATE ON analytics.token_prices REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
+COMMENT ON TRIGGER price_replaced ON analytics.token_prices IS
+    'a price that is changed has the days computed again on which it was in force';
+CREATE TRIGGER price_updated AFTER UPDATE ON analytics.token_prices REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
+COMMENT ON TRIGGER price_updated ON analytics.token_prices IS
+    'a price that is changed has the days computed again on which it comes into force';
+CREATE TRIGGER price_deleted AFTER DELETE ON analytics.token_prices REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
+COMMENT ON TRIGGER price_deleted ON analytics.token_prices IS
     'a price that is deleted has the days computed again on which it was in force';

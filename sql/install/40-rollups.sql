@@ -30,6 +30,8 @@ CREATE TABLE analytics.daily_metrics (
     cost_by_model jsonb,
     currency text,
     cost_reason text,
+    total_tokens_used numeric NOT NULL DEFAULT 0,
+    tokens_by_model jsonb NOT NULL DEFAULT '{}',
     unique_agents_run bigint NOT NULL DEFAULT 0,
     top_agents jsonb NOT NULL DEFAULT '[]',
     total_errors bigint NOT NULL DEFAULT 0,
@@ -198,7 +200,11 @@ COMMENT ON COLUMN analytics.daily_metrics.cost_by_model IS
 COMMENT ON COLUMN analytics.daily_metrics.currency IS
     'ISO 4217 code of the costs; NULL without a cost or with several currencies';
 COMMENT ON COLUMN analytics.daily_metrics.cost_reason IS
-    'why total_cost is NULL: "several currencies" or "credits without a price"; NULL where it is not, or nothing had a cost or credits';
+    'why total_cost is NULL: "several currencies", "credits without a price" or (where tokens have prices) "tokens without a price"; NULL where it is not, or nothing had a cost or credits';
+COMMENT ON COLUMN analytics.daily_metrics.total_tokens_used IS
+    'tokens of the runs, each attempt once';
+COMMENT ON COLUMN analytics.daily_metrics.tokens_by_model IS
+    '{model: tokens} of the runs, zero entries left out; the 100 largest and "other". Sums to total_tokens_used';
 COMMENT ON COLUMN analytics.daily_metrics.unique_agents_run IS
     'distinct agents with a counted run';
 COMMENT ON COLUMN analytics.daily_metrics.top_agents IS
@@ -290,7 +296,7 @@ COMMENT ON COLUMN analytics.agent_performance.currency IS
 COMMENT ON COLUMN analytics.agent_performance.cost_reason IS
     'why total_cost is NULL, as in analytics.daily_metrics';
 COMMENT ON COLUMN analytics.agent_performance.total_tokens_used IS
-    'tokens of the runs, each once';
+    'tokens of the runs, each attempt once';
 COMMENT ON COLUMN analytics.agent_performance.avg_tokens_per_run IS
     'total_tokens_used / total_runs, rounded half away from zero; NULL without a run';
 COMMENT ON COLUMN analytics.agent_performance.unique_users IS

@@ -336,7 +336,7 @@ CREATE FUNCTION analytics.get_run_metrics(
     breakdown_limit integer DEFAULT 25,
     segment jsonb DEFAULT NULL, user_set analytics.user_set DEFAULT NULL, filter jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
 RETURNS TABLE (period_start date, breakdown_value text, runs bigint, successful_runs bigint, failed_runs bigint, cancelled_runs bigint,
-               success_rate numeric, errors_by_type jsonb, tokens numeric, credits numeric, cost numeric, currency text,
+               success_rate numeric, errors_by_type jsonb, tokens numeric, credits numeric, cost numeric, currency text, cost_reason text,
                avg_runtime_seconds numeric, p50_runtime_seconds numeric, p95_runtime_seconds numeric, p99_runtime_seconds numeric,
                unique_users bigint, agent_name text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
@@ -350,13 +350,13 @@ BEGIN ATOMIC
         jsonb_build_object('breakdown', breakdown, 'period', period, 'start_date', start_date, 'end_date', end_date,
                            'breakdown_limit', breakdown_limit, 'segment', segment, 'filter', filter), user_set, as_of)
         AS a (period_start date, breakdown_value text, runs bigint, successful_runs bigint, failed_runs bigint, cancelled_runs bigint,
-              success_rate numeric, errors_by_type jsonb, tokens numeric, credits numeric, cost numeric, currency text,
+              success_rate numeric, errors_by_type jsonb, tokens numeric, credits numeric, cost numeric, currency text, cost_reason text,
               avg_runtime_seconds numeric, p50_runtime_seconds numeric, p95_runtime_seconds numeric, p99_runtime_seconds numeric,
               unique_users bigint);
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_run_metrics(uuid, text, text, date, date, integer, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_run_metrics(uuid, text, text, date, date, integer, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From raw events: runs of agents by a property (model, agent_id, metadata.tool, ...), each run once per local day by its deciding event. success_rate in percent of successful and failed runs; errors_by_type: failed runs by error type; cost as in daily_metrics, NULL without a price or in two currencies; runtimes in seconds of runs that were not cancelled, percentiles exact; agent_name with the breakdown agent_id. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From raw events: runs of agents by a property (model, agent_id, metadata.tool, ...), each run once per local day by its deciding event. success_rate in percent of successful and failed runs; errors_by_type: failed runs by error type; cost, currency and cost_reason as in daily_metrics; runtimes in seconds of runs that were not cancelled, percentiles exact; agent_name with the breakdown agent_id. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_run_tree(workspace_id uuid, run_id text, start_date date DEFAULT NULL, end_date date DEFAULT NULL)
 RETURNS TABLE (depth bigint, run text, parent_run_id text, agent_id text, model text, status text, error_type text, created_at timestamptz,

@@ -131,7 +131,7 @@ DO $$
 DECLARE
     table_name text;
 BEGIN
-    FOREACH table_name IN ARRAY '{settings,membership,access_roles,readers,ip_secret,workspace_settings,credit_prices,retention_policies,workspace_retention,annotations}'::text[] LOOP
+    FOREACH table_name IN ARRAY '{settings,membership,access_roles,readers,ip_secret,workspace_settings,credit_prices,token_prices,retention_policies,workspace_retention,annotations}'::text[] LOOP
         EXECUTE format('CREATE TRIGGER audit_change AFTER INSERT OR UPDATE OR DELETE ON analytics.%I FOR EACH ROW EXECUTE FUNCTION analytics_internal.audit_change()', table_name);
         EXECUTE format('COMMENT ON TRIGGER audit_change ON analytics.%I IS %L', table_name, 'writes changes to analytics.audit_log');
         EXECUTE format('CREATE TRIGGER audit_truncate AFTER TRUNCATE ON analytics.%I FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.audit_change()', table_name);

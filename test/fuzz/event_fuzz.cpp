@@ -69,6 +69,12 @@ inline void check_ranges(const event_facts &facts)
     constexpr int128 most = int128{1'000'000'000'000} * nano;
     require(facts.runtime >= -1 && facts.runtime <= 1'000'000'000 * nano);
     require(facts.tokens >= -1 && facts.tokens <= std::int64_t{1} << 53);
+    token_usage const &u = facts.usage;
+    for (std::int64_t const part : {u.input, u.output, u.cache_read, u.cache_write})
+        require(part >= 0 && part <= std::int64_t{1} << 53);
+    require(u.input + u.output + u.cache_read + u.cache_write <= std::int64_t{1} << 53);
+    require(facts.tokens >= 0 || u.input + u.output + u.cache_read + u.cache_write == 0);
+    require(facts.attempt >= 1);
     require(facts.rating == -1 || (facts.rating >= nano && facts.rating <= 5 * nano));
     require(facts.credits >= 0 && facts.credits < most && (facts.has_credits || facts.credits == 0));
     require(facts.cost >= 0 && facts.cost < most && (facts.has_cost || facts.cost == 0));

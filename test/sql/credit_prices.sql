@@ -115,3 +115,23 @@ SELECT * FROM pg_temp.repaired();
 SELECT count(*) AS entries FROM analytics.dirty_hours;
 ROLLBACK;
 
+-- Prices of tokens: the most specific in force wins; what is no price is refused.
+BEGIN;
+INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0');
+INSERT INTO analytics.token_prices (workspace_id, model, input_price, output_price, cache_read_price, cache_write_price, valid_from) VALUES
+    ('00000000-0000-0000-0000-000000000000', '', 1, 1, NULL, NULL, '-infinity'),
+    ('00000000-0000-0000-0000-000000000000', 'm', 2, 20, 0.5, NULL, '2025-04-02'),
+    (md5('w1')::uuid, '', 3, 30, NULL, 4, '2025-04-03'), (md5('w1')::uuid, 'm', 5, 50, NULL, NULL, '2025-04-04');
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
+SELECT md5('w1')::uuid, md5('u')::uuid, 'agent_run',
+       '{"status": "completed", "model": "m", "usage": {"input_tokens": 100000, "output_tokens": 10000, "cache_read_input_tokens": 1000, "cache_creation_input_tokens": 1000}}',
+       date '2025-04-01' + d + interval '2 hours' FROM generate_series(0, 3) AS d;
+SELECT count(analytics.aggregate_daily_metrics(date '2025-04-01' + d, md5('w1')::uuid)) FROM generate_series(0, 3) AS d;
+SELECT metric_date, total_tokens_used, tokens_by_model, total_cost, currency FROM analytics.daily_metrics
+WHERE workspace_id = md5('w1')::uuid AND metric_date BETWEEN '2025-04-01' AND '2025-04-04' ORDER BY 1;
+SELECT tokens, cost, currency, cost_reason FROM analytics.get_run_metrics(md5('w1')::uuid, start_date => '2025-04-01', end_date => '2025-04-04');
+ROLLBACK;
+INSERT INTO analytics.token_prices (input_price, output_price) VALUES (-1, 1);
+INSERT INTO analytics.token_prices (input_price, output_price, cache_read_price) VALUES (1, 1, 1e9);
+INSERT INTO analytics.token_prices (input_price, output_price, cache_write_price) VALUES (1, 1, 0.0000000001);
+INSERT INTO analytics.token_prices (input_price, output_price, currency) VALUES (1, 1, 'usd');

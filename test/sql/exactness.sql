@@ -16,7 +16,7 @@ SET jit = off;
 
 BEGIN;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
-         analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings, analytics.credit_prices;
+         analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings, analytics.credit_prices, analytics.token_prices;
 INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0'); -- every day and hour is asked for
 \set ECHO none
 \i :oracle

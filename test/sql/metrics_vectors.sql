@@ -4,7 +4,7 @@
 \o /dev/null
 BEGIN;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
-         analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings, analytics.credit_prices;
+         analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings, analytics.credit_prices, analytics.token_prices;
 INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0'); -- every day is asked for
 
 CREATE FUNCTION pg_temp.id(name text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(name)::uuid $$;
@@ -164,12 +164,86 @@ SELECT pg_temp.put('euro', '2024-03-04', '[["10:00", "click", {"credits": 2, "mo
 SELECT pg_temp.put('euro', '2024-03-05', '[["10:00", "agent_run", {"status": "ok", "credits": 2, "agent_id": "0cc175b9-c0f1-b6a8-31c3-99e269772661"}],
     ["10:00", "click", {"cost": 1, "agent_id": ""}]]');
 INSERT INTO answer VALUES
-    ('money', 'daily', '2024-03-04', '{"total_cost": 3.0001, "cost_by_model": {"m": 2.25, "n": 0.75, "unknown": 0.0001}, "currency": "USD", "total_credits_consumed": 111,
+    ('money', 'daily', '2024-03-04', '{"total_cost": 3.0001, "cost_by_model": {"m": 2.25, "n": 0.75, "unknown": 0.0001}, "currency": "USD", "cost_reason": null, "total_credits_consumed": 111,
         "credits_by_model": {"m": 6, "n": 100, "unknown": 5}, "avg_credits_per_run": 3}'),
     ('money', 'agent a', '2024-03-04', '{"total_cost": 1.5, "total_credits": 3}'),
     ('euro', 'daily', '2024-03-04', '{"total_cost": 4, "cost_by_model": {"m": 4}, "currency": "EUR"}'),
-    ('euro', 'daily', '2024-03-05', '{"total_cost": null, "cost_by_model": null, "currency": null, "ignored_values": {"agent_id": 1, "currency": 1}}'),
+    ('euro', 'daily', '2024-03-05', '{"total_cost": null, "cost_by_model": null, "currency": null, "cost_reason": "several currencies", "ignored_values": {"agent_id": 1, "currency": 1}}'),
     ('euro', 'agent a', '2024-03-05', '{"total_cost": null, "total_credits": 2}');
+
+-- Usage as OpenAI (chat, responses), Anthropic, Gemini, the AI SDK, LangChain and Bedrock report it; a million tokens cost 1, of
+-- output 10, read from a cache 0.1, written to one 2. Unknown shapes are counted.
+CREATE TABLE pg_temp.usage (name text, said jsonb, tokens numeric, cost numeric, ignored jsonb);
+INSERT INTO usage VALUES
+    ('chat', '{"usage": {"prompt_tokens": 100000, "completion_tokens": 20000, "total_tokens": 120000, "prompt_tokens_details": {"cached_tokens": 40000}}}', 120000, 0.264, '{}'),
+    ('responses', '{"usage": {"input_tokens": 100000, "input_tokens_details": {"cached_tokens": 40000}, "output_tokens": 20000,
+                              "output_tokens_details": {"reasoning_tokens": 5000}, "total_tokens": 120000}}', 120000, 0.264, '{}'),
+    ('anthropic', '{"usage": {"input_tokens": 86000, "output_tokens": 225000, "cache_read_input_tokens": 17817000, "cache_creation_input_tokens": 248000,
+                              "cache_creation": {"ephemeral_5m_input_tokens": 248000, "ephemeral_1h_input_tokens": 0}, "service_tier": "standard"}}', 18376000, 4.6137, '{}'),
+    ('flat', '{"input_tokens": 86, "output_tokens": 225, "cache_read_input_tokens": 17817}', 18128, 0.0041, '{}'),
+    ('gemini', '{"usageMetadata": {"promptTokenCount": 90000, "candidatesTokenCount": 20000, "thoughtsTokenCount": 7000, "cachedContentTokenCount": 40000,
+                                   "totalTokenCount": 117000, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 90000}]}}', 117000, 0.324, '{}'),
+    ('gemini_snake', '{"usage_metadata": {"prompt_token_count": 90000, "candidates_token_count": 20000, "thoughts_token_count": 7000,
+                                          "cached_content_token_count": 40000, "tool_use_prompt_token_count": 3000}}', 120000, 0.327, '{}'),
+    ('sdk4', '{"promptTokens": 100000, "completionTokens": 20000, "totalTokens": 120000}', 120000, 0.3, '{}'),
+    ('sdk5', '{"usage": {"inputTokens": 100000, "outputTokens": 20000, "totalTokens": 120000, "reasoningTokens": 0, "cachedInputTokens": 40000}}', 120000, 0.264, '{}'),
+    ('sdk6', '{"usage": {"inputTokens": 1}, "totalUsage": {"inputTokens": 100000, "inputTokenDetails": {"noCacheTokens": 50000, "cacheReadTokens": 40000, "cacheWriteTokens": 10000},
+                                                           "outputTokens": 20000}}', 120000, 0.274, '{}'),
+    ('langchain', '{"usage_metadata": {"input_tokens": 350000, "output_tokens": 240000, "total_tokens": 590000,
+                                       "input_token_details": {"audio": 0, "cache_creation": 200000, "cache_read": 100000}}}', 590000, 2.86, '{}'),
+    ('langchain_js', '{"tokenUsage": {"completionTokens": 20000, "promptTokens": 100000, "totalTokens": 120000}}', 120000, 0.3, '{}'),
+    ('bedrock', '{"usage": {"inputTokens": 86000, "outputTokens": 225000, "cacheReadInputTokens": 17817000, "cacheWriteInputTokens": 248000}}', 18376000, 4.6137, '{}'),
+    ('beside', '{"usage": {"inputTokens": 9000, "outputTokens": 4000, "cachedInputTokens": 50000}}', 63000, 0.054, '{}'),
+    ('both', '{"usage": {"prompt_tokens": 100000, "completion_tokens": 20000, "cache_read_input_tokens": 40000, "prompt_tokens_details": {"cached_tokens": 40000}}}', 120000, 0.264, '{}'),
+    ('stated', '{"tokens_used": 7, "usage": {"input_tokens": 100000, "output_tokens": 0}}', 7, 0.1, '{}'),
+    ('only_a_sum', '{"tokens_used": 7}', 7, NULL, '{}'),
+    ('object', '{"tokens": {"prompt_tokens": "100000"}}', 100000, 0.1, '{}'),
+    ('nulls', '{"usage": {"promptTokens": null, "completionTokens": null}}', 0, NULL, '{"usage": 1}'),
+    ('units', '{"usage": {"units": 5}}', 0, NULL, '{"usage": 1}'), ('number', '{"usage": 12}', 0, NULL, '{"usage": 1}'),
+    ('list', '{"usageMetadata": [1]}', 0, NULL, '{"usage_metadata": 1}'), ('unknown_object', '{"tokens": {"input": 1}}', 0, NULL, '{"tokens": 1}'),
+    ('malformed', '{"promptTokens": -1, "completionTokens": 5}', 0, NULL, '{"prompt_tokens": 1}'),
+    ('malformed_inside', '{"usage": {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": "x"}}}', 0, NULL, '{"usage": 1}'),
+    ('too_many', '{"promptTokens": 9007199254740992, "outputTokens": 1}', 0, NULL, '{"prompt_tokens": 1}');
+INSERT INTO analytics.token_prices (workspace_id, input_price, output_price, cache_read_price, cache_write_price, currency)
+SELECT pg_temp.id('usage ' || name), 1, 10, 0.1, 2, 'USD' FROM usage;
+SELECT pg_temp.put('usage ' || name, '2024-03-04', jsonb_build_array(jsonb_build_array('10:00', 'agent_run',
+                   said || '{"status": "ok", "model": "m", "agent_id": "0cc175b9-c0f1-b6a8-31c3-99e269772661"}'))) FROM usage;
+INSERT INTO answer
+SELECT 'usage ' || name, 'daily', date '2024-03-04',
+       jsonb_build_object('total_tokens_used', tokens, 'tokens_by_model', CASE WHEN tokens > 0 THEN jsonb_build_object('m', tokens) ELSE '{}' END,
+                          'total_cost', cost, 'ignored_values', ignored,
+                          'cost_reason', CASE WHEN tokens > 0 AND cost IS NULL THEN 'tokens without a price' END) FROM usage
+UNION ALL
+SELECT 'usage ' || name, 'agent a', date '2024-03-04', jsonb_build_object('total_tokens_used', tokens, 'total_cost', cost) FROM usage;
+
+-- What the end lacks comes from an update; prices by model, whichever event names it; attempts are paid one by one.
+INSERT INTO analytics.token_prices (workspace_id, model, input_price, output_price, currency, valid_from) VALUES
+    (pg_temp.id('updates'), 'm', 1, 10, 'USD', '-infinity'), (pg_temp.id('updates'), 'm', 2, 20, 'USD', '2024-03-04 10:02+00'),
+    (pg_temp.id('updates'), '', 0.5, 0.5, 'USD', '-infinity');
+SELECT pg_temp.put('updates', '2024-03-04', '[
+    ["10:00", "agent_run", {"run_id": 1, "status": "running", "model": "m", "runtime": 4, "agent_id": "0cc175b9-c0f1-b6a8-31c3-99e269772661"}],
+    ["10:01", "agent_run", {"run_id": 1, "status": "streaming", "usage": {"input_tokens": 100000, "output_tokens": 20000}}],
+    ["10:02", "agent_run", {"run_id": 1, "status": "completed"}],
+    ["10:03", "agent_run", {"run_id": 1, "status": "running", "usage": {"input_tokens": 900000}}],
+    ["10:00", "agent_run", {"run_id": 2, "status": "in_progress", "tokens": 5}], ["10:00", "agent_run", {"run_id": 3, "status": "requires_action", "tokens": 5}]]');
+SELECT pg_temp.put('attempts', '2024-03-04', '[
+    ["10:00", "agent_run", {"run_id": 1, "status": "failed", "tokens": 1000, "credits": 1, "attempt": 1}],
+    ["10:01", "agent_run", {"run_id": 1, "status": "running", "tokens": 400, "credits": 2, "attempt_number": "2"}],
+    ["10:02", "agent_run", {"run_id": 1, "status": "completed", "tokens": 1000, "attempt": 2, "model": "m"}],
+    ["10:03", "agent_run", {"run_id": 1, "status": "running", "tokens": 70, "attempt": 3}],
+    ["10:00", "agent_run", {"run_id": 2, "status": "failed", "tokens": 1000}], ["10:01", "agent_run", {"run_id": 2, "status": "completed", "tokens": 1000}],
+    ["10:00", "agent_run", {"run_id": 3, "status": "completed", "tokens": 1, "attempt": 0}]]');
+SELECT pg_temp.put('shared', '2024-03-04', '[
+    ["10:00", "agent_run", {"agent_id": "0cc175b9-c0f1-b6a8-31c3-99e269772661", "run_id": 1, "status": "completed"}],
+    ["10:01", "agent_run", {"agent_id": "92eb5ffe-e6ae-2fec-3ad7-1c777531578f", "run_id": 1, "status": "failed"}],
+    ["10:01", "agent_run", {"agent_id": "92eb5ffe-e6ae-2fec-3ad7-1c777531578f", "run_id": 2, "status": "running"}]]');
+INSERT INTO answer VALUES
+    ('updates', 'daily', '2024-03-04', '{"total_runs": 1, "total_tokens_used": 120000, "tokens_by_model": {"m": 120000}, "total_cost": 0.6, "cost_by_model": {"m": 0.6},
+        "avg_runtime_seconds": 4, "ignored_values": {}, "currency": "USD", "cost_reason": null}'),
+    ('updates', 'agent a', '2024-03-04', '{"total_tokens_used": 120000, "total_cost": 0.6, "min_runtime_seconds": 4}'),
+    ('attempts', 'daily', '2024-03-04', '{"total_runs": 3, "total_tokens_used": 3071, "total_credits_consumed": 3, "tokens_by_model": {"m": 2070, "unknown": 1001},
+        "avg_credits_per_run": 1, "cost_reason": "credits without a price", "ignored_values": {"attempt": 1}}'),
+    ('shared', 'daily', '2024-03-04', '{"total_runs": 1, "failed_runs": 1, "ignored_values": {"run_id": 1}}');
 
 -- Days of 25 and 23 hours: one event in each UTC hour of three days.
 INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from) VALUES (pg_temp.id('stockholm'), 'Europe/Stockholm', '-infinity');

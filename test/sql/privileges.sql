@@ -26,6 +26,7 @@ SELECT w, u, 'agent_run', '{"agent_id": "c0000000-0000-0000-0000-000000000001", 
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at) SELECT w, u, 'click', '2001-01-01Z' FROM tenant;
 INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from) SELECT w, 'UTC', '-infinity' FROM tenant;
 INSERT INTO analytics.credit_prices (workspace_id, price) SELECT w, 1 FROM tenant;
+INSERT INTO analytics.token_prices (workspace_id, input_price, output_price) SELECT w, 1, 1 FROM tenant;
 INSERT INTO analytics.workspaces SELECT w, 'name' FROM tenant;
 INSERT INTO analytics.agents SELECT w, w, 'name' FROM tenant;
 SELECT analytics.aggregate_daily_metrics(:'day'), analytics.aggregate_hourly_metrics(:'day'::timestamptz + interval '1 hour'),

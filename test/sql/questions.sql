@@ -146,12 +146,17 @@ FROM jsonb_each(:'tree'::jsonb -> 'expected') AS r
 CROSS JOIN LATERAL analytics.get_run_tree(user_uuid(4242), r.key, '2025-03-03', '2025-03-03') WITH ORDINALITY AS t
 GROUP BY r.key, r.value ORDER BY r.key;
 
--- Runs of a day by model are those of daily_metrics: prices, aliases, repeated events, unfinished runs.
+-- Runs of a day by model are those of daily_metrics: prices, aliases, repeated events, unfinished runs, attempts, and what an
+-- earlier event says: the model, in some runs credits and usage.
+INSERT INTO analytics.token_prices (workspace_id, input_price, output_price, cache_read_price) VALUES (user_uuid(4343), 1000, 5000, 100);
 INSERT INTO analytics.credit_prices (workspace_id, model, price) VALUES (user_uuid(4343), '', 0.5), (user_uuid(4343), 'large', 2);
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
 SELECT user_uuid(4343), user_uuid(1 + n % 7), 'agent_run',
-       jsonb_build_object('run_id', n % 150, 'model', (ARRAY['large', 'small', NULL])[1 + n % 3], 'status', (ARRAY['ok', 'failed', 'running', 'cancelled', 'odd'])[1 + n % 5],
-                          'credits', n % 10, 'tokens_used', n, 'duration_ms', 10 * n, 'error_type', CASE WHEN n % 5 = 1 THEN 'timeout' END)
+       jsonb_build_object('run_id', n % 150, 'model', CASE WHEN n <= 150 THEN (ARRAY['large', 'small', NULL])[1 + n % 3] END,
+                          'status', (ARRAY['ok', 'failed', 'running', 'cancelled', 'odd'])[1 + n % 7 % 5],
+                          'credits', CASE WHEN n % 4 < 2 THEN n % 10 END, 'attempt', CASE WHEN n % 11 < 3 THEN 1 + n % 11 END,
+                          'usage', CASE WHEN n % 7 < 5 THEN jsonb_build_object('inputTokens', n, 'outputTokens', 10, 'cachedInputTokens', n % 50) END,
+                          'duration_ms', CASE WHEN n % 13 > 3 THEN 10 * n END, 'error_type', CASE WHEN n % 5 = 1 THEN 'timeout' END)
        || CASE WHEN n % 4 = 0 THEN jsonb_build_object('cost', n) ELSE '{}' END,
        '2025-03-03 01:00Z'::timestamptz + n * interval '1 minute'
 FROM generate_series(1, 400) AS n;
@@ -159,10 +164,12 @@ SELECT analytics.aggregate_daily_metrics('2025-03-03', user_uuid(4343));
 SELECT m.total_runs = sum(r.runs) AS runs, m.successful_runs = sum(r.successful_runs) AS successful, m.failed_runs = sum(r.failed_runs) AS failed,
        m.total_credits_consumed = sum(r.credits) AS credits, m.total_cost = sum(r.cost) AS cost,
        m.credits_by_model = jsonb_object_agg(r.breakdown_value, r.credits) AS by_model,
-       m.cost_by_model = jsonb_object_agg(r.breakdown_value, r.cost) AS cost_by_model
+       m.cost_by_model = jsonb_object_agg(r.breakdown_value, r.cost) AS cost_by_model, m.total_tokens_used = sum(r.tokens) AS tokens,
+       m.tokens_by_model = jsonb_object_agg(r.breakdown_value, r.tokens) AS tokens_by_model, bool_and(r.cost_reason IS NULL) AS known
 FROM analytics.daily_metrics AS m, analytics.get_run_metrics(user_uuid(4343), start_date => '2025-03-03', end_date => '2025-03-03') AS r
 WHERE m.workspace_id = user_uuid(4343)
-GROUP BY m.total_runs, m.successful_runs, m.failed_runs, m.total_credits_consumed, m.total_cost, m.credits_by_model, m.cost_by_model;
+GROUP BY m.total_runs, m.successful_runs, m.failed_runs, m.total_credits_consumed, m.total_cost, m.credits_by_model, m.cost_by_model,
+         m.total_tokens_used, m.tokens_by_model;
 SELECT r.runs, r.success_rate, r.errors_by_type, r.currency, round(m.avg_runtime_seconds, 2) = r.avg_runtime_seconds AS avg_runtime, r.unique_users
 FROM analytics.get_run_metrics(user_uuid(4343), NULL, start_date => '2025-03-03', end_date => '2025-03-03') AS r, analytics.daily_metrics AS m
 WHERE m.workspace_id = user_uuid(4343);

@@ -56,6 +56,7 @@ sub fill
 		INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata) VALUES (md5('w1')::uuid, md5('u1')::uuid, 'agent_run', '{"status": "failed"}');
 		SELECT analytics.index_closed_partitions();
 		INSERT INTO analytics.credit_prices (model, price) VALUES ('m', 0.5);
+		INSERT INTO analytics.token_prices (model, input_price, output_price) VALUES ('m', 0.5, 2);
 		INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from) VALUES
 		    (md5('w1')::uuid, 'Asia/Tokyo', '-infinity'),
 		    (md5('w1')::uuid, 'Europe/Berlin', analytics.day_start('2025-06-01', 'Europe/Berlin')),

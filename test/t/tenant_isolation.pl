@@ -51,6 +51,8 @@ SELECT w(k), format('c000000%s-0000-4000-8000-00000000000%s', k, i % 7)::uuid, (
 FROM generate_series(1, 4) AS k, generate_series(1, 60) AS i;
 INSERT INTO analytics.credit_prices (workspace_id, model, price, currency)
 SELECT w(k), 'TENANT' || k, 700000 * 1000 + k * 1000, 'USD' FROM generate_series(1, 4) AS k;
+INSERT INTO analytics.token_prices (workspace_id, model, input_price, output_price, currency)
+SELECT w(k), 'TENANT' || k, 700000 * 1000 + k * 1000, 1, 'USD' FROM generate_series(1, 4) AS k;
 INSERT INTO analytics.daily_error_types (workspace_id, metric_date, error_type, errors)
 SELECT w(k), CURRENT_DATE - i, 'TENANT' || k, ARRAY[('TENANT' || k, 700000 * 1000 + k * 1000 + i, '{}', ARRAY['TENANT' || k])::analytics.error_count] FROM generate_series(1, 4) AS k, generate_series(1, 40) AS i;
 INSERT INTO analytics.users (workspace_id, user_id, user_number, first_date, last_date, first_seen, last_seen)
@@ -98,6 +100,7 @@ my %columns = (
 	daily_event_usage  => [qw(workspace_id metric_date event_names events)],
 	user_activity      => [qw(workspace_id user_id event_name metadata)],
 	credit_prices      => [qw(workspace_id model price)],
+	token_prices       => [qw(workspace_id model input_price)],
 	workspace_settings => [qw(workspace_id time_zone)],
 	daily_error_types  => [qw(workspace_id error_type errors)],
 	daily_errors       => [qw(workspace_id error_type sample_messages)],

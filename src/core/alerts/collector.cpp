@@ -2,6 +2,9 @@
 
 #include "core/event/run_order.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 namespace shadow
 {
 
@@ -24,8 +27,8 @@ void alert_totals::add(const alert_totals &other) noexcept
 
 alert_collector::alert_collector(std::size_t slots, bool nested, std::pmr::memory_resource *memory)
     : nested_(nested), memory_(memory), totals_(slots, alert_totals{}, memory), users_(memory),
-      user_index_(memory), runs_(memory), run_index_(memory), run_events_(memory), agent_marks_(memory),
-      type_marks_(memory)
+      user_index_(memory), runs_(memory), run_index_(memory), run_events_(memory), attempts_(memory),
+      agent_marks_(memory), type_marks_(memory)
 {
 }
 
@@ -112,6 +115,8 @@ alert_collector::run_event alert_collector::make_run_event(std::uint32_t slot,
     made.error_type = event.facts.error_type;
     made.slot = slot;
     made.next = npos;
+    made.attempt = event.facts.attempt;
+    made.has_credits = event.facts.has_credits;
     made.status = event.facts.status;
     made.is_error = event.type == event_type::error;
     return made;
@@ -123,6 +128,7 @@ void alert_collector::add_run_event(std::uint32_t slot, const uuid &workspace, c
     if (!event.facts.has_run) {
         run_share alone;
         alone.see_older(added);
+        alone.credits = added.credits;
         apply(slot, alone, 1);
         return;
     }
@@ -149,8 +155,10 @@ void alert_collector::run_share::see_older(const run_event &event) noexcept
                (decider == nullptr || decision_rank(event.status) > decision_rank(decider->status))) {
         decider = &event;
         agent = event.agent;
-    } else if (decider != nullptr && agent == npos) {
-        agent = event.agent; // the latest one before the decider that names one
+        runtime = event.runtime;
+    } else if (decider != nullptr) { // what it lacks comes from the latest one before it
+        agent = agent == npos ? event.agent : agent;
+        runtime = runtime < 0 ? event.runtime : runtime;
     }
 }
 
@@ -166,15 +174,35 @@ void alert_collector::apply(std::uint32_t slot, const run_share &share, int sign
     totals.runs.successful += sign * (run.status == run_status::successful);
     totals.runs.cancelled += sign * (run.status == run_status::cancelled);
     totals.runs.failed += sign * failed;
-    totals.credits += sign * run.credits;
-    if (run.runtime >= 0) {
+    totals.credits += sign * share.credits;
+    if (share.runtime >= 0) {
         totals.responses += sign;
-        totals.response_time += sign * int128{run.runtime};
+        totals.response_time += sign * int128{share.runtime};
     }
     if (failed && share.agent != npos)
         agent_marks_.push_back({slot, share.agent, sign});
     if (failed && !share.has_error_event) // else its error event stands for it
         count_error(slot, run.error_type, sign);
+}
+
+// Of events of a run, the latest first: each attempt's own last ones.
+int128 alert_collector::credits_of(const run_event *const *first, const run_event *const *last)
+{
+    attempts_.clear();
+    std::copy_if(first, last, std::back_inserter(attempts_), [](const run_event *e) { return !e->is_error; });
+    std::stable_sort(attempts_.begin(), attempts_.end(),
+                     [](const run_event *a, const run_event *b) { return a->attempt < b->attempt; });
+    int128 sum = 0;
+    for (auto at = attempts_.begin(); at != attempts_.end();) {
+        auto const end = std::find_if(at, attempts_.end(),
+                                      [&](const run_event *e) { return e->attempt != (*at)->attempt; });
+        auto const decider =
+            find_decider(at, end, [](const run_event *e) { return decision_rank(e->status); });
+        auto const paid = std::find_if(decider, end, [](const run_event *e) { return e->has_credits; });
+        sum += paid == end ? 0 : (*paid)->credits;
+        at = end;
+    }
+    return sum;
 }
 
 // Goes back in time over a run's events; where a window begins, the run is worth what is known by then.
@@ -192,6 +220,7 @@ void alert_collector::decide(std::uint32_t first, std::pmr::vector<const run_eve
         std::uint32_t const slot = events[i]->slot;
         for (; i < events.size() && events[i]->slot == slot; ++i)
             now.see_older(*events[i]);
+        now.credits = credits_of(events.data(), events.data() + i);
         apply(slot, applied, -1);
         apply(slot, now, 1);
         applied = now;

@@ -91,7 +91,9 @@ private:
         int128 credits;
         std::uint32_t agent, error_type, slot;
         std::uint32_t next; // of the same run
+        std::int32_t attempt;
         run_status status;
+        bool has_credits;
         bool is_error; // an error event that tells of the run
     };
     struct run_entry {
@@ -104,6 +106,8 @@ private:
     struct run_share {
         const run_event *decider = nullptr; // none: no run yet
         std::uint32_t agent = npos;
+        std::int64_t runtime = -1;
+        int128 credits = 0; // of all attempts
         bool has_error_event = false;
 
         void see_older(const run_event &event) noexcept;
@@ -120,6 +124,7 @@ private:
     void add_run_event(std::uint32_t slot, const uuid &workspace, const decoded_event &event);
     static run_event make_run_event(std::uint32_t slot, const decoded_event &event) noexcept;
     void decide(std::uint32_t first, std::pmr::vector<const run_event *> &events);
+    int128 credits_of(const run_event *const *first, const run_event *const *last);
     void apply(std::uint32_t slot, const run_share &share, int sign);
     void count_error(std::uint32_t slot, std::uint32_t type, int change);
     static span<const alert_mark> marks_of(const mark_list &marks, std::size_t slot) noexcept;
@@ -132,7 +137,8 @@ private:
     pool<run_entry> runs_;
     pool_index run_index_;
     pool<run_event> run_events_;
-    mark_list agent_marks_, type_marks_; // in the order of slots after finish()
+    std::pmr::vector<const run_event *> attempts_; // of one run, while it is decided
+    mark_list agent_marks_, type_marks_;           // in the order of slots after finish()
     alert_sample samples_[most_samples];
     std::size_t sample_count_ = 0;
 };

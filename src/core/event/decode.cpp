@@ -8,26 +8,40 @@
 namespace shadow
 {
 
-// What an event costs by rule 14 of doc/metrics.md.
-struct event_cost {
-    bool is_known;
-    int128 value;
-    currency_code currency;
-};
+static int128 cost_of_tokens(const token_price &price, const token_usage &usage) noexcept
+{
+    return divide_rounded(usage.input * price.input + usage.output * price.output +
+                              usage.cache_read * price.cache_read + usage.cache_write * price.cache_write,
+                          1'000'000);
+}
 
-static event_cost cost_of(const decoding_rules &rules, const raw_event &event,
-                          const event_facts &facts) noexcept
+// Whole credits and their fraction apart, so that the product always fits.
+static int128 cost_of_credits(const credit_price &price, int128 credits) noexcept
+{
+    return credits / nano * price.price + divide_rounded(credits % nano * price.price, nano);
+}
+
+priced price_of(const price_lists &prices, const uuid &workspace, const paid_facts &facts,
+                std::int64_t at) noexcept
+{
+    const credit_price *const credits =
+        facts.has_credits ? price_in_force(prices.credits, workspace, facts.model, at) : nullptr;
+    token_usage const &u = facts.usage;
+    bool const has_usage = (u.input | u.output | u.cache_read | u.cache_write) != 0;
+    if (has_usage && (credits == nullptr || facts.credits == 0))
+        if (const token_price *const tokens = price_in_force(prices.tokens, workspace, facts.model, at))
+            return {true, cost_of_tokens(*tokens, u), tokens->currency};
+    if (credits == nullptr)
+        return {false, 0, 0};
+    return {true, cost_of_credits(*credits, facts.credits), credits->currency};
+}
+
+static priced cost_of(const decoding_rules &rules, const raw_event &event, const event_facts &facts) noexcept
 {
     if (facts.has_cost)
         return {true, facts.cost, facts.cost_in_usd ? pack_currency("USD") : rules.currency};
-    const credit_price *const price =
-        facts.has_credits ? price_in_force(rules.prices, event.workspace, facts.model, event.at) : nullptr;
-    if (price == nullptr)
-        return {false, 0, 0};
-    // Whole credits and their fraction apart, so that the product always fits.
-    int128 const whole = facts.credits / nano * price->price;
-    int128 const fraction = divide_rounded(facts.credits % nano * price->price, nano);
-    return {true, whole + fraction, price->currency};
+    return price_of(rules.prices, event.workspace,
+                    {facts.has_credits, facts.credits, facts.usage, facts.model}, event.at);
 }
 
 static hash128 hash_of(const void *bytes, std::size_t size) noexcept
@@ -46,15 +60,19 @@ static std::uint32_t message_of(const decoding_rules &rules, interner &interned,
 static void decode_facts(const decoding_rules &rules, interner &interned, const raw_event &event,
                          const event_facts &facts, decoded_facts &out)
 {
-    event_cost const cost = cost_of(rules, event, facts);
+    priced const cost = cost_of(rules, event, facts);
     out.id = event.id;
     out.credits = facts.credits;
-    out.cost = cost.value;
+    out.has_credits = facts.has_credits;
+    out.cost = cost.cost;
     out.has_cost = cost.is_known;
+    out.states_cost = facts.has_cost;
     out.currency = cost.currency;
     out.revenue = facts.revenue;
     out.runtime = facts.runtime;
     out.tokens = facts.tokens;
+    out.usage = facts.usage;
+    out.attempt = facts.attempt;
     out.rating = facts.rating;
     out.is_feedback = facts.is_feedback;
     out.ignored = facts.ignored;
@@ -65,7 +83,8 @@ static void decode_facts(const decoding_rules &rules, interner &interned, const 
     // Only what add() will ask for is looked up.
     bool const is_run = event.type == event_type::agent_run;
     bool const is_error = event.type == event_type::error || facts.status == run_status::failed;
-    out.model = is_run || facts.has_credits || cost.is_known ? interned.text_id(facts.model) : npos;
+    bool const is_paid = is_run || facts.has_credits || cost.is_known;
+    out.model = is_paid && facts.model != unknown_text ? interned.text_id(facts.model) : npos;
     out.error_type = is_error ? interned.text_id(facts.error_type) : npos;
     out.reason = is_error ? interned.reason_id(facts.failure_reason, rules.clip) : npos;
     out.message = is_error ? message_of(rules, interned, facts) : npos;

@@ -12,8 +12,8 @@ namespace shadow
 
 // What is the same for all events of a query; it outlives the decoded events.
 struct decoding_rules {
-    currency_code currency;    // of the key "cost"
-    span<credit_price> prices; // sorted by sort_prices()
+    currency_code currency; // of the key "cost"
+    price_lists prices;
     text_clipper clip;
 };
 
@@ -47,17 +47,35 @@ struct decoded_facts {
     int128 revenue;
     std::int64_t runtime, tokens, rating; // -1: none
     std::uint64_t ignored;
-    std::uint32_t agent, model, error_type, reason, message; // in the interner, npos: none
-    currency_code currency;                                  // of the cost
+    token_usage usage;
+    std::int32_t attempt;
+    std::uint32_t agent, error_type, reason, message; // in the interner, npos: none
+    std::uint32_t model;                              // npos: unknown
+    currency_code currency;                           // of the cost
     run_status status;
-    bool has_run, has_cost, is_feedback;
+    bool has_run, has_credits, has_cost, states_cost, is_feedback;
 };
 
 struct decoded_event : decoded_head {
     decoded_facts facts; // if has_facts
 };
 
-// Interprets the metadata, looks texts up, prices credits.
+// What an event or a run costs by rule 14 of doc/metrics.md.
+struct paid_facts {
+    bool has_credits;
+    int128 credits;
+    token_usage usage;
+    std::string_view model;
+};
+struct priced {
+    bool is_known;
+    int128 cost;
+    currency_code currency;
+};
+priced price_of(const price_lists &prices, const uuid &workspace, const paid_facts &facts,
+                std::int64_t at) noexcept;
+
+// Interprets the metadata, looks texts up, prices credits and tokens.
 void decode(const decoding_rules &rules, interner &interned, const raw_event &event, const metadata &values,
             decoded_event &out);
 

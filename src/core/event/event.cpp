@@ -17,7 +17,6 @@ using key = metadata_key;
 constexpr int128 largest_amount = int128{1'000'000'000'000} * nano; // exclusive: credits, cost, revenue
 constexpr int128 longest_runtime = int128{1'000'000'000} * nano;    // inclusive: seconds
 constexpr int128 most_tokens = int128{1} << 53;                     // inclusive
-constexpr std::string_view unknown = "unknown";
 
 // Each fact that may be a number read as text has a buffer of its own: all views live as long as the facts.
 enum text_buffer { run_id_buffer, model_buffer, error_type_buffer, reason_buffer, text_buffer_count };
@@ -152,26 +151,43 @@ public:
         out_.revenue = 0;
     }
 
+    // A total that is stated counts, else the sum of the parts: these are keys of the event, else of an object.
     void tokens() noexcept
     {
-        key const k = first_present(values_, {key::tokens_used, key::tokens, key::total_tokens});
-        if (k == key::none) {
-            out_.tokens = token_sum(values_, true);
+        key const total = first_present(values_, {key::tokens_used, key::tokens, key::total_tokens});
+        bool const is_stated = total != key::none && values_[total].type != json_type::object;
+        if (is_stated && (out_.tokens = token_count(values_, total)) < 0) {
+            ignore(total);
             return;
         }
-        out_.tokens =
-            values_[k].type == json_type::object ? nested_tokens(values_[k]) : token_count(values_, k);
-        if (out_.tokens < 0)
+        std::int64_t sum = -1;
+        if (std::uint64_t const malformed = read_parts(values_, sum); malformed != 0)
+            out_.ignored |= malformed;
+        else if (sum < 0)
+            read_usage(is_stated ? key::none : total, sum);
+        if (!is_stated)
+            out_.tokens = sum;
+    }
+
+    void attempt() noexcept
+    {
+        key const k = first_present(values_, {key::attempt, key::attempt_number});
+        if (k == key::none)
+            return;
+        scaled_number const n = read_number(values_, k, 0);
+        if (n.valid && n.is_whole && n.value >= 1 && n.value <= INT32_MAX)
+            out_.attempt = static_cast<std::int32_t>(n.value);
+        else
             ignore(k);
     }
 
     void texts(event_type type) noexcept
     {
-        out_.model = text({key::model, key::model_name, key::model_id}, model_buffer, unknown);
+        out_.model = text({key::model, key::model_name, key::model_id}, model_buffer, unknown_text);
         if (type != event_type::agent_run && type != event_type::error)
             return;
         out_.error_type =
-            text({key::error_type, key::error_code, key::exception}, error_type_buffer, unknown);
+            text({key::error_type, key::error_code, key::exception}, error_type_buffer, unknown_text);
         key const message = first_present(values_, {key::error_message, key::message});
         if (message != key::none && values_[message].type == json_type::string)
             out_.error_message = values_[message].text;
@@ -238,42 +254,111 @@ private:
         return valid ? static_cast<std::int64_t>(n.value) : -1;
     }
 
-    // The sum of a pair of keys, of which one may be missing; -1 if neither is there or one is malformed.
-    std::int64_t token_sum(const metadata &values, bool note) noexcept
+    // Adds what a key says; malformed keys are noted.
+    static void add_tokens(const metadata &values, key k, std::int64_t &sum,
+                           std::uint64_t &malformed) noexcept
     {
-        bool const prompt = values.has(key::prompt_tokens) || values.has(key::completion_tokens);
-        key const pair[] = {prompt ? key::prompt_tokens : key::input_tokens,
-                            prompt ? key::completion_tokens : key::output_tokens};
-        std::int64_t sum = -1;
-        bool malformed = false;
-        for (key const k : pair) {
-            if (!values.has(k))
-                continue;
-            std::int64_t const n = token_count(values, k);
-            if (n < 0 && note)
-                ignore(k);
-            malformed = malformed || n < 0;
+        if (k == key::none || !values.has(k))
+            return;
+        std::int64_t const n = token_count(values, k);
+        if (n < 0)
+            malformed |= metadata::bit(k);
+        else
             sum = std::max<std::int64_t>(sum, 0) + n;
-        }
-        if (malformed || sum <= most_tokens)
-            return malformed ? -1 : sum;
-        if (note)
-            ignore(values.has(pair[0]) ? pair[0] : pair[1]);
-        return -1;
     }
 
-    std::int64_t nested_tokens(const json_value &object) noexcept
+    // Tokens of a cache among the input's: keys of the object, else of its details.
+    static void read_cached(const metadata &values, std::int64_t &read, std::int64_t &written,
+                            std::uint64_t &malformed) noexcept
     {
-        metadata inner(values_.host());
-        values_.host().read_object(object, inner);
-        key const k = first_present(inner, {key::tokens_used, key::tokens, key::total_tokens});
-        return k == key::none ? token_sum(inner, false) : token_count(inner, k);
+        add_tokens(values, key::cached_tokens, read, malformed);
+        // Anthropic breaks its cache_creation down in an object.
+        if (values.has(key::cache_write_tokens) && values[key::cache_write_tokens].type != json_type::object)
+            add_tokens(values, key::cache_write_tokens, written, malformed);
+        if (!values.has(key::input_tokens_details) ||
+            values[key::input_tokens_details].type != json_type::object)
+            return;
+        metadata details(values.host());
+        values.host().read_object(values[key::input_tokens_details], details);
+        std::uint64_t inner = 0;
+        if (read < 0)
+            add_tokens(details, key::cached_tokens, read, inner);
+        if (written < 0)
+            add_tokens(details, key::cache_write_tokens, written, inner);
+        malformed |= inner != 0 ? metadata::bit(key::input_tokens_details) : 0;
+    }
+
+    static constexpr std::uint64_t part_keys =
+        bits({key::prompt_tokens, key::completion_tokens, key::input_tokens, key::output_tokens,
+              key::cache_read_input_tokens, key::cache_creation_input_tokens, key::cached_tokens,
+              key::tool_use_prompt_token_count, key::thoughts_token_count});
+
+    // The parts of a usage, and their sum: -1 without any. Returns the malformed keys.
+    std::uint64_t read_parts(const metadata &values, std::int64_t &sum) noexcept
+    {
+        if (!values.has_any(part_keys))
+            return 0;
+        std::uint64_t malformed = 0;
+        std::int64_t input = -1, output = -1, read = -1, written = -1, read_beside = -1, written_beside = -1;
+        key const prompt = first_present(values, {key::prompt_tokens, key::input_tokens});
+        key const completion = first_present(values, {key::completion_tokens, key::output_tokens});
+        add_tokens(values, prompt, input, malformed);
+        add_tokens(values, key::tool_use_prompt_token_count, input, malformed);
+        add_tokens(values, completion, output, malformed);
+        add_tokens(values, key::thoughts_token_count, output, malformed);
+        read_cached(values, read, written, malformed);
+        add_tokens(values, key::cache_read_input_tokens, read_beside, malformed);
+        add_tokens(values, key::cache_creation_input_tokens, written_beside, malformed);
+        if (malformed != 0)
+            return malformed;
+        token_usage usage{std::max<std::int64_t>(input, 0), std::max<std::int64_t>(output, 0),
+                          std::max<std::int64_t>(read, 0), std::max<std::int64_t>(written, 0)};
+        // More from the cache than input: the input does not hold it.
+        if (usage.cache_read + usage.cache_write <= usage.input)
+            usage.input -= usage.cache_read + usage.cache_write;
+        // Said in both ways, it is the same.
+        usage.cache_read = read < 0 ? std::max<std::int64_t>(read_beside, 0) : usage.cache_read;
+        usage.cache_write = written < 0 ? std::max<std::int64_t>(written_beside, 0) : usage.cache_write;
+        sum = usage.input + usage.output + usage.cache_read + usage.cache_write;
+        if (sum <= most_tokens) {
+            out_.usage = usage;
+            return 0;
+        }
+        sum = -1;
+        return metadata::bit(prompt != key::none       ? prompt
+                             : completion != key::none ? completion
+                                                       : key::cache_read_input_tokens);
+    }
+
+    // An object: under the key that would be the total's, or one of its own. Without a key that is known it is of no
+    // known shape.
+    void read_usage(key total, std::int64_t &sum) noexcept
+    {
+        key const k = total != key::none
+                          ? total
+                          : first_present(values_, {key::usage, key::token_usage, key::usage_metadata});
+        if (k == key::none)
+            return;
+        bool is_read = false;
+        if (values_[k].type == json_type::object) {
+            metadata inner(values_.host());
+            values_.host().read_object(values_[k], inner);
+            key const stated = first_present(inner, {key::tokens_used, key::tokens, key::total_tokens});
+            std::int64_t parts = -1;
+            std::int64_t const said = stated == key::none ? -1 : token_count(inner, stated);
+            is_read = read_parts(inner, parts) == 0 && (stated == key::none ? parts : said) >= 0;
+            sum = !is_read ? -1 : stated == key::none ? parts : said;
+        }
+        if (is_read)
+            return;
+        out_.usage = {};
+        ignore(k);
     }
 
     bool is_too_long(std::string_view text) const noexcept
     {
         return text.size() > longest_text_key &&
-               clip_(text.data(), text.size(), longest_text_key) < text.size();
+               rules_.clip(text.data(), text.size(), longest_text_key) < text.size();
     }
 
     std::string_view text(std::initializer_list<key> aliases, text_buffer buffer,
@@ -340,14 +425,16 @@ run_status interpreter::named_status(const json_value &value) noexcept
         run_status status;
     };
     static constexpr name names[] = {
-        {"completed", run_status::successful}, {"success", run_status::successful},
-        {"succeeded", run_status::successful}, {"ok", run_status::successful},
-        {"failed", run_status::failed},        {"failure", run_status::failed},
-        {"error", run_status::failed},         {"timeout", run_status::failed},
-        {"timed_out", run_status::failed},     {"cancelled", run_status::cancelled},
-        {"canceled", run_status::cancelled},   {"aborted", run_status::cancelled},
-        {"pending", run_status::unfinished},   {"queued", run_status::unfinished},
-        {"running", run_status::unfinished},   {"started", run_status::unfinished}};
+        {"completed", run_status::successful},   {"success", run_status::successful},
+        {"succeeded", run_status::successful},   {"ok", run_status::successful},
+        {"failed", run_status::failed},          {"failure", run_status::failed},
+        {"error", run_status::failed},           {"timeout", run_status::failed},
+        {"timed_out", run_status::failed},       {"cancelled", run_status::cancelled},
+        {"canceled", run_status::cancelled},     {"aborted", run_status::cancelled},
+        {"pending", run_status::unfinished},     {"queued", run_status::unfinished},
+        {"running", run_status::unfinished},     {"started", run_status::unfinished},
+        {"in_progress", run_status::unfinished}, {"processing", run_status::unfinished},
+        {"streaming", run_status::unfinished},   {"requires_action", run_status::unfinished}};
     if (value.type != json_type::string)
         return run_status::unknown;
     constexpr std::string_view blanks = " \t\n\v\f\r";
@@ -367,9 +454,11 @@ void clear(event_facts &out) noexcept
     out.is_feedback = false;
     out.status = run_status::unknown;
     out.runtime = out.tokens = out.rating = -1;
+    out.usage = {};
+    out.attempt = 1;
     out.credits = out.cost = out.revenue = 0;
     out.agent_name = out.run_id = out.error_message = out.failure_reason = {};
-    out.model = out.error_type = unknown;
+    out.model = out.error_type = unknown_text;
     out.ignored = 0;
 }
 
@@ -393,8 +482,10 @@ void interpret(event_type type, const metadata &values, const reading_rules &rul
     if (is_run || type == event_type::api_call)
         read.runtime();
     read.money();
-    if (is_run)
+    if (is_run) {
         read.tokens();
+        read.attempt();
+    }
     read.texts(type);
     read.feedback();
     read.dropped();

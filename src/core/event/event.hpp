@@ -19,7 +19,17 @@ using text_clipper = std::size_t (*)(const char *text, std::size_t length, int c
 inline constexpr int longest_number_text = 64; // a number that is read as text may be so long
 inline constexpr int longest_text_key = 100;   // characters of a model, error type, reason or event name
 
+inline constexpr std::string_view unknown_text = "unknown"; // a model or error type that is not named
+
 enum class run_status : std::uint8_t { successful, failed, cancelled, unfinished, unknown };
+
+// Tokens by what they cost; each at most 2^53.
+struct token_usage {
+    std::int64_t input; // not from a cache
+    std::int64_t output;
+    std::int64_t cache_read;
+    std::int64_t cache_write;
+};
 
 // What an event says. Views point into the event and into `run_id_buffer`.
 struct event_facts {
@@ -34,6 +44,8 @@ struct event_facts {
     std::string_view agent_name;     // of an agent that is named by text; empty: none
     std::int64_t runtime;            // nanoseconds, -1: none
     std::int64_t tokens;             // -1: none
+    token_usage usage;               // all 0: unknown
+    std::int32_t attempt;            // 1 if none is named
     std::int64_t rating;             // 10^-9, -1: none
     int128 credits;                  // 10^-9, 0 if none
     int128 cost;                     // 10^-9, 0 if none

@@ -1,6 +1,8 @@
 #pragma once
 // An event's metadata as core sees it: the values of the keys it knows, read from the host's JSON without a
-// copy. Keys with a JSON null are absent: an alias counts only with a value.
+// copy. Keys with a JSON null are absent: an alias counts only with a value. Model usage has many spellings
+// (promptTokens, promptTokenCount), which are the key of one name; of several in an object the longest counts,
+// as it is the last of a jsonb.
 
 #include "core/base/int128.hpp"
 
@@ -16,6 +18,8 @@ enum class metadata_key : std::uint8_t {
     agent,
     run_id,
     execution_id,
+    attempt,
+    attempt_number,
     status,
     outcome,
     success,
@@ -38,6 +42,16 @@ enum class metadata_key : std::uint8_t {
     completion_tokens,
     input_tokens,
     output_tokens,
+    cache_read_input_tokens,     // beside the input tokens
+    cache_creation_input_tokens, // beside the input tokens
+    cached_tokens,               // among the input tokens
+    cache_write_tokens,          // among the input tokens
+    tool_use_prompt_token_count, // beside the input tokens
+    thoughts_token_count,        // beside the output tokens
+    input_tokens_details,
+    usage, // an object with such keys
+    token_usage,
+    usage_metadata,
     model,
     model_name,
     model_id,
@@ -104,6 +118,7 @@ public:
     }
     bool is_empty() const noexcept { return present_ == 0; }
     bool has(metadata_key key) const noexcept { return (present_ & bit(key)) != 0; }
+    bool has_any(std::uint64_t keys) const noexcept { return (present_ & keys) != 0; }
     // Only for keys that are present.
     const json_value &operator[](metadata_key key) const noexcept { return values_[static_cast<int>(key)]; }
     const json_host &host() const noexcept { return *host_; }

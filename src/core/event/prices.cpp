@@ -24,7 +24,7 @@ std::string_view unpack_currency(currency_code code, char (&buffer)[4]) noexcept
     return {buffer, 3};
 }
 
-static bool precedes(const credit_price &a, const credit_price &b) noexcept
+static bool precedes(const price_key &a, const price_key &b) noexcept
 {
     if (!(a.workspace == b.workspace))
         return a.workspace < b.workspace;
@@ -33,30 +33,39 @@ static bool precedes(const credit_price &a, const credit_price &b) noexcept
     return a.valid_from > b.valid_from; // latest first
 }
 
-void sort_prices(span<credit_price> prices) noexcept
+template <typename Price>
+void sort_prices(span<Price> prices) noexcept
 {
     std::sort(prices.begin(), prices.end(), precedes);
 }
 
-static const credit_price *find_price(span<credit_price> prices, const uuid &workspace,
-                                      std::string_view model, std::int64_t at) noexcept
+template <typename Price>
+static const Price *find_price(span<Price> prices, const price_key &wanted) noexcept
 {
-    credit_price const wanted{workspace, model, at, 0, 0};
     auto const *const found = std::lower_bound(prices.begin(), prices.end(), wanted, precedes);
-    bool const matches = found != prices.end() && found->workspace == workspace && found->model == model;
+    bool const matches =
+        found != prices.end() && found->workspace == wanted.workspace && found->model == wanted.model;
     return matches ? found : nullptr;
 }
 
-const credit_price *price_in_force(span<credit_price> prices, const uuid &workspace, std::string_view model,
-                                   std::int64_t at) noexcept
+template <typename Price>
+const Price *price_in_force(span<Price> prices, const uuid &workspace, std::string_view model,
+                            std::int64_t at) noexcept
 {
     if (prices.size == 0)
         return nullptr;
     for (uuid const &owner : {workspace, uuid{0, 0}})
         for (std::string_view const m : {model, std::string_view{}})
-            if (const credit_price *const price = find_price(prices, owner, m, at))
+            if (const Price *const price = find_price(prices, {owner, m, at}))
                 return price;
     return nullptr;
 }
+
+template void sort_prices(span<credit_price>) noexcept;
+template void sort_prices(span<token_price>) noexcept;
+template const credit_price *price_in_force(span<credit_price>, const uuid &, std::string_view,
+                                            std::int64_t) noexcept;
+template const token_price *price_in_force(span<token_price>, const uuid &, std::string_view,
+                                           std::int64_t) noexcept;
 
 } // namespace shadow

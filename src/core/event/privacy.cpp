@@ -74,7 +74,7 @@ std::string_view user_agent_family(std::string_view user_agent) noexcept
 bool is_amount(metadata_key key) noexcept
 {
     using key_type = metadata_key;
-    return (key >= key_type::credits_consumed && key <= key_type::output_tokens) ||
+    return (key >= key_type::credits_consumed && key <= key_type::usage_metadata) ||
            key == key_type::revenue || key == key_type::amount;
 }
 

@@ -10,10 +10,30 @@ namespace shadow::questions
 namespace
 {
 
-constexpr std::string_view names[] = {
-    "event_type", "event_name", "page_path", "referrer", "referrer_host", "session_id",      "user_agent",
-    "agent_id",   "run_id",     "status",    "model",    "error_type",    "runtime_seconds", "tokens",
-    "credits",    "cost",       "revenue",   "rating",   "cost_currency"};
+constexpr std::string_view names[] = {"event_type",
+                                      "event_name",
+                                      "page_path",
+                                      "referrer",
+                                      "referrer_host",
+                                      "session_id",
+                                      "user_agent",
+                                      "agent_id",
+                                      "run_id",
+                                      "status",
+                                      "model",
+                                      "error_type",
+                                      "runtime_seconds",
+                                      "tokens",
+                                      "credits",
+                                      "cost",
+                                      "revenue",
+                                      "rating",
+                                      "cost_currency",
+                                      "attempt",
+                                      "input_tokens",
+                                      "output_tokens",
+                                      "cache_read_tokens",
+                                      "cache_write_tokens"};
 static_assert(std::size(names) == static_cast<std::size_t>(property_kind::metadata));
 
 // Sums of as many as there can be fit.
@@ -174,6 +194,16 @@ std::string_view property_reader::fact_text(property_kind kind, const reading_ru
         return f.has_revenue ? nano_text(f.revenue, buffer) : std::string_view{};
     case property_kind::cost_currency:
         return !f.has_cost ? std::string_view{} : f.cost_in_usd ? "USD" : "-";
+    case property_kind::attempt:
+        return nano_text(int128{f.attempt} * nano, buffer);
+    case property_kind::input_tokens:
+        return nano_text(int128{f.usage.input} * nano, buffer);
+    case property_kind::output_tokens:
+        return nano_text(int128{f.usage.output} * nano, buffer);
+    case property_kind::cache_read_tokens:
+        return nano_text(int128{f.usage.cache_read} * nano, buffer);
+    case property_kind::cache_write_tokens:
+        return nano_text(int128{f.usage.cache_write} * nano, buffer);
     default:
         return f.rating < 0 ? std::string_view{} : nano_text(f.rating, buffer);
     }

@@ -57,7 +57,12 @@ enum class property_kind : std::uint8_t {
     revenue,
     rating,
     cost_currency, // of a stated cost: USD where it is cost_usd, else "-": the currency of the setting
-    metadata       // a key of the metadata
+    attempt,       // these are for questions about runs
+    input_tokens,
+    output_tokens,
+    cache_read_tokens,
+    cache_write_tokens,
+    metadata // a key of the metadata
 };
 
 struct property {

@@ -66,7 +66,8 @@ struct price_list {
     uuid workspace;
     currency_code currency;           // of costs that name none
     std::vector<credit_price> prices; // sorted by sort_prices()
-    std::list<std::string> models;    // what their models point to
+    std::list<std::string> models;    // what the models of both point to
+    std::vector<token_price> token_prices;
 };
 
 // The workspace that is asked about.

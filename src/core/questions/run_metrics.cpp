@@ -1,6 +1,8 @@
 #include "core/questions/run_metrics.hpp"
 
 #include "core/base/decimal.hpp"
+#include "core/event/decode.hpp"
+#include "core/event/run_order.hpp"
 #include "core/questions/runs.hpp"
 
 #include <algorithm>
@@ -14,7 +16,8 @@ namespace
 
 // Numbers of runs, by slot.
 struct fact_slots {
-    std::size_t model, error_type, runtime, tokens, credits, cost, cost_currency;
+    std::size_t model, error_type, runtime, tokens, credits, cost, cost_currency, attempt;
+    std::size_t usage[4]; // input, output, read from and written to a cache
 };
 
 fact_slots add_fact_slots(program &events, stream_details &details)
@@ -32,6 +35,10 @@ fact_slots add_fact_slots(program &events, stream_details &details)
     s.credits = add("credits");
     s.cost = add("cost");
     s.cost_currency = add("cost_currency");
+    s.attempt = add("attempt");
+    constexpr std::string_view kinds[] = {"input_tokens", "output_tokens", "cache_read_tokens",
+                                          "cache_write_tokens"};
+    std::transform(std::begin(kinds), std::end(kinds), s.usage, add);
     return s;
 }
 
@@ -41,56 +48,97 @@ int128 number_at(event_stream &stream, const stream_event &e, std::size_t slot)
     return v == 0 ? int128{0} : stream.texts().number(v).value;
 }
 
-// What an event costs (doc/metrics.md, "Money"): what it states, else its credits at the price in force.
-struct priced {
-    bool has_cost = false;
-    int128 cost = 0;
+// What an attempt at a run consumed (doc/metrics.md, rules 11 to 11b and 14).
+struct consumption {
+    int128 tokens = 0, credits = 0, cost = 0; // 10^-9
+    bool has_cost = false, lacks_credit_price = false, lacks_token_price = false;
     currency_code currency = 0;
 };
 
-class cost_reader
+class consumption_reader
 {
 public:
-    explicit cost_reader(question_host &host) : prices_(host.prices()) {}
-
-    priced read(event_stream &stream, const stream_event &e, const fact_slots &slots)
+    explicit consumption_reader(question_host &host)
+        : prices_(host.prices()), lists_{{prices_.prices.data(), prices_.prices.size()},
+                                         {prices_.token_prices.data(), prices_.token_prices.size()}}
     {
-        if (stream.value(e, slots.cost) != 0) {
-            bool const is_own = stream.texts().text(stream.value(e, slots.cost_currency)) == "-";
-            return {true, number_at(stream, e, slots.cost), is_own ? prices_.currency : pack_currency("USD")};
+    }
+
+    // Of the events of one attempt, the latest first; `decider` is one of them. `model`: of the run.
+    template <typename Iterator>
+    consumption read(event_stream &stream, const fact_slots &slots, Iterator decider, Iterator last,
+                     value_number model) const
+    {
+        auto const giver = [&](std::size_t slot) -> const stream_event * {
+            auto const found = std::find_if(
+                decider, last, [&](const stream_event *e) { return stream.value(*e, slot) != 0; });
+            return found == last ? nullptr : *found;
+        };
+        const stream_event *const tokens = giver(slots.tokens), *const credits = giver(slots.credits),
+                                  *const stated = giver(slots.cost);
+        consumption c;
+        c.tokens = tokens == nullptr ? 0 : number_at(stream, *tokens, slots.tokens);
+        c.credits = credits == nullptr ? 0 : number_at(stream, *credits, slots.credits);
+        if (stated != nullptr) {
+            bool const is_own = stream.texts().text(stream.value(*stated, slots.cost_currency)) == "-";
+            c.has_cost = true;
+            c.cost = number_at(stream, *stated, slots.cost);
+            c.currency = is_own ? prices_.currency : pack_currency("USD");
+            return c;
         }
-        if (stream.value(e, slots.credits) == 0)
-            return {};
-        const credit_price *const price =
-            price_in_force({prices_.prices.data(), prices_.prices.size()}, prices_.workspace,
-                           stream.texts().text(stream.value(e, slots.model)), e.at);
-        if (price == nullptr)
-            return {};
-        return {true, divide_rounded(number_at(stream, e, slots.credits) * price->price, nano),
-                price->currency};
+        paid_facts const paid{credits != nullptr, c.credits,
+                              tokens == nullptr ? token_usage{} : usage_at(stream, *tokens, slots),
+                              stream.texts().text(model)};
+        priced const price = price_of(lists_, prices_.workspace, paid, (*decider)->at);
+        c.has_cost = price.is_known;
+        c.cost = price.cost;
+        c.currency = price.currency;
+        c.lacks_credit_price = !c.has_cost && c.credits != 0;
+        c.lacks_token_price = !c.has_cost && c.tokens != 0 && lists_.tokens.size != 0;
+        return c;
     }
 
 private:
+    static token_usage usage_at(event_stream &stream, const stream_event &e, const fact_slots &slots)
+    {
+        auto const part = [&](int i) {
+            return static_cast<std::int64_t>(number_at(stream, e, slots.usage[i]) / nano);
+        };
+        return {part(0), part(1), part(2), part(3)};
+    }
+
     price_list prices_;
+    price_lists lists_;
 };
 
 struct run_tally {
     std::int64_t runs = 0, successful = 0, failed = 0, cancelled = 0, users = 0;
     std::uint32_t last_user = UINT32_MAX;
     int128 tokens = 0, credits = 0, cost = 0;
-    bool has_cost = false, is_mixed = false;
+    bool has_cost = false, is_mixed = false, lacks_credit_price = false, lacks_token_price = false;
     currency_code currency = 0;
     std::vector<int128> runtimes;
     std::map<value_number, std::int64_t> errors;
 
-    void add_cost(const priced &p)
+    void add(const consumption &c)
     {
-        if (!p.has_cost)
+        tokens += c.tokens;
+        credits += c.credits;
+        lacks_credit_price = lacks_credit_price || c.lacks_credit_price;
+        lacks_token_price = lacks_token_price || c.lacks_token_price;
+        if (!c.has_cost)
             return;
-        is_mixed = is_mixed || (has_cost && currency != p.currency);
+        is_mixed = is_mixed || (has_cost && currency != c.currency);
         has_cost = true;
-        currency = p.currency;
-        cost += p.cost;
+        currency = c.currency;
+        cost += c.cost;
+    }
+    std::string_view cost_reason() const noexcept
+    {
+        return is_mixed             ? "several currencies"
+               : lacks_credit_price ? "credits without a price"
+               : lacks_token_price  ? "tokens without a price"
+                                    : "";
     }
 };
 
@@ -98,7 +146,7 @@ class run_metrics
 {
 public:
     run_metrics(question_host &host, const question_settings &settings)
-        : question_(host, settings), costs_(host)
+        : question_(host, settings), consumptions_(host)
     {
     }
 
@@ -112,6 +160,8 @@ public:
         has_breakdown_ = given.find("breakdown") != nullptr;
         if (has_breakdown_) {
             breakdown_ = details_.slots.size();
+            may_be_given_ =
+                given.text("breakdown", {}) == "model" || given.text("breakdown", {}) == "agent_id";
             details_.slots.push_back(
                 question_.events.add_property(given.text("breakdown", {}), given.at("breakdown")));
         }
@@ -129,6 +179,8 @@ public:
         event_stream stream =
             question_.scan(question_.range.from, question_.range.until, details_, question::kept::matching);
         std::vector<run_part> const parts = decide_runs(stream, runs_, question_.days);
+        events_ = gather_runs(stream, runs_, question_.days, parts);
+        unknown_ = stream.texts().add(unknown_text, question_.settings.clip);
         std::vector<date> const starts = question_.periods();
         std::vector<instant> bounds;
         for (date const d : starts)
@@ -143,10 +195,10 @@ public:
                 stream.poll()();
                 if (parts[e.position] != run_part::decides)
                     continue;
-                std::size_t const group = has_breakdown_ ? groups.of(stream.value(e, breakdown_)) : 0;
+                std::size_t const group = has_breakdown_ ? groups.of(group_of(stream, e)) : 0;
                 add(tallies[static_cast<std::size_t>(finder.of(e.at)) * columns + group], u, e, stream);
             }
-        table out(17);
+        table out(18);
         for (std::size_t p = 0; p < starts.size(); ++p)
             for (std::size_t g = 0; g < columns; ++g)
                 add_row(out, has_period_ ? cell::of_date(starts[p]) : cell{},
@@ -160,8 +212,21 @@ private:
         std::vector<std::int64_t> sizes(stream.texts().size());
         for (stream_event const &e : stream.all())
             if (has_breakdown_ && parts[e.position] == run_part::decides)
-                ++sizes[stream.value(e, breakdown_)];
+                ++sizes[group_of(stream, e)];
         return breakdown_groups(sizes, stream.texts(), limit_);
+    }
+    value_number group_of(const event_stream &stream, const stream_event &e) const
+    {
+        value_number const own = stream.value(e, breakdown_);
+        auto const known = events_.find(e.position);
+        if (!may_be_given_ || known == events_.end())
+            return own;
+        auto const decider = std::find(known->second.begin(), known->second.end(), &e);
+        auto const giver = std::find_if(decider, known->second.end(), [&](const stream_event *x) {
+            value_number const v = stream.value(*x, breakdown_);
+            return v != 0 && v != unknown_;
+        });
+        return giver == known->second.end() ? own : stream.value(**giver, breakdown_);
     }
     void add(run_tally &t, std::uint32_t user, const stream_event &e, event_stream &stream)
     {
@@ -175,11 +240,49 @@ private:
         }
         t.users += t.last_user != user ? 1 : 0;
         t.last_user = user;
-        t.tokens += number_at(stream, e, facts_.tokens);
-        t.credits += number_at(stream, e, facts_.credits);
-        t.add_cost(costs_.read(stream, e, facts_));
-        if (stream.value(e, facts_.runtime) != 0 && status != name_of(run_status::cancelled))
-            t.runtimes.push_back(number_at(stream, e, facts_.runtime));
+        const stream_event *const alone = &e;
+        auto const known = events_.find(e.position);
+        std::vector<const stream_event *> const events =
+            known == events_.end() ? std::vector<const stream_event *>{alone} : known->second;
+        add_consumption(t, events, stream);
+        auto const decider = std::find(events.begin(), events.end(), alone);
+        auto const timed = std::find_if(decider, events.end(), [&](const stream_event *x) {
+            return stream.value(*x, facts_.runtime) != 0;
+        });
+        if (timed != events.end() && status != name_of(run_status::cancelled))
+            t.runtimes.push_back(number_at(stream, **timed, facts_.runtime));
+    }
+    template <typename Iterator>
+    Iterator decider_of(Iterator first, Iterator last, const event_stream &stream) const
+    {
+        return find_decider(
+            first, last, [&](const stream_event *e) { return decision_rank(status_of(stream, *e, runs_)); });
+    }
+    template <typename Iterator>
+    value_number model_of(Iterator decider, Iterator last, const event_stream &stream) const
+    {
+        auto const named = std::find_if(
+            decider, last, [&](const stream_event *e) { return stream.value(*e, facts_.model) != unknown_; });
+        return named == last ? unknown_ : stream.value(**named, facts_.model);
+    }
+    // Each attempt has its own last values.
+    void add_consumption(run_tally &t, std::vector<const stream_event *> events, event_stream &stream) const
+    {
+        value_number const model =
+            model_of(decider_of(events.begin(), events.end(), stream), events.end(), stream);
+        auto const attempt_of = [&](const stream_event *e) { return number_at(stream, *e, facts_.attempt); };
+        std::stable_sort(events.begin(), events.end(), [&](const stream_event *a, const stream_event *b) {
+            return attempt_of(a) < attempt_of(b);
+        });
+        for (auto first = events.begin(); first != events.end();) {
+            auto const last = std::find_if(first, events.end(), [&](const stream_event *e) {
+                return attempt_of(e) != attempt_of(*first);
+            });
+            auto const decider = decider_of(first, last, stream);
+            value_number const own = model_of(decider, last, stream);
+            t.add(consumptions_.read(stream, facts_, decider, last, own != unknown_ ? own : model));
+            first = last;
+        }
     }
     static std::string errors_json(const run_tally &t, const value_list &texts)
     {
@@ -207,24 +310,28 @@ private:
                 sum += r;
             mean = divide_rounded(sum, static_cast<int128>(t.runtimes.size()));
         }
-        bool const is_priced = t.has_cost && !t.is_mixed;
+        std::string_view const reason = t.cost_reason();
+        bool const is_priced = t.has_cost && reason.empty(), is_in_one = t.has_cost && !t.is_mixed;
         char code[4];
         out << std::move(start) << std::move(group) << cell::integer(t.runs) << cell::integer(t.successful)
             << cell::integer(t.failed) << cell::integer(t.cancelled)
             << percent_cell(t.successful, t.successful + t.failed) << cell::of_json(errors_json(t, texts))
             << cell::trimmed(t.tokens, nano_scale) << cell::trimmed(t.credits, nano_scale)
             << (is_priced ? cell::trimmed(divide_rounded(t.cost, nano / 10'000), 4) : cell{})
-            << (is_priced ? cell::of_text(unpack_currency(t.currency, code)) : cell{}) << seconds(mean)
-            << seconds(quantile(t.runtimes, 50)) << seconds(quantile(t.runtimes, 95))
+            << (is_in_one ? cell::of_text(unpack_currency(t.currency, code)) : cell{}) << text_cell(reason)
+            << seconds(mean) << seconds(quantile(t.runtimes, 50)) << seconds(quantile(t.runtimes, 95))
             << seconds(quantile(t.runtimes, 99)) << cell::integer(t.users);
     }
 
     question question_;
-    cost_reader costs_;
+    consumption_reader consumptions_;
+    run_events events_;
+    value_number unknown_ = 0;
     stream_details details_;
     run_slots runs_{};
     fact_slots facts_{};
     bool has_breakdown_ = false, has_period_ = false;
+    bool may_be_given_ = false; // the value that the deciding event lacks, by an earlier one
     std::size_t breakdown_ = 0, limit_ = 25;
 };
 

@@ -4,6 +4,7 @@
 #include "core/base/json_writer.hpp"
 #include "core/base/selection.hpp"
 #include "core/quantiles/quantile_sketch.hpp"
+#include "core/rollup/resolved_run.hpp"
 #include "core/sets/user_set.hpp"
 
 #include <algorithm>
@@ -98,11 +99,6 @@ void count_run(run_counts &counts, run_status status) noexcept
     counts.cancelled += status == run_status::cancelled;
 }
 
-bool lacks_cost(const run_entry &run) noexcept
-{
-    return run.cost == no_amount && run.credits != 0;
-}
-
 nullable<int128> average_credits(int128 credits, std::int64_t runs) noexcept
 {
     if (runs == 0)
@@ -116,12 +112,12 @@ nullable<int128> average_credits(int128 credits, std::int64_t runs) noexcept
 class metrics_builder
 {
 public:
-    metrics_builder(const rollup_state &state, const rollup_rules &rules, std::pmr::memory_resource *memory,
-                    interrupt_check interrupted)
+    metrics_builder(const uuid &workspace, const rollup_state &state, const rollup_rules &rules,
+                    std::pmr::memory_resource *memory, interrupt_check interrupted)
         : state_(state), rules_(rules), memory_(memory), result_(memory), poll_(interrupted),
-          agents_of_runs_(memory), runtimes_(memory), cancelled_runtimes_(memory), failed_runs_(memory),
-          agents_(memory), agent_positions_(memory), models_(memory), names_(memory), ranks_(memory),
-          marks_(memory)
+          resolver_(state, rules, workspace, memory), agents_of_runs_(memory), given_runtimes_(memory),
+          runtimes_(memory), cancelled_runtimes_(memory), failed_runs_(memory), agents_(memory),
+          agent_positions_(memory), models_(memory), names_(memory), ranks_(memory), marks_(memory)
     {
     }
 
@@ -153,6 +149,16 @@ private:
         failure_entry said;
         bool has_error_event;
     };
+    struct cost_state {
+        bool is_known = false, lacks_credit_price = false, lacks_token_price = false;
+
+        void add(const run_payment &p) noexcept
+        {
+            is_known = is_known || p.has_cost;
+            lacks_credit_price = lacks_credit_price || p.lacks_credit_price;
+            lacks_token_price = lacks_token_price || p.lacks_token_price;
+        }
+    };
     struct agent_sums {
         std::uint32_t agent = 0; // in the interner
         run_counts runs{};
@@ -160,11 +166,11 @@ private:
         int128 cost = 0;
         int128 tokens = 0;
         std::size_t runtimes = 0; // number of them, then their place
-        bool has_cost = false, lacks_cost = false;
+        cost_state costs{};
     };
     struct model_sums {
         std::uint32_t model; // in the interner
-        int128 credits, cost;
+        int128 credits, cost, tokens;
     };
     // Sums per model, found by the model's id.
     class model_table
@@ -173,8 +179,9 @@ private:
         explicit model_table(std::pmr::memory_resource *memory) : sums(memory), positions_(memory) {}
         model_sums &operator[](std::uint32_t model)
         {
-            return sums[positions_.find_or_add(model, [&] {
-                sums.push_back({model, 0, 0});
+            // npos, an unknown model, is no key of the map.
+            return sums[positions_.find_or_add(model + 1, [&] {
+                sums.push_back({model, 0, 0, 0});
                 return static_cast<std::uint32_t>(sums.size() - 1);
             })];
         }
@@ -193,16 +200,16 @@ private:
     };
 
     void read_runs();
-    void read_run(const run_entry &run, std::uint32_t agent, bool has_error_event);
-    void add_to_agent(agent_sums &agent, const run_entry &run);
-    void add_to_model(const run_entry &run);
+    void read_run(bool has_error_event);
+    void add_to_agent(agent_sums &agent, const run_payment &paid);
+    void add_to_model(const run_payment &paid);
     void place_runtimes();
     void count_events();
     void describe_sessions();
     bool bounced(const session_entry &session) const noexcept;
     void describe_runs();
     void describe_money();
-    std::string_view cost_reason(bool has_cost, bool lacks_cost) const noexcept;
+    std::string_view cost_reason(const cost_state &costs) const noexcept;
     void describe_errors();
     void describe_agents();
     void describe_runtimes_of_agents();
@@ -243,6 +250,10 @@ private:
     void list_users();
 
     std::string_view text(std::uint32_t id) const noexcept { return state_.interned_->text(id); }
+    std::string_view model_text(std::uint32_t id) const noexcept
+    {
+        return id == npos ? unknown_text : text(id);
+    }
     std::uint32_t position_of(std::uint32_t agent)
     {
         return agent_positions_.find_or_add(agent, [&] {
@@ -257,7 +268,13 @@ private:
     std::pmr::memory_resource *memory_;
     arena result_;
     interrupt_poll poll_;
+    struct given_runtime {
+        std::uint32_t run;
+        std::int64_t runtime;
+    };
+    run_resolver resolver_;
     list<std::uint32_t> agents_of_runs_; // of each run with an agent its place, then of each keyed one
+    list<given_runtime> given_runtimes_; // of keyed runs whose deciding event has none
     list<std::int64_t> runtimes_;        // not cancelled: each agent's together, then those without an agent
     list<std::int64_t> cancelled_runtimes_;
     list<failed_run> failed_runs_;
@@ -268,8 +285,10 @@ private:
     list<std::uint32_t> ranks_; // of the state's users in user_list
     list<std::uint64_t> marks_; // of ranks; all 0 between two uses
     int128 credits_of_runs_ = 0;
-    std::size_t timed_without_agent_ = 0;        // not cancelled
-    bool has_cost_ = false, lacks_cost_ = false; // lacks: credits without a price
+    std::size_t timed_without_agent_ = 0; // not cancelled
+    cost_state costs_{};
+    int128 tokens_ = 0;
+    std::int64_t shared_run_ids_ = 0; // of several agents
     currency_code currency_ = 0;
     bool mixed_currencies_ = false;
     bool details_ = true;
@@ -284,17 +303,20 @@ void metrics_builder::read_runs()
     std::size_t const most = std::size_t{state_.runs_.size()} + state_.keyed_runs_.size();
     agents_of_runs_.reserve(most);
     for (std::uint32_t i = 0; i < state_.runs_.size(); ++i, poll_()) {
-        run_entry const run = state_.runs_[i];
-        read_run(run, run.agent, false);
+        resolver_.resolve(state_.runs_[i]);
+        read_run(false);
     }
     for (std::uint32_t i = 0; i < state_.keyed_runs_.size(); ++i, poll_()) {
         keyed_run const keyed = state_.keyed_runs_[i];
-        if (keyed.is_counted)
-            read_run(keyed.run,
-                     keyed.run.agent != npos ? keyed.run.agent : state_.latest_earlier_agent(keyed),
-                     keyed.has_error_event);
-        else
+        if (!keyed.is_counted) {
             agents_of_runs_.push_back(npos);
+            continue;
+        }
+        resolver_.resolve(keyed);
+        if (keyed.run.runtime < 0 && resolver_.run().runtime >= 0)
+            given_runtimes_.push_back({i, resolver_.run().runtime});
+        shared_run_ids_ += resolver_.has_several_agents();
+        read_run(keyed.has_error_event);
     }
     // Agents without a run get their places, too.
     for (std::uint32_t i = 0; i < state_.errors_.size(); ++i)
@@ -304,45 +326,48 @@ void metrics_builder::read_runs()
         position_of(state_.feedbacks_[i].agent);
 }
 
-void metrics_builder::read_run(const run_entry &run, std::uint32_t agent, bool has_error_event)
+void metrics_builder::read_run(bool has_error_event)
 {
-    std::uint32_t const place = agent == npos ? npos : position_of(agent);
+    run_entry const &run = resolver_.run();
+    std::uint32_t const place = run.agent == npos ? npos : position_of(run.agent);
     agents_of_runs_.push_back(place);
-    timed_without_agent_ += place == npos && run.runtime >= 0 && run.status != run_status::cancelled;
+    bool const is_timed = run.runtime >= 0 && run.status != run_status::cancelled;
+    timed_without_agent_ += place == npos && is_timed;
     if (run.failure != npos)
         failed_runs_.push_back({place, state_.failures_[run.failure], has_error_event});
     count_run(out_.runs, run.status);
-    add_to_model(run);
-    if (place != npos)
-        add_to_agent(agents_[place], run);
+    if (place != npos) {
+        count_run(agents_[place].runs, run.status);
+        agents_[place].runtimes += is_timed;
+    }
+    for (run_payment const &paid : resolver_.payments()) {
+        add_to_model(paid);
+        if (place != npos)
+            add_to_agent(agents_[place], paid);
+    }
 }
 
-void metrics_builder::add_to_agent(agent_sums &agent, const run_entry &run)
+void metrics_builder::add_to_agent(agent_sums &agent, const run_payment &paid)
 {
-    count_run(agent.runs, run.status);
-    agent.runtimes += run.runtime >= 0 && run.status != run_status::cancelled;
-    agent.credits += state_.unpack(run.credits);
-    agent.tokens += std::max<std::int64_t>(run.tokens, 0);
-    agent.lacks_cost = agent.lacks_cost || lacks_cost(run);
-    if (run.cost == no_amount)
-        return;
-    agent.cost += state_.unpack(run.cost);
-    agent.has_cost = true;
+    agent.credits += paid.credits;
+    agent.tokens += paid.tokens;
+    agent.cost += paid.cost;
+    agent.costs.add(paid);
 }
 
-void metrics_builder::add_to_model(const run_entry &run)
+void metrics_builder::add_to_model(const run_payment &paid)
 {
-    model_sums &model = models_[run.model];
-    model.credits += state_.unpack(run.credits);
-    credits_of_runs_ += state_.unpack(run.credits);
-    lacks_cost_ = lacks_cost_ || lacks_cost(run);
-    if (run.cost == no_amount)
+    model_sums &model = models_[paid.model];
+    model.credits += paid.credits;
+    model.tokens += paid.tokens;
+    model.cost += paid.cost;
+    credits_of_runs_ += paid.credits;
+    tokens_ += paid.tokens;
+    costs_.add(paid);
+    if (!paid.has_cost || paid.currency == 0)
         return;
-    has_cost_ = true;
-    model.cost += state_.unpack(run.cost);
-    mixed_currencies_ =
-        mixed_currencies_ || (currency_ != 0 && run.currency != 0 && currency_ != run.currency);
-    currency_ = run.currency != 0 ? run.currency : currency_;
+    mixed_currencies_ = mixed_currencies_ || (currency_ != 0 && currency_ != paid.currency);
+    currency_ = paid.currency;
 }
 
 // A counting sort by agent.
@@ -356,20 +381,24 @@ void metrics_builder::place_runtimes()
     }
     next.push_back(total);
     runtimes_.resize(total + timed_without_agent_);
-    auto const place = [&](const auto &runs, std::size_t first_run) {
+    auto given = given_runtimes_.begin();
+    auto const place = [&](const auto &runs, std::size_t first_run, bool is_keyed) {
         for (std::uint32_t i = 0; i < runs.size(); ++i, poll_()) {
-            auto const runtime = static_cast<std::int64_t>(runs.column(i, run_entry::runtime_ns)) - 1;
+            auto runtime = static_cast<std::int64_t>(runs.column(i, run_entry::runtime_ns)) - 1;
+            if (is_keyed && given != given_runtimes_.end() && given->run == i)
+                runtime = given++->runtime;
             if (runtime < 0)
                 continue;
             std::uint32_t const agent = agents_of_runs_[first_run + i];
-            if (runs.column(i, run_entry::status_id) == static_cast<std::uint64_t>(run_status::cancelled))
+            std::uint64_t const status = runs.column(i, run_entry::status_id) & run_entry::status_bits;
+            if (status == static_cast<std::uint64_t>(run_status::cancelled))
                 cancelled_runtimes_.push_back(runtime);
             else
                 runtimes_[next[agent == npos ? agents_.size() : agent]++] = runtime;
         }
     };
-    place(state_.runs_, 0);
-    place(state_.keyed_runs_, state_.runs_.size());
+    place(state_.runs_, 0, false);
+    place(state_.keyed_runs_, state_.runs_.size(), true);
 }
 
 void metrics_builder::count_events()
@@ -425,11 +454,12 @@ std::string_view metrics_builder::sketch_of(const std::int64_t *runtimes, std::s
 }
 
 // Why a sum of costs would mislead; empty if it does not, or if nothing has a cost or needs one.
-std::string_view metrics_builder::cost_reason(bool has_cost, bool lacks_cost) const noexcept
+std::string_view metrics_builder::cost_reason(const cost_state &costs) const noexcept
 {
-    if (has_cost && mixed_currencies_)
-        return "several currencies";
-    return lacks_cost ? "credits without a price" : std::string_view{};
+    return costs.is_known && mixed_currencies_ ? "several currencies"
+           : costs.lacks_credit_price          ? "credits without a price"
+           : costs.lacks_token_price           ? "tokens without a price"
+                                               : "";
 }
 
 void metrics_builder::describe_money()
@@ -440,23 +470,27 @@ void metrics_builder::describe_money()
         model_sums &model = models_[m.name];
         model.credits += m.credits;
         model.cost += m.cost;
-        has_cost_ = has_cost_ || m.has_cost;
-        lacks_cost_ = lacks_cost_ || m.lacks_cost;
+        costs_.is_known = costs_.is_known || m.has_cost;
+        costs_.lacks_credit_price = costs_.lacks_credit_price || m.lacks_cost;
     }
-    list<map_entry> credits(memory_), costs(memory_);
+    list<map_entry> credits(memory_), costs(memory_), tokens(memory_);
     for (model_sums const &model : models_.sums) {
         out_.credits += model.credits;
         cost += model.cost;
         if (model.credits != 0)
-            credits.push_back({text(model.model), model.credits});
+            credits.push_back({model_text(model.model), model.credits});
         if (model.cost != 0)
-            costs.push_back({text(model.model), model.cost});
+            costs.push_back({model_text(model.model), model.cost});
+        if (model.tokens != 0)
+            tokens.push_back({model_text(model.model), model.tokens});
     }
     out_.average_credits = average_credits(credits_of_runs_, out_.runs.total);
     out_.credits_by_model = json_map(credits, nano_scale, nano_scale, result_);
-    out_.cost_reason = cost_reason(has_cost_, lacks_cost_);
-    out_.currency = has_cost_ && !mixed_currencies_ ? currency_ : 0;
-    if (!has_cost_ || !out_.cost_reason.empty())
+    out_.tokens = tokens_;
+    out_.tokens_by_model = json_map(tokens, 0, 0, result_);
+    out_.cost_reason = cost_reason(costs_);
+    out_.currency = costs_.is_known && !mixed_currencies_ ? currency_ : 0;
+    if (!costs_.is_known || !out_.cost_reason.empty())
         return;
     out_.cost = divide_rounded(cost, 100'000);
     out_.cost_by_model = json_map(costs, nano_scale, cost_scale, result_);
@@ -504,8 +538,10 @@ void metrics_builder::describe_errors()
     list<map_entry> ignored(memory_);
     for (int i = 0; i < metadata_key_count; ++i) {
         auto const key = static_cast<metadata_key>(i);
-        bool const is_mixed = key == metadata_key::currency && mixed_currencies_;
-        if (int128 const count = int128{state_.ignored_[i]} + (is_mixed ? 1 : 0); count != 0)
+        int128 count = state_.ignored_[i];
+        count += key == metadata_key::currency && mixed_currencies_ ? 1 : 0;
+        count += key == metadata_key::run_id ? shared_run_ids_ : 0;
+        if (count != 0)
             ignored.push_back({name_of(key), count});
     }
     out_.ignored_values = json_map(ignored, 0, 0, result_);
@@ -631,9 +667,9 @@ void metrics_builder::describe_agents()
         agent.runs = sums.runs;
         agent.credits = sums.credits;
         agent.average_credits = average_credits(sums.credits, sums.runs.total);
-        agent.cost_reason = cost_reason(sums.has_cost, sums.lacks_cost);
-        agent.currency = sums.has_cost ? out_.currency : 0;
-        if (sums.has_cost && agent.cost_reason.empty())
+        agent.cost_reason = cost_reason(sums.costs);
+        agent.currency = sums.costs.is_known ? out_.currency : 0;
+        if (sums.costs.is_known && agent.cost_reason.empty())
             agent.cost = divide_rounded(sums.cost, 100'000);
         agent.tokens = sums.tokens;
         if (sums.runs.total != 0)
@@ -936,10 +972,10 @@ void metrics_builder::list_users()
     }
 }
 
-rollup_metrics compute_metrics(const rollup_state &state, const rollup_rules &rules, bool details,
-                               std::pmr::memory_resource *memory, interrupt_check interrupted)
+rollup_metrics compute_metrics(const uuid &workspace, const rollup_state &state, const rollup_rules &rules,
+                               bool details, std::pmr::memory_resource *memory, interrupt_check interrupted)
 {
-    return metrics_builder(state, rules, memory, interrupted).make(details);
+    return metrics_builder(workspace, state, rules, memory, interrupted).make(details);
 }
 
 } // namespace shadow

@@ -77,6 +77,8 @@ struct rollup_metrics {
     std::string_view cost_by_model;    // JSON, empty: NULL
     currency_code currency;            // 0: NULL
     std::string_view cost_reason;      // as of an agent
+    int128 tokens;
+    std::string_view tokens_by_model; // JSON
     std::int64_t agents_run;
     std::string_view top_agents; // JSON
     std::int64_t errors;
@@ -91,7 +93,7 @@ struct rollup_metrics {
 };
 
 // `details` = false leaves out what only the daily rollup needs: agents, sketches, event counts, errors, users.
-rollup_metrics compute_metrics(const rollup_state &state, const rollup_rules &rules, bool details,
-                               std::pmr::memory_resource *memory, interrupt_check interrupted);
+rollup_metrics compute_metrics(const uuid &workspace, const rollup_state &state, const rollup_rules &rules,
+                               bool details, std::pmr::memory_resource *memory, interrupt_check interrupted);
 
 } // namespace shadow

@@ -12,6 +12,14 @@ namespace shadow
 // An amount that fits, or the place of another among the big ones (4.6e9 and more): rollup_state::pack().
 using amount = std::int64_t;
 inline constexpr amount no_amount = INT64_MIN;
+constexpr std::uint64_t pack_amount(amount value) noexcept
+{
+    return value == no_amount ? 0 : zigzag(value) + 1;
+}
+constexpr amount unpack_amount(std::uint64_t packed) noexcept
+{
+    return packed == 0 ? no_amount : unzigzag(packed - 1);
+}
 
 // From one instant to a later one; two instants may be further apart than a signed number reaches.
 constexpr std::uint64_t elapsed(std::int64_t from, std::int64_t to) noexcept
@@ -89,13 +97,21 @@ struct session_entry {
 };
 
 struct run_entry {
-    std::int64_t runtime; // nanoseconds, -1: none
-    std::int64_t tokens;  // -1: none
-    amount credits;
+    std::int64_t runtime;                      // nanoseconds, -1: none
+    std::int64_t tokens;                       // -1: none
+    amount credits;                            // no_amount: none
     amount cost;                               // no_amount: unknown
     std::uint32_t agent, user, model, failure; // npos: none
+    std::uint32_t usage;                       // what its tokens are, npos: unknown, or no token has a price
     currency_code currency;                    // of the cost
     run_status status;
+    bool states_cost; // else it is by a price
+
+    bool says_something() const noexcept
+    {
+        return agent != npos || model != npos || runtime >= 0 || tokens >= 0 || credits != no_amount ||
+               cost != no_amount;
+    }
 
     enum {
         runtime_ns,
@@ -106,61 +122,59 @@ struct run_entry {
         user_position,
         model_id,
         failure_position,
+        usage_position,
         currency_id,
         status_id,
         columns
     };
-    static constexpr std::uint8_t widths[columns] = {5, 2, 5, 0, 1, 1, 1, 0, 0, 1};
+    static constexpr std::uint8_t widths[columns] = {5, 2, 5, 0, 1, 1, 1, 0, 0, 0, 1};
+    static constexpr std::uint64_t status_bits = 7; // of status_id
     void pack(std::uint64_t *out, std::int64_t) const noexcept
     {
         out[runtime_ns] = static_cast<std::uint64_t>(runtime) + 1;
         out[token_count] = static_cast<std::uint64_t>(tokens) + 1;
-        out[credit_amount] = zigzag(credits);
-        out[cost_amount] = cost == no_amount ? 0 : zigzag(cost) + 1;
+        out[credit_amount] = pack_amount(credits);
+        out[cost_amount] = pack_amount(cost);
         out[agent_id] = pack_position(agent);
         out[user_position] = pack_position(user);
         out[model_id] = pack_position(model);
         out[failure_position] = pack_position(failure);
+        out[usage_position] = pack_position(usage);
         out[currency_id] = currency;
-        out[status_id] = static_cast<std::uint64_t>(status);
+        out[status_id] = static_cast<std::uint64_t>(status) | (states_cost ? status_bits + 1 : 0);
     }
     void unpack(const std::uint64_t *in, std::int64_t) noexcept
     {
         runtime = static_cast<std::int64_t>(in[runtime_ns] - 1);
         tokens = static_cast<std::int64_t>(in[token_count] - 1);
-        credits = unzigzag(in[credit_amount]);
-        cost = in[cost_amount] == 0 ? no_amount : unzigzag(in[cost_amount] - 1);
+        credits = unpack_amount(in[credit_amount]);
+        cost = unpack_amount(in[cost_amount]);
         agent = unpack_position(in[agent_id]);
         user = unpack_position(in[user_position]);
         model = unpack_position(in[model_id]);
         failure = unpack_position(in[failure_position]);
+        usage = unpack_position(in[usage_position]);
         currency = static_cast<currency_code>(in[currency_id]);
-        status = static_cast<run_status>(in[status_id]);
+        status = static_cast<run_status>(in[status_id] & status_bits);
+        states_cost = in[status_id] > status_bits;
     }
 };
 
-inline constexpr run_entry no_run = {-1, -1, 0, no_amount, npos, npos, npos, npos, 0, run_status::unknown};
+inline constexpr run_entry no_run = {-1,   -1,   no_amount, no_amount,           npos, npos, npos,
+                                     npos, npos, 0,         run_status::unknown, false};
 
 struct keyed_run { // a run with a run_id: the deciding event so far
     run_entry run;
     hash128 key;
     uuid id;
     std::int64_t at;
-    std::uint32_t earlier_agents; // npos: none
-    bool is_counted;              // false: no deciding event yet
+    std::uint32_t others; // its other events, npos: none
+    std::int32_t attempt; // of the deciding event
+    bool is_counted;      // false: no deciding event yet
     bool has_error_event;
 
-    enum {
-        key_low = run_entry::columns,
-        key_high,
-        id_high,
-        id_low,
-        time,
-        earlier_agents_position,
-        facts,
-        columns
-    };
-    static constexpr std::uint8_t widths[columns] = {5, 2, 5, 0, 1, 1, 1, 0, 0, 1, 8, 8, 8, 8, 5, 0, 1};
+    enum { key_low = run_entry::columns, key_high, id_high, id_low, time, others_position, facts, columns };
+    static constexpr std::uint8_t widths[columns] = {5, 2, 5, 0, 1, 1, 1, 0, 0, 0, 1, 8, 8, 8, 8, 5, 0, 1};
     void pack(std::uint64_t *out, std::int64_t origin) const noexcept
     {
         run.pack(out, origin);
@@ -169,8 +183,9 @@ struct keyed_run { // a run with a run_id: the deciding event so far
         out[id_high] = id.high;
         out[id_low] = id.low;
         out[time] = pack_time(at, origin);
-        out[earlier_agents_position] = pack_position(earlier_agents);
-        out[facts] = std::uint64_t{is_counted} | std::uint64_t{has_error_event} << 1;
+        out[others_position] = pack_position(others);
+        out[facts] = std::uint64_t{is_counted} | std::uint64_t{has_error_event} << 1 |
+                     static_cast<std::uint64_t>(attempt - 1) << 2;
     }
     void unpack(const std::uint64_t *in, std::int64_t origin) noexcept
     {
@@ -178,34 +193,57 @@ struct keyed_run { // a run with a run_id: the deciding event so far
         key = {in[key_low], in[key_high]};
         id = {in[id_high], in[id_low]};
         at = unpack_time(in[time], origin);
-        earlier_agents = unpack_position(in[earlier_agents_position]);
+        others = unpack_position(in[others_position]);
         is_counted = (in[facts] & 1) != 0;
         has_error_event = (in[facts] & 2) != 0;
+        attempt = static_cast<std::int32_t>(in[facts] >> 2) + 1;
     }
 };
 
-struct earlier_agent { // an event of a keyed run that named an agent and does not decide
-    std::int64_t at;
+struct run_event { // an event of a keyed run that does not decide it
+    run_entry run; // without user and failure
     uuid id;
-    std::uint32_t agent;
+    std::int64_t at;
+    std::int32_t attempt;
     std::uint32_t next; // of the run, npos: none
 
-    enum { time, id_high, id_low, agent_id, next_position, columns };
-    static constexpr std::uint8_t widths[columns] = {5, 8, 8, 1, 1};
+    enum { id_high = run_entry::columns, id_low, time, attempt_number, next_position, columns };
+    static constexpr std::uint8_t widths[columns] = {0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 8, 8, 5, 0, 0};
     void pack(std::uint64_t *out, std::int64_t origin) const noexcept
     {
-        out[time] = pack_time(at, origin);
+        run.pack(out, origin);
         out[id_high] = id.high;
         out[id_low] = id.low;
-        out[agent_id] = pack_position(agent);
+        out[time] = pack_time(at, origin);
+        out[attempt_number] = static_cast<std::uint64_t>(attempt - 1);
         out[next_position] = pack_position(next);
     }
     void unpack(const std::uint64_t *in, std::int64_t origin) noexcept
     {
-        at = unpack_time(in[time], origin);
+        run.unpack(in, origin);
         id = {in[id_high], in[id_low]};
-        agent = unpack_position(in[agent_id]);
+        at = unpack_time(in[time], origin);
+        attempt = static_cast<std::int32_t>(in[attempt_number]) + 1;
         next = unpack_position(in[next_position]);
+    }
+};
+
+struct usage_entry {
+    token_usage tokens;
+
+    enum { input, output, cache_read, cache_write, columns };
+    static constexpr std::uint8_t widths[columns] = {2, 2, 0, 0};
+    void pack(std::uint64_t *out, std::int64_t) const noexcept
+    {
+        out[input] = static_cast<std::uint64_t>(tokens.input);
+        out[output] = static_cast<std::uint64_t>(tokens.output);
+        out[cache_read] = static_cast<std::uint64_t>(tokens.cache_read);
+        out[cache_write] = static_cast<std::uint64_t>(tokens.cache_write);
+    }
+    void unpack(const std::uint64_t *in, std::int64_t) noexcept
+    {
+        tokens = {static_cast<std::int64_t>(in[input]), static_cast<std::int64_t>(in[output]),
+                  static_cast<std::int64_t>(in[cache_read]), static_cast<std::int64_t>(in[cache_write])};
     }
 };
 

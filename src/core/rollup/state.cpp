@@ -11,9 +11,9 @@ namespace shadow
 rollup_state::rollup_state(std::pmr::memory_resource *memory, interner *interned) noexcept
     : memory_(memory), interned_(interned), sessions_(memory), session_index_(memory), users_(memory),
       user_index_(memory), keyed_runs_(memory), keyed_run_index_(memory), runs_(memory), failures_(memory),
-      earlier_agents_(memory), names_(memory), name_index_(memory), models_(memory), model_index_(memory),
-      errors_(memory), error_index_(memory), feedbacks_(memory), feedback_index_(memory),
-      big_amounts_(memory), call_runtimes_(memory)
+      run_events_(memory), usages_(memory), names_(memory), name_index_(memory), models_(memory),
+      model_index_(memory), errors_(memory), error_index_(memory), feedbacks_(memory),
+      feedback_index_(memory), big_amounts_(memory), call_runtimes_(memory)
 {
 }
 
@@ -22,7 +22,7 @@ void rollup_state::set_origin(std::int64_t origin) noexcept
 {
     sessions_.set_origin(origin);
     keyed_runs_.set_origin(origin);
-    earlier_agents_.set_origin(origin);
+    run_events_.set_origin(origin);
 }
 
 std::uint32_t rollup_state::user_of(const uuid &id)
@@ -101,6 +101,8 @@ amount rollup_state::pack(int128 value)
 
 int128 rollup_state::unpack(amount value) const noexcept
 {
+    if (value == no_amount)
+        return 0;
     return value >= 0 ? int128{value} : big_amounts_[static_cast<std::uint32_t>(-1 - value)].value;
 }
 
@@ -277,75 +279,72 @@ rollup_state::session_joins rollup_state::find_joins(std::int64_t gap, interrupt
     return joins;
 }
 
-void rollup_state::note_earlier_agent(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id)
+void rollup_state::note_other(keyed_run &keyed, const run_event &event)
 {
-    if (agent != npos)
-        keyed.earlier_agents = earlier_agents_.push({at, id, agent, keyed.earlier_agents});
+    if (event.run.status == run_status::unfinished && !event.run.says_something())
+        return;
+    run_event other = event;
+    other.run.user = other.run.failure = npos;
+    other.next = keyed.others;
+    keyed.others = run_events_.push(other);
 }
 
-// Among the run's events with an agent, the latest one before the deciding event.
-std::uint32_t rollup_state::latest_earlier_agent(const keyed_run &keyed) const noexcept
+void rollup_state::decide(keyed_run &keyed, const run_event &event)
 {
-    earlier_agent best{INT64_MIN, {0, 0}, npos, npos};
-    for (std::uint32_t i = keyed.earlier_agents; i != npos;) {
-        earlier_agent const t = earlier_agents_[i];
-        i = t.next;
-        if (is_later(keyed.at, keyed.id, t.at, t.id) &&
-            (best.agent == npos || is_later(t.at, t.id, best.at, best.id)))
-            best = t;
-    }
-    return best.agent;
-}
-
-void rollup_state::decide(keyed_run &keyed, const run_entry &run, std::int64_t at, const uuid &id)
-{
-    int const rank = decision_rank(run.status), current = decision_rank(keyed.run.status);
-    bool const wins =
-        !keyed.is_counted || rank > current || (rank == current && is_later(at, id, keyed.at, keyed.id));
+    run_event const known{keyed.run, keyed.id, keyed.at, keyed.attempt, npos};
+    int const rank = decision_rank(event.run.status), current = decision_rank(known.run.status);
+    bool const wins = !keyed.is_counted || rank > current ||
+                      (rank == current && is_later(event.at, event.id, known.at, known.id));
     if (!wins) {
-        note_earlier_agent(keyed, run.agent, at, id);
+        note_other(keyed, event);
         return;
     }
     if (keyed.is_counted)
-        note_earlier_agent(keyed, keyed.run.agent, keyed.at, keyed.id);
-    keyed.run = run;
+        note_other(keyed, known);
+    keyed.run = event.run;
     keyed.is_counted = true;
-    keyed.at = at;
-    keyed.id = id;
+    keyed.at = event.at;
+    keyed.id = event.id;
+    keyed.attempt = event.attempt;
 }
 
-run_entry rollup_state::make_run(const decoded_head &event, const decoded_facts &facts, std::uint32_t user)
+run_entry rollup_state::make_run(const rollup_rules &rules, const decoded_head &event,
+                                 const decoded_facts &facts, std::uint32_t user)
 {
-    run_entry run{};
+    run_entry run = no_run;
     run.runtime = facts.runtime;
     run.tokens = facts.tokens;
-    run.credits = pack(facts.credits);
+    run.credits = facts.has_credits ? pack(facts.credits) : no_amount;
     run.cost = facts.has_cost ? pack(facts.cost) : no_amount;
+    run.states_cost = facts.states_cost;
     run.currency = facts.currency;
     run.agent = facts.agent;
     run.user = user;
     run.model = facts.model;
-    run.failure = npos;
     run.status = facts.status;
+    if (rules.prices.tokens.size != 0 && facts.tokens > 0)
+        run.usage = usages_.push({facts.usage});
     if (facts.status == run_status::failed)
         run.failure =
             failures_.push({facts.error_type, facts.reason, interned_->name(event.name).text, facts.message});
     return run;
 }
 
-void rollup_state::add_run(const decoded_head &event, const decoded_facts &facts, std::uint32_t user)
+void rollup_state::add_run(const rollup_rules &rules, const decoded_head &event, const decoded_facts &facts,
+                           std::uint32_t user)
 {
     bool const decides = facts.status != run_status::unfinished;
     if (!facts.has_run) {
         if (decides)
-            runs_.push(make_run(event, facts, user));
+            runs_.push(make_run(rules, event, facts, user));
         return;
     }
+    run_event const made{make_run(rules, event, facts, user), facts.id, event.at, facts.attempt, npos};
     change_run(facts.run, [&](keyed_run &keyed) {
         if (decides)
-            decide(keyed, make_run(event, facts, user), event.at, facts.id);
+            decide(keyed, made);
         else
-            note_earlier_agent(keyed, facts.agent, event.at, facts.id);
+            note_other(keyed, made);
     });
 }
 
@@ -397,7 +396,7 @@ void rollup_state::add(const rollup_rules &rules, const decoded_head &event, con
     if (facts->is_feedback && facts->agent != npos)
         add_feedback(facts->agent, facts->rating);
     if (event.type == event_type::agent_run)
-        add_run(event, *facts, user);
+        add_run(rules, event, *facts, user);
     else
         add_other(event, *facts);
 }
@@ -421,7 +420,8 @@ void rollup_state::release() noexcept
     keyed_runs_.release();
     runs_.release();
     failures_.release();
-    earlier_agents_.release();
+    run_events_.release();
+    usages_.release();
     big_amounts_.release();
     call_runtimes_.release();
 }

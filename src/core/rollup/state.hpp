@@ -30,6 +30,7 @@ inline std::uint64_t mixed(std::uint64_t a, std::uint64_t b = 0) noexcept
 }
 
 class metrics_builder; // metrics.hpp: computes the numbers
+class run_resolver;    // resolved_run.hpp: what a run says by all of its events
 
 class rollup_state
 {
@@ -57,6 +58,7 @@ public:
 
 private:
     friend class metrics_builder;
+    friend class run_resolver;
 
     struct name_entry { // events of one name, and who had them
         std::uint32_t name;
@@ -108,12 +110,13 @@ private:
     static void join(session_entry &into, const session_entry &from) noexcept;
     void set_origin(std::int64_t origin) noexcept;
 
-    void add_run(const decoded_head &event, const decoded_facts &facts, std::uint32_t user);
-    run_entry make_run(const decoded_head &event, const decoded_facts &facts, std::uint32_t user);
+    void add_run(const rollup_rules &rules, const decoded_head &event, const decoded_facts &facts,
+                 std::uint32_t user);
+    run_entry make_run(const rollup_rules &rules, const decoded_head &event, const decoded_facts &facts,
+                       std::uint32_t user);
     void add_other(const decoded_head &event, const decoded_facts &facts);
-    void decide(keyed_run &keyed, const run_entry &run, std::int64_t at, const uuid &id);
-    void note_earlier_agent(keyed_run &keyed, std::uint32_t agent, std::int64_t at, const uuid &id);
-    std::uint32_t latest_earlier_agent(const keyed_run &keyed) const noexcept;
+    void decide(keyed_run &keyed, const run_event &event);
+    void note_other(keyed_run &keyed, const run_event &event);
     void note_currency(currency_code currency) noexcept;
 
     std::pmr::memory_resource *memory_;
@@ -126,7 +129,8 @@ private:
     position_index keyed_run_index_;
     packed_pool<run_entry> runs_; // without a run_id
     packed_pool<failure_entry> failures_;
-    packed_pool<earlier_agent> earlier_agents_;
+    packed_pool<run_event> run_events_; // of keyed runs, but those that decide
+    packed_pool<usage_entry> usages_;
     pool<name_entry> names_;
     position_index name_index_;
     pool<model_entry> models_;
@@ -161,7 +165,7 @@ void rollup_state::change_run(const hash128 &key, Change change)
         },
         [&] {
             is_new = true;
-            keyed_run added{no_run, key, {0, 0}, keyed_runs_.origin(), npos, false, false};
+            keyed_run added{no_run, key, {0, 0}, keyed_runs_.origin(), npos, 1, false, false};
             change(added);
             return keyed_runs_.push(added);
         });

@@ -519,8 +519,9 @@ SHADOW_FUNCTION(shadow_measure_alert_rules)
         AllocSetContextCreate(CurrentMemoryContext, "alert evaluation", ALLOCSET_DEFAULT_SIZES);
     auto *const e = new (MemoryContextAlloc(context, sizeof(evaluation))) evaluation(context);
     e->now = PG_GETARG_TIMESTAMPTZ(0);
-    e->options = {
-        {0, {}, entry::clip_text}, pg::setting_integer("session_gap_minutes") * 60 * USECS_PER_SEC, false};
+    e->options = {{0, {{}, {}}, entry::clip_text},
+                  pg::setting_integer("session_gap_minutes") * 60 * USECS_PER_SEC,
+                  false};
 
     SPI_connect();
     fetch_rules(*e, fcinfo);

@@ -197,23 +197,35 @@ struct user_receiver {
     }
 };
 
+// workspace_id, model, valid_from, currency, then one price of a credit or four of tokens
 struct price_receiver {
     row_receiver rows;
     questions::price_list *list;
 
+    static int128 amount(const TupleTableSlot &slot, int column)
+    {
+        int128 result;
+        if (!pg::to_scaled_int128(DatumGetNumeric(slot.tts_values[column]), 9, result))
+            ereport(ERROR, errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("price out of range"));
+        return result;
+    }
     void take(const TupleTableSlot &slot)
     {
-        credit_price price{};
-        price.workspace = uuid::from_bytes(DatumGetUUIDP(slot.tts_values[0])->data);
+        price_key key{};
+        key.workspace = uuid::from_bytes(DatumGetUUIDP(slot.tts_values[0])->data);
         std::string_view const model = text_view(slot.tts_values[1]);
-        price.valid_from = DatumGetTimestampTz(slot.tts_values[2]);
-        bool const fits = pg::to_scaled_int128(DatumGetNumeric(slot.tts_values[3]), 9, price.price);
-        price.currency = pack_currency(text_view(slot.tts_values[4]));
-        if (!fits)
-            ereport(ERROR, errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("credit price out of range"));
-        pg::enter_callback([this, &price, &model] {
-            price.model = list->models.emplace_back(model);
-            list->prices.push_back(price);
+        key.valid_from = DatumGetTimestampTz(slot.tts_values[2]);
+        currency_code const currency = pack_currency(text_view(slot.tts_values[3]));
+        bool const is_of_tokens = slot.tts_tupleDescriptor->natts > 5;
+        int128 prices[4] = {};
+        for (int i = 0; i < (is_of_tokens ? 4 : 1); ++i)
+            prices[i] = amount(slot, 4 + i);
+        pg::enter_callback([&] {
+            key.model = list->models.emplace_back(model);
+            if (is_of_tokens)
+                list->token_prices.push_back({key, prices[0], prices[1], prices[2], prices[3], currency});
+            else
+                list->prices.push_back({key, prices[0], currency});
         });
     }
 };
@@ -385,20 +397,26 @@ date question_host::raw_events_since()
 
 questions::price_list question_host::prices()
 {
-    questions::price_list list{uuid::from_bytes(DatumGetUUIDP(workspace_)->data), 0, {}, {}};
+    questions::price_list list{uuid::from_bytes(DatumGetUUIDP(workspace_)->data), 0, {}, {}, {}};
     pg::call([&] {
         const char *const currency = pg::setting_value("currency");
         price_receiver receiver;
         begin(receiver, start_nothing);
         receiver.list = &list;
-        execute("SELECT p.workspace_id, p.model, p.valid_from, p.price, p.currency FROM "
+        execute("SELECT p.workspace_id, p.model, p.valid_from, p.currency, p.price FROM "
                 "analytics.credit_prices AS p"
+                " WHERE p.workspace_id = $1 OR p.workspace_id = '00000000-0000-0000-0000-000000000000'",
+                {{UUIDOID, workspace_}}, &receiver.rows.base);
+        execute("SELECT p.workspace_id, p.model, p.valid_from, p.currency, p.input_price, p.output_price,"
+                " coalesce(p.cache_read_price, p.input_price), coalesce(p.cache_write_price, p.input_price)"
+                " FROM analytics.token_prices AS p"
                 " WHERE p.workspace_id = $1 OR p.workspace_id = '00000000-0000-0000-0000-000000000000'",
                 {{UUIDOID, workspace_}}, &receiver.rows.base);
         MemoryContextDelete(receiver.rows.row_context);
         pg::enter_callback([&] {
             list.currency = pack_currency(currency);
-            sort_prices({list.prices.data(), list.prices.size()});
+            sort_prices(span<credit_price>{list.prices.data(), list.prices.size()});
+            sort_prices(span<token_price>{list.token_prices.data(), list.token_prices.size()});
         });
     });
     return list;

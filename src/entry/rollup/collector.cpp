@@ -83,7 +83,8 @@ void event_collector::finish()
 rollup_metrics event_collector::take_metrics(const workspace &w, bool is_day, MemoryContext context)
 {
     pg::palloc_resource memory(context);
-    rollup_metrics const metrics = compute_metrics(*w.data, query_.rules, is_day, &memory, pg::interrupted);
+    rollup_metrics const metrics =
+        compute_metrics(w.id, *w.data, query_.rules, is_day, &memory, pg::interrupted);
     w.data->release();
     return metrics;
 }

@@ -24,37 +24,62 @@ std::string_view kept_text(Datum value, MemoryContext context)
     return {copy, length};
 }
 
-constexpr const char *select_prices = R"sql(
-    SELECT p.workspace_id, p.model, p.price, p.currency, p.valid_from
+constexpr const char *select_credit_prices = R"sql(
+    SELECT p.workspace_id, p.model, p.valid_from, p.currency, p.price
     FROM analytics.credit_prices AS p)sql";
+constexpr const char *select_token_prices = R"sql(
+    SELECT p.workspace_id, p.model, p.valid_from, p.currency, p.input_price, p.output_price,
+        coalesce(p.cache_read_price, p.input_price), coalesce(p.cache_write_price, p.input_price)
+    FROM analytics.token_prices AS p)sql";
 
-// A row of select_prices; the table has no NULLs.
-credit_price read_price(HeapTuple row, TupleDesc description, MemoryContext context)
-{
-    auto const field = [=](int number) {
+// A row of these, which has no NULLs.
+struct price_row {
+    HeapTuple row;
+    TupleDesc description;
+
+    Datum field(int number) const
+    {
         bool is_null;
         return SPI_getbinval(row, description, number, &is_null);
-    };
-    credit_price price;
-    price.workspace = uuid::from_bytes(DatumGetUUIDP(field(1))->data);
-    price.model = kept_text(field(2), context);
-    if (!pg::to_scaled_int128(DatumGetNumeric(field(3)), 9, price.price))
-        elog(ERROR, "credit price out of range");
-    text *const currency = DatumGetTextPP(field(4));
-    price.currency = pack_currency({VARDATA_ANY(currency), VARSIZE_ANY_EXHDR(currency)});
-    price.valid_from = DatumGetTimestampTz(field(5));
-    return price;
+    }
+    int128 price(int number) const
+    {
+        int128 result;
+        if (!pg::to_scaled_int128(DatumGetNumeric(field(number)), 9, result))
+            elog(ERROR, "price out of range");
+        return result;
+    }
+};
+
+void read_amounts(const price_row &row, credit_price &price)
+{
+    price.price = row.price(5);
+}
+void read_amounts(const price_row &row, token_price &price)
+{
+    price.input = row.price(5);
+    price.output = row.price(6);
+    price.cache_read = row.price(7);
+    price.cache_write = row.price(8);
 }
 
-span<credit_price> read_prices(MemoryContext context)
+template <typename Price>
+span<Price> read_prices(const char *select, MemoryContext context)
 {
-    std::uint64_t const n = pg::execute(select_prices, {}, IsInParallelMode());
+    std::uint64_t const n = pg::execute(select, {}, IsInParallelMode());
     // palloc aligns to 8 bytes, an int128 wants 16.
-    void *const space = MemoryContextAllocHuge(context, n * sizeof(credit_price) + alignof(credit_price));
-    span<credit_price> const prices{reinterpret_cast<credit_price *>(TYPEALIGN(alignof(credit_price), space)),
-                                    n};
-    for (std::uint64_t i = 0; i < n; ++i)
-        prices[i] = read_price(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, context);
+    void *const space = MemoryContextAllocHuge(context, n * sizeof(Price) + alignof(Price));
+    span<Price> const prices{reinterpret_cast<Price *>(TYPEALIGN(alignof(Price), space)), n};
+    for (std::uint64_t i = 0; i < n; ++i) {
+        price_row const row{SPI_tuptable->vals[i], SPI_tuptable->tupdesc};
+        Price &price = prices[i];
+        price.workspace = uuid::from_bytes(DatumGetUUIDP(row.field(1))->data);
+        price.model = kept_text(row.field(2), context);
+        price.valid_from = DatumGetTimestampTz(row.field(3));
+        text *const currency = DatumGetTextPP(row.field(4));
+        price.currency = pack_currency({VARDATA_ANY(currency), VARSIZE_ANY_EXHDR(currency)});
+        read_amounts(row, price);
+    }
     sort_prices(prices);
     return prices;
 }
@@ -69,7 +94,8 @@ void rollup_query::read_rules(MemoryContext context)
     rules.clip = clip_text;
     rules.session_gap = pg::setting_integer("session_gap_minutes") * 60 * USECS_PER_SEC;
     rules.engaged_bounce = strcmp(pg::setting_value("bounce_rule"), "engaged") == 0;
-    rules.prices = read_prices(context);
+    rules.prices.credits = read_prices<credit_price>(select_credit_prices, context);
+    rules.prices.tokens = read_prices<token_price>(select_token_prices, context);
 }
 
 namespace

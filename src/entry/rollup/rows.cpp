@@ -98,6 +98,8 @@ constexpr field<rollup_metrics> daily_fields[] = {
     {"cost_by_model", [](auto &m) { return stored_json(m.cost_by_model); }},
     {"currency", [](auto &m) { return stored_currency(m.currency); }},
     {"cost_reason", [](auto &m) { return stored_reason(m.cost_reason); }},
+    {"total_tokens_used", [](auto &m) { return stored_sum(m.tokens, 0); }},
+    {"tokens_by_model", [](auto &m) { return stored_json(m.tokens_by_model); }},
     {"unique_agents_run", [](auto &m) { return stored(m.agents_run); }},
     {"top_agents", [](auto &m) { return stored_json(m.top_agents); }},
     {"total_errors", [](auto &m) { return stored(m.errors); }},

@@ -124,11 +124,14 @@ SELECT hostile.put('w:ties', '2024-06-02 10:00+00', 'agent_run', '{"run_id": 17,
 CREATE TABLE hostile.key (name text PRIMARY KEY, is_alias boolean NOT NULL);
 INSERT INTO hostile.key
 SELECT k, false FROM unnest('{agent_id,run_id,status,success,runtime_seconds,duration_ms,credits_consumed,cost,tokens_used,
-                              prompt_tokens,model,error_type,failure_reason,rating,feedback,revenue}'::text[]) AS k
+                              prompt_tokens,model,error_type,failure_reason,rating,feedback,revenue,usage,attempt}'::text[]) AS k
 UNION ALL
 SELECT k, true FROM unnest('{execution_id,outcome,duration_seconds,runtime,duration,response_time_ms,latency_ms,credits,credits_used,
                              cost_usd,tokens,total_tokens,completion_tokens,input_tokens,output_tokens,model_name,model_id,error_code,
-                             exception,error_message,message,user_rating,user_feedback,comment,amount,Status,unknown_key}'::text[]) AS k;
+                             exception,error_message,message,user_rating,user_feedback,comment,amount,Status,unknown_key,attempt_number,
+                             token_usage,usage_metadata,tokenUsage,totalTokens,promptTokens,candidatesTokenCount,thoughts_token_count,
+                             cached_tokens,cachedInputTokens,cache_read_input_tokens,cacheCreationInputTokens,cache_creation,
+                             tool_use_prompt_token_count,prompt_tokens_details,currency}'::text[]) AS k;
 
 CREATE TABLE hostile.value (number serial PRIMARY KEY, value jsonb NOT NULL, of_aliases boolean NOT NULL DEFAULT false);
 INSERT INTO hostile.value (value, of_aliases) VALUES
@@ -280,6 +283,10 @@ FROM generate_series(1, 9) AS n;
 ------------------------------------------------------------------------------------------------------------
 -- Prices of the four specificities that change within the day, in one currency and in two.
 
+INSERT INTO analytics.token_prices (workspace_id, model, input_price, output_price, cache_read_price, cache_write_price, currency, valid_from)
+SELECT hostile.id('w:random ' || w), CASE WHEN m > 0 THEN 'm' || m ELSE '' END, 2.5 + m, 10.000000001, CASE WHEN m % 2 = 0 THEN 0.3 END,
+       CASE WHEN m % 3 = 0 THEN 3.75 END, 'USD', CASE WHEN m % 5 = 0 THEN timestamptz '2024-08-02 06:00+00' ELSE '-infinity' END
+FROM generate_series(0, 1) AS w, generate_series(w, 90) AS m;
 INSERT INTO analytics.credit_prices (workspace_id, model, price, currency, valid_from)
 SELECT coalesce(hostile.id(p.workspace), '00000000-0000-0000-0000-000000000000'), p.model, p.price, p.currency, p.valid_from::timestamptz
 FROM (VALUES ('w:prices', 'a', 0.125, 'USD', '2024-07-08 06:00+00'), ('w:prices', 'a', 0.000000333, 'USD', '2024-07-08 12:00+00'),
@@ -323,7 +330,15 @@ CREATE FUNCTION hostile.random_metadata(keys text[], odd_values jsonb[]) RETURNS
 LANGUAGE plpgsql AS $$
 DECLARE
     metadata jsonb := '{}';
-    statuses CONSTANT text[] := '{ok,completed,Success,failed,timeout,cancelled,running,pending,odd}';
+    statuses CONSTANT text[] := '{ok,completed,Success,failed,timeout,cancelled,running,streaming,odd}';
+    usages CONSTANT jsonb[] := ARRAY[
+        '{"usage": {"prompt_tokens": 2006, "completion_tokens": 300, "total_tokens": 2306, "prompt_tokens_details": {"cached_tokens": 1920}}}',
+        '{"usage": {"input_tokens": 36, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 87, "total_tokens": 123}}',
+        '{"input_tokens": 86, "output_tokens": 225, "cache_read_input_tokens": 17817, "cache_creation_input_tokens": 248, "cache_creation": {"ephemeral_5m_input_tokens": 248}}',
+        '{"usageMetadata": {"promptTokenCount": 90, "candidatesTokenCount": 20, "thoughtsTokenCount": 7, "cachedContentTokenCount": 40, "totalTokenCount": 117}}',
+        '{"usage": {"inputTokens": 9, "outputTokens": 4, "totalTokens": 13, "cachedInputTokens": 50}}',
+        '{"usage_metadata": {"input_tokens": 350, "output_tokens": 240, "total_tokens": 590, "input_token_details": {"cache_creation": 200, "cache_read": 100}}}',
+        '{"promptTokens": 5, "completionTokens": 6}', '{"usage": {"units": 5}}', '{"usage": 12}', '{"tokens": {"input": 1}}']::jsonb[];
 BEGIN
     IF random() < 0.8 THEN
         metadata := metadata || jsonb_build_object('agent_id', hostile.id('agent ' || floor(random() * 14)));
@@ -339,6 +354,15 @@ BEGIN
     END IF;
     IF random() < 0.6 THEN
         metadata := metadata || jsonb_build_object('credits', round((random() * 10)::numeric, 4), 'tokens', floor(random() * 1000));
+    END IF;
+    IF random() < 0.2 THEN
+        metadata := metadata || jsonb_build_object('attempt', 1 + floor(random() * 3));
+    END IF;
+    IF random() < 0.3 THEN
+        metadata := metadata || usages[1 + floor(random() * cardinality(usages))::integer];
+    END IF;
+    IF random() < 0.2 THEN
+        metadata := metadata - 'tokens' - 'credits' - 'model' - 'agent_id' || jsonb_build_object('cost_usd', round((random() * 3)::numeric, 5));
     END IF;
     WHILE random() < 0.4 LOOP
         metadata := metadata || jsonb_build_object(keys[1 + floor(random() * cardinality(keys))::integer],

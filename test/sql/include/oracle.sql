@@ -13,6 +13,10 @@ CREATE VIEW oracle.price AS
 SELECT nullif(workspace_id, '00000000-0000-0000-0000-000000000000') AS workspace_id, nullif(model, '') AS model,
        price, currency, valid_from
 FROM analytics.credit_prices;
+CREATE VIEW oracle.token_price AS
+SELECT nullif(workspace_id, '00000000-0000-0000-0000-000000000000') AS workspace_id, nullif(model, '') AS model,
+       input_price, output_price, cache_read_price, cache_write_price, currency, valid_from
+FROM analytics.token_prices;
 
 -- Rule 27.
 CREATE FUNCTION oracle.day(workspace uuid, at timestamptz) RETURNS date
@@ -31,6 +35,49 @@ LANGUAGE sql STABLE AS $$
       AND p.valid_from <= at
     ORDER BY p.workspace_id IS NULL, p.model IS NULL, p.valid_from DESC
     LIMIT 1
+$$;
+
+-- The same, of four kinds of tokens: input, output, read from and written to a cache.
+CREATE FUNCTION oracle.token_cost(workspace uuid, of_model text, at timestamptz, usage numeric[], OUT cost numeric, OUT currency text)
+LANGUAGE sql STABLE AS $$
+    SELECT round((usage[1] * p.input_price + usage[2] * p.output_price + usage[3] * coalesce(p.cache_read_price, p.input_price)
+                  + usage[4] * coalesce(p.cache_write_price, p.input_price)) * 0.000001, 9), p.currency
+    FROM oracle.token_price AS p
+    WHERE (p.workspace_id IS NULL OR p.workspace_id = workspace)
+      AND (p.model IS NULL OR p.model = of_model)
+      AND p.valid_from <= at
+    ORDER BY p.workspace_id IS NULL, p.model IS NULL, p.valid_from DESC
+    LIMIT 1
+$$;
+
+-- Rule 3b.
+CREATE TABLE oracle.spelling (name text PRIMARY KEY, key text NOT NULL);
+INSERT INTO oracle.spelling
+SELECT name, names[1] FROM (VALUES
+    ('{total_tokens,totalTokens,totalTokenCount,total_token_count}'::text[]),
+    ('{prompt_tokens,promptTokens,promptTokenCount,prompt_token_count}'),
+    ('{completion_tokens,completionTokens,candidatesTokenCount,candidates_token_count}'),
+    ('{input_tokens,inputTokens}'), ('{output_tokens,outputTokens}'),
+    ('{cache_read_input_tokens,cacheReadInputTokens}'),
+    ('{cache_creation_input_tokens,cacheCreationInputTokens,cacheWriteInputTokens}'),
+    ('{cached_tokens,cachedTokens,cachedInputTokens,cached_input_tokens,cachedContentTokenCount,cached_content_token_count,cache_read,cacheReadTokens,cache_read_tokens}'),
+    ('{cache_write_tokens,cacheWriteTokens,cache_creation}'),
+    ('{tool_use_prompt_token_count,toolUsePromptTokenCount}'), ('{thoughts_token_count,thoughtsTokenCount}'),
+    ('{input_tokens_details,prompt_tokens_details,input_token_details,inputTokenDetails}'),
+    ('{usage,totalUsage}'), ('{token_usage,tokenUsage}'), ('{usage_metadata,usageMetadata}')) AS v (names), unnest(names) AS name;
+
+CREATE FUNCTION oracle.canonical(metadata jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    names text[];
+    found jsonb;
+BEGIN
+    SELECT array_agg(e.key), jsonb_object_agg(s.key, e.value ORDER BY length(e.key))
+    INTO names, found
+    FROM jsonb_each(metadata) AS e JOIN oracle.spelling AS s ON s.name = e.key
+    WHERE jsonb_typeof(e.value) <> 'null';
+    RETURN CASE WHEN names IS NULL THEN metadata ELSE metadata - names || found END;
+END
 $$;
 
 -- The first key with a value other than null, whatever the value.
@@ -130,34 +177,83 @@ LANGUAGE sql STABLE STRICT AS $$
     FROM regexp_match(message, '^((?:x+ )?)(.*)$', 's') AS parts LEFT JOIN oracle.redacted AS r ON r.message = parts[2]
 $$;
 
--- Rule 3.
-CREATE FUNCTION oracle.tokens(metadata jsonb, nested boolean, OUT tokens numeric, OUT ignored text[])
-LANGUAGE plpgsql IMMUTABLE AS $$
+-- Rules 3 to 3c. NULL parts: none is there.
+CREATE FUNCTION oracle.parts(m jsonb, OUT parts numeric[], OUT ignored text[])
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    key text := oracle.pick(metadata, 'tokens_used', 'tokens', 'total_tokens');
-    pair text[];
+    prompt text := oracle.pick(m, 'prompt_tokens', 'input_tokens');
+    completion text := oracle.pick(m, 'completion_tokens', 'output_tokens');
+    details jsonb := oracle.canonical(CASE WHEN jsonb_typeof(m -> 'input_tokens_details') = 'object' THEN m -> 'input_tokens_details' ELSE '{}' END);
+    writes boolean := oracle.pick(m, 'cache_write_tokens') IS NOT NULL AND jsonb_typeof(m -> 'cache_write_tokens') <> 'object';
+    said numeric[];
+    cached numeric;
+    written numeric;
+    input numeric;
 BEGIN
-    IF key IS NOT NULL THEN
-        tokens := CASE WHEN jsonb_typeof(metadata -> key) <> 'object' THEN oracle.whole(metadata -> key)
-                       WHEN NOT nested THEN (oracle.tokens(metadata -> key, true)).tokens END;
-        ignored := CASE WHEN tokens IS NULL THEN ARRAY[key] END;
+    IF coalesce(prompt, completion, oracle.pick(m, 'cache_read_input_tokens', 'cache_creation_input_tokens', 'cached_tokens',
+                                                'tool_use_prompt_token_count', 'thoughts_token_count')) IS NULL THEN
         RETURN;
     END IF;
-    FOREACH pair SLICE 1 IN ARRAY '{{prompt_tokens,completion_tokens},{input_tokens,output_tokens}}'::text[] LOOP
-        CONTINUE WHEN oracle.pick(metadata, VARIADIC pair) IS NULL;
-        FOREACH key IN ARRAY pair LOOP
-            CONTINUE WHEN oracle.pick(metadata, key) IS NULL;
-            ignored := ignored || CASE WHEN oracle.whole(metadata -> key) IS NULL THEN ARRAY[key] END;
-            tokens := coalesce(tokens, 0) + oracle.whole(metadata -> key);
-        END LOOP;
-        IF ignored IS NULL AND tokens > 9007199254740992 THEN
-            ignored := ARRAY[oracle.pick(metadata, VARIADIC pair)];
-        END IF;
-        IF ignored IS NOT NULL THEN
-            tokens := NULL;
-        END IF;
+    SELECT array_agg(k) FILTER (WHERE oracle.whole(m -> k) IS NULL) INTO ignored
+    FROM unnest(ARRAY[prompt, completion, 'cache_read_input_tokens', 'cache_creation_input_tokens', 'cached_tokens',
+                      'tool_use_prompt_token_count', 'thoughts_token_count', CASE WHEN writes THEN 'cache_write_tokens' END]) AS k
+    WHERE oracle.pick(m, k) IS NOT NULL;
+    IF oracle.pick(m, 'cached_tokens') IS NULL AND oracle.pick(details, 'cached_tokens') IS NOT NULL AND oracle.whole(details -> 'cached_tokens') IS NULL
+       OR NOT writes AND oracle.pick(details, 'cache_write_tokens') IS NOT NULL AND oracle.whole(details -> 'cache_write_tokens') IS NULL THEN
+        ignored := ignored || 'input_tokens_details'::text;
+    END IF;
+    IF ignored IS NOT NULL THEN
         RETURN;
-    END LOOP;
+    END IF;
+    cached := oracle.whole(CASE WHEN oracle.pick(m, 'cached_tokens') IS NOT NULL THEN m ELSE details END -> 'cached_tokens');
+    written := oracle.whole(CASE WHEN writes THEN m ELSE details END -> 'cache_write_tokens');
+    input := coalesce(oracle.whole(m -> prompt), 0) + coalesce(oracle.whole(m -> 'tool_use_prompt_token_count'), 0);
+    IF coalesce(cached, 0) + coalesce(written, 0) <= input THEN
+        input := input - coalesce(cached, 0) - coalesce(written, 0);
+    END IF;
+    parts := ARRAY[input, coalesce(oracle.whole(m -> completion), 0) + coalesce(oracle.whole(m -> 'thoughts_token_count'), 0),
+                   coalesce(cached, oracle.whole(m -> 'cache_read_input_tokens'), 0),
+                   coalesce(written, oracle.whole(m -> 'cache_creation_input_tokens'), 0)];
+    IF parts[1] + parts[2] + parts[3] + parts[4] > 9007199254740992 THEN
+        parts := NULL;
+        ignored := ARRAY[coalesce(prompt, completion, 'cache_read_input_tokens')];
+    END IF;
+END
+$$;
+
+CREATE FUNCTION oracle.tokens(m jsonb, OUT tokens numeric, OUT usage numeric[], OUT ignored text[])
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    key text := oracle.pick(m, 'tokens_used', 'tokens', 'total_tokens');
+    is_stated boolean := key IS NOT NULL AND jsonb_typeof(m -> key) <> 'object';
+    inner_key text;
+    object jsonb;
+    read record;
+BEGIN
+    tokens := CASE WHEN is_stated THEN oracle.whole(m -> key) END;
+    IF is_stated AND tokens IS NULL THEN
+        ignored := ARRAY[key];
+        RETURN;
+    END IF;
+    read := oracle.parts(m);
+    usage := read.parts;
+    ignored := read.ignored;
+    IF usage IS NULL AND ignored IS NULL THEN
+        key := CASE WHEN key IS NULL OR is_stated THEN oracle.pick(m, 'usage', 'token_usage', 'usage_metadata') ELSE key END;
+        IF key IS NULL THEN
+            RETURN;
+        END IF;
+        object := oracle.canonical(CASE WHEN jsonb_typeof(m -> key) = 'object' THEN m -> key ELSE '{}' END);
+        inner_key := oracle.pick(object, 'tokens_used', 'tokens', 'total_tokens');
+        read := oracle.parts(object);
+        IF read.ignored IS NOT NULL OR coalesce(CASE WHEN inner_key IS NULL THEN read.parts[1] END, oracle.whole(object -> inner_key)) IS NULL THEN
+            ignored := ARRAY[key];
+            RETURN;
+        END IF;
+        usage := read.parts;
+        tokens := coalesce(tokens, oracle.whole(object -> inner_key));
+    END IF;
+    tokens := coalesce(tokens, usage[1] + usage[2] + usage[3] + usage[4]);
 END
 $$;
 
@@ -170,6 +266,8 @@ CREATE TYPE oracle.facts AS (
     cost numeric,
     cost_key text,
     tokens numeric,
+    usage numeric[],
+    attempt numeric,
     model text,
     error_type text,
     reason text,
@@ -188,6 +286,7 @@ DECLARE
     word text;
     tokens record;
 BEGIN
+    metadata := oracle.canonical(metadata);
     -- Rule 4.
     key := oracle.pick(metadata, 'agent_id');
     IF jsonb_typeof(metadata -> key) = 'string'
@@ -219,7 +318,7 @@ BEGIN
             CASE WHEN word IN ('completed', 'success', 'succeeded', 'ok') THEN 'successful'
                  WHEN word IN ('failed', 'failure', 'error', 'timeout', 'timed_out') THEN 'failed'
                  WHEN word IN ('cancelled', 'canceled', 'aborted') THEN 'cancelled'
-                 WHEN word IN ('pending', 'queued', 'running', 'started') THEN 'unfinished' END;
+                 WHEN word IN ('pending', 'queued', 'running', 'started', 'in_progress', 'processing', 'streaming', 'requires_action') THEN 'unfinished' END;
         IF fact.outcome IS NULL THEN
             fact.ignored := fact.ignored || coalesce(key, 'status');
             fact.outcome := CASE WHEN oracle.pick(metadata, 'error_type', 'error_code', 'exception', 'error_message',
@@ -254,9 +353,17 @@ BEGIN
     END IF;
 
     IF is_run THEN
-        tokens := oracle.tokens(metadata, false);
+        tokens := oracle.tokens(metadata);
         fact.tokens := tokens.tokens;
+        fact.usage := tokens.usage;
         fact.ignored := fact.ignored || tokens.ignored;
+        key := oracle.pick(metadata, 'attempt', 'attempt_number');
+        fact.attempt := oracle.whole(metadata -> key);
+        IF key IS NOT NULL AND fact.attempt BETWEEN 1 AND 2147483647 IS NOT TRUE THEN
+            fact.ignored := fact.ignored || key;
+            fact.attempt := NULL;
+        END IF;
+        fact.attempt := coalesce(fact.attempt, 1);
     END IF;
 
     key := oracle.pick(metadata, 'model', 'model_name', 'model_id');
@@ -344,33 +451,92 @@ SELECT 'day' AS kind, metric_date::timestamp AS bucket, e.* FROM oracle.event AS
 UNION ALL
 SELECT 'hour', metric_hour AT TIME ZONE 'UTC', e.* FROM oracle.event AS e;
 
--- Rule 11: deciding events, and what they say. "reported": the bucket has an error event of the run (rule 19).
+-- What a run consists of: an unfinished event that says nothing is no part of it. Without a run id each is one of its own.
+CREATE VIEW oracle.run_event_view AS
+SELECT kind, bucket, workspace_id, coalesce(run_id, 'alone ' || id || created_at) AS run, run_id, id, user_id, created_at, event_name, outcome,
+       CASE outcome WHEN 'unfinished' THEN 0 WHEN 'unknown' THEN 1 ELSE 2 END AS rank, attempt,
+       agent_id, runtime, credits, cost, currency, tokens, usage, nullif(model, 'unknown') AS model, error_type, reason
+FROM oracle.placed
+WHERE event_type = 'agent_run'
+  AND (outcome <> 'unfinished'
+       OR num_nonnulls(agent_id, runtime, credits, cost, tokens, nullif(model, 'unknown')) > 0);
+CREATE TABLE oracle.run_event AS TABLE oracle.run_event_view WITH NO DATA;
+CREATE INDEX ON oracle.run_event (workspace_id, run);
+
+-- Rules 11 and 11a: deciding events, and what they and those before them say. "reported": the bucket has an error event
+-- of the run (rule 19).
 CREATE VIEW oracle.run_view AS
-SELECT d.*,
-       coalesce(d.agent_id,
-                (SELECT p.agent_id FROM oracle.placed AS p
-                 WHERE (p.kind, p.bucket, p.workspace_id, p.run_id, p.event_type)
-                     = (d.kind, d.bucket, d.workspace_id, d.run_id, 'agent_run')
-                   AND p.agent_id IS NOT NULL AND (p.created_at, p.id) < (d.created_at, d.id)
-                 ORDER BY p.created_at DESC, p.id DESC LIMIT 1)) AS run_agent,
+SELECT d.kind, d.bucket, d.bucket::date AS metric_date, d.workspace_id, d.run, d.user_id, d.outcome, d.error_type, d.reason,
+       coalesce(d.agent_id, (SELECT p.agent_id FROM oracle.run_event AS p
+                             WHERE (p.kind, p.bucket, p.workspace_id, p.run) = (d.kind, d.bucket, d.workspace_id, d.run)
+                               AND p.agent_id IS NOT NULL AND (p.created_at, p.id) < (d.created_at, d.id)
+                             ORDER BY p.created_at DESC, p.id DESC LIMIT 1)) AS run_agent,
+       coalesce(d.runtime, (SELECT p.runtime FROM oracle.run_event AS p
+                            WHERE (p.kind, p.bucket, p.workspace_id, p.run) = (d.kind, d.bucket, d.workspace_id, d.run)
+                              AND p.runtime IS NOT NULL AND (p.created_at, p.id) < (d.created_at, d.id)
+                            ORDER BY p.created_at DESC, p.id DESC LIMIT 1)) AS runtime,
+       coalesce(d.model, (SELECT p.model FROM oracle.run_event AS p
+                          WHERE (p.kind, p.bucket, p.workspace_id, p.run) = (d.kind, d.bucket, d.workspace_id, d.run)
+                            AND p.model IS NOT NULL AND (p.created_at, p.id) < (d.created_at, d.id)
+                          ORDER BY p.created_at DESC, p.id DESC LIMIT 1)) AS run_model,
        EXISTS (SELECT FROM oracle.placed AS p
                WHERE (p.kind, p.bucket, p.workspace_id, p.run_id, p.event_type)
                    = (d.kind, d.bucket, d.workspace_id, d.run_id, 'error')) AS reported
-FROM (SELECT DISTINCT ON (kind, bucket, workspace_id, run_id, CASE WHEN run_id IS NULL THEN id END,
-                          CASE WHEN run_id IS NULL THEN created_at END) *
-      FROM oracle.placed
-      WHERE event_type = 'agent_run' AND outcome <> 'unfinished'
-      ORDER BY kind, bucket, workspace_id, run_id, CASE WHEN run_id IS NULL THEN id END,
-               CASE WHEN run_id IS NULL THEN created_at END,
-               outcome = 'unknown', created_at DESC, id DESC) AS d;
+FROM (SELECT DISTINCT ON (kind, bucket, workspace_id, run) *
+      FROM oracle.run_event WHERE outcome <> 'unfinished'
+      ORDER BY kind, bucket, workspace_id, run, rank DESC, created_at DESC, id DESC) AS d;
 
 CREATE TABLE oracle.run AS TABLE oracle.run_view WITH NO DATA;
 
--- What money counts: deciding events and all that are no run events.
+-- Rules 11b and 14: what each attempt at a run consumed, by its own deciding event and those before it.
+CREATE VIEW oracle.payment_view AS
+WITH given AS (
+    SELECT r.kind, r.bucket, r.workspace_id, r.run, r.run_agent, d.created_at,
+           coalesce((SELECT e.model FROM oracle.run_event AS e
+                     WHERE (e.kind, e.bucket, e.workspace_id, e.run, e.attempt) = (d.kind, d.bucket, d.workspace_id, d.run, d.attempt)
+                       AND (e.created_at, e.id) <= (d.created_at, d.id) AND e.model IS NOT NULL
+                     ORDER BY e.created_at DESC, e.id DESC LIMIT 1), r.run_model, 'unknown') AS model,
+           (SELECT e.credits FROM oracle.run_event AS e
+            WHERE (e.kind, e.bucket, e.workspace_id, e.run, e.attempt) = (d.kind, d.bucket, d.workspace_id, d.run, d.attempt)
+              AND (e.created_at, e.id) <= (d.created_at, d.id) AND e.credits IS NOT NULL
+            ORDER BY e.created_at DESC, e.id DESC LIMIT 1) AS credits,
+           t.tokens, t.usage, c.cost, c.currency
+    FROM oracle.run AS r
+    JOIN (SELECT DISTINCT ON (kind, bucket, workspace_id, run, attempt) *
+          FROM oracle.run_event
+          ORDER BY kind, bucket, workspace_id, run, attempt, rank DESC, created_at DESC, id DESC) AS d
+        USING (kind, bucket, workspace_id, run)
+    LEFT JOIN LATERAL (SELECT e.tokens, e.usage FROM oracle.run_event AS e
+            WHERE (e.kind, e.bucket, e.workspace_id, e.run, e.attempt) = (d.kind, d.bucket, d.workspace_id, d.run, d.attempt)
+              AND (e.created_at, e.id) <= (d.created_at, d.id) AND e.tokens IS NOT NULL
+            ORDER BY e.created_at DESC, e.id DESC LIMIT 1) AS t ON true
+    LEFT JOIN LATERAL (SELECT e.cost, e.currency FROM oracle.run_event AS e
+            WHERE (e.kind, e.bucket, e.workspace_id, e.run, e.attempt) = (d.kind, d.bucket, d.workspace_id, d.run, d.attempt)
+              AND (e.created_at, e.id) <= (d.created_at, d.id) AND e.cost IS NOT NULL
+            ORDER BY e.created_at DESC, e.id DESC LIMIT 1) AS c ON true
+)
+SELECT g.kind, g.bucket, g.workspace_id, g.run_agent, g.model, g.credits, g.tokens,
+       CASE WHEN g.cost IS NOT NULL THEN g.cost WHEN w.by_tokens THEN t.cost ELSE round(g.credits * p.price, 9) END AS cost,
+       CASE WHEN g.cost IS NOT NULL THEN g.currency WHEN w.by_tokens THEN t.currency ELSE p.currency END AS currency
+FROM given AS g
+LEFT JOIN LATERAL oracle.price_at(g.workspace_id, g.model, g.created_at) AS p ON g.credits IS NOT NULL
+LEFT JOIN LATERAL oracle.token_cost(g.workspace_id, g.model, g.created_at, g.usage) AS t ON g.usage <> '{0,0,0,0}'
+CROSS JOIN LATERAL (SELECT t.cost IS NOT NULL AND (p.price IS NULL OR g.credits = 0) AS by_tokens) AS w;
+CREATE TABLE oracle.payment AS TABLE oracle.payment_view WITH NO DATA;
+
+-- What money counts: what runs consumed, and all that are no run events.
 CREATE VIEW oracle.paid AS
-SELECT kind, bucket, workspace_id, model, credits, cost, currency FROM oracle.run
+SELECT p.kind, p.bucket, p.workspace_id, p.model, p.credits, p.cost, p.currency, p.tokens,
+       CASE WHEN p.cost IS NOT NULL THEN NULL
+            WHEN p.credits > 0 THEN 'credits without a price'
+            WHEN p.tokens > 0 AND EXISTS (SELECT FROM oracle.token_price AS t
+                                          WHERE t.workspace_id IS NULL OR t.workspace_id = p.workspace_id)
+                THEN 'tokens without a price' END AS lacks, true AS is_run, p.run_agent
+FROM oracle.payment AS p
 UNION ALL
-SELECT kind, bucket, workspace_id, model, credits, cost, currency FROM oracle.placed WHERE event_type <> 'agent_run';
+SELECT kind, bucket, workspace_id, model, credits, cost, currency, NULL,
+       CASE WHEN cost IS NULL AND credits > 0 THEN 'credits without a price' END, false, NULL
+FROM oracle.placed WHERE event_type <> 'agent_run';
 
 -- Rules 17 and 18: the client's sessions, those by inactivity, and which of these are parts of which of those.
 CREATE VIEW oracle.visit_view AS
@@ -441,14 +607,16 @@ SELECT workspace_id, metric_date, run_agent AS agent_id,
        array_agg(runtime ORDER BY runtime) FILTER (WHERE outcome <> 'cancelled' AND runtime IS NOT NULL) AS runtimes,
        sum(runtime) FILTER (WHERE outcome <> 'cancelled') AS runtime_sum,
        count(runtime) FILTER (WHERE outcome <> 'cancelled') AS runtime_count,
-       coalesce(sum(credits), 0) AS credits,
-       sum(cost) AS cost,
-       bool_or(cost IS NULL AND credits > 0) IS TRUE AS is_partial,
-       coalesce(sum(tokens), 0) AS tokens,
        count(DISTINCT user_id) AS users
 FROM oracle.run
 WHERE kind = 'day'
 GROUP BY workspace_id, metric_date, run_agent;
+
+CREATE VIEW oracle.agent_money AS
+SELECT workspace_id, bucket::date AS metric_date, run_agent AS agent_id, coalesce(sum(credits), 0) AS credits,
+       sum(cost) AS cost, min(lacks) AS lacks, coalesce(sum(tokens), 0) AS tokens
+FROM oracle.paid WHERE kind = 'day' AND is_run
+GROUP BY workspace_id, bucket, run_agent;
 
 CREATE VIEW oracle.workspace_runs AS
 SELECT workspace_id, metric_date,
@@ -459,7 +627,6 @@ SELECT workspace_id, metric_date,
        array_agg(runtime ORDER BY runtime) FILTER (WHERE outcome <> 'cancelled' AND runtime IS NOT NULL) AS runtimes,
        sum(runtime) FILTER (WHERE outcome <> 'cancelled') AS runtime_sum,
        count(runtime) FILTER (WHERE outcome <> 'cancelled') AS runtime_count,
-       coalesce(sum(credits), 0) AS credits,
        count(DISTINCT run_agent) AS agents
 FROM oracle.run
 WHERE kind = 'day'
@@ -474,10 +641,13 @@ GROUP BY workspace_id, metric_date;
 -- Rules 14 to 16.
 CREATE VIEW oracle.workspace_money_view AS
 WITH per_model AS (
-    SELECT workspace_id, bucket::date AS metric_date, model, coalesce(sum(credits), 0) AS credits, sum(cost) AS cost
+    SELECT workspace_id, bucket::date AS metric_date, model, coalesce(sum(credits), 0) AS credits, sum(cost) AS cost,
+           coalesce(sum(credits) FILTER (WHERE is_run), 0) AS run_credits, coalesce(sum(tokens), 0) AS tokens
     FROM oracle.paid WHERE kind = 'day' GROUP BY workspace_id, bucket, model
 ), folded AS (
-    SELECT workspace_id, metric_date, sum(credits) AS credits, sum(cost) AS cost,
+    SELECT workspace_id, metric_date, sum(credits) AS credits, sum(cost) AS cost, sum(run_credits) AS run_credits, sum(tokens) AS tokens,
+           oracle.fold(array_agg(model) FILTER (WHERE tokens <> 0), array_agg(tokens) FILTER (WHERE tokens <> 0), 0)
+               AS tokens_by_model,
            oracle.fold(array_agg(model) FILTER (WHERE credits <> 0), array_agg(credits) FILTER (WHERE credits <> 0))
                AS credits_by_model,
            oracle.fold(array_agg(model) FILTER (WHERE cost <> 0), array_agg(cost) FILTER (WHERE cost <> 0), 4)
@@ -486,15 +656,15 @@ WITH per_model AS (
 ), currencies AS (
     SELECT workspace_id, bucket::date AS metric_date,
            count(DISTINCT currency) FILTER (WHERE cost IS NOT NULL) AS currencies,
-           bool_or(cost IS NULL AND credits > 0) IS TRUE AS is_partial,
+           min(lacks) AS lacks,
            min(currency) FILTER (WHERE cost IS NOT NULL) AS currency
     FROM oracle.paid WHERE kind = 'day' GROUP BY workspace_id, bucket
 )
-SELECT workspace_id, metric_date, credits, credits_by_model, currencies > 1 AS mixed,
-       CASE WHEN currencies = 1 AND NOT is_partial THEN round(cost, 4) END AS total_cost,
-       CASE WHEN currencies = 1 AND NOT is_partial THEN cost_by_model END AS cost_by_model,
+SELECT workspace_id, metric_date, credits, credits_by_model, run_credits, tokens, tokens_by_model, currencies > 1 AS mixed,
+       CASE WHEN currencies = 1 AND lacks IS NULL THEN round(cost, 4) END AS total_cost,
+       CASE WHEN currencies = 1 AND lacks IS NULL THEN cost_by_model END AS cost_by_model,
        CASE WHEN currencies = 1 THEN currency END AS currency,
-       CASE WHEN currencies > 1 THEN 'several currencies' WHEN is_partial THEN 'credits without a price' END AS cost_reason
+       CASE WHEN currencies > 1 THEN 'several currencies' ELSE lacks END AS cost_reason
 FROM folded JOIN currencies USING (workspace_id, metric_date);
 
 CREATE TABLE oracle.workspace_money AS TABLE oracle.workspace_money_view WITH NO DATA;
@@ -505,7 +675,13 @@ SELECT workspace_id, metric_date, oracle.fold(array_agg(key), array_agg(n)) AS i
 FROM (SELECT workspace_id, metric_date, key, count(*)::numeric AS n
       FROM oracle.event, unnest(ignored) AS key GROUP BY workspace_id, metric_date, key
       UNION ALL
-      SELECT workspace_id, metric_date, 'currency', 1 FROM oracle.workspace_money WHERE mixed) AS counted
+      SELECT workspace_id, metric_date, 'currency', 1 FROM oracle.workspace_money WHERE mixed
+      UNION ALL
+      SELECT r.workspace_id, r.metric_date, 'run_id', count(*)
+      FROM oracle.run AS r
+      WHERE r.kind = 'day' AND (SELECT count(DISTINCT e.agent_id) FROM oracle.run_event AS e
+                                WHERE (e.kind, e.bucket, e.workspace_id, e.run) = (r.kind, r.bucket, r.workspace_id, r.run)) > 1
+      GROUP BY r.workspace_id, r.metric_date) AS counted
 GROUP BY workspace_id, metric_date;
 
 CREATE VIEW oracle.workspace_errors AS
@@ -523,7 +699,7 @@ SELECT workspace_id, metric_date,
                  ORDER BY rank) FILTER (WHERE rank <= 10) AS top_agents
 FROM (SELECT *, row_number() OVER (PARTITION BY workspace_id, metric_date
                                    ORDER BY total_runs DESC, agent_id) AS rank
-      FROM oracle.agent_runs WHERE agent_id IS NOT NULL) AS ranked
+      FROM oracle.agent_runs JOIN oracle.agent_money USING (workspace_id, metric_date, agent_id)) AS ranked
 GROUP BY workspace_id, metric_date;
 
 CREATE VIEW oracle.daily_view AS
@@ -553,12 +729,14 @@ SELECT workspace_id, metric_date,
        oracle.quantile(r.runtimes, 0.95) AS p95_runtime_seconds,
        oracle.quantile(r.runtimes, 0.99) AS p99_runtime_seconds,
        coalesce(m.credits, 0) AS total_credits_consumed,
-       oracle.mean(r.credits, r.total_runs) AS avg_credits_per_run,
+       oracle.mean(CASE WHEN r.total_runs > 0 THEN m.run_credits END, r.total_runs) AS avg_credits_per_run,
        coalesce(m.credits_by_model, '{}') AS credits_by_model,
        m.total_cost,
        m.cost_by_model,
        m.currency,
        m.cost_reason,
+       coalesce(m.tokens, 0) AS total_tokens_used,
+       coalesce(m.tokens_by_model, '{}') AS tokens_by_model,
        coalesce(r.agents, 0) AS unique_agents_run,
        coalesce(t.top_agents, '[]') AS top_agents,
        coalesce(f.errors, 0)::bigint AS total_errors,
@@ -650,14 +828,13 @@ SELECT workspace_id, agent_id, metric_date,
        oracle.quantile(r.runtimes, 0.75) AS p75_runtime_seconds,
        oracle.quantile(r.runtimes, 0.95) AS p95_runtime_seconds,
        oracle.quantile(r.runtimes, 0.99) AS p99_runtime_seconds,
-       coalesce(r.credits, 0) AS total_credits,
-       oracle.mean(r.credits, r.total_runs) AS avg_credits_per_run,
-       CASE WHEN NOT m.mixed AND NOT r.is_partial THEN round(r.cost, 4) END AS total_cost,
-       CASE WHEN NOT m.mixed AND r.cost IS NOT NULL THEN m.currency END AS currency,
-       CASE WHEN m.mixed AND r.cost IS NOT NULL THEN 'several currencies'
-            WHEN r.is_partial THEN 'credits without a price' END AS cost_reason,
-       coalesce(r.tokens, 0) AS total_tokens_used,
-       oracle.mean(r.tokens, r.total_runs, 0)::bigint AS avg_tokens_per_run,
+       coalesce(c.credits, 0) AS total_credits,
+       oracle.mean(c.credits, r.total_runs) AS avg_credits_per_run,
+       CASE WHEN NOT m.mixed AND c.lacks IS NULL THEN round(c.cost, 4) END AS total_cost,
+       CASE WHEN NOT m.mixed AND c.cost IS NOT NULL THEN m.currency END AS currency,
+       CASE WHEN m.mixed AND c.cost IS NOT NULL THEN 'several currencies' ELSE c.lacks END AS cost_reason,
+       coalesce(c.tokens, 0) AS total_tokens_used,
+       oracle.mean(c.tokens, r.total_runs, 0)::bigint AS avg_tokens_per_run,
        coalesce(r.users, 0) AS unique_users,
        oracle.mean(f.rating_sum, f.ratings) AS avg_user_rating,
        coalesce(f.n, 0) AS total_feedback_count,
@@ -666,6 +843,7 @@ SELECT workspace_id, agent_id, metric_date,
        oracle.day(workspace_id, now()) > metric_date AS is_final
 FROM present AS p
 LEFT JOIN oracle.agent_runs AS r USING (workspace_id, metric_date, agent_id)
+LEFT JOIN oracle.agent_money AS c USING (workspace_id, metric_date, agent_id)
 LEFT JOIN oracle.workspace_money AS m USING (workspace_id, metric_date)
 LEFT JOIN feedback AS f USING (workspace_id, metric_date, agent_id)
 LEFT JOIN errors AS x USING (workspace_id, metric_date, agent_id)
@@ -733,20 +911,23 @@ BEGIN
            oracle.day(a.workspace_id, a.created_at),
            date_trunc('hour', a.created_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
            f.agent_id, f.run_id, f.outcome, f.runtime, f.credits,
-           -- Rule 14.
+           -- Rule 14; what runs cost is known when their events are.
            coalesce(f.cost, round(f.credits * p.price, 9)), f.cost_key,
-           f.tokens, f.model, f.error_type, f.reason, f.rating, f.is_feedback, f.revenue, f.ignored,
+           f.tokens, f.usage, f.attempt, f.model, f.error_type, f.reason, f.rating, f.is_feedback, f.revenue, f.ignored,
            CASE f.cost_key WHEN 'cost' THEN analytics.setting('currency') WHEN 'cost_usd' THEN 'USD' ELSE p.currency END
     FROM analytics.user_activity AS a
     CROSS JOIN oracle.interpret(a.event_type, a.metadata) AS f
     LEFT JOIN LATERAL oracle.price_at(a.workspace_id, f.model, a.created_at) AS p
-        ON f.cost IS NULL AND f.credits IS NOT NULL
+        ON f.cost IS NULL AND f.credits IS NOT NULL AND a.event_type <> 'agent_run'
     WHERE a.created_at >= from_time AND a.created_at < to_time;
     GET DIAGNOSTICS loaded = ROW_COUNT;
     ANALYZE oracle.event;
 
-    TRUNCATE oracle.run, oracle.visit, oracle.workspace_money;
+    TRUNCATE oracle.run_event, oracle.run, oracle.payment, oracle.visit, oracle.workspace_money;
+    INSERT INTO oracle.run_event TABLE oracle.run_event_view;
+    ANALYZE oracle.run_event;
     INSERT INTO oracle.run TABLE oracle.run_view;
+    INSERT INTO oracle.payment TABLE oracle.payment_view;
     INSERT INTO oracle.visit TABLE oracle.visit_view;
     INSERT INTO oracle.workspace_money TABLE oracle.workspace_money_view;
     ANALYZE oracle.run, oracle.visit, oracle.workspace_money;
@@ -766,7 +947,7 @@ SELECT workspace_id, metric_date, total_events, events_by_type, active_users, to
        avg_session_duration_seconds, bounce_rate, total_runs, successful_runs, failed_runs, cancelled_runs,
        success_rate, avg_runtime_seconds, median_runtime_seconds, p95_runtime_seconds, p99_runtime_seconds,
        total_credits_consumed, avg_credits_per_run, credits_by_model, total_cost, cost_by_model, currency,
-       cost_reason, unique_agents_run, top_agents, total_errors, error_rate, errors_by_type, ignored_values, is_final
+       cost_reason, total_tokens_used, tokens_by_model, unique_agents_run, top_agents, total_errors, error_rate, errors_by_type, ignored_values, is_final
 FROM analytics.daily_metrics;
 
 CREATE VIEW oracle.stored_hourly AS

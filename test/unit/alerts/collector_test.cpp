@@ -33,7 +33,9 @@ decoded_event make_event(std::mt19937 &random, std::int64_t at)
     e.facts.run.low = e.facts.run.high = static_cast<std::uint64_t>(pick(12));
     e.facts.status = std::vector{run_status::successful, run_status::failed, run_status::cancelled,
                                  run_status::unfinished, run_status::unknown}[pick(5)];
-    e.facts.credits = pick(100);
+    e.facts.has_credits = pick(3) != 0;
+    e.facts.credits = e.facts.has_credits ? pick(100) : 0;
+    e.facts.attempt = 1 + pick(3) % 2;
     e.facts.runtime = pick(3) == 0 ? -1 : pick(1000);
     e.facts.agent = pick(3) == 0 ? npos : static_cast<std::uint32_t>(pick(4));
     e.facts.error_type = static_cast<std::uint32_t>(pick(3));
@@ -91,6 +93,33 @@ TEST(alert_collector, a_window_is_the_sum_of_its_slots)
         for (std::size_t window = 0; window < slots; ++window)
             ASSERT_EQ(show(nested, 0, window), show(apart, window, window)) << "round " << round;
     }
+}
+
+TEST(alert_collector, what_the_end_lacks_comes_from_before_and_attempts_add_up)
+{
+    alert_collector c(1, true, std::pmr::get_default_resource());
+    auto const add = [&](std::int64_t at, run_status status, int attempt, int credits, std::int64_t runtime) {
+        decoded_event e{};
+        e.at = at;
+        e.type = event_type::agent_run;
+        e.has_facts = e.facts.has_run = true;
+        e.facts.status = status;
+        e.facts.attempt = attempt;
+        e.facts.has_credits = credits >= 0;
+        e.facts.credits = std::max(credits, 0);
+        e.facts.runtime = runtime;
+        e.facts.agent = e.facts.message = npos;
+        c.add(0, {0, 0}, e);
+    };
+    add(1, run_status::failed, 1, 3, -1);
+    add(2, run_status::unfinished, 2, 4, 70);
+    add(3, run_status::successful, 2, -1, -1);
+    add(4, run_status::unfinished, 2, 50, 90);
+    interrupt_poll poll(nullptr);
+    c.finish(poll);
+    EXPECT_EQ(c.totals(0).runs.total, 1);
+    EXPECT_EQ(c.totals(0).credits, 7);
+    EXPECT_EQ(c.totals(0).response_time, 70);
 }
 
 TEST(alert_collector, samples_are_the_latest_different_messages)

@@ -230,7 +230,7 @@ public:
             numbers[i] = static_cast<std::uint32_t>(users[i].low);
         return 1'000'000;
     }
-    price_list prices() override { return {uuid{}, pack_currency("USD"), {}, {}}; }
+    price_list prices() override { return {uuid{}, pack_currency("USD"), {}, {}, {}}; }
     bool saved_segment(std::string_view, stored_segment &) override { return false; }
 
     static date local_day(instant at)

@@ -139,13 +139,13 @@ std::string report_of(workspace &w)
 {
     w.flush();
     std::pmr::monotonic_buffer_resource memory;
-    rollup_metrics const n = compute_metrics(w.state, rules(), true, &memory, nullptr);
+    rollup_metrics const n = compute_metrics({1, 1}, w.state, rules(), true, &memory, nullptr);
     std::ostringstream out;
     out << n.events << ' ' << sorted(n.events_by_type) << n.users << ' ' << n.sessions << ' '
         << shown(n.average_session) << ' ' << shown(n.bounce_rate) << '\n'
         << shown(n.runs) << ' ' << shown(n.runtime) << '\n'
         << shown(n.credits) << ' ' << shown(n.average_credits) << ' ' << sorted(n.credits_by_model) << ' '
-        << shown(n.cost) << ' ' << n.currency << '\n'
+        << shown(n.cost) << ' ' << n.currency << n.cost_reason << sorted(n.tokens_by_model) << '\n'
         << n.agents_run << ' ' << n.top_agents << '\n'
         << n.errors << ' ' << shown(n.error_rate) << ' ' << sorted(n.errors_by_type)
         << sorted(n.ignored_values) << shown(n.average_response) << ' ' << shown(n.p95_response) << '\n';
@@ -204,6 +204,12 @@ std::vector<test_event> random_events(unsigned seed, int n)
             e.number(metadata_key::revenue, std::to_string(static_cast<int>(below(50)) - 10));
         if (below(9) == 0)
             e.number(metadata_key::tokens, "-5");
+        if (below(3) == 0)
+            e.number(metadata_key::input_tokens, std::to_string(below(900)));
+        if (below(4) == 0)
+            e.number(metadata_key::attempt, std::to_string(below(4)));
+        if (below(9) == 0)
+            e.number(metadata_key::cost_usd, std::to_string(below(7)));
     }
     return events;
 }
@@ -284,7 +290,7 @@ TEST(RollupState, TakesFewBytesPerUserSessionAndRun)
     }
     std::size_t const collecting = memory.peak;
     state.finish();
-    rollup_metrics const n = compute_metrics(state, rules(), true, &memory, nullptr);
+    rollup_metrics const n = compute_metrics({1, 1}, state, rules(), true, &memory, nullptr);
     auto const things = static_cast<double>(n.users + n.sessions + n.runs.total);
     EXPECT_GT(things, 115000);
     EXPECT_LE(static_cast<double>(collecting) / things, 64);
@@ -320,7 +326,7 @@ TEST(RollupState, ASessionMayLastAsLongAsTimestampsReach)
         }
         w.flush();
         std::pmr::monotonic_buffer_resource memory;
-        rollup_metrics const n = compute_metrics(w.state, rules(), true, &memory, nullptr);
+        rollup_metrics const n = compute_metrics({1, 1}, w.state, rules(), true, &memory, nullptr);
         EXPECT_EQ(n.sessions, has_session ? 1 : 2);
         int128 const seconds = (int128{last} - first) / 1'000'000;
         EXPECT_EQ(n.average_session.value / 100, has_session ? seconds : 0);
@@ -331,7 +337,7 @@ TEST(RollupState, EmptyHasNoRates)
 {
     workspace w;
     std::pmr::monotonic_buffer_resource memory;
-    rollup_metrics const n = compute_metrics(w.state, rules(), true, &memory, nullptr);
+    rollup_metrics const n = compute_metrics({1, 1}, w.state, rules(), true, &memory, nullptr);
     EXPECT_EQ(n.events, 0);
     EXPECT_TRUE(n.bounce_rate.is_null);
     EXPECT_TRUE(n.error_rate.is_null);
@@ -347,5 +353,5 @@ TEST(RollupState, ReportCanBeInterrupted)
         w.add(e);
     w.flush();
     std::pmr::monotonic_buffer_resource memory;
-    EXPECT_THROW(compute_metrics(w.state, rules(), true, &memory, [] { return true; }), cancelled);
+    EXPECT_THROW(compute_metrics({1, 1}, w.state, rules(), true, &memory, [] { return true; }), cancelled);
 }
