@@ -5,6 +5,8 @@
 -- Everything is computed from oracle.event; nothing here calls the extension but for the values of settings.
 
 CREATE SCHEMA oracle;
+-- PostgreSQL's own uuid v5, for agents that are named by text.
+CREATE EXTENSION IF NOT EXISTS "uuid-ossp" SCHEMA oracle;
 
 -- The two tables with a history. A price without workspace or model is for all.
 CREATE VIEW oracle.zone AS
@@ -259,6 +261,7 @@ $$;
 
 CREATE TYPE oracle.facts AS (
     agent_id uuid,
+    agent_name text, -- NULL: named by a uuid
     run_id text,
     outcome text, -- successful, failed, cancelled, unfinished, unknown; NULL: not an agent_run
     runtime numeric,
@@ -277,7 +280,7 @@ CREATE TYPE oracle.facts AS (
     ignored text[] -- one element per malformed value
 );
 
-CREATE FUNCTION oracle.interpret(event_type text, metadata jsonb) RETURNS oracle.facts
+CREATE FUNCTION oracle.interpret(event_type text, metadata jsonb, workspace uuid) RETURNS oracle.facts
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     fact oracle.facts;
@@ -288,10 +291,13 @@ DECLARE
 BEGIN
     metadata := oracle.canonical(metadata);
     -- Rule 4.
-    key := oracle.pick(metadata, 'agent_id');
+    key := oracle.pick(metadata, 'agent_id', 'agentId', 'agent');
     IF jsonb_typeof(metadata -> key) = 'string'
        AND metadata ->> key ~ '^(([0-9A-Fa-f]{4}-?){7}[0-9A-Fa-f]{4}|\{([0-9A-Fa-f]{4}-?){7}[0-9A-Fa-f]{4}\})$' THEN
         fact.agent_id := metadata ->> key;
+    ELSIF jsonb_typeof(metadata -> key) = 'string' AND length(metadata ->> key) BETWEEN 1 AND 100 THEN
+        fact.agent_id := oracle.uuid_generate_v5(workspace, 'agent:' || (metadata ->> key));
+        fact.agent_name := metadata ->> key;
     ELSIF key IS NOT NULL THEN
         fact.ignored := fact.ignored || key;
     END IF;
@@ -441,9 +447,10 @@ $$;
 CREATE TABLE oracle.event AS
 SELECT a.id, a.workspace_id, a.user_id, a.event_type, a.event_name, a.session_id, a.created_at,
        NULL::date AS metric_date, NULL::timestamptz AS metric_hour,
-       (oracle.interpret(a.event_type, a.metadata)).*, NULL::text AS currency
+       (oracle.interpret(a.event_type, a.metadata, a.workspace_id)).*, NULL::text AS currency
 FROM analytics.user_activity AS a LIMIT 0;
 CREATE INDEX ON oracle.event (workspace_id, run_id);
+CREATE INDEX ON oracle.event (workspace_id, metric_date, agent_id) WHERE agent_name IS NOT NULL;
 
 -- The same event in its day and in its hour (bucket in UTC).
 CREATE VIEW oracle.placed AS
@@ -696,6 +703,10 @@ SELECT workspace_id, metric_date,
        jsonb_agg(jsonb_build_object('agent_id', agent_id, 'runs', total_runs,
                                     'success_rate', oracle.mean(100 * successful_runs, successful_runs + failed_runs),
                                     'credits', credits)
+                 || coalesce((SELECT jsonb_build_object('name', max(e.agent_name)) FROM oracle.event AS e
+                              WHERE (e.workspace_id, e.metric_date, e.agent_id) = (ranked.workspace_id, ranked.metric_date, ranked.agent_id)
+                                AND e.agent_name IS NOT NULL
+                              HAVING count(*) > 0), '{}')
                  ORDER BY rank) FILTER (WHERE rank <= 10) AS top_agents
 FROM (SELECT *, row_number() OVER (PARTITION BY workspace_id, metric_date
                                    ORDER BY total_runs DESC, agent_id) AS rank
@@ -910,13 +921,13 @@ BEGIN
     SELECT a.id, a.workspace_id, a.user_id, a.event_type, coalesce(a.event_name, ''), a.session_id, a.created_at,
            oracle.day(a.workspace_id, a.created_at),
            date_trunc('hour', a.created_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
-           f.agent_id, f.run_id, f.outcome, f.runtime, f.credits,
+           f.agent_id, f.agent_name, f.run_id, f.outcome, f.runtime, f.credits,
            -- Rule 14; what runs cost is known when their events are.
            coalesce(f.cost, round(f.credits * p.price, 9)), f.cost_key,
            f.tokens, f.usage, f.attempt, f.model, f.error_type, f.reason, f.rating, f.is_feedback, f.revenue, f.ignored,
            CASE f.cost_key WHEN 'cost' THEN analytics.setting('currency') WHEN 'cost_usd' THEN 'USD' ELSE p.currency END
     FROM analytics.user_activity AS a
-    CROSS JOIN oracle.interpret(a.event_type, a.metadata) AS f
+    CROSS JOIN oracle.interpret(a.event_type, a.metadata, a.workspace_id) AS f
     LEFT JOIN LATERAL oracle.price_at(a.workspace_id, f.model, a.created_at) AS p
         ON f.cost IS NULL AND f.credits IS NOT NULL AND a.event_type <> 'agent_run'
     WHERE a.created_at >= from_time AND a.created_at < to_time;
