@@ -90,6 +90,11 @@ std::optional<int> database::keep_days()
     return days.empty() ? std::nullopt : std::optional<int>(std::stoi(days));
 }
 
+bool database::are_users_everywhere()
+{
+    return value_of("SELECT analytics.setting('text_subjects')") == "true";
+}
+
 void database::keep_for(int days)
 {
     std::optional<int> const now = keep_days();

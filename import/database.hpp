@@ -37,6 +37,8 @@ public:
 
     // How many days raw events are kept; none: for ever.
     std::optional<int> keep_days();
+    // The setting text_subjects.
+    bool are_users_everywhere();
     // Keeps them at least so long.
     void keep_for(int days);
     // (workspace, days since 2000-01-01) whose events are gone, of one workspace or of all.

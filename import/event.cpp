@@ -68,7 +68,7 @@ bool mapper::read_user(draft &d, event &e)
         user = options_.default_user;
     if (user.empty())
         return refuse("no user (see --default-user)");
-    e.user = shadow::user_id_of(e.workspace, user);
+    e.user = shadow::user_id_of(are_users_everywhere_ ? shadow::uuid{} : e.workspace, user);
     return true;
 }
 

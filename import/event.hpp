@@ -50,6 +50,9 @@ public:
     // (workspace, UTC day) whose events are gone; what belongs to them is refused.
     void refuse_day(const shadow::uuid &workspace, std::int64_t day) { sealed_[day].push_back(workspace); }
 
+    // The setting text_subjects: a text names the same user in all workspaces.
+    void name_users_everywhere() noexcept { are_users_everywhere_ = true; }
+
 private:
     fate decide(draft &d, event &e);
     bool refuse(const char *reason, std::string_view detail = {});
@@ -76,6 +79,7 @@ private:
     mapper_options options_;
     zone zone_;
     std::int64_t latest_;
+    bool are_users_everywhere_ = false;
     json_parser parser_;
     const char *reason_ = "";
     std::string detail_, whole_, members_text_;

@@ -71,6 +71,8 @@ void job::connect()
     database_ = std::make_unique<database>(options_.database);
     if (options_.keep_days && !options_.is_dry_run)
         database_->keep_for(*options_.keep_days);
+    if (database_->are_users_everywhere())
+        mapper_.name_users_everywhere();
     keep_days_ = database_->keep_days();
     if (keep_days_ && options_.keep_days && options_.is_dry_run)
         keep_days_ = std::max(*keep_days_, *options_.keep_days);

@@ -46,7 +46,7 @@ COMMENT ON COLUMN analytics.membership.relation IS
 COMMENT ON COLUMN analytics.membership.workspace_column IS
     'its column with the workspace (uuid, or text that is one), as it is stored, without quotes';
 COMMENT ON COLUMN analytics.membership.user_column IS
-    'its column with the user (uuid or text), as it is stored, without quotes';
+    'its column with the user (uuid or text), as it is stored, without quotes; text is compared with the subject of the claims, with the setting text_subjects any';
 COMMENT ON COLUMN analytics.membership.role_column IS
     'its column with the role of the member in the workspace; NULL: members have no roles, each manages alert rules and none sees others'' raw events by role';
 COMMENT ON COLUMN analytics.membership.manager_roles IS
@@ -72,6 +72,12 @@ CREATE POLICY no_access ON analytics.access_roles FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.access_roles IS
     'for the owner only';
 
+-- When tokens came whose subject is no uuid. A sequence, as its value stays when the transaction fails.
+CREATE SEQUENCE analytics.refused_subjects MINVALUE 0 START 0;
+SELECT pg_catalog.pg_extension_config_dump('analytics.refused_subjects', '');
+COMMENT ON SEQUENCE analytics.refused_subjects IS
+    'when an event was last refused because the subject of the claims is no uuid, in seconds since 2000; 0: never. For analytics.security_audit()';
+
 -- Identity of the caller. The policies call these for every statement, so the functions are C and cached.
 
 CREATE FUNCTION analytics.current_user_id() RETURNS uuid
@@ -79,7 +85,7 @@ LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_current_user_id';
 REVOKE EXECUTE ON FUNCTION analytics.current_user_id() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.current_user_id() IS
-    'the user that the claims name: request.jwt.claim.sub, or the key sub of request.jwt.claims. NULL (nobody) when neither is set, what is set is not a uuid or not JSON, or both are set and do not agree; never an error';
+    'the user that the claims name: request.jwt.claim.sub, or the key sub of request.jwt.claims. NULL (nobody) when neither is set, what is set is not a uuid or not JSON, or both are set and do not agree; never an error. With the setting text_subjects any subject of 1 to 255 printable ASCII characters names a user: analytics.user_uuid(NULL, subject)';
 
 CREATE FUNCTION analytics.workspace_ids() RETURNS uuid[]
 LANGUAGE c STABLE PARALLEL SAFE
@@ -670,6 +676,20 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.audit_functions() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.audit_functions() IS
     'findings about functions';
 
+CREATE FUNCTION analytics_internal.audit_claims(
+    OUT finding text, OUT severity text, OUT object text, OUT remedy text) RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT format('subjects of tokens are no uuids (last at %s): their users are nobody', s.at), 'warning', 'setting text_subjects',
+       $remedy$INSERT INTO analytics.settings VALUES ('text_subjects', 'true'), or have the identity provider send uuids$remedy$
+FROM (SELECT to_timestamp(r.last_value + 946684800) AS at FROM analytics.refused_subjects AS r) AS s
+WHERE s.at > now() - interval '7 days' AND analytics.setting('text_subjects') = 'false'
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.audit_claims() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.audit_claims() IS
+    'part of analytics.security_audit(): events refused in the last 7 days because the subject of the claims is no uuid';
+
 CREATE FUNCTION analytics_internal.audit_membership(
     OUT finding text, OUT severity text, OUT object text, OUT remedy text) RETURNS SETOF record
 LANGUAGE plpgsql STABLE
@@ -766,6 +786,7 @@ AS $$
 SELECT * FROM analytics_internal.audit_tables()
 UNION ALL SELECT * FROM analytics_internal.audit_functions()
 UNION ALL SELECT * FROM analytics_internal.audit_membership()
+UNION ALL SELECT * FROM analytics_internal.audit_claims()
 UNION ALL SELECT * FROM analytics_internal.audit_roles()
 ORDER BY 2, 1, 3
 $$;
@@ -780,4 +801,4 @@ SET search_path = pg_catalog, pg_temp
 AS 'SELECT * FROM analytics_internal.security_audit()';
 REVOKE EXECUTE ON FUNCTION analytics.security_audit() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.security_audit() IS
-    'what is wrong with the installation''s security: finding, severity (error, warning), object, remedy; no row when nothing is. Looks for tables without row security or policies, materialized views and internal functions that API roles may use, tables that they may truncate, functions without pinned search_path, a membership relation that is missing or that API roles may write, API roles that bypass row security or are connected without encryption, and privileges that default privileges gave to other roles';
+    'what is wrong with the installation''s security: finding, severity (error, warning), object, remedy; no row when nothing is. Looks for tables without row security or policies, materialized views and internal functions that API roles may use, tables that they may truncate, functions without pinned search_path, a membership relation that is missing or that API roles may write, tokens whose subject is no uuid and the setting text_subjects off, API roles that bypass row security or are connected without encryption, and privileges that default privileges gave to other roles';

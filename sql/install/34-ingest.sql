@@ -36,7 +36,7 @@ LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_uuid';
 REVOKE EXECUTE ON FUNCTION analytics.user_uuid(uuid, text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.user_uuid(uuid, text) IS
-    'the user_id of a user that events of a workspace name by text, here and in shadow-analytics-import: a text that is a uuid is that uuid, any other the uuid v5 of "user:" and the text in the namespace of workspace_id. workspace_id NULL: events without one; user_id NULL: NULL';
+    'the user_id of a user that events of a workspace name by text, here and in shadow-analytics-import: a text that is a uuid is that uuid, any other the uuid v5 of "user:" and the text in the namespace of workspace_id. workspace_id NULL: events without one; with the setting text_subjects the namespace is the nil uuid for all; user_id NULL: NULL';
 
 CREATE FUNCTION analytics.read_event(
     event jsonb, OUT id uuid, OUT workspace_id uuid, OUT user_id uuid, OUT event_type text, OUT event_name text,
@@ -47,7 +47,7 @@ LANGUAGE c STABLE STRICT
 AS 'MODULE_PATHNAME', 'shadow_read_event';
 REVOKE EXECUTE ON FUNCTION analytics.read_event(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.read_event(jsonb) IS
-    'the row that track_batch() stores of an event, id NULL for a new one, and the amounts of it that are dropped. The keys are the arguments of analytics.track; any other is an error (22023). user_id and session_id are uuids or, with the setting text_ids, any text (else 22P02). user_id defaults to the current user, an error without one (22004). created_at is ISO 8601 with a zone, or seconds or milliseconds since 1970 (22023); without it: the time of an id of version 7, an error with any other id (22023), else now';
+    'the row that track_batch() stores of an event, id NULL for a new one, and the amounts of it that are dropped. The keys are the arguments of analytics.track; any other is an error (22023). user_id and session_id are uuids or, with the setting text_ids, any text (else 22P02). user_id defaults to the current user, an error without one (22004, 22023). created_at is ISO 8601 with a zone, or seconds or milliseconds since 1970 (22023); without it: the time of an id of version 7, an error with any other id (22023), else now';
 
 CREATE FUNCTION analytics.track(
     event_type text,
@@ -87,7 +87,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.track(text, jsonb, uuid, analytics.any_text, text, text, analytics.any_text, inet, text, text, timestamptz, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.track(text, jsonb, uuid, analytics.any_text, text, text, analytics.any_text, inet, text, text, timestamptz, uuid) IS
-    'stores an event with the caller''s rights and returns its id. user_id and session_id are uuids or, with the setting text_ids, any text (else 22P02). user_id NULL: the current user of the request, an error without one (22004); workspace_id NULL: none; created_at NULL: now, or the time of an id of version 7; with any other id it must be given (22023). A retry with the same workspace_id, created_at and id stores nothing. What the table refuses is an error (22023, 54000)';
+    'stores an event with the caller''s rights and returns its id. user_id and session_id are uuids or, with the setting text_ids, any text (else 22P02). user_id NULL: the current user of the request, an error without one (22004, 22023); workspace_id NULL: none; created_at NULL: now, or the time of an id of version 7; with any other id it must be given (22023). A retry with the same workspace_id, created_at and id stores nothing. What the table refuses is an error (22023, 54000)';
 
 CREATE FUNCTION analytics.track_batch(
     events analytics.any_text, OUT accepted bigint, OUT duplicates bigint, OUT rejected jsonb, OUT warnings jsonb)

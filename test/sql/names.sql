@@ -58,6 +58,54 @@ FROM analytics.user_activity WHERE event_type = 'login' ORDER BY event_name;
 SELECT analytics.user_uuid(:'w', 'jane@example.com'), analytics.user_uuid(:'w', '{AAAAAAAA-0000-0000-0000-000000000001}') AS as_it_is,
        analytics.user_uuid(NULL, 'jane@example.com') = analytics.user_uuid('00000000-0000-0000-0000-000000000000', 'jane@example.com') AS nil, analytics.user_uuid(:'w', NULL);
 
+-- Subjects of identity providers that are no uuid. Off: nobody, and the error names the setting; that they came is known
+-- although the transaction fails.
+CREATE SCHEMA names_test;
+CREATE TABLE names_test.members (workspace uuid, member text);
+INSERT INTO names_test.members VALUES (:'w', 'auth0|5f7c8ec7c33c6c004bbafe82'), (:'w2', 'auth0|another'), (:'w2', :'u');
+INSERT INTO analytics.membership (relation, workspace_column, user_column) VALUES ('names_test.members', 'workspace', 'member');
+CREATE ROLE regress_names_none;
+CREATE ROLE regress_names_member;
+CREATE ROLE regress_names_service;
+SELECT analytics.setup_roles('regress_names_none', 'regress_names_member', 'regress_names_service');
+SELECT count(*) FROM analytics.security_audit() WHERE object = 'setting text_subjects';
+BEGIN;
+SET LOCAL ROLE regress_names_member;
+SET LOCAL request.jwt.claims = '{"sub": "auth0|5f7c8ec7c33c6c004bbafe82"}';
+SELECT analytics.current_user_id(), analytics.workspace_ids();
+SAVEPOINT one;
+SELECT analytics.track('click');
+ROLLBACK TO one;
+SELECT analytics.track('click', user_id => :'u');
+ROLLBACK;
+SELECT regexp_replace(finding, 'at [^)]*', 'at ...') AS finding, severity, remedy FROM analytics.security_audit() WHERE object = 'setting text_subjects';
+-- On: the user is the same in all workspaces, the membership is compared as text.
+INSERT INTO analytics.settings VALUES ('text_subjects', 'true');
+SELECT count(*) FROM analytics.security_audit() WHERE object = 'setting text_subjects';
+SELECT analytics.user_uuid(:'w', 'auth0|5f7c8ec7c33c6c004bbafe82');
+BEGIN;
+SET LOCAL ROLE regress_names_member;
+SET LOCAL request.jwt.claims = '{"sub": "auth0|5f7c8ec7c33c6c004bbafe82"}';
+SELECT analytics.current_user_id(), analytics.workspace_ids();
+SELECT analytics.track('click', workspace_id => :'w', event_name => 'mine') IS NOT NULL AS stored;
+SELECT accepted FROM analytics.track_batch('[{"event_type": "click", "user_id": "auth0|5f7c8ec7c33c6c004bbafe82", "event_name": "by text"}]');
+SELECT event_name, user_id FROM analytics.user_activity ORDER BY event_name;
+SAVEPOINT one;
+SELECT analytics.track('click', workspace_id => :'w2');
+ROLLBACK TO one;
+SET LOCAL request.jwt.claims = '{"sub": "AAAAAAAA-0000-0000-0000-000000000001"}';
+SELECT analytics.current_user_id(), analytics.workspace_ids();
+SET LOCAL request.jwt.claims = '{"sub": "nobody''s"}';
+SELECT analytics.current_user_id() IS NULL AS is_nobody, analytics.workspace_ids();
+ROLLBACK;
+DROP OWNED BY regress_names_none, regress_names_member, regress_names_service;
+DROP ROLE regress_names_none, regress_names_member, regress_names_service;
+DELETE FROM analytics.membership;
+DELETE FROM analytics.access_roles;
+DROP TABLE names_test.members;
+DROP SCHEMA names_test;
+SELECT setval('analytics.refused_subjects', 0, false);
+
 TRUNCATE analytics.user_activity, analytics.agents, analytics.alert_rules, analytics.alert_rule_states, analytics.alert_history, analytics.dirty_hours, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
          analytics.daily_event_usage, analytics.daily_error_types, analytics.daily_users, analytics.daily_user_revenue, analytics.users;
 DELETE FROM analytics.settings;

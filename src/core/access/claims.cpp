@@ -1,5 +1,6 @@
 #include "core/access/claims.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace shadow
@@ -7,6 +8,12 @@ namespace shadow
 
 namespace
 {
+
+bool is_subject(std::string_view text) noexcept
+{
+    return !text.empty() && text.size() <= longest_subject &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
 
 // What a value of the token's payload is to us.
 enum class place { root, subject, app_metadata, workspaces, workspace, other };
@@ -31,8 +38,8 @@ public:
         return at_ == end_;
     }
 
-    bool has_subject() const noexcept { return has_subject_; }
-    std::optional<uuid> subject() const noexcept { return subject_; }
+    // Empty: none.
+    std::string_view subject() const noexcept { return {subject_, subject_length_}; }
     std::size_t workspace_count() const noexcept { return workspace_count_; }
 
 private:
@@ -69,8 +76,7 @@ private:
     void begin(place here) noexcept
     {
         if (here == place::subject) {
-            has_subject_ = true;
-            subject_.reset();
+            subject_length_ = 0;
         } else if (here == place::app_metadata || here == place::workspaces) {
             workspace_count_ = 0;
         }
@@ -94,7 +100,6 @@ private:
         case 'f':
             return literal("false");
         case 'n':
-            has_subject_ = has_subject_ && here != place::subject;
             return literal("null");
         default:
             return number();
@@ -131,10 +136,16 @@ private:
         if (!string())
             return false;
         if (here == place::subject)
-            subject_ = parse_uuid(last_string());
+            keep_subject(last_string());
         if (here == place::workspace)
             add_workspace(parse_uuid(last_string()));
         return true;
+    }
+
+    void keep_subject(std::string_view text) noexcept
+    {
+        subject_length_ = is_subject(text) ? text.size() : 0;
+        std::memcpy(subject_, text.data(), subject_length_);
     }
 
     void add_workspace(const std::optional<uuid> &id) noexcept
@@ -143,7 +154,7 @@ private:
             workspaces_[workspace_count_++] = *id;
     }
 
-    // Leaves the unescaped string in buffer_; what does not fit is neither a key we know nor a uuid.
+    // Leaves the unescaped string in buffer_; what does not fit is neither a key we know nor a subject nor a uuid.
     bool string() noexcept
     {
         length_ = 0;
@@ -245,25 +256,39 @@ private:
     uuid *workspaces_;
     std::size_t capacity_;
     std::size_t workspace_count_ = 0;
-    bool has_subject_ = false;
-    std::optional<uuid> subject_;
-    char buffer_[64];
+    char subject_[longest_subject];
+    std::size_t subject_length_ = 0;
+    char buffer_[longest_subject + 1];
     std::size_t length_ = 0;
 };
 
 } // namespace
 
+static bool are_same(std::string_view one, std::string_view other) noexcept
+{
+    auto const id = parse_uuid(one);
+    return one == other || (id && id == parse_uuid(other));
+}
+
+std::string_view current_subject(std::string_view legacy_subject, std::string_view claims,
+                                 char (&buffer)[longest_subject]) noexcept
+{
+    if (claims.empty())
+        return is_subject(legacy_subject) ? legacy_subject : std::string_view{};
+    claims_reader reader(claims, nullptr, 0);
+    if (!reader.read())
+        return {};
+    auto const subject = reader.subject();
+    if (!legacy_subject.empty() && !are_same(legacy_subject, subject))
+        return {};
+    std::memcpy(buffer, subject.data(), subject.size());
+    return {buffer, subject.size()};
+}
+
 std::optional<uuid> current_user(std::string_view legacy_subject, std::string_view claims) noexcept
 {
-    auto const legacy = parse_uuid(legacy_subject);
-    if (claims.empty())
-        return legacy;
-    claims_reader reader(claims, nullptr, 0);
-    if (!reader.read() || !reader.has_subject())
-        return std::nullopt;
-    auto const subject = reader.subject();
-    bool const agree = legacy_subject.empty() || (legacy && subject && *legacy == *subject);
-    return agree ? subject : std::nullopt;
+    char buffer[longest_subject];
+    return parse_uuid(current_subject(legacy_subject, claims, buffer));
 }
 
 std::size_t claimed_workspaces(std::string_view claims, uuid *out, std::size_t capacity) noexcept

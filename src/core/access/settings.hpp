@@ -126,6 +126,10 @@ inline constexpr setting settings[] = {
     plain_setting("text_ids", setting_type::boolean, "false",
                   "whether track() and track_batch() take users and sessions that are named by text; "
                   "analytics.user_uuid() tells the uuid of a user"),
+    plain_setting(
+        "text_subjects", setting_type::boolean, "false",
+        "whether subjects of tokens may be other texts than uuids (auth0|...); users that are named by text "
+        "then are the same ones in all workspaces. Choose before the first events"),
     plain_setting("trust_client_amounts", setting_type::boolean, "false",
                   "whether credits, cost, revenue and tokens of events inserted by roles under row security "
                   "are kept; otherwise they are dropped and counted in ignored_values"),

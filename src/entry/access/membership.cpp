@@ -1,6 +1,7 @@
 #include "entry/access/membership.hpp"
 
 #include "core/access/claims.hpp"
+#include "core/event/names.hpp"
 #include "pg/cells.hpp"
 #include "pg/session_text.hpp"
 #include "pg/settings.hpp"
@@ -8,15 +9,18 @@
 #include <algorithm>
 
 extern "C" {
+#include "access/parallel.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 }
 
@@ -66,19 +70,77 @@ private:
     char *claims_ = nullptr;
 };
 
-bool current_user(uuid &out)
+static bool are_text_subjects_allowed()
+{
+    static bool answer = false;
+    static std::uint64_t generation = 0;
+    auto const now = pg::settings_generation();
+    if (generation != now) {
+        answer = pg::setting_boolean("text_subjects");
+        generation = now;
+    }
+    return answer;
+}
+
+// Whom the claims name: by a uuid, or by a text that has one.
+struct named_subject {
+    bool is_there, is_uuid;
+    uuid id;
+    char text[longest_subject + 1];
+};
+
+static const named_subject &read_subject()
 {
     static remembered_claims source;
-    static std::optional<uuid> answer;
+    static named_subject answer;
     auto const now = current_claims();
-    if (!source.equal(now)) {
-        source.forget();
-        answer = shadow::current_user(now.subject, now.claims);
-        source.remember(now);
-    }
-    if (answer)
-        out = *answer;
-    return answer.has_value();
+    if (source.equal(now))
+        return answer;
+    source.forget();
+    char buffer[longest_subject];
+    auto const subject = shadow::current_subject(now.subject, now.claims, buffer);
+    answer.is_there = !subject.empty();
+    answer.is_uuid = parse_uuid(subject).has_value();
+    answer.id = user_id_of({0, 0}, subject);
+    memcpy(answer.text, subject.data(), subject.size());
+    answer.text[subject.size()] = '\0';
+    source.remember(now);
+    return answer;
+}
+
+bool current_user(uuid &out)
+{
+    auto const &subject = read_subject();
+    if (!subject.is_there || (!subject.is_uuid && !are_text_subjects_allowed()))
+        return false;
+    out = subject.id;
+    return true;
+}
+
+bool has_refused_subject()
+{
+    auto const &subject = read_subject();
+    return subject.is_there && !subject.is_uuid && !are_text_subjects_allowed();
+}
+
+// A sequence keeps its value when the transaction fails, and setting it is cheap; once in a while is enough.
+void note_refused_subject()
+{
+    static TimestampTz noted = 0;
+    TimestampTz const now = GetCurrentStatementStartTimestamp();
+    Oid const sequence = pg::extension_relation("refused_subjects");
+    if (XactReadOnly || IsInParallelMode() || !OidIsValid(sequence) || now - noted < USECS_PER_MINUTE)
+        return;
+    auto const caller =
+        pg::become(pg::relation_owner(sequence), SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence), Int64GetDatum(now / USECS_PER_SEC));
+    pg::become_caller(caller);
+    noted = now;
+}
+
+uuid user_space(const uuid &workspace)
+{
+    return are_text_subjects_allowed() ? uuid{0, 0} : workspace;
 }
 
 // ---- configuration ----------------------------------------------------------------------------------------
@@ -195,11 +257,10 @@ static char *membership_query(const configuration &source, const membership_rela
             ? pstrdup("true")
             : psprintf("m.%s::pg_catalog.text OPERATOR(pg_catalog.=) ANY (%s::pg_catalog.text[])",
                        quote_identifier(source.role_column), quote_literal_cstr(source.manager_roles));
-    return psprintf("SELECT m.%s, %s FROM %s AS m WHERE m.%s OPERATOR(pg_catalog.=) $1%s",
+    return psprintf("SELECT m.%s, %s FROM %s AS m WHERE m.%s OPERATOR(pg_catalog.=) $%d",
                     quote_identifier(source.workspace_column), role_test,
                     quote_qualified_identifier(source.schema_name, source.relation_name),
-                    quote_identifier(source.user_column),
-                    relation.user_type == TEXTOID ? "::pg_catalog.text" : "");
+                    quote_identifier(source.user_column), relation.user_type == TEXTOID ? 2 : 1);
 }
 
 // One plan, for the configuration used last.
@@ -209,8 +270,8 @@ static SPIPlanPtr membership_plan(const char *query)
     static char *planned_query = nullptr;
     if (plan != nullptr && strcmp(planned_query, query) == 0)
         return plan;
-    Oid types[] = {UUIDOID};
-    SPIPlanPtr const fresh = pg::keep_plan(query, 1, types);
+    Oid types[] = {UUIDOID, TEXTOID};
+    SPIPlanPtr const fresh = pg::keep_plan(query, 2, types);
     char *const copy = MemoryContextStrdup(TopMemoryContext, query);
     if (plan != nullptr) {
         SPI_freeplan(plan);
@@ -276,6 +337,16 @@ static void take_rows(bool has_roles)
     cache.answer = {make_list(all, all_count), make_list(managed, managed_count), has_roles, false, false};
 }
 
+// As a membership relation has it as text.
+static Datum user_text(const uuid &user)
+{
+    auto const &subject = read_subject();
+    char usual[37];
+    if (subject.is_uuid)
+        format_uuid(user, usual);
+    return CStringGetTextDatum(subject.is_uuid ? usual : subject.text);
+}
+
 // Reads as the relation's owner: the caller needs no right on it, its row security (which might ask for the
 // caller's memberships) does not apply, and a view's functions run with no more rights than its owner has.
 static void read_relation(const configuration &source, const membership_relation &relation, const uuid &user)
@@ -289,7 +360,7 @@ static void read_relation(const configuration &source, const membership_relation
     pg::set_parameter("row_security", "on");
     pg::read_copies_here();
     SPI_connect();
-    Datum arguments[] = {UUIDPGetDatum(&id)};
+    Datum arguments[] = {UUIDPGetDatum(&id), user_text(user)};
     if (SPI_execute_plan(membership_plan(membership_query(source, relation)), arguments, nullptr, true, 0) !=
         SPI_OK_SELECT)
         elog(ERROR, "SPI could not read the membership relation: %s", SPI_result_code_string(SPI_result));

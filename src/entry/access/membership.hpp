@@ -11,6 +11,15 @@ namespace shadow::entry
 // False: nobody, as far as the claims say.
 bool current_user(uuid &out);
 
+// Whether the claims name somebody by a text that is no uuid, and the setting text_subjects does not let them.
+bool has_refused_subject();
+
+// Notes that such claims came, for analytics.security_audit(); also if the transaction fails.
+void note_refused_subject();
+
+// In which users that are named by text have their uuids: the workspace's id or, where tokens name them so, nil for all.
+uuid user_space(const uuid &workspace);
+
 struct workspace_list {
     const uuid *items; // sorted, without duplicates and without the nil uuid
     int count;

@@ -99,6 +99,16 @@ static uuid read_uuid(const incoming_event &event, event_key key)
             errhint("Pass user_id, or call with the claims of a signed-in user."));
 }
 
+[[noreturn]] static void raise_refused_subject()
+{
+    entry::note_refused_subject();
+    ereport(
+        ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the subject of the claims is no uuid"),
+        errdetail("The setting text_subjects is off, so the caller is nobody."),
+        errhint("INSERT INTO analytics.settings VALUES ('text_subjects', 'true'), as the owner, takes the "
+                "subjects of the identity provider as users."));
+}
+
 static uuid workspace_of(const incoming_event &event)
 {
     return event.has(event_key::workspace_id) ? read_uuid(event, event_key::workspace_id) : uuid{0, 0};
@@ -113,13 +123,18 @@ static uuid read_name(const incoming_event &event, event_key key,
         refuse_text_id(key, shown(text));
     if (text.empty())
         refuse_id(key, text);
-    return id_of(workspace_of(event), text);
+    return id_of(key == event_key::user_id ? entry::user_space(workspace_of(event)) : workspace_of(event),
+                 text);
 }
 
 static uuid user_of(const incoming_event &event)
 {
     uuid user;
-    if (event.has(event_key::user_id))
+    bool const has_user = event.has(event_key::user_id);
+    if (entry::has_refused_subject() &&
+        (!has_user || entry::is_under_row_security(pg::extension_relation("user_activity"))))
+        raise_refused_subject();
+    if (has_user)
         user = read_name(event, event_key::user_id, user_id_of);
     else if (!entry::current_user(user))
         raise_no_user();
@@ -227,5 +242,6 @@ SHADOW_FUNCTION(shadow_user_uuid)
         PG_RETURN_NULL();
     uuid const workspace = PG_ARGISNULL(0) ? uuid{0, 0} : uuid::from_bytes(PG_GETARG_UUID_P(0)->data);
     text const *const name = PG_GETARG_TEXT_PP(1);
-    return pg::uuid_datum(user_id_of(workspace, {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}));
+    return pg::uuid_datum(
+        user_id_of(entry::user_space(workspace), {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}));
 }

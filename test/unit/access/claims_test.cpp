@@ -35,6 +35,31 @@ TEST(claims, disagreement_is_nobody)
     EXPECT_EQ(current_user(first, "{\"sub\":null}"), std::nullopt);
 }
 
+TEST(claims, subject_may_be_a_text)
+{
+    char buffer[longest_subject];
+    EXPECT_EQ(current_subject("", subject("auth0|5f7c8ec7"), buffer), "auth0|5f7c8ec7");
+    EXPECT_EQ(current_subject("auth0|5f7c8ec7", "", buffer), "auth0|5f7c8ec7");
+    EXPECT_EQ(current_subject("a b", subject("a b"), buffer), "a b");
+    EXPECT_EQ(current_subject("", subject("a\\/\\u0062\\\""), buffer), "a/b\"");
+    EXPECT_EQ(current_subject("", subject(std::string(longest_subject, 'x')), buffer),
+              std::string(longest_subject, 'x'));
+    EXPECT_EQ(current_user("", subject("auth0|5f7c8ec7")), std::nullopt);
+}
+
+TEST(claims, what_is_no_subject)
+{
+    char buffer[longest_subject];
+    for (std::string const &text :
+         {std::string(), std::string(longest_subject + 1, 'x'), std::string("Zo\xc3\xab"),
+          std::string("Zo\\u00eb"), std::string("a\\tb"), std::string("a\\u0001")})
+        EXPECT_EQ(current_subject("", subject(text), buffer), "") << text;
+    EXPECT_EQ(current_subject("", "{\"sub\":17}", buffer), "");
+    EXPECT_EQ(current_subject("", "{\"sub\":\"a\",\"sub\":null}", buffer), "");
+    EXPECT_EQ(current_subject("a", subject("b"), buffer), "");
+    EXPECT_EQ(current_subject("a", "{}", buffer), "");
+}
+
 // No prefix of a valid token names anybody, nor does one with a byte too many.
 TEST(claims, whole_document_must_parse)
 {
