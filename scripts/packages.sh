@@ -1,9 +1,9 @@
 # The Debian packages that the scripts need; this is the one list of them. Sourced.
 
 BUILD_PACKAGES="postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR g++ make libboost-math-dev libxxhash-dev"
+IMPORT_PACKAGES="libpq-dev libsimdjson-dev libcsv-dev libcli11-dev zlib1g-dev libhowardhinnant-date-dev"
 SERVER_TEST_PACKAGES="$BUILD_PACKAGES libipc-run-perl postgresql-$PG_MAJOR-cron
-    libpq-dev libcurl4-openssl-dev libssl-dev openssl python3-aiosmtpd
-    libsimdjson-dev libcsv-dev libcli11-dev zlib1g-dev libhowardhinnant-date-dev"
+    libpq-dev libcurl4-openssl-dev libssl-dev openssl python3-aiosmtpd $IMPORT_PACKAGES"
 TEST_PACKAGES="$SERVER_TEST_PACKAGES cmake clang-14 clang-format-14 libgtest-dev libgmock-dev libroaring-dev"
 PACKAGING_PACKAGES="$BUILD_PACKAGES debhelper postgresql-server-dev-all libpq-dev libcurl4-openssl-dev libssl-dev"
 

@@ -3,18 +3,8 @@
 \pset null '-'
 SET TimeZone = 'UTC';
 
--- The demo has names; a database of loaded events has ids only.
-SELECT to_regclass('public.workspaces') IS NOT NULL AS has_names \gset
-\if :has_names
-CREATE TEMP VIEW workspace_name AS SELECT workspace_id, name FROM public.workspaces;
-CREATE TEMP VIEW agent_name AS SELECT agent_id, name FROM public.agents;
-\else
-CREATE TEMP VIEW workspace_name AS SELECT DISTINCT workspace_id, workspace_id::text AS name FROM analytics.daily_metrics;
-CREATE TEMP VIEW agent_name AS SELECT DISTINCT agent_id, agent_id::text AS name FROM analytics.agent_performance;
-\endif
-
-SELECT w.workspace_id, w.name AS workspace, max(d.metric_date) AS last_day
-FROM analytics.daily_metrics AS d JOIN workspace_name AS w USING (workspace_id)
+SELECT d.workspace_id, coalesce(w.name, d.workspace_id::text) AS workspace, max(d.metric_date) AS last_day
+FROM analytics.daily_metrics AS d LEFT JOIN analytics.workspaces AS w USING (workspace_id)
 GROUP BY 1, 2 ORDER BY sum(d.total_events) DESC, 1 LIMIT 1 \gset
 
 \echo
@@ -36,7 +26,7 @@ SELECT to_char(:'busiest_day'::date, 'Dy DD Mon') AS busiest_label \gset
 SELECT coalesce(n.name, p.agent_id::text) AS agent, p.total_runs AS runs, p.success_rate AS "success %",
        p.unique_users AS users, p.p50_runtime_seconds AS "p50 s", p.p95_runtime_seconds AS "p95 s",
        round(p.total_credits, 1) AS credits, p.avg_user_rating AS rating
-FROM analytics.agent_performance AS p LEFT JOIN agent_name AS n USING (agent_id)
+FROM analytics.agent_performance AS p LEFT JOIN analytics.agents AS n USING (workspace_id, agent_id)
 WHERE p.workspace_id = :'workspace_id' AND p.metric_date = :'busiest_day'
 ORDER BY p.total_runs DESC, p.agent_id LIMIT 10;
 \endif
