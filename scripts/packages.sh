@@ -5,7 +5,7 @@ IMPORT_PACKAGES="libpq-dev libsimdjson-dev libcsv-dev libcli11-dev zlib1g-dev li
 SERVER_TEST_PACKAGES="$BUILD_PACKAGES libipc-run-perl postgresql-$PG_MAJOR-cron
     libpq-dev libcurl4-openssl-dev libssl-dev openssl python3-aiosmtpd $IMPORT_PACKAGES"
 TEST_PACKAGES="$SERVER_TEST_PACKAGES cmake clang-14 clang-format-14 libgtest-dev libgmock-dev libroaring-dev"
-PACKAGING_PACKAGES="$BUILD_PACKAGES debhelper postgresql-server-dev-all libpq-dev libcurl4-openssl-dev libssl-dev"
+PACKAGING_PACKAGES="$BUILD_PACKAGES debhelper postgresql-server-dev-all libcurl4-openssl-dev libssl-dev $IMPORT_PACKAGES"
 
 missing_packages() {
     local package

@@ -4,7 +4,7 @@
 set -euo pipefail
 major=$1
 unit=/lib/systemd/system/shadow-analytics-notifier.service
-packages="postgresql-$major-shadow-analytics shadow-analytics-notifier"
+packages="postgresql-$major-shadow-analytics shadow-analytics-notifier shadow-analytics-import"
 
 # check WHAT COMMAND…
 check() {
@@ -59,6 +59,11 @@ restart
 sql "ALTER SYSTEM SET shadow_analytics.databases = 'app'"
 sql 'SELECT pg_reload_conf()' > /dev/null
 check "the background worker aggregates" comes_true 'SELECT sum(total_events) = 7 FROM analytics.daily_metrics'
+
+printf 'event_type,user_id,created_at\nlogin,ann,%s\n' "$(date -u +%FT%TZ)" > /tmp/events.csv
+check "the import loads a file" runuser -u postgres -- shadow-analytics-import --from csv --database dbname=app \
+    --workspace 11111111-1111-1111-1111-111111111111 /tmp/events.csv
+check "the import has loaded it" is "SELECT count(*) FROM analytics.user_activity WHERE user_id = analytics.user_uuid(workspace_id, 'ann')" 1
 
 sql "$(statements alerts.md 'CREATE ROLE shadow_notifier')"
 sed -i 's/^PGDATABASE=.*/PGDATABASE=app/' /etc/shadow-analytics-notifier/environment
