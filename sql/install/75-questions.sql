@@ -26,13 +26,12 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.day_starts(uuid, date, date) FROM 
 COMMENT ON FUNCTION analytics_internal.day_starts(uuid, date, date) IS
     'first instants of a workspace''s local days, ascending; a day that a change of zone left out has the next day''s';
 
-CREATE FUNCTION analytics_internal.raw_events_since(workspace_id uuid) RETURNS date
+CREATE FUNCTION analytics_internal.first_whole_day(workspace_id uuid, last_sealed_day date) RETURNS date
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    kept_from timestamptz := (SELECT (max(s.event_day) + 1)::timestamp AT TIME ZONE 'UTC' FROM analytics.sealed_days AS s
-                              WHERE s.workspace_id = raw_events_since.workspace_id);
+    kept_from timestamptz := (last_sealed_day + 1)::timestamp AT TIME ZONE 'UTC';
     local_day date := analytics.workspace_today(workspace_id, kept_from);
 BEGIN
     IF kept_from IS NULL THEN
@@ -43,9 +42,42 @@ BEGIN
     RETURN local_day;
 END
 $$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.first_whole_day(uuid, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.first_whole_day(uuid, date) IS
+    'the first local day that begins after a UTC day; -infinity for NULL';
+
+-- What retention has removed lies before all that is there; a frozen day has days with events before it.
+CREATE FUNCTION analytics_internal.raw_events_since(workspace_id uuid) RETURNS date
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT analytics_internal.first_whole_day(raw_events_since.workspace_id, max(s.event_day))
+FROM analytics.sealed_days AS s
+WHERE s.workspace_id = raw_events_since.workspace_id
+  AND s.event_day < COALESCE((SELECT min(c.event_day) FROM analytics.closed_days AS c
+                              WHERE c.workspace_id = raw_events_since.workspace_id AND c.events > 0
+                                AND NOT EXISTS (SELECT FROM analytics.sealed_days AS n
+                                                WHERE n.workspace_id = c.workspace_id AND n.event_day = c.event_day)), 'infinity')
+$$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.raw_events_since(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.raw_events_since(uuid) IS
     'analytics.raw_events_since() of any workspace';
+
+CREATE FUNCTION analytics_internal.complete_since(workspace_id uuid, last_date date) RETURNS date
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT greatest(analytics_internal.raw_events_since(complete_since.workspace_id),
+                analytics_internal.first_whole_day(complete_since.workspace_id, max(s.event_day)))
+FROM analytics.sealed_days AS s
+WHERE s.workspace_id = complete_since.workspace_id
+  AND s.event_day::timestamp AT TIME ZONE 'UTC'
+      < COALESCE((SELECT b.day_end FROM analytics.workspace_day_bounds(complete_since.workspace_id, last_date) AS b),
+                 (last_date + 2)::timestamp AT TIME ZONE 'UTC') -- a day that a change of zone left out
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.complete_since(uuid, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.complete_since(uuid, date) IS
+    'the local day from which on no raw event is gone, of those up to last_date; -infinity: none is';
 
 -- A day without an event has no row in daily_users: closing has then passed it, and nothing is noted for it.
 CREATE FUNCTION analytics_internal.unstored_days(workspace_id uuid, first_day date, last_day date) RETURNS date[]
@@ -112,7 +144,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.raw_events_since(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.raw_events_since(uuid) IS
-    'first local day of a workspace whose raw events are all still there; -infinity while none were removed. NULL for a workspace that the caller may not ask about';
+    'first local day of a workspace whose raw events are all still there; -infinity while none were removed. Frozen days (analytics.sealed_days) later on lack some all the same, and a question that needs one is an error (55000). NULL for a workspace that the caller may not ask about';
 
 CREATE FUNCTION analytics.users_who(workspace_id uuid, segment jsonb, as_of timestamptz DEFAULT NULL) RETURNS analytics.user_set
 LANGUAGE sql STABLE PARALLEL RESTRICTED

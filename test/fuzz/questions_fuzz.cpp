@@ -26,6 +26,7 @@ public:
     std::vector<known_user> users() override { return {{{0, 1}, 1, 0}, {{0, 2}, 2, 0}}; }
     date first_event_day() override { return 9000; }
     date raw_events_since() override { return earliest_date; }
+    date complete_since(date) override { return earliest_date; }
     price_list prices() override { return {uuid{}, 0, {}, {}, {}}; }
     date first_known_day() override { return 9000; }
     std::vector<date> unstored_days(date, date) override { return {9300}; }

@@ -83,6 +83,15 @@ SELECT * FROM pg_temp.days WHERE age = 10 ORDER BY 1;
 SELECT * FROM pg_temp.shrunk;
 SELECT count(*) AS users FROM analytics.users WHERE workspace_id = pg_temp.w(1);
 SELECT * FROM pg_temp.unhealthy();
+-- Questions that do not need the frozen day are answered, before it too.
+SELECT pg_temp.day(0) - nullif(analytics.raw_events_since(pg_temp.w(1)), '-infinity') AS since;
+SELECT (SELECT sum(t.value) FROM analytics.get_trend(pg_temp.w(1), start_date => pg_temp.day(14), end_date => pg_temp.day(11), filter => '{}') AS t) AS before,
+       (SELECT sum(t.value) FROM analytics.get_trend(pg_temp.w(1), start_date => pg_temp.day(9), end_date => pg_temp.day(1), filter => '{}') AS t) AS after,
+       (SELECT pg_temp.day(0) - min(t.period_start) FROM analytics.get_trend(pg_temp.w(1), filter => '{}') AS t) AS first_by_default;
+SELECT r.state, r.detail FROM unnest(ARRAY['get_trend(%L, start_date => %L, end_date => %L, filter => ''{}'')', 'get_stickiness(%L, start_date => %L, end_date => %L, filter => ''{}'')',
+    'get_event_retention(%L, ''"login"'', start_date => %L, end_date => date %L - 3, filter => ''{}'')', 'get_funnel(%L, ''["login"]'', start_date => %L, end_date => date %L - 3)']) AS q (question),
+    LATERAL pg_temp.refusal('SELECT * FROM analytics.' || format(q.question, pg_temp.w(1), pg_temp.day(14), pg_temp.day(9))) AS r;
+SELECT r.state FROM pg_temp.refusal(format('SELECT * FROM analytics.get_funnel(%L, ''["login"]'', start_date => %L, end_date => %L, conversion_window => ''1 hour'')', pg_temp.w(1), pg_temp.day(14), pg_temp.day(12))) AS r;
 SELECT outcome, regexp_replace(error, ' .workspace .*', '') AS error FROM analytics.job_runs WHERE step = 'repair_buckets' AND error IS NOT NULL;
 
 -- Every other way: many workspaces at once, backfill(), a watermark deleted, one day asked for by hand.
@@ -203,6 +212,7 @@ DELETE FROM analytics.settings WHERE name = 'import_grace_hours';
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
 DELETE FROM analytics.sealed_days;
+DELETE FROM analytics.workspace_settings WHERE workspace_id = pg_temp.w(3);
 DELETE FROM analytics.closed_days;
 DELETE FROM analytics.job_runs;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage,

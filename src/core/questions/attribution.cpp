@@ -39,7 +39,8 @@ public:
     {
         instant const from = question_.range.from - lookback_;
         question_.require_raw_events(question_.range.first -
-                                     static_cast<date>((lookback_ + day_length - 1) / day_length));
+                                         static_cast<date>((lookback_ + day_length - 1) / day_length),
+                                     question_.range.last);
         event_stream stream = question_.scan(from, question_.range.until, details_, question::kept::matching);
         for (std::uint32_t u = 0; u < stream.users(); ++u)
             credit(u, stream.events_of(u), stream);

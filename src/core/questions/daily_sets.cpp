@@ -113,7 +113,7 @@ public:
             return;
         find_raw_days(first, last);
         if (!raw_.empty())
-            asked_.require_raw_events(raw_.front());
+            asked_.require_raw_events(raw_.front(), raw_.back());
         stored_sink sink(*this);
         if (is_any_)
             asked_.host.active_users(first, last, sink);

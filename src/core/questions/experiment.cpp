@@ -163,7 +163,7 @@ public:
             expected_effect_ = static_cast<double>(n.value) / nano;
         }
         question_.read_range(given, period::total);
-        question_.require_raw_events(question_.range.first);
+        question_.require_raw_events(question_.range.first, question_.last_day_after(window_));
         question_.read_common(given);
     }
 

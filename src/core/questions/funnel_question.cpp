@@ -44,7 +44,7 @@ void funnel_question::read(const json &definition, const place &where, bool is_t
     period const unit =
         has_period_ ? parse_period(given.text("period", {}), false, given.at("period")) : period::total;
     question_.read_range(given, unit);
-    question_.require_raw_events(question_.range.first);
+    question_.require_raw_events(question_.range.first, question_.last_day_after(rules_.window));
     periods_ = question_.periods();
     for (date const p : periods_)
         bounds_.push_back(question_.days.start_of(p));

@@ -52,7 +52,7 @@ public:
         by_session_ = given.choice("within", {"session", "user"}) == 0;
         details_.sessions = by_session_;
         question_.read_range(given, period::total);
-        question_.require_raw_events(question_.range.first);
+        question_.require_raw_events(question_.range.first, question_.range.last);
         question_.read_common(given);
     }
 
@@ -239,7 +239,7 @@ public:
         details_.grouped = given.patterns("page_groups");
         details_.ids = details_.sessions = true;
         question_.read_range(given, period::total);
-        question_.require_raw_events(question_.range.first);
+        question_.require_raw_events(question_.range.first, question_.range.last);
         question_.read_common(given);
     }
 

@@ -198,7 +198,7 @@ void question::read_range(const arguments &given, period wanted, bool is_plain)
     date const last = given.day(end_date, is_today ? settings.today : yesterday);
     date first = given.day(start_date, last - 29);
     if (given.find(start_date) == nullptr && !is_plain)
-        first = std::max(first, std::min(last, host.raw_events_since()));
+        first = std::max(first, std::min(last, host.complete_since(std::min(last, settings.today))));
     if (first > last)
         given.at(start_date).refuse("the range of days is empty", "start_date is not after end_date.");
     if (last - first > longest_range)
@@ -268,12 +268,12 @@ void question::require_many(const user_choice &segment, const place &where) cons
             " users and leaves out none or as many (setting segment_min_users).");
 }
 
-void question::require_raw_events(date from)
+void question::require_raw_events(date from, date last)
 {
-    date const since = host.raw_events_since();
+    date const since = host.complete_since(std::min(last, settings.today));
     if (from >= since)
         return;
-    throw error(errc::data_gone, "raw events before " + date_text(since) + " are gone",
+    throw error(errc::data_gone, "raw events before " + date_text(since) + " are gone or missing",
                 "The question begins at " + date_text(from) + ".",
                 "Ask from that day on, or leave out filters and breakdowns: plain questions are answered "
                 "from daily sets.");

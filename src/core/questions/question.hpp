@@ -82,6 +82,8 @@ public:
     virtual date first_event_day() = 0;
     // The first local day whose raw events are all still there.
     virtual date raw_events_since() = 0;
+    // The first of the days up to `last` of which no raw event is gone. Those of a day between may be missing.
+    virtual date complete_since(date last) = 0;
     virtual price_list prices() = 0;
     // The first local day of which the daily sets or raw events tell something; `today` without any.
     virtual date first_known_day() = 0;
@@ -198,8 +200,13 @@ public:
     instant start_of(date day);
     std::vector<date> periods() const;
 
-    // Refuses a scan of days whose raw events are gone.
-    void require_raw_events(date from);
+    // Refuses a scan of days whose raw events are gone; without `last` up to today.
+    void require_raw_events(date from, date last = latest_date);
+    // The day that so many microseconds after the range reach to.
+    date last_day_after(std::int64_t length) const noexcept
+    {
+        return range.last + static_cast<date>((length + day_length - 1) / day_length);
+    }
     // Nothing but types and names is asked for, and no filter is given.
     bool is_plain(const arguments &given) const noexcept;
     bool chooses_users(const arguments &given) const noexcept;

@@ -299,7 +299,7 @@ event_question read_event(question &asked, const json &definition, std::size_t m
     for (; more > 0; --more)
         result.starts.insert(result.starts.begin(), period_start(result.starts.front() - 1, asked.unit));
     if (!result.is_plain)
-        asked.require_raw_events(asked.range.first);
+        asked.require_raw_events(asked.range.first, asked.range.last);
     asked.read_common(given);
     asked.load_days(result.starts.front(), asked.range.last);
     return result;

@@ -170,7 +170,7 @@ public:
         question_.read_range(given, has_period_
                                         ? parse_period(given.text("period", {}), false, given.at("period"))
                                         : period::total);
-        question_.require_raw_events(question_.range.first);
+        question_.require_raw_events(question_.range.first, question_.range.last);
         question_.read_common(given);
     }
 

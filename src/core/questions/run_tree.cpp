@@ -32,7 +32,7 @@ public:
         }
         parent_ = runs_.status + 1;
         question_.read_range(given, period::total);
-        question_.require_raw_events(question_.range.first);
+        question_.require_raw_events(question_.range.first, question_.range.last);
     }
 
     table answer()

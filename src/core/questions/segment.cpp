@@ -129,7 +129,7 @@ segment_evaluator::node segment_evaluator::parse_did(const json &definition, con
     l.selector = question_.events.add_selector(given.require(name), given.at(name));
     l.is_plain = question_.events.is_plain(l.selector) && l.times.is_trivial();
     if (!l.is_plain && (l.days.has_first() || !is_first))
-        question_.require_raw_events(l.days.first);
+        question_.require_raw_events(l.days.first, l.days.last);
     l.from = l.days.has_first() ? question_.start_of(l.days.first) : INT64_MIN;
     l.until = l.days.last < latest_date ? question_.start_of(l.days.last + 1) : INT64_MAX;
     leaves_.push_back(std::move(l));

@@ -120,7 +120,7 @@ public:
                              is_plain_);
         read_periods(given.flag("compare", false));
         if (!is_plain_)
-            question_.require_raw_events(first_);
+            question_.require_raw_events(first_, question_.range.last);
         question_.read_common(given);
     }
 

@@ -384,14 +384,25 @@ date question_host::first_event_day()
     });
 }
 
+static date day_or_earliest(const char *sql, std::initializer_list<parameter> parameters)
+{
+    bool is_null;
+    DateADT const day = DatumGetDateADT(query_value(sql, parameters, is_null));
+    return is_null || DATE_NOT_FINITE(day) ? questions::earliest_date : day;
+}
+
 date question_host::raw_events_since()
 {
     return pg::call([&] {
-        bool is_null;
-        Datum const day =
-            query_value("SELECT analytics_internal.raw_events_since($1)", {{UUIDOID, workspace_}}, is_null);
-        return is_null || DATE_NOT_FINITE(DatumGetDateADT(day)) ? questions::earliest_date
-                                                                : DatumGetDateADT(day);
+        return day_or_earliest("SELECT analytics_internal.raw_events_since($1)", {{UUIDOID, workspace_}});
+    });
+}
+
+date question_host::complete_since(date last)
+{
+    return pg::call([&] {
+        return day_or_earliest("SELECT analytics_internal.complete_since($1, $2)",
+                               {{UUIDOID, workspace_}, {DATEOID, DateADTGetDatum(last)}});
     });
 }
 

@@ -19,6 +19,7 @@ public:
     std::vector<questions::known_user> users() override;
     questions::date first_event_day() override;
     questions::date raw_events_since() override;
+    questions::date complete_since(questions::date last) override;
     questions::price_list prices() override;
     questions::date first_known_day() override;
     std::vector<questions::date> unstored_days(questions::date first, questions::date last) override;

@@ -187,6 +187,7 @@ public:
         return first == INT64_MAX ? 0 : local_day(first);
     }
     date raw_events_since() override { return earliest_date; }
+    date complete_since(date) override { return earliest_date; }
     date first_known_day() override { return first_event_day(); }
     std::vector<date> unstored_days(date first, date last) override
     {
