@@ -52,10 +52,27 @@ bool is_taken_as_is(Oid relation)
 
 // ---- addresses --------------------------------------------------------------------------------------------
 
+// A copy with a header of four bytes. An IPv4 client of a socket for both (::ffff:a.b.c.d) is that client.
+static inet *unmapped_address(const inet *address)
+{
+    constexpr int prefix = 12; // bytes
+    auto *const copy = static_cast<inet *>(palloc0(sizeof(inet)));
+    ip_family(copy) = ip_family(address);
+    ip_bits(copy) = ip_bits(address);
+    memcpy(ip_addr(copy), ip_addr(address), static_cast<size_t>(ip_addrsize(address)));
+    if (ip_family(address) == PGSQL_AF_INET6 && ip_bits(address) >= 8 * prefix &&
+        memcmp(ip_addr(address), "\0\0\0\0\0\0\0\0\0\0\xff\xff", prefix) == 0) {
+        ip_family(copy) = PGSQL_AF_INET;
+        ip_bits(copy) = static_cast<unsigned char>(ip_bits(address) - 8 * prefix);
+        memmove(ip_addr(copy), ip_addr(copy) + prefix, 4);
+    }
+    SET_INET_VARSIZE(copy);
+    return copy;
+}
+
 inet *truncated_address(const inet *address)
 {
-    auto *const copy = static_cast<inet *>(palloc(VARSIZE_ANY(address)));
-    memcpy(copy, address, VARSIZE_ANY(address));
+    inet *const copy = unmapped_address(address);
     int const kept = ip_family(copy) == PGSQL_AF_INET ? kept_bits_ipv4 : kept_bits_ipv6;
     truncate_address(ip_addr(copy), ip_addrsize(copy), kept);
     ip_bits(copy) = Min(ip_bits(copy), kept);
@@ -121,8 +138,9 @@ static const ip_secret &current_secret()
     return secret;
 }
 
-bytea *hashed_address(const inet *address)
+bytea *hashed_address(const inet *given)
 {
+    inet const *const address = unmapped_address(given);
     auto const &secret = current_secret();
     Size const size = VARHDRSZ + sizeof secret.version + PG_SHA256_DIGEST_LENGTH;
     auto *const result = static_cast<bytea *>(palloc(size));
