@@ -385,6 +385,8 @@ VALUES
     ('reader', 'SELECT', 'TABLE', 'analytics.alert_rule_states'),
     ('reader', 'SELECT (workspace_id, id, alert_rule_id, rule_name, severity, triggered_at, resolved_at, state, metric_type, condition, metric_value, threshold_value, reason)',
         'TABLE', 'analytics.alert_history'),
+    ('reader', 'SELECT (workspace_id, id, starts_at, ends_at, title, details)', 'TABLE', 'analytics.annotations'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.report_annotations(uuid, date, date)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_workspace_metrics(uuid, date, date, boolean)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_agent_insights(uuid, integer)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_workspace_summary(uuid, date, date)'),

@@ -8,7 +8,7 @@ SET timezone = 'UTC';
 CREATE FUNCTION pg_temp.id(kind text, n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT (kind || '0000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid $$;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage,
          analytics.daily_error_types, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_cohorts,
-         analytics.workspace_settings, analytics.alert_rules, analytics.alert_rule_states, analytics.alert_history, analytics.audit_log, analytics.access_roles;
+         analytics.workspace_settings, analytics.annotations, analytics.alert_rules, analytics.alert_rule_states, analytics.alert_history, analytics.audit_log, analytics.access_roles;
 -- Three workspaces, each with a user and a failed run on the last complete day.
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, event_name, metadata, created_at)
 SELECT pg_temp.id('a', w), pg_temp.id('b', w), 'agent_run', 'run', jsonb_build_object('agent_id', pg_temp.id('c', w), 'status', 'failed', 'runtime', w, 'credits', 1, 'revenue', 5),
@@ -22,6 +22,7 @@ SELECT count(analytics.aggregate_daily_metrics((now() AT TIME ZONE 'UTC')::date 
 SELECT count(analytics.aggregate_hourly_metrics(((now() AT TIME ZONE 'UTC')::date - 1)::timestamp AT TIME ZONE 'UTC' + interval '10 hours')) AS hours;
 SELECT again FROM analytics_internal.aggregate_due_cohorts('1 hour');
 INSERT INTO analytics.workspaces SELECT pg_temp.id('a', w), 'name' FROM generate_series(1, 3) AS w;
+INSERT INTO analytics.annotations (workspace_id, title) SELECT pg_temp.id('a', w), 'title' FROM generate_series(1, 3) AS w;
 INSERT INTO analytics.agents SELECT pg_temp.id('a', w), pg_temp.id('c', w), 'name' FROM generate_series(1, 3) AS w;
 INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from) SELECT pg_temp.id('a', w), 'UTC', '-infinity' FROM generate_series(1, 3) AS w;
 INSERT INTO analytics.alert_rules (workspace_id, id, name, metric_type, condition, threshold_value) SELECT pg_temp.id('a', w), pg_temp.id('d', w), 'rule', 'error_rate', 'greater_than', 5 FROM generate_series(1, 3) AS w;
@@ -203,4 +204,4 @@ DROP OWNED BY regress_all, regress_one, regress_person, regress_both, regress_no
 DROP ROLE regress_all, regress_one, regress_person, regress_both, regress_nobody, regress_bypass, regress_reader_anon, regress_reader_member, regress_reader_service;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance, analytics.daily_event_usage,
          analytics.daily_error_types, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_cohorts, analytics.workspace_settings,
-         analytics.alert_rules, analytics.alert_rule_states, analytics.alert_history, analytics.audit_log, analytics.access_roles, analytics.workspaces, analytics.agents;
+         analytics.alert_rules, analytics.alert_rule_states, analytics.alert_history, analytics.audit_log, analytics.access_roles, analytics.workspaces, analytics.agents, analytics.annotations;
