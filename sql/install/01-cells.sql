@@ -134,3 +134,43 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.is_copy(oid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.is_copy(oid) IS
     'whether a relation is a worker''s copy of a reference table, whose changes the coordinator logs';
+
+CREATE FUNCTION analytics_internal.enter_cell(cell bigint, is_local boolean) RETURNS void
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'shadow_enter_cell';
+REVOKE EXECUTE ON FUNCTION analytics_internal.enter_cell(bigint, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.enter_cell(bigint, boolean) IS
+    'lets the names of tables mean the shards of a cell, for the transaction or (is_local false) the session; NULL: no longer. Its shards do not move until the end of the transaction; an error (55000) if they are not on this server';
+
+CREATE FUNCTION analytics_internal.cell_of(shard text) RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    cell bigint;
+BEGIN
+    EXECUTE 'SELECT a.shardid FROM pg_dist_shard AS s JOIN pg_dist_shard AS a ON a.shardminvalue = s.shardminvalue
+             WHERE a.logicalrelid = ''analytics.workspace_settings''::regclass AND s.shardid = substring($1 FROM ''_([0-9]+)"?$'')::bigint'
+    INTO STRICT cell USING shard;
+    RETURN cell;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.cell_of(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cell_of(text) IS 'the cell that a shard, given by its name, belongs to';
+
+CREATE FUNCTION analytics_internal.enter_cell_beside(relation oid) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF analytics_internal.cell_key() > 0 OR to_regclass('pg_catalog.pg_dist_shard') IS NULL
+       OR analytics_internal.logical_table(relation) = relation THEN
+        RETURN false;
+    END IF;
+    PERFORM analytics_internal.enter_cell(analytics_internal.cell_of(relation::regclass::text), true);
+    RETURN true;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.enter_cell_beside(oid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.enter_cell_beside(oid) IS
+    'for triggers that read or write other tables: enters the cell of the shard that is being changed; false where that is no shard, or its cell was entered before';

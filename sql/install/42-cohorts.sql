@@ -354,7 +354,7 @@ BEGIN
          UNION SELECT u.workspace_id, date '-infinity' FROM analytics.user_cohorts AS u WHERE r.workspace_id IS NULL)) AS w
     WHERE w.workspace_id IS NOT NULL
     GROUP BY w.workspace_id
-    ON CONFLICT ON CONSTRAINT pending_cohorts_pkey DO UPDATE SET from_date = EXCLUDED.from_date
+    ON CONFLICT (workspace_id) DO UPDATE SET from_date = EXCLUDED.from_date
     WHERE p.from_date > EXCLUDED.from_date;
 END
 $$;

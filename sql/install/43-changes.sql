@@ -22,11 +22,13 @@ COMMENT ON POLICY no_access ON analytics.rollup_changes IS
     'for maintenance only';
 
 CREATE TABLE analytics.change_readers (
-    reader text PRIMARY KEY,
+    reader text NOT NULL,
     seen pg_snapshot NOT NULL,
     read_by xid8 NOT NULL,
     read_at timestamptz NOT NULL,
-    basis text NOT NULL
+    basis text NOT NULL,
+    cell uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    PRIMARY KEY (cell, reader)
 );
 ALTER TABLE analytics.change_readers ENABLE ROW LEVEL SECURITY;
 COMMENT ON TABLE analytics.change_readers IS
@@ -37,6 +39,8 @@ COMMENT ON COLUMN analytics.change_readers.read_by IS
     'the transaction in which it read: what that has changed it reads once more, as it may have changed it again';
 COMMENT ON COLUMN analytics.change_readers.read_at IS 'when: days that have ended since are new to it';
 COMMENT ON COLUMN analytics.change_readers.basis IS 'what else its rows depend on: another one means that it reads everything';
+COMMENT ON COLUMN analytics.change_readers.cell IS
+    'the nil uuid; on Citus each group of shards has rows of its own';
 CREATE POLICY no_access ON analytics.change_readers FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.change_readers IS
     'for maintenance only';
@@ -53,13 +57,15 @@ SET row_security = off
 SET jit = off
 AS $$
 DECLARE
-    day text := CASE TG_TABLE_NAME WHEN 'workspace_settings' THEN 'date ''-infinity''' ELSE 'c.metric_date' END;
+    day CONSTANT text := TG_ARGV[0];
+    is_shard CONSTANT boolean := analytics_internal.enter_cell_beside(TG_RELID);
     rows text := CASE WHEN TG_OP = 'TRUNCATE' THEN format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME)
                       WHEN TG_OP <> 'UPDATE' THEN 'changed'
                       ELSE '(TABLE changed UNION ALL TABLE changed_before)' END;
 BEGIN
     EXECUTE format('INSERT INTO analytics.rollup_changes (workspace_id, metric_date)
                     SELECT DISTINCT c.workspace_id, %s FROM %s AS c ON CONFLICT DO NOTHING', day, rows);
+    PERFORM analytics_internal.enter_cell(NULL, true) WHERE is_shard;
     RETURN NULL;
 END
 $$;
@@ -79,8 +85,9 @@ BEGIN
             VALUES ('INSERT', 'REFERENCING NEW TABLE AS changed'), ('DELETE', 'REFERENCING OLD TABLE AS changed'),
                    ('UPDATE', 'REFERENCING NEW TABLE AS changed OLD TABLE AS changed_before'), ('TRUNCATE', '')
         LOOP
-            EXECUTE format('CREATE TRIGGER note_%s %s %s ON analytics.%I %s FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.note_changes()',
-                           lower(event), CASE event WHEN 'TRUNCATE' THEN 'BEFORE' ELSE 'AFTER' END, event, name, tables);
+            EXECUTE format('CREATE TRIGGER note_%s %s %s ON analytics.%I %s FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.note_changes(%L)',
+                           lower(event), CASE event WHEN 'TRUNCATE' THEN 'BEFORE' ELSE 'AFTER' END, event, name, tables,
+                           CASE name WHEN 'workspace_settings' THEN 'date ''-infinity''' ELSE 'c.metric_date' END);
             EXECUTE format('ALTER TABLE analytics.%I ENABLE ALWAYS TRIGGER note_%s', name, lower(event));
             EXECUTE format('COMMENT ON TRIGGER note_%s ON analytics.%I IS %L', lower(event), name, 'notes the days in analytics.rollup_changes');
         END LOOP;
@@ -116,16 +123,20 @@ SET search_path = pg_catalog, pg_temp
 SET row_security = off
 SET jit = off
 AS $$
+#variable_conflict use_column
 DECLARE
     known analytics.change_readers;
+    -- A cell may move to another server, where transactions have other numbers.
+    known_basis CONSTANT text := read_changes.basis || CASE WHEN analytics_internal.cell_key() > 0 THEN ' ' || (SELECT c.system_identifier FROM pg_control_system() AS c) ELSE '' END;
 BEGIN
     DELETE FROM analytics.change_readers AS r WHERE r.read_at < now() - interval '7 days';
     SELECT * INTO known FROM analytics.change_readers AS r
-    WHERE r.reader = read_changes.reader AND r.basis = read_changes.basis;
+    WHERE r.reader = read_changes.reader AND r.basis = known_basis;
     RETURN QUERY
     WITH moved AS (
-        INSERT INTO analytics.change_readers AS r VALUES (read_changes.reader, pg_current_snapshot(), pg_current_xact_id(), now(), read_changes.basis)
-        ON CONFLICT ON CONSTRAINT change_readers_pkey DO UPDATE
+        INSERT INTO analytics.change_readers AS r (reader, seen, read_by, read_at, basis)
+        VALUES (read_changes.reader, pg_current_snapshot(), pg_current_xact_id(), now(), known_basis)
+        ON CONFLICT (cell, reader) DO UPDATE
         SET seen = EXCLUDED.seen, read_by = EXCLUDED.read_by, read_at = EXCLUDED.read_at, basis = EXCLUDED.basis
     )
     SELECT NULL::uuid, date '-infinity' WHERE known.reader IS NULL

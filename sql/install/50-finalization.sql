@@ -1192,6 +1192,7 @@ AS $$
 DECLARE
     removed analytics.workspace_settings[];
     added analytics.workspace_settings[];
+    is_shard CONSTANT boolean := analytics_internal.enter_cell_beside(TG_RELID);
 BEGIN
     IF TG_OP <> 'INSERT' THEN
         removed := ARRAY(SELECT o FROM old_rows AS o);
@@ -1200,6 +1201,7 @@ BEGIN
         added := ARRAY(SELECT n FROM new_rows AS n);
     END IF;
     PERFORM analytics_internal.aggregate_rezoned_days(removed, added);
+    PERFORM analytics_internal.enter_cell(NULL, true) WHERE is_shard;
     RETURN NULL;
 END
 $$;
@@ -1208,17 +1210,17 @@ COMMENT ON FUNCTION analytics_internal.workspace_settings_changed() IS
     'statement trigger: days that a change of time zone touches are aggregated again, or the change is refused (55000)';
 
 CREATE TRIGGER note_inserted_zones AFTER INSERT ON analytics.workspace_settings REFERENCING NEW TABLE AS new_rows
-    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('analytics.workspace_settings'))
+    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('workspace_settings'))
     EXECUTE FUNCTION analytics_internal.workspace_settings_changed();
 COMMENT ON TRIGGER note_inserted_zones ON analytics.workspace_settings IS
     'days that a time zone for the past touches are aggregated again';
 CREATE TRIGGER note_updated_zones AFTER UPDATE ON analytics.workspace_settings REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('analytics.workspace_settings'))
+    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('workspace_settings'))
     EXECUTE FUNCTION analytics_internal.workspace_settings_changed();
 COMMENT ON TRIGGER note_updated_zones ON analytics.workspace_settings IS
     'days that a time zone for the past touches are aggregated again';
 CREATE TRIGGER note_deleted_zones AFTER DELETE ON analytics.workspace_settings REFERENCING OLD TABLE AS old_rows
-    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('analytics.workspace_settings'))
+    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('workspace_settings'))
     EXECUTE FUNCTION analytics_internal.workspace_settings_changed();
 COMMENT ON TRIGGER note_deleted_zones ON analytics.workspace_settings IS
     'days that a time zone for the past touches are aggregated again';

@@ -149,7 +149,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.retention_policy_notice() FROM PUB
 COMMENT ON FUNCTION analytics_internal.retention_policy_notice() IS
     'row trigger: warns where the retention of identities acts later than it says';
 CREATE TRIGGER warn_of_identities AFTER INSERT OR UPDATE ON analytics.retention_policies
-    FOR EACH ROW WHEN (NEW.table_name IN ('identities', 'user_activity') AND NOT analytics_internal.is_taken_as_is('analytics.retention_policies'))
+    FOR EACH ROW WHEN (NEW.table_name IN ('identities', 'user_activity') AND NOT analytics_internal.is_taken_as_is('retention_policies'))
     EXECUTE FUNCTION analytics_internal.retention_policy_notice();
 COMMENT ON TRIGGER warn_of_identities ON analytics.retention_policies IS
     'warns where the retention of identities acts later than it says';

@@ -89,7 +89,7 @@ CREATE TRIGGER touch_updated_at BEFORE UPDATE ON analytics.segments
 COMMENT ON TRIGGER touch_updated_at ON analytics.segments IS
     'keeps updated_at';
 CREATE TRIGGER limit_segments AFTER INSERT ON analytics.segments
-    FOR EACH ROW WHEN (row_security_active('analytics.segments'::regclass))
+    FOR EACH ROW WHEN (row_security_active('analytics.segments'::text))
     EXECUTE FUNCTION analytics_internal.workspace_limit_check('segments_per_workspace');
 COMMENT ON TRIGGER limit_segments ON analytics.segments IS
     'roles under row security save at most so many segments in a workspace (setting segments_per_workspace)';
@@ -163,7 +163,7 @@ CREATE TRIGGER touch_updated_at BEFORE UPDATE ON analytics.annotations
 COMMENT ON TRIGGER touch_updated_at ON analytics.annotations IS
     'keeps updated_at';
 CREATE TRIGGER limit_annotations AFTER INSERT ON analytics.annotations
-    FOR EACH ROW WHEN (row_security_active('analytics.annotations'::regclass))
+    FOR EACH ROW WHEN (row_security_active('analytics.annotations'::text))
     EXECUTE FUNCTION analytics_internal.workspace_limit_check('annotations_per_workspace');
 COMMENT ON TRIGGER limit_annotations ON analytics.annotations IS
     'roles under row security make at most so many annotations in a workspace (setting annotations_per_workspace)';

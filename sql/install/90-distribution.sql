@@ -51,11 +51,11 @@ FROM unnest('{settings,membership,access_roles,readers,ip_secret,credit_prices,r
 UNION ALL
 SELECT 'workspace_settings', 'workspace_id', 2
 UNION ALL
-SELECT 'watermark', 'cell', 3
+SELECT t.name, 'cell', 3 FROM unnest('{watermark,change_readers}'::text[]) AS t (name)
 UNION ALL
 SELECT t.name, 'workspace_id', 3
 FROM unnest('{workspaces,agents,user_activity,hourly_metrics,daily_metrics,agent_performance,daily_event_usage,daily_error_types,
-              users,daily_users,daily_user_revenue,user_cohorts,workspace_retention,alert_rules,alert_rule_states,alert_history,
+              users,daily_users,daily_user_revenue,user_cohorts,pending_cohorts,rollup_changes,segments,annotations,workspace_retention,alert_rules,alert_rule_states,alert_history,
               notification_destinations,notification_outbox,audit_log,dirty_hours,pending_days,failed_days,stale_totals,
               closed_days}'::text[]) AS t (name)
 UNION ALL
@@ -63,7 +63,7 @@ SELECT 'sealed_days', 'workspace_id', 4
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.table_placements() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.table_placements() IS
-    'how distribute() spreads the tables, in the order of step: place_by NULL: a copy on every server; else the column whose hash decides, workspace_id or, of watermark, cell. workspace_settings gives the others their shards; sealed_days, the last, shows that all is done';
+    'how distribute() spreads the tables, in the order of step: place_by NULL: a copy on every server; else the column whose hash decides, workspace_id or, of what each cell has for itself, cell. workspace_settings gives the others their shards; sealed_days, the last, shows that all is done';
 
 -- What distribute() needs
 
@@ -335,29 +335,6 @@ COMMENT ON FUNCTION analytics.distribute() IS
     'spreads the tables over the workers of a Citus cluster, by workspace, with the rows they have. To be called by the owner on the coordinator; again after a worker was added, setup_roles() or an update: what is spread stays. Returns what it spread: table_name and place_by (NULL: a copy on every server). Locks the tables while it runs. Errors: no complete cluster of Citus, other versions, or a membership relation that is no reference table (55000); on a worker, or with alert rules of the whole platform (0A000)';
 
 -- Cells
-
-CREATE FUNCTION analytics_internal.enter_cell(cell bigint, is_local boolean) RETURNS void
-LANGUAGE c
-AS 'MODULE_PATHNAME', 'shadow_enter_cell';
-REVOKE EXECUTE ON FUNCTION analytics_internal.enter_cell(bigint, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.enter_cell(bigint, boolean) IS
-    'lets the names of tables mean the shards of a cell, for the transaction or (is_local false) the session; NULL: no longer. Its shards do not move until the end of the transaction; an error (55000) if they are not on this server';
-
-CREATE FUNCTION analytics_internal.cell_of(shard text) RETURNS bigint
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    cell bigint;
-BEGIN
-    EXECUTE 'SELECT a.shardid FROM pg_dist_shard AS s JOIN pg_dist_shard AS a ON a.shardminvalue = s.shardminvalue
-             WHERE a.logicalrelid = ''analytics.workspace_settings''::regclass AND s.shardid = substring($1 FROM ''_([0-9]+)"?$'')::bigint'
-    INTO STRICT cell USING shard;
-    RETURN cell;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.cell_of(text) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.cell_of(text) IS 'the cell that a shard, given by its name, belongs to';
 
 -- The session is the coordinator's for this call and ends with it. First all cells get as far as they can without
 -- long transactions, for which the closing of other cells would wait.
