@@ -141,3 +141,16 @@ JOIN pg_index AS b ON a.indrelid = b.indrelid AND a.indexrelid > b.indexrelid
      AND a.indexprs::text IS NOT DISTINCT FROM b.indexprs::text
 JOIN relation AS c ON c.oid = a.indrelid
 ORDER BY 1;
+
+-- Every table has its place where the tables are spread over several servers; job_runs is each server's own.
+SELECT c.name AS without_place
+FROM relation AS c
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> 'job_runs'
+  AND c.relname NOT IN (SELECT t.table_name FROM analytics_internal.table_placements() AS t);
+-- There a trigger is made before its table, so it must not name it as a regclass, nor a statement a constraint.
+SELECT t.tgrelid::regclass AS "table", t.tgname AS names_a_table
+FROM pg_trigger AS t JOIN relation AS c ON c.oid = t.tgrelid
+WHERE pg_get_triggerdef(t.oid) LIKE '%::regclass%';
+SELECT p.oid::regprocedure AS names_a_constraint
+FROM pg_proc AS p
+WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace) AND p.prosrc ILIKE '%ON CONFLICT ON CONSTRAINT%';
