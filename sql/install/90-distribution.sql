@@ -282,6 +282,40 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.run_on_workers(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.run_on_workers(text) IS
     'runs a command on every worker; an error (55000) where one fails';
 
+-- A worker is without its tables at first, and so without the functions that depend on them or on the types of
+-- their rows.
+CREATE FUNCTION analytics_internal.prepare_workers() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    missing record;
+BEGIN
+    FOR missing IN
+        SELECT p.oid::regprocedure::text AS signature, pg_get_functiondef(p.oid) AS definition
+        FROM pg_proc AS p
+        WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace) AND p.prokind = 'f'
+          AND EXISTS (SELECT FROM pg_depend AS d
+                      JOIN pg_class AS c ON c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p')
+                      JOIN pg_type AS t ON t.oid = c.reltype
+                      WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+                        AND (d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+                             OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)))
+        ORDER BY p.oid
+    LOOP
+        PERFORM analytics_internal.run_on_workers(format(
+            'DO $do$ BEGIN IF to_regprocedure(%1$L) IS NULL THEN SET LOCAL citus.enable_ddl_propagation = off; EXECUTE %2$L; '
+            'REVOKE EXECUTE ON FUNCTION %1$s FROM PUBLIC; ALTER EXTENSION shadow_analytics ADD FUNCTION %1$s; END IF; END $do$',
+            missing.signature, missing.definition));
+    END LOOP;
+    PERFORM analytics_internal.run_on_workers(format('DO $do$ BEGIN SET LOCAL citus.enable_ddl_propagation = off; %s; END $do$', analytics_internal.function_grants()))
+    WHERE analytics_internal.function_grants() IS NOT NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.prepare_workers() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.prepare_workers() IS
+    'makes the functions on the workers that went with the tables there, and grants all as they are granted here';
+
 -- Changes of a reference table are logged by the coordinator, in another shard; a plan for any workspace is none for
 -- one shard.
 CREATE FUNCTION analytics_internal.adapt_functions() RETURNS void
@@ -292,13 +326,11 @@ BEGIN
     ALTER FUNCTION analytics_internal.write_audit(uuid, text, text, jsonb, jsonb) SET citus.allow_nested_distributed_execution = on;
     ALTER FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) RESET plan_cache_mode;
     PERFORM analytics_internal.run_on_workers('ALTER FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) RESET plan_cache_mode');
-    PERFORM analytics_internal.run_on_workers(format('DO $do$ BEGIN SET LOCAL citus.enable_ddl_propagation = off; %s; END $do$', analytics_internal.function_grants()))
-    WHERE analytics_internal.function_grants() IS NOT NULL;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.adapt_functions() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.adapt_functions() IS
-    'a step of distribute(): grants functions on the workers as here, and fits a few of them to Citus';
+    'a step of distribute(): fits a few functions to Citus';
 
 CREATE FUNCTION analytics.distribute(OUT table_name text, OUT place_by text) RETURNS SETOF record
 LANGUAGE plpgsql
@@ -327,6 +359,9 @@ BEGIN
         RETURN NEXT;
     END LOOP;
     PERFORM analytics_internal.seed_watermarks();
+    IF table_name IS NULL THEN -- else the workers do not see the tables yet: maintain() does it
+        PERFORM analytics_internal.prepare_workers();
+    END IF;
     PERFORM analytics_internal.adapt_functions();
 END
 $$;
@@ -413,6 +448,7 @@ AS $$
 DECLARE
     run record;
 BEGIN
+    PERFORM analytics_internal.prepare_workers();
     PERFORM analytics_internal.call_in_cells(NULL);
     run := analytics_internal.call_in_cells('30 seconds');
     IF run.failures IS NOT NULL THEN

@@ -155,6 +155,9 @@ sub same_rollups
 	return $contents[0];
 }
 compare(contents($coordinator), contents($plain), 'rows moved along, and no trigger took them for new or late ones');
+sql($coordinator, 'CALL analytics.maintain()'); # what workers lack they get by then
+my $functions = q{SELECT string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::regprocedure::text COLLATE "C") FROM pg_proc AS p WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)};
+is(sql($_, $functions), sql($coordinator, $functions), $_->name . ' has every function') for @workers;
 
 # Late events, in all ways, through the coordinator and through a worker.
 my $insert = "INSERT INTO analytics.user_activity ($columns) SELECT $columns FROM public.feed";
