@@ -18,7 +18,10 @@ my @not_tested = (
 	'doc/operations.md: SELECT cron.schedule(\'aggregate-daily-metrics\',',    # pg_cron: test/t/operations.pl, original_blocks.pl
 	'doc/operations.md: SELECT cron.schedule_in_database(\'shadow-analytics-maintain-mydb\',',
 	'doc/performance.md: make bench',
-	'doc/reading.md: sudo -u');    # test/t/report_page.pl has a page
+	'doc/reading.md: sudo -u',    # test/t/report_page.pl has a page
+	'doc/scale.md: CREATE EXTENSION',    # Citus: test/t/citus.pl
+	'doc/scale.md: SET LOCAL',
+	'doc/scale.md: SELECT citus_add_node(\'worker3.example\',');
 
 my $root = abs_path("$FindBin::RealBin/../..");
 my $node = PostgreSQL::Test::Cluster->new('documents');
