@@ -142,7 +142,7 @@ TEST(Questions, AgreeWithTheVectors)
             }
         }
     }
-    EXPECT_EQ(checked, 141);
+    EXPECT_EQ(checked, 142);
 }
 
 TEST(Questions, AgreeWithEnumeratedFunnels)
