@@ -47,7 +47,7 @@ LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT t.name, NULL, 1
-FROM unnest('{settings,membership,access_roles,readers,ip_secret,credit_prices,retention_policies}'::text[]) AS t (name)
+FROM unnest('{settings,membership,access_roles,readers,ip_secret,credit_prices,token_prices,retention_policies}'::text[]) AS t (name)
 UNION ALL
 SELECT 'workspace_settings', 'workspace_id', 2
 UNION ALL
