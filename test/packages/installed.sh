@@ -33,7 +33,7 @@ notifier() (
 clean() {
     pg_dropcluster --stop "$major" main 2> /dev/null || true
     # shellcheck disable=SC2086
-    apt purge $packages
+    dpkg --purge $packages > /tmp/apt.log 2>&1 # also where they are not installed
     rm -rf /etc/shadow-analytics-notifier
 }
 trap clean EXIT
