@@ -173,7 +173,6 @@ my $batch = q{SELECT jsonb_agg(jsonb_build_object('id', md5('b' || i)::uuid, 'ev
 	'created_at', date_trunc('day', now(), 'UTC') - interval '80 hours')) FROM generate_series(1, 20) AS i};
 is(sql($_, "SELECT * FROM analytics.track_batch(($batch))"), sql($plain, "SELECT * FROM analytics.track_batch(($batch))") =~ s/^0\|19/19|0/r, 'a batch with a refused event') for $workers[0];
 sql($_, q{SELECT analytics.track('login', user_id => md5('u1')::uuid, id => md5('t')::uuid, created_at => date_trunc('day', now(), 'UTC') - interval '4 days')}) for @both;
-my $late = q{SELECT count(*), count(DISTINCT (workspace_id, metric_hour)) > 100, sum(removed) FROM analytics.dirty_hours};
 is(sql($coordinator, q{SELECT count(*) FROM (SELECT DISTINCT workspace_id, metric_hour FROM analytics.dirty_hours) AS d}),
 	sql($plain, q{SELECT count(*) FROM (SELECT DISTINCT workspace_id, metric_hour FROM analytics.dirty_hours) AS d}), 'the same hours are noted as dirty');
 cmp_ok(sql($coordinator, 'SELECT count(*) FROM analytics.dirty_hours WHERE removed > 0'), '>', 5, 'deletions too');
@@ -251,7 +250,7 @@ for my $query (q{SELECT workspace_id, sum(total_events) FROM analytics.daily_met
 }
 is(sql($coordinator, q{BEGIN; SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL ROLE authenticated; SELECT count(*) FROM analytics.daily_metrics; ROLLBACK}), '0', 'nobody in particular sees nothing');
 
-# A writer that is open holds up the closing of its own cells only, and what it writes is counted.
+# Where the cell of a workspace is.
 my @cells = map { [ split /\|/ ] } split /\n/, sql($coordinator, q{SELECT s.shardid, n.nodename, n.nodeport, shard_name(s.logicalrelid, s.shardid) FROM pg_dist_shard AS s JOIN pg_dist_placement AS p USING (shardid) JOIN pg_dist_node AS n USING (groupid)
 	WHERE s.logicalrelid = 'analytics.workspace_settings'::regclass ORDER BY 1});
 my $home = sql($coordinator, q{SELECT get_shard_id_for_distribution_column('analytics.workspace_settings', md5('w1')::uuid)});
