@@ -300,7 +300,7 @@ sql($coordinator, sprintf 'DROP TABLE analytics.user_activity_%s; CALL analytics
 is(sql($coordinator, $totals), $before, 'rollups of a day without its partition stay');
 
 # Alert rules of workspaces are evaluated where their events are.
-sql($_, q{INSERT INTO analytics.alert_rules (id, workspace_id, name, metric_type, condition, threshold_value, for_minutes) SELECT md5('r' || i)::uuid, md5('w' || i)::uuid, 'failures', 'failed_runs', 'greater_than', i % 3, 0 FROM generate_series(1, 20) AS i;
+sql($_, q{INSERT INTO analytics.alert_rules (id, workspace_id, name, metric_type, condition, threshold_value, for_minutes, evaluation_window_minutes) SELECT md5('r' || i)::uuid, md5('w' || i)::uuid, 'failures', 'failed_runs', 'greater_than', i % 3, 0, 60 FROM generate_series(1, 20) AS i;
 	INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at) SELECT md5('w' || i)::uuid, md5('u1')::uuid, 'agent_run', jsonb_build_object('agent_id', md5('a'), 'status', 'failed'), now() - interval '10 minutes' FROM generate_series(1, 20) AS i, generate_series(0, i % 4)}) for @both;
 sql($_, 'CALL analytics.maintain()') for @both;
 my $alerts = q{SELECT workspace_id, alert_rule_id, metric_value FROM analytics.alert_history ORDER BY 1};
