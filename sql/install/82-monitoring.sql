@@ -285,6 +285,7 @@ DECLARE
     missing numeric;
     kept numeric;
 BEGIN
+    PERFORM analytics_internal.refuse_distributed('analytics.health()', 'Read analytics.freshness, and analytics.job_runs on each server.');
     check_name := 'maintenance';
     SELECT m.status, m.detail, m.hint INTO status, detail, hint FROM analytics_internal.maintenance_health() AS m;
     RETURN NEXT;

@@ -310,7 +310,7 @@ is(sql($coordinator, 'SELECT count(*) FROM analytics.freshness WHERE closed_unti
 
 # What is not offered says so.
 for (['CALL analytics.backfill(current_date - 2, current_date - 1)', 'maintain'], ['SELECT analytics.refresh_all_materialized_views()', 'rollups'], ['SELECT analytics.cleanup_old_data()', 'partitions'],
-	['SELECT analytics.evaluate_alert_rules()', 'maintain'], ['TRUNCATE analytics.user_activity', 'DELETE'],
+	['SELECT * FROM analytics.health()', 'freshness'], ['SELECT analytics.evaluate_alert_rules()', 'maintain'], ['TRUNCATE analytics.user_activity', 'DELETE'],
 	[q{INSERT INTO analytics.alert_rules (name, scope, metric_type, condition, threshold_value) VALUES ('all', 'platform', 'failed_runs', 'greater_than', 1)}, 'rule for each workspace'])
 {
 	my ($query, $instead) = @$_;
