@@ -70,7 +70,7 @@ WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p') AND
       ('agent_performance', 'users'), ('daily_event_usage', 'users'), ('daily_user_revenue', 'user_number'), ('alert_rules', 'created_by'),
       ('segments', 'created_by'), ('segments', 'users'), ('annotations', 'created_by'),
       ('alert_history', 'acknowledged_by'), ('audit_log', 'user_id'),
-      ('watermark', 'marked_by'), ('notification_outbox', 'leased_by')) -- a transaction, a process
+      ('watermark', 'marked_by'), ('rollup_changes', 'changed_by'), ('change_readers', 'read_by'), ('notification_outbox', 'leased_by')) -- transactions, a process
 ORDER BY 1, 2;
 SELECT count(*) FROM analytics.refresh_all_materialized_views() WHERE error IS NULL;
 
