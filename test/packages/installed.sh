@@ -27,7 +27,7 @@ statements() {
 notifier() (
     set -a
     . /etc/shadow-analytics-notifier/environment
-    eval "runuser -u $(sed -n 's/^User=//p' $unit) -- $(sed -n 's/^ExecStart=//p' $unit) $*"
+    eval "runuser -u $(sed -n 's/^User=//p' $unit) -- $(sed -n 's/^ExecStart=//p' $unit | sed 's/\${[A-Z_]*}/\"&\"/g') $*"
 )
 
 clean() {
