@@ -453,23 +453,43 @@ BEGIN ATOMIC
     ), events AS (
         SELECT e.*, d.day, lag(e.created_at) OVER (PARTITION BY d.day, e.session_id ORDER BY e.created_at, e.id) AS previous
         FROM span AS s
-        JOIN analytics.user_activity AS e ON e.created_at <= s.newest
-            AND e.created_at >= (SELECT b.day_start FROM analytics.workspace_day_bounds(
-                                     get_user_timeline.workspace_id, analytics.workspace_today(get_user_timeline.workspace_id, s.oldest)) AS b)
+        CROSS JOIN LATERAL (SELECT analytics.workspace_today(get_user_timeline.workspace_id, s.oldest) AS first_day,
+                                   analytics.workspace_today(get_user_timeline.workspace_id, s.newest) AS last_day) AS r
+        CROSS JOIN analytics.workspace_day_bounds(get_user_timeline.workspace_id, r.first_day) AS f
+        CROSS JOIN analytics.workspace_day_bounds(get_user_timeline.workspace_id, r.last_day) AS l
+        JOIN analytics.user_activity AS e ON e.created_at >= f.day_start AND e.created_at < l.day_end
         CROSS JOIN LATERAL (SELECT analytics.workspace_today(e.workspace_id, e.created_at) AS day) AS d
         WHERE e.workspace_id = get_user_timeline.workspace_id AND e.user_id = get_user_timeline.user_id
-    ), starts AS (
-        SELECT e.*, e.previous IS NULL
-                    OR e.session_id IS NULL AND e.created_at - e.previous >= analytics_internal.session_gap() AS starts
+    ), split AS ( -- the client's sessions, and those by inactivity of what has none
+        SELECT e.*, count(*) FILTER (WHERE e.previous IS NULL
+                                           OR e.session_id IS NULL AND e.created_at - e.previous >= analytics_internal.session_gap())
+                        OVER (PARTITION BY e.day, e.session_id ORDER BY e.created_at, e.id) AS piece
         FROM events AS e
-    ), sessions AS (
-        SELECT s.*, max(CASE WHEN s.starts THEN s.created_at END) OVER (PARTITION BY s.day, s.session_id ORDER BY s.created_at, s.id) AS began
-        FROM starts AS s
+    ), pieces AS MATERIALIZED (
+        SELECT s.day, s.session_id, s.piece, min(s.created_at) AS first_time, max(s.created_at) AS last_time,
+               (array_agg(s.id ORDER BY s.created_at, s.id))[1] AS first_id
+        FROM split AS s GROUP BY s.day, s.session_id, s.piece
+    ), wholes AS ( -- one by inactivity is part of the client's session that it touches, the nearest
+        SELECT p.day, p.session_id, p.piece, coalesce(p.session_id, t.session_id) AS whole_session,
+               CASE WHEN coalesce(p.session_id, t.session_id) IS NULL THEN p.piece END AS whole_piece
+        FROM pieces AS p
+        LEFT JOIN LATERAL (
+            SELECT n.session_id
+            FROM pieces AS n
+            CROSS JOIN LATERAL (SELECT greatest(n.first_time - p.last_time, p.first_time - n.last_time, interval '0') AS gap) AS d
+            WHERE p.session_id IS NULL AND n.session_id IS NOT NULL AND n.day = p.day AND d.gap < analytics_internal.session_gap()
+            ORDER BY d.gap, n.first_time, n.last_time, n.first_id LIMIT 1) AS t ON true
+    ), joined AS (
+        SELECT s.*, w.whole_session, w.whole_piece, lag(s.created_at) OVER whole AS event_before,
+               min(s.created_at) OVER (PARTITION BY s.day, w.whole_session, w.whole_piece) AS began
+        FROM split AS s
+        JOIN wholes AS w ON w.day = s.day AND w.session_id IS NOT DISTINCT FROM s.session_id AND w.piece = s.piece
+        WINDOW whole AS (PARTITION BY s.day, w.whole_session, w.whole_piece ORDER BY s.created_at, s.id)
     ), numbered AS (
-        SELECT s.*, dense_rank() OVER (PARTITION BY s.day ORDER BY s.began, s.session_id NULLS FIRST) AS number FROM sessions AS s
+        SELECT j.*, dense_rank() OVER (PARTITION BY j.day ORDER BY j.began, j.whole_session NULLS FIRST, j.whole_piece) AS number FROM joined AS j
     )
-    SELECT n.created_at, n.id, n.event_type, n.event_name, n.page_path, n.referrer, n.number, n.starts,
-           CASE WHEN NOT n.starts THEN round(extract(epoch FROM n.created_at - n.previous), 2) END, n.metadata
+    SELECT n.created_at, n.id, n.event_type, n.event_name, n.page_path, n.referrer, n.number, n.event_before IS NULL,
+           round(extract(epoch FROM n.created_at - n.event_before), 2), n.metadata
     FROM numbered AS n JOIN page AS p ON p.id = n.id AND p.created_at = n.created_at
     ORDER BY n.created_at DESC, n.id DESC;
 END;
