@@ -6,6 +6,8 @@ SET LOCAL datestyle = 'ISO';
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
          analytics.daily_event_usage, analytics.workspace_settings, analytics.credit_prices,
          analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_cohorts;
+DELETE FROM analytics.pending_cohorts; -- of other tests
+DELETE FROM analytics.rollup_changes;
 INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0'); -- every day is asked for
 CREATE FUNCTION pg_temp.id(name text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(name)::uuid $$;
 CREATE FUNCTION pg_temp.put(workspace text, usr text, day date, metadata jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS $$
