@@ -39,7 +39,7 @@ AS $$
 DECLARE
     answer boolean;
 BEGIN
-    IF to_regclass('pg_catalog.pg_dist_partition') IS NULL THEN
+    IF NOT EXISTS (SELECT FROM pg_extension AS x WHERE x.extname = 'citus') THEN
         RETURN false;
     END IF;
     EXECUTE 'SELECT EXISTS (SELECT FROM pg_dist_partition AS p WHERE p.logicalrelid = to_regclass(''analytics.sealed_days''))' INTO answer;
