@@ -24,9 +24,10 @@ namespace
 {
 
 constexpr int outside = -1;
-constexpr int copies_here = 0; // in no cell, but reference tables are read from their copies
 
-int cell = outside; // the setting shadow_analytics.cell; more than 0: the number of the cell's shard
+// The setting shadow_analytics.cell: the number of the cell's shard; 0: in no cell, but reference tables are read from
+// their copies.
+int cell = outside;
 
 planner_hook_type next_planner = nullptr;
 bool is_looking_up = false;

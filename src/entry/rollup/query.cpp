@@ -42,9 +42,9 @@ struct price_row {
         bool is_null;
         return SPI_getbinval(row, description, number, &is_null);
     }
-    int128 price(int number) const
+    shadow::int128 price(int number) const
     {
-        int128 result;
+        shadow::int128 result;
         if (!pg::to_scaled_int128(DatumGetNumeric(field(number)), 9, result))
             elog(ERROR, "price out of range");
         return result;
