@@ -184,6 +184,7 @@ COMMENT ON FUNCTION analytics_internal.next_change(uuid, text) IS
 CREATE FUNCTION analytics_internal.workspace_settings_check() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off -- planned while the table is empty, kept while a statement fills it
 AS $$
 DECLARE
     zone_name text := analytics_internal.time_zone_name(NEW.time_zone);

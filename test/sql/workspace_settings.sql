@@ -177,3 +177,9 @@ DELETE FROM analytics.job_runs;
 SET row_security = off;
 TRUNCATE analytics.workspace_settings, analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.daily_users, analytics.users, analytics.user_cohorts, analytics.daily_event_usage;
 RESET row_security;
+
+-- Each row is looked up by key, also where one statement fills an empty table.
+BEGIN;
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone) SELECT md5(i::text)::uuid, 'Europe/Berlin' FROM generate_series(1, 500) AS i;
+SELECT sum(seq_tup_read) <= 500 AS reads_by_key FROM pg_stat_xact_user_tables WHERE relname IN ('workspace_settings', 'daily_metrics');
+ROLLBACK;
