@@ -98,7 +98,7 @@ std::vector<std::vector<std::string>> read_corpus(const std::string &name)
 TEST(redact, leaves_no_secret_of_the_corpus)
 {
     auto const messages = read_corpus("redaction_secrets.tsv");
-    EXPECT_GE(messages.size(), 200u);
+    EXPECT_GE(messages.size(), 300u);
     for (auto const &parts : messages) {
         ASSERT_GT(parts.size(), 1u) << parts[0];
         std::string const redacted(redact(parts[0]));
@@ -113,7 +113,7 @@ TEST(redact, leaves_no_secret_of_the_corpus)
 TEST(redact, changes_few_harmless_messages)
 {
     auto const messages = read_corpus("redaction_harmless.tsv");
-    EXPECT_GE(messages.size(), 250u);
+    EXPECT_GE(messages.size(), 300u);
     std::string changed;
     std::size_t count = 0;
     for (auto const &parts : messages)
