@@ -312,6 +312,11 @@ SELECT t.triggered, t.reason FROM analytics.alert_rules AS r, analytics.test_ale
 SELECT a.at, t.triggered, t.reason
 FROM analytics.alert_rules AS r, (VALUES ('2026-06-30 12:59'), ('2026-06-10 13:00'), ('2026-06-28 13:00')) AS a (at),
      analytics.test_alert_rule(r.id, a.at::timestamptz) AS t WHERE r.name = 'poisson';
+-- With a delay the hour is the one that ended so long ago, and what it is compared with is seen from there.
+UPDATE analytics.alert_rules SET evaluation_delay_minutes = 20 WHERE name = 'poisson';
+SELECT a.at, t.triggered, t.reason
+FROM analytics.alert_rules AS r, (VALUES ('2026-06-30 13:19'), ('2026-06-30 13:20'), ('2026-06-30 14:19'), ('2026-06-30 14:20')) AS a (at),
+     analytics.test_alert_rule(r.id, a.at::timestamptz) AS t WHERE r.name = 'poisson';
 TRUNCATE analytics.alert_history, analytics.notification_outbox, analytics.alert_rule_states, analytics.alert_rules;
 
 -- 8. Tenants: b1 manages a1, b2 is a plain member, b3 a stranger.
