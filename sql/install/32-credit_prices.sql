@@ -164,7 +164,7 @@ COMMENT ON FUNCTION analytics_internal.prices_changed() IS
     'statement trigger: has the days computed again on which a changed price was or comes into force';
 
 CREATE TRIGGER price_entered AFTER INSERT ON analytics.credit_prices REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('analytics.credit_prices'))
+    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('credit_prices'))
     EXECUTE FUNCTION analytics_internal.prices_changed();
 COMMENT ON TRIGGER price_entered ON analytics.credit_prices IS
     'a price that is entered later has its days computed again';
@@ -182,7 +182,7 @@ COMMENT ON TRIGGER price_deleted ON analytics.credit_prices IS
     'a price that is deleted has the days computed again on which it was in force';
 
 CREATE TRIGGER price_entered AFTER INSERT ON analytics.token_prices REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('analytics.token_prices'))
+    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('token_prices'))
     EXECUTE FUNCTION analytics_internal.prices_changed();
 COMMENT ON TRIGGER price_entered ON analytics.token_prices IS
     'a price that is entered later has its days computed again';

@@ -135,3 +135,13 @@ INSERT INTO analytics.token_prices (input_price, output_price) VALUES (-1, 1);
 INSERT INTO analytics.token_prices (input_price, output_price, cache_read_price) VALUES (1, 1, 1e9);
 INSERT INTO analytics.token_prices (input_price, output_price, cache_write_price) VALUES (1, 1, 0.0000000001);
 INSERT INTO analytics.token_prices (input_price, output_price, currency) VALUES (1, 1, 'usd');
+
+-- An owner who is no superuser restores prices, as pg_restore does: the days stay as they were dumped.
+BEGIN;
+CREATE ROLE regress_price_owner;
+GRANT :USER TO regress_price_owner;
+SET LOCAL ROLE regress_price_owner;
+SET LOCAL row_security = off;
+INSERT INTO analytics.credit_prices (price) VALUES (0.5) RETURNING price;
+INSERT INTO analytics.token_prices (input_price, output_price) VALUES (1, 2) RETURNING input_price;
+ROLLBACK;
