@@ -144,6 +144,10 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        PERFORM analytics_internal.invalidate_priced_days('00000000-0000-0000-0000-000000000000', '', '-infinity', 'infinity');
+        RETURN NULL;
+    END IF;
     PERFORM analytics_internal.invalidate_priced_days(c.workspace_id, c.model, min(c.valid_from), max(c.valid_to))
     FROM (SELECT n.workspace_id, n.model, n.valid_from,
                  coalesce((SELECT min(p.valid_from)
@@ -180,6 +184,10 @@ CREATE TRIGGER price_deleted AFTER DELETE ON analytics.credit_prices REFERENCING
     FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
 COMMENT ON TRIGGER price_deleted ON analytics.credit_prices IS
     'a price that is deleted has the days computed again on which it was in force';
+CREATE TRIGGER prices_truncated AFTER TRUNCATE ON analytics.credit_prices
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
+COMMENT ON TRIGGER prices_truncated ON analytics.credit_prices IS
+    'where all prices go, all days that may have had one are computed again';
 
 CREATE TRIGGER price_entered AFTER INSERT ON analytics.token_prices REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('token_prices'))
@@ -198,3 +206,7 @@ CREATE TRIGGER price_deleted AFTER DELETE ON analytics.token_prices REFERENCING 
     FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
 COMMENT ON TRIGGER price_deleted ON analytics.token_prices IS
     'a price that is deleted has the days computed again on which it was in force';
+CREATE TRIGGER prices_truncated AFTER TRUNCATE ON analytics.token_prices
+    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
+COMMENT ON TRIGGER prices_truncated ON analytics.token_prices IS
+    'where all prices go, all days that may have had one are computed again';

@@ -112,6 +112,10 @@ UPDATE analytics.credit_prices SET currency = 'EUR' WHERE price = 0.5;
 SELECT * FROM pg_temp.repaired();
 DELETE FROM analytics.credit_prices;
 SELECT * FROM pg_temp.repaired();
+INSERT INTO analytics.credit_prices (price) VALUES (0.5);
+SELECT * FROM pg_temp.repaired();
+TRUNCATE analytics.credit_prices;
+SELECT * FROM pg_temp.repaired();
 SELECT count(*) AS entries FROM analytics.dirty_hours;
 ROLLBACK;
 
