@@ -1194,6 +1194,11 @@ DECLARE
     added analytics.workspace_settings[];
     is_shard CONSTANT boolean := analytics_internal.enter_cell_beside(TG_RELID);
 BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        EXECUTE format('DELETE FROM %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME); -- comes back here with the rows
+        PERFORM analytics_internal.enter_cell(NULL, true) WHERE is_shard;
+        RETURN NULL;
+    END IF;
     IF TG_OP <> 'INSERT' THEN
         removed := ARRAY(SELECT o FROM old_rows AS o);
     END IF;
@@ -1224,6 +1229,11 @@ CREATE TRIGGER note_deleted_zones AFTER DELETE ON analytics.workspace_settings R
     EXECUTE FUNCTION analytics_internal.workspace_settings_changed();
 COMMENT ON TRIGGER note_deleted_zones ON analytics.workspace_settings IS
     'days that a time zone for the past touches are aggregated again';
+CREATE TRIGGER note_truncated_zones BEFORE TRUNCATE ON analytics.workspace_settings
+    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('workspace_settings'))
+    EXECUTE FUNCTION analytics_internal.workspace_settings_changed();
+COMMENT ON TRIGGER note_truncated_zones ON analytics.workspace_settings IS
+    'TRUNCATE is to time zones what DELETE is';
 
 -- What the scheduled functions do beside their own work, so that rollups stay right where nobody calls maintain().
 

@@ -152,6 +152,12 @@ SELECT * FROM pg_temp.wrong;
 DELETE FROM analytics.workspace_settings WHERE workspace_id = pg_temp.w();
 CALL pg_temp.settle();
 SELECT * FROM pg_temp.wrong;
+INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from) VALUES (pg_temp.w(), 'Asia/Tokyo', '-infinity');
+CALL pg_temp.settle();
+TRUNCATE analytics.workspace_settings;
+SELECT count(*) > 0 AS wrong_before FROM pg_temp.wrong;
+CALL pg_temp.settle();
+SELECT * FROM pg_temp.wrong;
 -- What changes nothing touches nothing: the zone in force, the future, a workspace without rollups.
 INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from)
 VALUES (pg_temp.w(), 'UTC', '-infinity'), (pg_temp.w(), 'Asia/Tokyo', analytics.day_start(pg_temp.today() + 9, 'Asia/Tokyo')), (md5('new')::uuid, 'Asia/Tokyo', '-infinity');
