@@ -672,7 +672,7 @@ FROM pg_proc AS p
 JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname IN ('sql', 'plpgsql')
 WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)
   AND p.prokind = 'f' AND p.prosqlbody IS NULL
-  AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search\_path=%')
+  AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE starts_with(c, 'search_path='))
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.audit_functions() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.audit_functions() IS

@@ -139,7 +139,7 @@ SET DateStyle = 'ISO'
 AS $$
 SELECT b.oid::regclass, COALESCE(b.bounds[1]::timestamptz, '-infinity'), COALESCE(b.bounds[2]::timestamptz, 'infinity')
 FROM (SELECT c.oid, regexp_match(pg_get_expr(c.relpartbound, c.oid),
-                                 '^FOR VALUES FROM \((?:''(.*)''|MINVALUE)\) TO \((?:''(.*)''|MAXVALUE)\)$') AS bounds
+                                 '^FOR VALUES FROM [(](?:''(.*)''|MINVALUE)[)] TO [(](?:''(.*)''|MAXVALUE)[)]$') AS bounds
       FROM (SELECT r.oid, r.relpartbound FROM pg_inherits AS i JOIN pg_class AS r ON r.oid = i.inhrelid
             WHERE i.inhparent = 'analytics.user_activity'::regclass
               AND r.oid <> (SELECT t.partdefid FROM pg_partitioned_table AS t WHERE t.partrelid = i.inhparent)

@@ -258,7 +258,7 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    domains text[] := regexp_split_to_array(lower(analytics.setting('email_domains_allowed') COLLATE "C"), '\s*,\s*'); -- not Turkish: I is i
+    domains text[] := regexp_split_to_array(lower(analytics.setting('email_domains_allowed') COLLATE "C"), '[[:space:]]*,[[:space:]]*'); -- not Turkish: I is i
 BEGIN
     RETURN '*' = ANY (domains) OR lower(split_part(address, '@', 2) COLLATE "C") = ANY (domains);
 END

@@ -55,7 +55,7 @@ BEGIN
                 FROM jsonb_array_elements(value) WITH ORDINALITY AS e);
     ELSIF jsonb_typeof(value) = 'string' AND value #>> '{}' ~ '^[A-Za-z][A-Za-z0-9+.-]*://' THEN
         -- The paths of webhooks are their passwords.
-        RETURN to_jsonb(regexp_replace(value #>> '{}', '^([^:]+://)(?:[^/@]*@)?([^/?#]*).*$', '\1\2/***'));
+        RETURN to_jsonb(regexp_replace(value #>> '{}', '^([^:]+://)(?:[^/@]*@)?([^/?#]*).*$', E'\\1\\2/***'));
     END IF;
     RETURN value;
 END

@@ -177,7 +177,7 @@ BEGIN
         RETURN;
     END IF;
     EXECUTE 'SELECT j.jobid, j.active, j.username::name FROM cron.job AS j
-             WHERE j.database = current_database() AND j.command COLLATE "C" ~* ''call\s+analytics\.maintain\('' ORDER BY j.active DESC, j.jobid LIMIT 1'
+             WHERE j.database = current_database() AND j.command COLLATE "C" ~* ''call[[:space:]]+analytics[.]maintain[(]'' ORDER BY j.active DESC, j.jobid LIMIT 1'
     INTO job;
     IF job.jobid IS NULL THEN
         cure := 'SELECT analytics.schedule_jobs().';

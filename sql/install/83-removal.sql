@@ -48,7 +48,7 @@ BEGIN
     IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
         EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job AS j
                  WHERE j.database = current_database()
-                   AND (j.jobname = ''shadow-analytics-maintain'' OR j.command COLLATE "C" ~* ''^\s*(CALL|SELECT|SELECT \* FROM)\s+analytics\.\w+\s*\('')'
+                   AND (j.jobname = ''shadow-analytics-maintain'' OR j.command COLLATE "C" ~* ''^[[:space:]]*(CALL|SELECT|SELECT [*] FROM)[[:space:]]+analytics[.][[:alnum:]_]+[[:space:]]*[(]'')'
         INTO removed;
     END IF;
     RETURN removed;

@@ -154,3 +154,9 @@ WHERE pg_get_triggerdef(t.oid) LIKE '%::regclass%';
 SELECT p.oid::regprocedure AS names_a_constraint
 FROM pg_proc AS p
 WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace) AND p.prosrc ILIKE '%ON CONFLICT ON CONSTRAINT%';
+
+-- A backslash in a literal means something else where standard_conforming_strings is off; E'' says what it means.
+SELECT r.name AS literal_with_backslash, l.line
+FROM routine AS r, string_to_table(r.prosrc, chr(10)) AS l (line)
+WHERE r.lanname IN ('sql', 'plpgsql') AND strpos(l.line, chr(92)) > 0 AND strpos(l.line, 'E''') = 0 AND l.line !~ '^ *--'
+ORDER BY r.name::text;
