@@ -97,7 +97,8 @@ TEST(PackedPool, AmountsHaveTheirSign)
 TEST(PackedPool, RunsWithoutACostTakeNoRoomForIt)
 {
     packed_pool<run_entry> pool(std::pmr::get_default_resource());
-    run_entry run{1'500'000'000, 800, 2'500'000'000, no_amount, 3, 4, npos, npos, 0, run_status::failed};
+    run_entry run{1'500'000'000, 800, 2'500'000'000,      no_amount, 3, 4, npos, npos,
+                  npos,          0,   run_status::failed, false};
     pool.push(run);
     EXPECT_EQ(pool.row_bytes(), 5u + 2 + 5 + 1 + 1 + 1 + 1);
     run.cost = 70'000;
