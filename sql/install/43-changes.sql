@@ -49,7 +49,8 @@ COMMENT ON POLICY no_access ON analytics.change_readers IS
 SELECT pg_catalog.pg_extension_config_dump('analytics.rollup_changes', 'WHERE false');
 SELECT pg_catalog.pg_extension_config_dump('analytics.change_readers', 'WHERE false');
 
--- A row that moves to another day changes both. Rows of workspace_settings have no day: a zone may move all.
+-- A row that moves to another day changes both. Rows of workspace_settings and agents have no day: a zone may move all,
+-- a name is shown on all.
 CREATE FUNCTION analytics_internal.note_changes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -71,7 +72,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.note_changes() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.note_changes() IS
-    'statement trigger of the rollups and of workspace_settings: notes the days that were changed in analytics.rollup_changes';
+    'statement trigger of the rollups, workspace_settings and agents: notes the days that were changed in analytics.rollup_changes';
 
 -- Always, so that rows that are replicated or restored are noted too.
 DO $$
@@ -80,14 +81,14 @@ DECLARE
     event text;
     tables text;
 BEGIN
-    FOREACH name IN ARRAY '{daily_metrics,agent_performance,daily_error_types,daily_users,workspace_settings}'::text[] LOOP
+    FOREACH name IN ARRAY '{daily_metrics,agent_performance,daily_error_types,daily_users,workspace_settings,agents}'::text[] LOOP
         FOR event, tables IN
             VALUES ('INSERT', 'REFERENCING NEW TABLE AS changed'), ('DELETE', 'REFERENCING OLD TABLE AS changed'),
                    ('UPDATE', 'REFERENCING NEW TABLE AS changed OLD TABLE AS changed_before'), ('TRUNCATE', '')
         LOOP
             EXECUTE format('CREATE TRIGGER note_%s %s %s ON analytics.%I %s FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.note_changes(%L)',
                            lower(event), CASE event WHEN 'TRUNCATE' THEN 'BEFORE' ELSE 'AFTER' END, event, name, tables,
-                           CASE name WHEN 'workspace_settings' THEN 'date ''-infinity''' ELSE 'c.metric_date' END);
+                           CASE WHEN name IN ('workspace_settings', 'agents') THEN 'date ''-infinity''' ELSE 'c.metric_date' END);
             EXECUTE format('ALTER TABLE analytics.%I ENABLE ALWAYS TRIGGER note_%s', name, lower(event));
             EXECUTE format('COMMENT ON TRIGGER note_%s ON analytics.%I IS %L', lower(event), name, 'notes the days in analytics.rollup_changes');
         END LOOP;
@@ -107,7 +108,8 @@ BEGIN
         RETURN QUERY
         SELECT w.workspace_id, least(b.today, w.last_date + 1)
         FROM analytics_internal.last_complete_days() AS w
-        CROSS JOIN LATERAL (SELECT analytics.workspace_today(w.workspace_id, since) AS today) AS b
+        LEFT JOIN analytics_internal.todays(since) AS t ON t.workspace_id = w.workspace_id
+        CROSS JOIN LATERAL (SELECT coalesce(t.today, (SELECT analytics.workspace_today(NULL, since))) AS today) AS b
         WHERE b.today <> w.last_date + 1;
     END IF;
 END

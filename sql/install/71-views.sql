@@ -2,8 +2,22 @@
 -- nobody; tenants read the security-barrier views below. A window is the workspace's own last 30 complete local
 -- days. Each has a unique index on plain columns: REFRESH MATERIALIZED VIEW CONCURRENTLY works on all of them.
 -- REFRESH CONCURRENTLY sorts whole rows, column by column, to find equal ones: rows that come in that order cost
--- half, so the key's columns are the first ones and the rows come in their order.
+-- half, so the key's columns are the first ones and the rows come in their order. analytics.refresh_all_materialized_views()
+-- computes and writes only what has changed, below.
 -- The bound by now(), wide enough for every time zone, lets the planner and the index by date leave out history.
+
+CREATE FUNCTION analytics_internal.todays(at timestamptz DEFAULT now()) RETURNS TABLE (workspace_id uuid, today date)
+LANGUAGE plpgsql STABLE ROWS 100
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT z.workspace_id, analytics.workspace_today(z.workspace_id, at)
+                 FROM (SELECT DISTINCT s.workspace_id FROM analytics.workspace_settings AS s) AS z;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.todays(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.todays(timestamptz) IS
+    'analytics.workspace_today() of the workspaces with a time zone; the others have that of NULL';
 
 -- From workspace to workspace in the index, whatever the length of their history.
 CREATE FUNCTION analytics_internal.last_complete_days() RETURNS TABLE (workspace_id uuid, first_date date, last_date date)
@@ -22,21 +36,58 @@ BEGIN
                             WHERE d.workspace_id > f.workspace_id
                             ORDER BY d.workspace_id, d.metric_date LIMIT 1) AS n
     )
-    SELECT f.workspace_id, f.metric_date, analytics.workspace_today(f.workspace_id) - 1 FROM first_day AS f;
+    SELECT f.workspace_id, f.metric_date, coalesce(t.today, (SELECT analytics.workspace_today(NULL))) - 1
+    FROM first_day AS f LEFT JOIN analytics_internal.todays() AS t ON t.workspace_id = f.workspace_id;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.last_complete_days() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.last_complete_days() IS
     'every workspace with a daily rollup, its first day and its last complete local day';
 
+-- The planner takes a function's rows for repeated, and would put the rollups into the hash table of a join with
+-- them: DISTINCT ON tells that each workspace comes once.
+-- What a view shows it takes from a function of these workspaces and days, so that a refresh can compute a part.
+CREATE FUNCTION analytics_internal.shown_days(workspace_ids uuid[], from_dates date[])
+RETURNS TABLE (workspace_id uuid, first_date date, last_date date, from_date date)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF workspace_ids IS NULL THEN
+        RETURN QUERY SELECT w.*, date '-infinity' FROM analytics_internal.last_complete_days() AS w;
+    ELSE
+        RETURN QUERY
+        SELECT s.workspace_id, f.first_date, coalesce(t.today, (SELECT analytics.workspace_today(NULL))) - 1, s.from_date
+        FROM unnest(workspace_ids, from_dates) AS s (workspace_id, from_date)
+        LEFT JOIN analytics_internal.todays() AS t ON t.workspace_id = s.workspace_id
+        CROSS JOIN LATERAL (SELECT min(d.metric_date) FROM analytics.daily_metrics AS d
+                            WHERE d.workspace_id = s.workspace_id) AS f (first_date)
+        WHERE f.first_date IS NOT NULL;
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.shown_days(uuid[], date[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.shown_days(uuid[], date[]) IS
+    'analytics_internal.last_complete_days() of these workspaces, with the first day to compute of each; NULL: of all, and every day';
+
+CREATE FUNCTION analytics_internal.error_trends(workspace_ids uuid[], from_dates date[])
+RETURNS TABLE (workspace_id uuid, error_date date, error_type text, event_name text, total_errors bigint, unique_error_messages bigint, sample_messages text[])
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT e.workspace_id, e.metric_date AS error_date, e.error_type, e.event_name, e.errors AS total_errors,
+           cardinality(e.message_hashes)::bigint AS unique_error_messages, e.sample_messages
+    FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM analytics_internal.shown_days(workspace_ids, from_dates) AS s ORDER BY s.workspace_id) AS w
+    JOIN analytics.daily_errors AS e ON e.workspace_id = w.workspace_id
+    WHERE e.metric_date BETWEEN greatest(w.last_date - 29, w.from_date) AND w.last_date
+      AND e.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
+    ORDER BY e.workspace_id, e.metric_date, e.error_type COLLATE "C", e.event_name COLLATE "C";
+END;
+REVOKE EXECUTE ON FUNCTION analytics_internal.error_trends(uuid[], date[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.error_trends(uuid[], date[]) IS
+    'rows of analytics.mv_error_trends: of these workspaces those of a first day and later; NULL: all';
+
 CREATE MATERIALIZED VIEW analytics.mv_error_trends AS
-SELECT e.workspace_id, e.metric_date AS error_date, e.error_type, e.event_name, e.errors AS total_errors,
-       cardinality(e.message_hashes)::bigint AS unique_error_messages, e.sample_messages
-FROM analytics_internal.last_complete_days() AS w
-JOIN analytics.daily_errors AS e ON e.workspace_id = w.workspace_id
-WHERE e.metric_date BETWEEN w.last_date - 29 AND w.last_date
-  AND e.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
-ORDER BY e.workspace_id, e.metric_date, e.error_type COLLATE "C", e.event_name COLLATE "C";
+SELECT * FROM analytics_internal.error_trends(NULL, NULL);
 COMMENT ON MATERIALIZED VIEW analytics.mv_error_trends IS
     'errors by day, type and event name over the last 30 complete days: error events and failed runs without one. Granted to nobody: read analytics.error_trends';
 COMMENT ON COLUMN analytics.mv_error_trends.workspace_id IS
@@ -57,24 +108,36 @@ CREATE UNIQUE INDEX mv_error_trends_key ON analytics.mv_error_trends (workspace_
 COMMENT ON INDEX analytics.mv_error_trends_key IS
     'serves: the errors of a workspace, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
 
-CREATE FUNCTION analytics_internal.agent_usage()
+CREATE FUNCTION analytics_internal.agent_usage(workspace_ids uuid[], from_dates date[])
 RETURNS TABLE (metric_date date, agent_id uuid, workspace_id uuid, total_runs bigint, successful_runs bigint, failed_runs bigint,
                success_rate numeric, avg_runtime_seconds numeric, total_credits numeric, unique_users bigint,
                week_ago bigint, this_week bigint, week_before bigint)
 LANGUAGE c STABLE ROWS 100000
 AS 'MODULE_PATHNAME', 'shadow_agent_usage';
-REVOKE EXECUTE ON FUNCTION analytics_internal.agent_usage() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.agent_usage() IS
-    'agent_performance of the last 30 complete days, days without a row filled in from an agent''s first day on, with the runs of the day a week ago, of the 7 days up to the row''s and of the 7 before; agents without a row in 43 days are left out. One pass over 43 days of rollups';
+REVOKE EXECUTE ON FUNCTION analytics_internal.agent_usage(uuid[], date[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.agent_usage(uuid[], date[]) IS
+    'agent_performance of the last 30 complete days, days without a row filled in from an agent''s first day on, with the runs of the day a week ago, of the 7 days up to the row''s and of the 7 before; agents without a row in 43 days are left out. One pass over 43 days of rollups. Of these workspaces those of a first day and later, by the 13 days before it: agents without a row in these are left out; NULL: all';
+
+CREATE FUNCTION analytics_internal.agent_usage_trends(workspace_ids uuid[], from_dates date[])
+RETURNS TABLE (workspace_id uuid, agent_id uuid, metric_date date, total_runs bigint, successful_runs bigint, failed_runs bigint, success_rate numeric,
+               avg_runtime_seconds numeric, total_credits numeric, unique_users bigint, wow_growth_rate numeric, trend_direction text,
+               agent_name text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT u.workspace_id, u.agent_id, u.metric_date, u.total_runs, u.successful_runs, u.failed_runs, u.success_rate,
+           u.avg_runtime_seconds, u.total_credits, u.unique_users,
+           analytics.growth_rate(u.total_runs, u.week_ago) AS wow_growth_rate,
+           analytics.trend_direction(u.this_week, u.week_before) AS trend_direction,
+           n.name AS agent_name
+    FROM analytics_internal.agent_usage(workspace_ids, from_dates) AS u
+    LEFT JOIN analytics.agents AS n ON n.workspace_id = u.workspace_id AND n.agent_id = u.agent_id;
+END;
+REVOKE EXECUTE ON FUNCTION analytics_internal.agent_usage_trends(uuid[], date[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.agent_usage_trends(uuid[], date[]) IS
+    'rows of analytics.mv_agent_usage_trends as analytics_internal.agent_usage() has them';
 
 CREATE MATERIALIZED VIEW analytics.mv_agent_usage_trends AS
-SELECT u.workspace_id, u.agent_id, u.metric_date, u.total_runs, u.successful_runs, u.failed_runs, u.success_rate,
-       u.avg_runtime_seconds, u.total_credits, u.unique_users,
-       analytics.growth_rate(u.total_runs, u.week_ago) AS wow_growth_rate,
-       analytics.trend_direction(u.this_week, u.week_before) AS trend_direction,
-       n.name AS agent_name
-FROM analytics_internal.agent_usage() AS u
-LEFT JOIN analytics.agents AS n ON n.workspace_id = u.workspace_id AND n.agent_id = u.agent_id;
+SELECT * FROM analytics_internal.agent_usage_trends(NULL, NULL);
 COMMENT ON MATERIALIZED VIEW analytics.mv_agent_usage_trends IS
     'every agent on every one of the last 30 complete days from its first day on, also days without a run (agents without activity for 6 weeks are left out). Granted to nobody: read analytics.agent_usage_trends';
 COMMENT ON COLUMN analytics.mv_agent_usage_trends.workspace_id IS
@@ -107,14 +170,24 @@ CREATE UNIQUE INDEX mv_agent_usage_trends_key ON analytics.mv_agent_usage_trends
 COMMENT ON INDEX analytics.mv_agent_usage_trends_key IS
     'serves: the days of an agent, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
 
+CREATE FUNCTION analytics_internal.active_users(workspace_ids uuid[], from_dates date[])
+RETURNS TABLE (workspace_id uuid, activity_date date, daily_active_users bigint, weekly_active_users bigint, monthly_active_users bigint, stickiness numeric)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT w.workspace_id, u.activity_date, u.daily_active_users, u.weekly_active_users, u.monthly_active_users,
+           round(100.0 * u.daily_active_users / nullif(u.monthly_active_users, 0), 2) AS stickiness
+    FROM (SELECT analytics.setting('active_users_days')::integer AS days) AS s
+    CROSS JOIN analytics_internal.shown_days(workspace_ids, from_dates) AS w
+    CROSS JOIN LATERAL analytics.trailing_users(w.workspace_id, greatest(w.first_date, w.last_date - s.days + 1, w.from_date), w.last_date) AS u
+    WHERE EXISTS (SELECT FROM analytics.daily_users AS d
+                  WHERE d.workspace_id = w.workspace_id AND d.metric_date > w.last_date - s.days - 29 AND d.metric_date <= w.last_date);
+END;
+REVOKE EXECUTE ON FUNCTION analytics_internal.active_users(uuid[], date[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.active_users(uuid[], date[]) IS
+    'rows of analytics.mv_active_users: of these workspaces those of a first day and later; NULL: all';
+
 CREATE MATERIALIZED VIEW analytics.mv_active_users AS
-SELECT w.workspace_id, u.activity_date, u.daily_active_users, u.weekly_active_users, u.monthly_active_users,
-       round(100.0 * u.daily_active_users / nullif(u.monthly_active_users, 0), 2) AS stickiness
-FROM (SELECT analytics.setting('active_users_days')::integer AS days) AS s
-CROSS JOIN analytics_internal.last_complete_days() AS w
-CROSS JOIN LATERAL analytics.trailing_users(w.workspace_id, greatest(w.first_date, w.last_date - s.days + 1), w.last_date) AS u
-WHERE EXISTS (SELECT FROM analytics.daily_users AS d
-              WHERE d.workspace_id = w.workspace_id AND d.metric_date > w.last_date - s.days - 29 AND d.metric_date <= w.last_date);
+SELECT * FROM analytics_internal.active_users(NULL, NULL);
 COMMENT ON MATERIALIZED VIEW analytics.mv_active_users IS
     'active users of the last complete days of each workspace, as many as the setting active_users_days, from its first event on, also dates without any; a workspace without users in that time has none. Granted to nobody: read analytics.active_users';
 COMMENT ON COLUMN analytics.mv_active_users.workspace_id IS
@@ -133,34 +206,51 @@ CREATE UNIQUE INDEX mv_active_users_key ON analytics.mv_active_users (workspace_
 COMMENT ON INDEX analytics.mv_active_users_key IS
     'serves: the days of a workspace, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
 
+CREATE FUNCTION analytics_internal.top_agents(workspace_ids uuid[], from_dates date[])
+RETURNS TABLE (agent_id uuid, workspace_id uuid, total_runs_30d bigint, successful_runs_30d bigint, failed_runs_30d bigint, success_rate numeric,
+               avg_runtime numeric, median_runtime numeric, total_credits_30d numeric, unique_users_30d bigint, last_active_date date,
+               rank bigint, success_rank bigint, success_rate_lower_bound numeric, agent_name text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH agent AS (
+        -- In the order of agents: a state for each of them at once would not fit into the processor's cache, nor into
+        -- work_mem.
+        SELECT p.agent_id, p.workspace_id, sum(p.total_runs)::bigint AS total_runs_30d,
+               sum(p.successful_runs)::bigint AS successful_runs_30d, sum(p.failed_runs)::bigint AS failed_runs_30d,
+               analytics.quantile_sketch_merge(p.runtime_sketch) AS sketch, sum(p.total_credits) AS total_credits_30d,
+               analytics.user_set_cardinality(analytics.user_set_union_agg(p.users)) AS unique_users_30d,
+               max(p.metric_date) FILTER (WHERE p.total_runs > 0) AS last_active_date
+        FROM (SELECT d.workspace_id, d.agent_id, d.metric_date, d.total_runs, d.successful_runs, d.failed_runs, d.total_credits,
+                     d.runtime_sketch, d.users
+              FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM analytics_internal.shown_days(workspace_ids, from_dates) AS s ORDER BY s.workspace_id) AS w
+              JOIN analytics.agent_performance AS d ON d.workspace_id = w.workspace_id
+              WHERE d.metric_date BETWEEN w.last_date - 29 AND w.last_date
+                AND d.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
+              ORDER BY d.workspace_id, d.agent_id) AS p
+        GROUP BY p.workspace_id, p.agent_id
+        HAVING sum(p.total_runs) > 0
+    ), bound AS (
+        SELECT a.*, analytics_internal.wilson_lower_bound(a.successful_runs_30d, a.successful_runs_30d + a.failed_runs_30d) AS success_rate_lower_bound
+        FROM agent AS a
+    )
+    SELECT b.agent_id, b.workspace_id, b.total_runs_30d, b.successful_runs_30d, b.failed_runs_30d,
+           round(100.0 * b.successful_runs_30d / nullif(b.successful_runs_30d + b.failed_runs_30d, 0), 2) AS success_rate,
+           round(analytics.quantile_sketch_avg(b.sketch), 2) AS avg_runtime,
+           round(analytics.interpolated_quantile(b.sketch, 0.5)::numeric, 2) AS median_runtime,
+           b.total_credits_30d, b.unique_users_30d, b.last_active_date,
+           row_number() OVER (PARTITION BY b.workspace_id ORDER BY b.total_runs_30d DESC, b.agent_id) AS rank,
+           row_number() OVER (PARTITION BY b.workspace_id
+                              ORDER BY b.success_rate_lower_bound DESC NULLS LAST, b.total_runs_30d DESC, b.agent_id) AS success_rank,
+           b.success_rate_lower_bound, n.name AS agent_name
+    FROM bound AS b
+    LEFT JOIN analytics.agents AS n ON n.workspace_id = b.workspace_id AND n.agent_id = b.agent_id;
+END;
+REVOKE EXECUTE ON FUNCTION analytics_internal.top_agents(uuid[], date[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.top_agents(uuid[], date[]) IS
+    'rows of analytics.mv_top_agents: of these workspaces, whatever the days; NULL: all';
+
 CREATE MATERIALIZED VIEW analytics.mv_top_agents AS
-WITH agent AS (
-    SELECT p.agent_id, p.workspace_id, sum(p.total_runs)::bigint AS total_runs_30d,
-           sum(p.successful_runs)::bigint AS successful_runs_30d, sum(p.failed_runs)::bigint AS failed_runs_30d,
-           analytics.quantile_sketch_merge(p.runtime_sketch) AS sketch, sum(p.total_credits) AS total_credits_30d,
-           analytics.user_set_cardinality(analytics.user_set_union_agg(p.users)) AS unique_users_30d,
-           max(p.metric_date) FILTER (WHERE p.total_runs > 0) AS last_active_date
-    FROM analytics_internal.last_complete_days() AS w
-    JOIN analytics.agent_performance AS p ON p.workspace_id = w.workspace_id
-    WHERE p.metric_date BETWEEN w.last_date - 29 AND w.last_date
-      AND p.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
-    GROUP BY p.agent_id, p.workspace_id
-    HAVING sum(p.total_runs) > 0
-), bound AS (
-    SELECT a.*, analytics_internal.wilson_lower_bound(a.successful_runs_30d, a.successful_runs_30d + a.failed_runs_30d) AS success_rate_lower_bound
-    FROM agent AS a
-)
-SELECT b.agent_id, b.workspace_id, b.total_runs_30d, b.successful_runs_30d, b.failed_runs_30d,
-       round(100.0 * b.successful_runs_30d / nullif(b.successful_runs_30d + b.failed_runs_30d, 0), 2) AS success_rate,
-       round(analytics.quantile_sketch_avg(b.sketch), 2) AS avg_runtime,
-       round(analytics.interpolated_quantile(b.sketch, 0.5)::numeric, 2) AS median_runtime,
-       b.total_credits_30d, b.unique_users_30d, b.last_active_date,
-       row_number() OVER (PARTITION BY b.workspace_id ORDER BY b.total_runs_30d DESC, b.agent_id) AS rank,
-       row_number() OVER (PARTITION BY b.workspace_id
-                          ORDER BY b.success_rate_lower_bound DESC NULLS LAST, b.total_runs_30d DESC, b.agent_id) AS success_rank,
-       b.success_rate_lower_bound, n.name AS agent_name
-FROM bound AS b
-LEFT JOIN analytics.agents AS n ON n.workspace_id = b.workspace_id AND n.agent_id = b.agent_id;
+SELECT * FROM analytics_internal.top_agents(NULL, NULL);
 COMMENT ON MATERIALIZED VIEW analytics.mv_top_agents IS
     'agents with a run in the last 30 complete days, ranked within their workspace. Granted to nobody: read analytics.top_agents';
 COMMENT ON COLUMN analytics.mv_top_agents.agent_id IS
@@ -197,56 +287,73 @@ CREATE UNIQUE INDEX mv_top_agents_key ON analytics.mv_top_agents (workspace_id, 
 COMMENT ON INDEX analytics.mv_top_agents_key IS
     'serves: the agents of a workspace, and REFRESH MATERIALIZED VIEW CONCURRENTLY';
 
-CREATE MATERIALIZED VIEW analytics.mv_workspace_summary AS
-WITH recent AS (
-    SELECT d.*
-    FROM analytics_internal.last_complete_days() AS w
-    JOIN analytics.daily_metrics AS d ON d.workspace_id = w.workspace_id
-    WHERE d.metric_date BETWEEN w.last_date - 29 AND w.last_date
-      AND d.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
-), metrics AS (
-    SELECT d.workspace_id, count(*) AS days_active, sum(d.active_users) AS user_days, sum(d.total_events) AS events,
-           sum(d.total_errors) AS errors, sum(d.total_runs)::bigint AS runs, sum(d.successful_runs)::bigint AS successful,
-           sum(d.failed_runs)::bigint AS failed, sum(d.total_credits_consumed) AS credits,
-           sum(d.total_cost) AS cost, CASE WHEN count(DISTINCT d.currency) = 1 AND bool_or(d.cost_reason = 'several currencies') IS NOT TRUE
+CREATE FUNCTION analytics_internal.workspace_summary(workspace_ids uuid[], from_dates date[])
+RETURNS TABLE (workspace_id uuid, days_active bigint, total_users bigint, avg_daily_active_users numeric, total_agents bigint, total_runs_30d bigint,
+               successful_runs_30d bigint, failed_runs_30d bigint, success_rate numeric, total_credits_30d numeric, avg_runtime_30d numeric,
+               error_rate_30d numeric, failure_rate_30d numeric, total_cost_30d numeric, active_users_30d bigint,
+                currency text, cost_reason text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH shown AS MATERIALIZED (
+        SELECT s.* FROM analytics_internal.shown_days(workspace_ids, from_dates) AS s
+    ), recent AS (
+        SELECT d.*
+        FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM shown AS s ORDER BY s.workspace_id) AS w
+        JOIN analytics.daily_metrics AS d ON d.workspace_id = w.workspace_id
+        WHERE d.metric_date BETWEEN w.last_date - 29 AND w.last_date
+          AND d.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
+    ), metrics AS (
+        SELECT d.workspace_id, count(*) AS days_active, sum(d.active_users) AS user_days, sum(d.total_events) AS events,
+               sum(d.total_errors) AS errors, sum(d.total_runs)::bigint AS runs, sum(d.successful_runs)::bigint AS successful,
+               sum(d.failed_runs)::bigint AS failed, sum(d.total_credits_consumed) AS credits,
+               sum(d.total_cost) AS cost,
+               CASE WHEN count(DISTINCT d.currency) = 1 AND bool_or(d.cost_reason = 'several currencies') IS NOT TRUE
                     THEN min(d.currency) END AS currency,
-           CASE WHEN count(DISTINCT d.currency) > 1 OR bool_or(d.cost_reason = 'several currencies') THEN 'several currencies'
+               CASE WHEN count(DISTINCT d.currency) > 1 OR bool_or(d.cost_reason = 'several currencies') THEN 'several currencies'
                     ELSE max(d.cost_reason) END AS cost_reason,
-           analytics.quantile_sketch_merge(d.runtime_sketch) AS sketch
-    FROM recent AS d GROUP BY d.workspace_id
-), agents AS (
-    SELECT p.workspace_id, count(DISTINCT p.agent_id) AS agents
-    FROM analytics_internal.last_complete_days() AS w
-    JOIN analytics.agent_performance AS p ON p.workspace_id = w.workspace_id
-    WHERE p.metric_date BETWEEN w.last_date - 29 AND w.last_date AND p.total_runs > 0
-      AND p.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
-    GROUP BY p.workspace_id
-), people AS (
-    SELECT u.workspace_id, analytics.user_set_cardinality(analytics.user_set_union_agg(u.users)) AS users
-    FROM analytics_internal.last_complete_days() AS w
-    JOIN analytics.daily_users AS u ON u.workspace_id = w.workspace_id
-    WHERE u.metric_date BETWEEN w.last_date - 29 AND w.last_date
-      AND u.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
-    GROUP BY u.workspace_id
-)
-SELECT w.workspace_id, coalesce(m.days_active, 0) AS days_active,
-       coalesce((SELECT d.total_users FROM analytics.daily_metrics AS d
-                 WHERE d.workspace_id = w.workspace_id AND d.metric_date <= w.last_date
-                 ORDER BY d.metric_date DESC LIMIT 1), 0) AS total_users,
-       round(coalesce(m.user_days, 0) / least(w.last_date - w.first_date + 1, 30), 2) AS avg_daily_active_users,
-       coalesce(a.agents, 0) AS total_agents, coalesce(m.runs, 0) AS total_runs_30d,
-       coalesce(m.successful, 0) AS successful_runs_30d, coalesce(m.failed, 0) AS failed_runs_30d,
-       round(100.0 * m.successful / nullif(m.successful + m.failed, 0), 2) AS success_rate,
-       coalesce(m.credits, 0) AS total_credits_30d, round(analytics.quantile_sketch_avg(m.sketch), 2) AS avg_runtime_30d,
-       round(100.0 * m.errors / nullif(m.events, 0), 2) AS error_rate_30d,
-       round(100.0 * m.failed / nullif(m.successful + m.failed, 0), 2) AS failure_rate_30d,
-       CASE WHEN m.cost_reason IS NULL THEN m.cost END AS total_cost_30d, coalesce(p.users, 0) AS active_users_30d,
-       m.currency, m.cost_reason
-FROM analytics_internal.last_complete_days() AS w
-LEFT JOIN metrics AS m ON m.workspace_id = w.workspace_id
-LEFT JOIN agents AS a ON a.workspace_id = w.workspace_id
-LEFT JOIN people AS p ON p.workspace_id = w.workspace_id
-WHERE w.first_date <= w.last_date;
+               analytics.quantile_sketch_merge(d.runtime_sketch) AS sketch
+        FROM recent AS d GROUP BY d.workspace_id
+    ), agents AS (
+        SELECT a.workspace_id, count(*) AS agents
+        FROM (SELECT DISTINCT p.workspace_id, p.agent_id
+              FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM shown AS s ORDER BY s.workspace_id) AS w
+              JOIN analytics.agent_performance AS p ON p.workspace_id = w.workspace_id
+              WHERE p.metric_date BETWEEN w.last_date - 29 AND w.last_date AND p.total_runs > 0
+                AND p.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32) AS a
+        GROUP BY a.workspace_id
+    ), people AS (
+        SELECT u.workspace_id, analytics.user_set_cardinality(analytics.user_set_union_agg(u.users)) AS users
+        FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM shown AS s ORDER BY s.workspace_id) AS w
+        JOIN analytics.daily_users AS u ON u.workspace_id = w.workspace_id
+        WHERE u.metric_date BETWEEN w.last_date - 29 AND w.last_date
+          AND u.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
+        GROUP BY u.workspace_id
+    )
+    SELECT w.workspace_id, coalesce(m.days_active, 0) AS days_active,
+           coalesce((SELECT d.total_users FROM analytics.daily_metrics AS d
+                     WHERE d.workspace_id = w.workspace_id AND d.metric_date <= w.last_date
+                     ORDER BY d.metric_date DESC LIMIT 1), 0) AS total_users,
+           round(coalesce(m.user_days, 0) / least(w.last_date - w.first_date + 1, 30), 2) AS avg_daily_active_users,
+           coalesce(a.agents, 0) AS total_agents, coalesce(m.runs, 0) AS total_runs_30d,
+           coalesce(m.successful, 0) AS successful_runs_30d, coalesce(m.failed, 0) AS failed_runs_30d,
+           round(100.0 * m.successful / nullif(m.successful + m.failed, 0), 2) AS success_rate,
+           coalesce(m.credits, 0) AS total_credits_30d, round(analytics.quantile_sketch_avg(m.sketch), 2) AS avg_runtime_30d,
+           round(100.0 * m.errors / nullif(m.events, 0), 2) AS error_rate_30d,
+           round(100.0 * m.failed / nullif(m.successful + m.failed, 0), 2) AS failure_rate_30d,
+           CASE WHEN m.cost_reason IS NULL THEN m.cost END AS total_cost_30d, coalesce(p.users, 0) AS active_users_30d,
+           m.currency, m.cost_reason
+    FROM shown AS w
+    LEFT JOIN metrics AS m ON m.workspace_id = w.workspace_id
+    LEFT JOIN agents AS a ON a.workspace_id = w.workspace_id
+    LEFT JOIN people AS p ON p.workspace_id = w.workspace_id
+    WHERE w.first_date <= w.last_date;
+END;
+REVOKE EXECUTE ON FUNCTION analytics_internal.workspace_summary(uuid[], date[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.workspace_summary(uuid[], date[]) IS
+    'rows of analytics.mv_workspace_summary: of these workspaces, whatever the days; NULL: all';
+
+CREATE MATERIALIZED VIEW analytics.mv_workspace_summary AS
+SELECT * FROM analytics_internal.workspace_summary(NULL, NULL);
 COMMENT ON MATERIALIZED VIEW analytics.mv_workspace_summary IS
     'each workspace over its last 30 complete days. Granted to nobody: read analytics.workspace_summary';
 COMMENT ON COLUMN analytics.mv_workspace_summary.workspace_id IS
@@ -419,6 +526,142 @@ COMMENT ON COLUMN analytics.agent_usage_trends.wow_growth_rate IS 'as in analyti
 COMMENT ON COLUMN analytics.agent_usage_trends.trend_direction IS 'as in analytics.mv_agent_usage_trends';
 COMMENT ON COLUMN analytics.agent_usage_trends.agent_name IS 'as in analytics.mv_agent_usage_trends';
 
+-- What a refresh computes.
+
+-- A change touches the rows of its day and later ones: a week's runs, a month's users, the days that an agent without
+-- runs still has. Days before the window can do so too, as an agent's or a workspace's first ones.
+CREATE FUNCTION analytics_internal.view_scope(view text, basis text, OUT workspace_ids uuid[], OUT from_dates date[], OUT is_everything boolean)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT array_agg(c.workspace_id ORDER BY c.workspace_id) FILTER (WHERE c.is_shown),
+       array_agg(CASE WHEN c.from_date <= c.last_date - c.days + 1 OR c.was_left_out THEN '-infinity' ELSE c.from_date END
+                 ORDER BY c.workspace_id) FILTER (WHERE c.is_shown),
+       coalesce(bool_or(c.workspace_id IS NULL), false)
+FROM (SELECT r.*, w.last_date, r.workspace_id IS NOT NULL AND r.from_date <= w.last_date AS is_shown,
+             CASE view WHEN 'mv_active_users' THEN analytics.setting('active_users_days')::integer ELSE 30 END AS days,
+             -- for want of users, and may have some now
+             view = 'mv_active_users' AND NOT EXISTS (SELECT FROM analytics.mv_active_users AS v WHERE v.workspace_id = r.workspace_id
+                                                      AND v.activity_date = r.from_date - 1) AS was_left_out
+      FROM analytics_internal.read_changes(view, basis) AS r
+      LEFT JOIN analytics_internal.todays() AS t ON t.workspace_id = r.workspace_id
+      CROSS JOIN LATERAL (SELECT coalesce(t.today, (SELECT analytics.workspace_today(NULL))) - 1 AS last_date) AS w) AS c
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.view_scope(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.view_scope(text, text) IS
+    'what has changed for a view since it was last refreshed: workspaces and the first day of each, -infinity: all that are shown; is_everything: it is to be computed as a whole';
+
+-- $1 and $2: workspaces and their first days. The rows that the view has of them are compared with those it should
+-- have, by its key. Rows of days that have left the window go, and all of a workspace that is not shown any more.
+CREATE FUNCTION analytics_internal.view_differences(view text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT format($query$
+WITH scope AS MATERIALIZED (
+    SELECT s.workspace_id, s.from_date, w.last_date, coalesce(%3$s, 'infinity') AS first_shown
+    FROM unnest($1, $2) AS s (workspace_id, from_date)
+    LEFT JOIN analytics_internal.shown_days($1, $2) AS w ON w.workspace_id = s.workspace_id
+), %4$s
+SELECT o.place, CASE WHEN n.workspace_id IS NOT NULL THEN ROW(n.*)::analytics.%1$I END
+FROM fresh AS n
+FULL JOIN (SELECT v.ctid AS place, v.* FROM analytics.%1$I AS v JOIN scope AS s ON s.workspace_id = v.workspace_id WHERE %5$s) AS o
+    ON %2$s
+WHERE o.place IS NULL OR n.workspace_id IS NULL OR ROW(n.*)::analytics.%1$I *<> ROW(%6$s)::analytics.%1$I
+$query$, view,
+    (SELECT string_agg(format('n.%1$I = o.%1$I', k.name), ' AND ') FROM unnest(v.keys) AS k (name)),
+    v.first_shown, v.fresh,
+    CASE WHEN v.day IS NULL THEN 'true' ELSE format('v.%1$I >= s.from_date OR v.%1$I < s.first_shown', v.day) END
+        || CASE WHEN view = 'mv_agent_usage_trends'
+                THEN ' OR (v.workspace_id, v.agent_id) IN (SELECT i.workspace_id, i.agent_id FROM idle AS i WHERE i.last_row IS NULL)'
+                ELSE '' END,
+    (SELECT string_agg(format('o.%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute AS a
+     WHERE a.attrelid = format('analytics.%I', view)::regclass AND a.attnum > 0))
+FROM (VALUES
+    ('mv_error_trends', 'error_date', '{workspace_id,error_date,error_type,event_name}'::text[], 'w.last_date - 29',
+     'fresh AS (SELECT * FROM analytics_internal.error_trends($1, $2))'),
+    ('mv_active_users', 'activity_date', '{workspace_id,activity_date}',
+     $days$(SELECT CASE WHEN EXISTS (SELECT FROM analytics.daily_users AS d WHERE d.workspace_id = s.workspace_id
+                                     AND d.metric_date > w.last_date - x.days - 29 AND d.metric_date <= w.last_date)
+                        THEN greatest(w.first_date, w.last_date - x.days + 1) END
+            FROM (SELECT analytics.setting('active_users_days')::integer) AS x (days))$days$,
+     'fresh AS (SELECT * FROM analytics_internal.active_users($1, $2))'),
+    ('mv_top_agents', NULL, '{workspace_id,agent_id}', 'NULL::date',
+     'fresh AS (SELECT * FROM analytics_internal.top_agents($1, $2))'),
+    ('mv_workspace_summary', NULL, '{workspace_id}', 'NULL::date',
+     'fresh AS (SELECT * FROM analytics_internal.workspace_summary($1, $2))'),
+    -- Days without runs of agents that were shown the day before the first one (before) and those that were not:
+    -- without a row in the days that are read, until the last one is 43 days old; back after such a time.
+    ('mv_agent_usage_trends', 'metric_date', '{workspace_id,agent_id,metric_date}', 'w.last_date - 29',
+     $idle$running AS MATERIALIZED (SELECT * FROM analytics_internal.agent_usage_trends($1, $2)
+    ), before AS MATERIALIZED (
+        SELECT v.workspace_id, v.agent_id, s.from_date, s.last_date
+        FROM scope AS s JOIN analytics.mv_agent_usage_trends AS v ON v.workspace_id = s.workspace_id AND v.metric_date = s.from_date - 1
+        WHERE isfinite(s.from_date)
+    ), idle AS MATERIALIZED (
+        SELECT b.*, (SELECT max(p.metric_date) FROM analytics.agent_performance AS p
+                     WHERE p.workspace_id = b.workspace_id AND p.agent_id = b.agent_id
+                       AND p.metric_date BETWEEN b.last_date - 42 AND b.last_date) AS last_row
+        FROM before AS b
+        WHERE NOT EXISTS (SELECT FROM running AS r WHERE r.workspace_id = b.workspace_id AND r.agent_id = b.agent_id)
+    ), empty AS (
+        SELECT i.workspace_id, i.agent_id, i.from_date, i.last_date FROM idle AS i WHERE i.last_row IS NOT NULL
+        UNION ALL
+        SELECT r.workspace_id, r.agent_id, s.first_shown, s.from_date - 1
+        FROM scope AS s JOIN running AS r ON r.workspace_id = s.workspace_id AND r.metric_date = s.last_date
+        WHERE isfinite(s.from_date)
+          AND NOT EXISTS (SELECT FROM before AS b WHERE b.workspace_id = r.workspace_id AND b.agent_id = r.agent_id)
+          AND EXISTS (SELECT FROM analytics.agent_performance AS p WHERE p.workspace_id = r.workspace_id
+                      AND p.agent_id = r.agent_id AND p.metric_date < s.from_date)
+    ), fresh AS (
+        SELECT * FROM running
+        UNION ALL
+        SELECT e.workspace_id, e.agent_id, e.from_date + d, 0, 0, 0, NULL, NULL, 0, 0,
+               analytics.growth_rate(0, 0), analytics.trend_direction(0, 0), a.name
+        FROM empty AS e CROSS JOIN LATERAL generate_series(0, e.last_date - e.from_date) AS d
+        LEFT JOIN analytics.agents AS a ON a.workspace_id = e.workspace_id AND a.agent_id = e.agent_id
+    )$idle$)) AS v (name, day, keys, first_shown, fresh)
+WHERE v.name = view
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.view_differences(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.view_differences(text) IS
+    'query for the differences between a view and what it should hold: ctid of a row that goes, row that comes. $1, $2: workspaces and their first days';
+
+CREATE FUNCTION analytics_internal.write_view_changes(view regclass, differences text, workspace_ids uuid[], from_dates date[]) RETURNS bigint
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'shadow_write_view_changes';
+REVOKE EXECUTE ON FUNCTION analytics_internal.write_view_changes(regclass, text, uuid[], date[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.write_view_changes(regclass, text, uuid[], date[]) IS
+    'writes into a populated materialized view of the caller''s: deletes and inserts what the query (ctid, row; $1 and $2 are the arrays) says, under the lock of REFRESH MATERIALIZED VIEW CONCURRENTLY; how many rows. Another relation is an error (42809), another owner''s too (42501)';
+
+CREATE FUNCTION analytics_internal.refresh_view(view text) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    populated boolean := (SELECT c.relispopulated FROM pg_class AS c WHERE c.oid = format('analytics.%I', view)::regclass);
+    basis text := (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'shadow_analytics')
+        || CASE view WHEN 'mv_active_users' THEN ' ' || analytics.setting('active_users_days') ELSE '' END;
+    scope record;
+BEGIN
+    IF NOT populated THEN
+        PERFORM analytics_internal.read_changes(view, basis);
+        EXECUTE format('REFRESH MATERIALIZED VIEW analytics.%I', view);
+        RETURN;
+    END IF;
+    SELECT s.* INTO scope FROM analytics_internal.view_scope(view, basis) AS s;
+    IF scope.is_everything THEN
+        EXECUTE format('REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.%I', view);
+    ELSE
+        PERFORM analytics_internal.write_view_changes(format('analytics.%I', view)::regclass, analytics_internal.view_differences(view),
+                                                      scope.workspace_ids, scope.from_dates);
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.refresh_view(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.refresh_view(text) IS
+    'brings a materialized view up to date: the workspaces whose rollups or days have changed since it last did, else as a whole, concurrently where it is populated';
+
 -- One view at a time: one that fails is reported and does not stop the others.
 CREATE FUNCTION analytics_internal.refresh_all_materialized_views()
 RETURNS TABLE (view text, rows bigint, milliseconds numeric, error text, is_busy boolean)
@@ -432,13 +675,12 @@ SET default_statistics_target = 10 -- a refresh analyzes the new rows, and needs
 AS $$
 DECLARE
     started timestamptz;
-    populated boolean;
 BEGIN
     PERFORM analytics_internal.refuse_distributed('refreshing the materialized views', 'Read the rollups and the functions over them.');
     -- Two refreshes at a time would only wait for each other, view by view.
     PERFORM analytics_internal.lock('views');
-    FOR view, populated IN
-        SELECT c.relname::text, c.relispopulated FROM pg_class AS c
+    FOR view IN
+        SELECT c.relname::text FROM pg_class AS c
         WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'm'
           AND c.relname IN ('mv_active_users', 'mv_top_agents', 'mv_workspace_summary', 'mv_error_trends', 'mv_agent_usage_trends')
         ORDER BY c.relname
@@ -448,7 +690,7 @@ BEGIN
         error := NULL;
         is_busy := false;
         BEGIN
-            EXECUTE format('REFRESH MATERIALIZED VIEW %s analytics.%I', CASE WHEN populated THEN 'CONCURRENTLY' ELSE '' END, view);
+            PERFORM analytics_internal.refresh_view(view);
             EXECUTE format('SELECT count(*) FROM analytics.%I', view) INTO rows;
         EXCEPTION
             WHEN read_only_sql_transaction THEN
@@ -473,4 +715,4 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT r.view, r.rows, r.milliseconds, r.error FROM analytics_internal.refresh_all_materialized_views() AS r $$;
 REVOKE EXECUTE ON FUNCTION analytics.refresh_all_materialized_views() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.refresh_all_materialized_views() IS
-    'refreshes the materialized views mv_active_users, mv_top_agents, mv_workspace_summary, mv_error_trends and mv_agent_usage_trends, each on its own: concurrently where it is populated, plainly where not. One row per view: rows afterwards, milliseconds, and the error of one that failed (the others are refreshed all the same). Waits for another refresh in progress';
+    'refreshes the materialized views mv_active_users, mv_top_agents, mv_workspace_summary, mv_error_trends and mv_agent_usage_trends, each on its own: of workspaces whose rollups have changed or whose day has ended since the last call, from that day on; as a whole the first time and after REFRESH ... WITH NO DATA. One row per view: rows afterwards, milliseconds, and the error of one that failed (the others are refreshed all the same). Waits for another refresh in progress';

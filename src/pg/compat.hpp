@@ -16,6 +16,7 @@
 
 extern "C" {
 #include "catalog/pg_namespace.h"
+#include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_relation.h"
@@ -82,6 +83,16 @@ inline void run_whole_portal(Portal portal, DestReceiver *receiver)
     (void)PortalRun(portal, FETCH_ALL, true, receiver, receiver, nullptr);
 #else
     (void)PortalRun(portal, FETCH_ALL, true, true, receiver, receiver, nullptr);
+#endif
+}
+
+// Of a row that was just inserted, in all indexes of its table.
+inline void insert_index_entries(ResultRelInfo *table, TupleTableSlot *row, EState *state)
+{
+#if PG_VERSION_NUM >= 160000
+    list_free(ExecInsertIndexTuples(table, row, state, false, false, nullptr, NIL, false));
+#else
+    list_free(ExecInsertIndexTuples(table, row, state, false, false, nullptr, NIL));
 #endif
 }
 

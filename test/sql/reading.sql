@@ -139,6 +139,7 @@ REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_top_agents;
 REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_workspace_summary;
 REFRESH MATERIALIZED VIEW analytics.mv_error_trends WITH NO DATA;
 BEGIN;
+DELETE FROM analytics.change_readers; -- so that it is computed as a whole
 DROP INDEX analytics.mv_agent_usage_trends_key;
 SELECT view, rows, error FROM analytics.refresh_all_materialized_views();
 ROLLBACK;
@@ -230,6 +231,145 @@ RESET ROLE;
 SET ROLE regress_reading_service;
 SELECT count(*) FROM analytics.refresh_all_materialized_views();
 RESET ROLE;
+\echo a refresh by changes gives the rows of REFRESH
+SET timezone = 'UTC';
+CREATE FUNCTION pg_temp.day() RETURNS date LANGUAGE sql AS $$ SELECT (now() AT TIME ZONE 'UTC')::date - 1 - floor(power(random(), 2) * 130)::integer $$;
+CREATE FUNCTION pg_temp.put(n integer) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO analytics.daily_metrics (workspace_id, metric_date, active_users, new_users, total_users, total_events, total_errors, total_runs, successful_runs, failed_runs, runtime_sketch, is_final)
+    SELECT md5('v' || i % 5)::uuid, pg_temp.day(), i % 7, i % 3, i, 9, i % 3, 5, i % 5, 1, analytics.quantile_sketch_agg(r), true
+    FROM generate_series(1, n) AS i, generate_series(1, 3) AS r GROUP BY i ON CONFLICT DO NOTHING;
+    INSERT INTO analytics.daily_users (workspace_id, metric_date, users, new_users, is_final)
+    SELECT md5('v' || i % 5)::uuid, pg_temp.day(), analytics.user_set_agg(r * i), '{}', true
+    FROM generate_series(1, n) AS i, generate_series(1, 3) AS r GROUP BY i ON CONFLICT DO NOTHING;
+    INSERT INTO analytics.agent_performance (workspace_id, agent_id, metric_date, total_runs, successful_runs, failed_runs, runtime_sketch, unique_users, users, is_final)
+    SELECT md5('v' || i % 5)::uuid, md5('a' || random() * 7)::uuid, pg_temp.day(), i % 6, i % 3, i % 2, analytics.quantile_sketch_agg(r), 3, analytics.user_set_agg(r * i), true
+    FROM generate_series(1, n) AS i, generate_series(1, 3) AS r GROUP BY i ON CONFLICT DO NOTHING;
+    INSERT INTO analytics.agent_performance (workspace_id, agent_id, metric_date, total_runs, successful_runs, failed_runs, unique_users, is_final)
+    SELECT md5('v' || i % 5)::uuid, md5('a' || i % 4)::uuid, pg_temp.day(), i % 6, i % 3, i % 2, 3, true
+    FROM generate_series(1, n) AS i ON CONFLICT DO NOTHING;
+    INSERT INTO analytics.daily_error_types (workspace_id, metric_date, error_type, errors)
+    SELECT md5('v' || i % 5)::uuid, pg_temp.day(), 'type ' || i % 3, ARRAY[('', i, '{1,2,3}', '{no answer}')::analytics.error_count]
+    FROM generate_series(1, n) AS i ON CONFLICT DO NOTHING
+$$;
+CREATE FUNCTION pg_temp.change() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    w uuid := md5('v' || floor(random() * 5))::uuid;
+    at date := pg_temp.day();
+    t text := (ARRAY['daily_metrics', 'daily_users', 'agent_performance', 'daily_error_types'])[1 + floor(random() * 4)];
+BEGIN
+    CASE floor(random() * 6)
+        WHEN 0 THEN PERFORM pg_temp.put(3);
+        WHEN 1 THEN EXECUTE format('DELETE FROM analytics.%I WHERE workspace_id = $1 AND metric_date = $2', t) USING w, at;
+        WHEN 2 THEN UPDATE analytics.agent_performance SET total_runs = total_runs + 1 WHERE workspace_id = w AND metric_date = at;
+        WHEN 3 THEN DELETE FROM analytics.agent_performance WHERE workspace_id = w AND agent_id = (SELECT a.agent_id FROM analytics.agent_performance AS a WHERE a.workspace_id = w ORDER BY random() LIMIT 1);
+        WHEN 4 THEN UPDATE analytics.daily_users SET users = '{1,2,3,4}' WHERE workspace_id = w AND metric_date = at;
+        ELSE IF random() < 0.2 THEN EXECUTE format('DELETE FROM analytics.%I WHERE workspace_id = $1', t) USING w; END IF;
+    END CASE;
+END $$;
+-- Differences between each view and what a plain REFRESH would put there.
+CREATE FUNCTION pg_temp.differences() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    v text;
+    n bigint;
+    found text := '';
+BEGIN
+    FOREACH v IN ARRAY '{error_trends,active_users,top_agents,workspace_summary,agent_usage_trends}'::text[] LOOP
+        EXECUTE format('SELECT count(*) FROM ((TABLE analytics.mv_%1$s EXCEPT ALL SELECT * FROM analytics_internal.%1$s(NULL, NULL))
+            UNION ALL (SELECT * FROM analytics_internal.%1$s(NULL, NULL) EXCEPT ALL TABLE analytics.mv_%1$s)) AS d', v) INTO n;
+        found := found || CASE WHEN n > 0 THEN format('%s: %s ', v, n) ELSE '' END;
+    END LOOP;
+    RETURN found;
+END $$;
+CREATE FUNCTION pg_temp.set_today(days_ago integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE OR REPLACE FUNCTION analytics.workspace_today(workspace_id uuid, at timestamptz DEFAULT now()) RETURNS date
+        LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+        AS %L', format('SELECT (workspace_today.at AT TIME ZONE analytics.workspace_time_zone(workspace_today.workspace_id, workspace_today.at))::date - %s', days_ago));
+END $$;
+CREATE TEMP TABLE outcome (round integer, what text, found text, errors text);
+CREATE PROCEDURE pg_temp.rounds(n integer) LANGUAGE plpgsql AS $$
+DECLARE
+    shift integer;
+    errors text;
+BEGIN
+    FOR i IN 1..n LOOP
+        PERFORM pg_temp.change() FROM generate_series(1, 1 + floor(random() * 4)::integer);
+        COMMIT;
+        shift := CASE WHEN i % 5 = 0 THEN 1 + i % 2 ELSE 0 END;
+        IF shift > 0 THEN
+            PERFORM pg_temp.set_today(shift); -- the views as they were some days ago
+            DELETE FROM analytics.change_readers;
+            COMMIT;
+            PERFORM analytics.refresh_all_materialized_views();
+            UPDATE analytics.change_readers SET read_at = read_at - make_interval(days => shift);
+            PERFORM pg_temp.set_today(0);
+            COMMIT;
+        END IF;
+        IF i % 9 = 0 THEN
+            INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from)
+            VALUES (md5('v' || i % 5)::uuid, (ARRAY['Asia/Tokyo', 'Pacific/Kiritimati', 'Pacific/Pago_Pago'])[1 + i % 3], '-infinity')
+            ON CONFLICT (workspace_id, valid_from) DO UPDATE SET time_zone = EXCLUDED.time_zone;
+            COMMIT;
+        END IF;
+        SELECT string_agg(v.error, '; ') INTO errors FROM analytics.refresh_all_materialized_views() AS v;
+        COMMIT;
+        INSERT INTO outcome VALUES (i, 'shift ' || shift, pg_temp.differences(), errors);
+    END LOOP;
+END $$;
+-- Agents that pause, have paused too long, come back and appear; a workspace that comes back: the day before and the day itself.
+SELECT pg_get_functiondef('analytics.workspace_today'::regproc) AS workspace_today \gset
+SELECT pg_temp.set_today(1);
+CREATE FUNCTION pg_temp.run_agent(name text, days_ago integer) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO analytics.agent_performance (workspace_id, agent_id, metric_date, total_runs, unique_users, is_final)
+    VALUES (md5('v1')::uuid, md5(name)::uuid, (now() AT TIME ZONE 'UTC')::date - days_ago, 1, 1, true)
+$$;
+INSERT INTO analytics.daily_metrics (workspace_id, metric_date, is_final)
+SELECT md5(w)::uuid, (now() AT TIME ZONE 'UTC')::date - 300, true FROM unnest('{v0,v1}'::text[]) AS w;
+SELECT count(pg_temp.run_agent(name, days_ago))
+FROM (VALUES ('pauses', 20), ('paused', 44), ('is back', 60), ('is back', 1), ('appears', 1), ('runs', 3), ('runs', 1)) AS a (name, days_ago);
+INSERT INTO analytics.daily_users (workspace_id, metric_date, users, new_users, is_final)
+VALUES (md5('v0')::uuid, (now() AT TIME ZONE 'UTC')::date - 1, '{1}', '{}', true);
+DELETE FROM analytics.change_readers;
+SELECT count(*) FROM analytics.refresh_all_materialized_views() WHERE error IS NULL;
+UPDATE analytics.change_readers SET read_at = read_at - interval '1 day';
+SELECT pg_temp.set_today(0);
+SELECT count(*) FROM analytics.refresh_all_materialized_views() WHERE error IS NULL;
+SELECT pg_temp.differences();
+SELECT n.name, count(v.agent_id) FROM unnest('{pauses,paused,is back,appears,runs}'::text[]) AS n (name)
+LEFT JOIN analytics.mv_agent_usage_trends AS v ON v.workspace_id = md5('v1')::uuid AND v.agent_id = md5(n.name)::uuid GROUP BY n.name ORDER BY n.name;
+SELECT count(*) FROM analytics.mv_active_users WHERE workspace_id = md5('v0')::uuid;
+-- Random changes, also while a unique index more is there: ranks move between rows.
+CREATE UNIQUE INDEX top_agents_rank ON analytics.mv_top_agents (workspace_id, rank);
+SELECT setseed(0.7);
+SELECT pg_temp.put(200);
+CALL pg_temp.rounds(10);
+SELECT * FROM outcome WHERE found <> '' OR errors IS NOT NULL ORDER BY round;
+DROP INDEX analytics.top_agents_rank;
+-- An error in the middle leaves a view as it was, and what it missed is made up for.
+CREATE UNIQUE INDEX no_equal_counts ON analytics.mv_workspace_summary (total_agents) WHERE total_agents > 90;
+INSERT INTO analytics.agent_performance (workspace_id, agent_id, metric_date, total_runs, is_final)
+SELECT md5('v' || w)::uuid, md5('many' || a)::uuid, (now() AT TIME ZONE 'UTC')::date - 1, 1, true FROM generate_series(1, 2) AS w, generate_series(1, 100) AS a;
+DELETE FROM analytics.agent_performance WHERE workspace_id = ANY (ARRAY[md5('v1')::uuid, md5('v2')::uuid]) AND agent_id NOT IN (SELECT md5('many' || a)::uuid FROM generate_series(1, 100) AS a);
+SELECT view, error FROM analytics.refresh_all_materialized_views() WHERE error IS NOT NULL;
+SELECT pg_temp.differences() LIKE 'workspace_summary: %' AS is_as_before;
+DROP INDEX analytics.no_equal_counts;
+SELECT count(*) FROM analytics.refresh_all_materialized_views() WHERE error IS NULL;
+SELECT pg_temp.differences();
+-- By hand as ever; what was read before is then computed once more at most.
+INSERT INTO analytics.daily_metrics (workspace_id, metric_date, total_events, is_final) VALUES (md5('v4')::uuid, (now() AT TIME ZONE 'UTC')::date - 2, 7, true) ON CONFLICT (workspace_id, metric_date) DO UPDATE SET total_events = 700;
+REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_workspace_summary;
+REFRESH MATERIALIZED VIEW analytics.mv_active_users;
+SELECT pg_temp.differences();
+SELECT count(*) FROM analytics.refresh_all_materialized_views() WHERE error IS NULL;
+SELECT pg_temp.differences();
+-- Only populated materialized views are written, with rows of theirs.
+\set VERBOSITY default
+SELECT analytics_internal.write_view_changes('analytics.daily_metrics', 'SELECT', '{}', '{}');
+SELECT analytics_internal.write_view_changes('analytics.mv_error_trends', 'SELECT NULL::tid, (SELECT v FROM analytics.mv_active_users AS v LIMIT 1)', '{}', '{}');
+\set VERBOSITY terse
+:workspace_today;
+DELETE FROM analytics.workspace_settings WHERE workspace_id IN (SELECT md5('v' || i)::uuid FROM generate_series(0, 4) AS i);
+RESET timezone;
 DROP TABLE public.workspace_members;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_error_types,
          analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.access_roles;

@@ -57,12 +57,28 @@ for my $line (split /\n/, $primary->safe_psql('postgres', q{
 is(join("\n", @refused), '', "$called functions that read run on the standby");
 cmp_ok($called, '>', 50, 'there are many');
 
+# What a refresh by changes has written is there after a crash and on the standby, and what it has not committed is nowhere.
+my $refresh = q{UPDATE analytics.agent_performance SET total_runs = total_runs + 7; UPDATE analytics.daily_metrics SET total_events = total_events * 3;
+	SELECT count(*) FROM analytics.refresh_all_materialized_views() WHERE error IS NULL;};
+my $rows = q{SET enable_seqscan = off; SELECT * FROM analytics.mv_agent_usage_trends WHERE workspace_id = md5('w')::uuid; SELECT * FROM analytics.mv_workspace_summary ORDER BY workspace_id};
+my $before = $primary->safe_psql('postgres', $rows);
+is((split /\n/, $primary->safe_psql('postgres', $refresh))[-1], '5', 'all views are refreshed');
+my $refreshed = $primary->safe_psql('postgres', $rows);
+isnt($refreshed, $before, 'and changed');
+my $unfinished = $primary->background_psql('postgres');
+$unfinished->query_safe("BEGIN; $refresh CHECKPOINT");
+$primary->stop('immediate');
+$primary->start;
+is($primary->safe_psql('postgres', $rows), $refreshed, 'a crash loses nothing that was committed and leaves nothing that was not');
+$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+is((run_on_standby($rows))[0], $refreshed, 'the standby has it, in table and index');
+
 # The same answers as on the primary, through functions, views and row security.
 for my $query (
 	"SELECT * FROM analytics.get_workspace_metrics(md5('w')::uuid, current_date - 7, current_date)",
 	"SELECT * FROM analytics.get_agent_insights(md5('a')::uuid, 7)",
 	'SELECT analytics.calculate_percentiles(ARRAY[1.2, 2.3, 3.4, 4.5], ARRAY[0.5, 0.95, 0.99])',
-	'SELECT * FROM analytics.mv_workspace_summary',
+	'SELECT * FROM analytics.mv_workspace_summary', 'SELECT * FROM analytics.mv_agent_usage_trends ORDER BY metric_date',
 	'SELECT * FROM analytics.setting_values', 'SELECT * FROM analytics.retention_policy_values', 'SELECT table_name FROM analytics.table_sizes ORDER BY 1',
 	'SELECT rollup, newest_bucket FROM analytics.freshness', 'SELECT check_name FROM analytics.health()', 'SELECT * FROM analytics.security_audit()',
 	"SELECT * FROM analytics.get_active_users(md5('w')::uuid, current_date - 7, current_date - 1)",

@@ -30,13 +30,17 @@ static_assert(longest_days == 43, "the query below reads last_date - 42 to last_
 // The bound by now() is for the planner and the index by date; no workspace's day is more than one off UTC's.
 constexpr const char *select_days =
     "SELECT p.workspace_id, p.agent_id, p.metric_date, w.last_date, p.total_runs, p.successful_runs,"
-    " p.failed_runs, p.success_rate, p.avg_runtime_seconds, p.total_credits, p.unique_users"
-    " FROM analytics_internal.last_complete_days() AS w JOIN analytics.agent_performance AS p"
+    " p.failed_runs, p.success_rate, p.avg_runtime_seconds, p.total_credits, p.unique_users, w.from_date"
+    " FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM analytics_internal.shown_days($1, $2) AS s ORDER BY "
+    "s.workspace_id) AS w"
+    " JOIN analytics.agent_performance AS p"
     " ON p.workspace_id OPERATOR(pg_catalog.=) w.workspace_id"
-    " AND p.metric_date OPERATOR(pg_catalog.>=) (w.last_date OPERATOR(pg_catalog.-) 42)"
+    " AND p.metric_date OPERATOR(pg_catalog.>=) GREATEST(w.last_date OPERATOR(pg_catalog.-) 42,"
+    "  w.from_date OPERATOR(pg_catalog.-) 13)"
     " AND p.metric_date OPERATOR(pg_catalog.<=) w.last_date"
     " WHERE p.metric_date OPERATOR(pg_catalog.>=)"
-    "  ((pg_catalog.now() AT TIME ZONE 'UTC')::pg_catalog.date OPERATOR(pg_catalog.-) 45)"
+    "  GREATEST((pg_catalog.now() AT TIME ZONE 'UTC')::pg_catalog.date OPERATOR(pg_catalog.-) 45,"
+    "   (SELECT pg_catalog.min(f.day) OPERATOR(pg_catalog.-) 13 FROM pg_catalog.unnest($2) AS f (day)))"
     " ORDER BY p.workspace_id, p.agent_id, p.metric_date";
 
 constexpr const char *select_earlier =
@@ -81,7 +85,8 @@ public:
         DateADT const day = DatumGetDateADT(field(3, is_null));
         if (!is_open_ || !is_current(workspace, agent)) {
             finish();
-            begin(workspace, agent, day, DatumGetDateADT(field(4, is_null)));
+            begin(workspace, agent, day, DatumGetDateADT(field(4, is_null)),
+                  DatumGetDateADT(field(12, is_null)));
         }
         while (next_ < day)
             put_empty();
@@ -107,14 +112,15 @@ private:
                std::memcmp(&agent_, DatumGetUUIDP(agent), UUID_LEN) == 0;
     }
 
-    void begin(Datum workspace, Datum agent, DateADT first_row, DateADT last)
+    // Days from `from` on are shown, and read with those that the trend of the first takes.
+    void begin(Datum workspace, Datum agent, DateADT first_row, DateADT last, DateADT from)
     {
         workspace_ = *DatumGetUUIDP(workspace);
         agent_ = *DatumGetUUIDP(agent);
         is_open_ = true;
         last_ = last;
-        next_ = last - longest_days + 1;
-        shown_from_ = last - shown_days + 1;
+        shown_from_ = std::max(last - shown_days + 1, from);
+        next_ = shown_from_ - (longest_days - shown_days);
         if (first_row > shown_from_ && !has_rows_before(next_))
             shown_from_ = first_row;
         runs_.clear();
@@ -166,13 +172,17 @@ static_assert(std::is_trivially_destructible_v<usage_pass>, "errors pass it");
 
 } // namespace
 
+// (workspaces, the first day to show of each); NULL: all, and all days
 SHADOW_FUNCTION(shadow_agent_usage)
 {
     InitMaterializedSRF(fcinfo, 0);
     SPI_connect();
     usage_pass pass(reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo));
+    Oid types[] = {UUIDARRAYOID, DATEARRAYOID};
+    Datum values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+    char const nulls[] = {PG_ARGISNULL(0) ? 'n' : ' ', PG_ARGISNULL(1) ? 'n' : ' '};
     Portal const portal =
-        SPI_cursor_open_with_args(nullptr, select_days, 0, nullptr, nullptr, nullptr, true, 0);
+        SPI_cursor_open_with_args(nullptr, select_days, lengthof(types), types, values, nulls, true, 0);
     for (;;) {
         SPI_cursor_fetch(portal, true, 1000);
         SPITupleTable *const rows = SPI_tuptable;
