@@ -57,6 +57,8 @@ sub fill
 		SELECT analytics.index_closed_partitions();
 		INSERT INTO analytics.credit_prices (model, price) VALUES ('m', 0.5);
 		INSERT INTO analytics.token_prices (model, input_price, output_price) VALUES ('m', 0.5, 2);
+		INSERT INTO analytics.segments (workspace_id, name, users) VALUES (md5('w1')::uuid, 'the first', '{0-3}');
+		INSERT INTO analytics.annotations (workspace_id, title) VALUES (md5('w1')::uuid, 'A release');
 		INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from) VALUES
 		    (md5('w1')::uuid, 'Asia/Tokyo', '-infinity'),
 		    (md5('w1')::uuid, 'Europe/Berlin', analytics.day_start('2025-06-01', 'Europe/Berlin')),
@@ -126,7 +128,7 @@ sub privileges
 {
 	my ($node, $database) = @_;
 	return $node->safe_psql($database, q{
-		SELECT c.relname, a.grantee::regrole, a.privilege_type FROM pg_class AS c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS a
+		SELECT c.relname, a.grantee::regrole, a.privilege_type FROM pg_class AS c, aclexplode(coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner))) AS a
 		WHERE c.relnamespace = 'analytics'::regnamespace
 		UNION ALL SELECT c.relname || '.' || t.attname, a.grantee::regrole, a.privilege_type FROM pg_class AS c JOIN pg_attribute AS t ON t.attrelid = c.oid, aclexplode(t.attacl) AS a
 		WHERE c.relnamespace = 'analytics'::regnamespace
