@@ -345,7 +345,7 @@ DECLARE
 BEGIN
     INSERT INTO analytics.pending_cohorts AS p (workspace_id, from_date)
     SELECT w.workspace_id, min(w.from_date)
-    FROM (SELECT c.workspace_id, c.from_date FROM analytics_internal.read_changes('cohorts', basis) AS c) AS r
+    FROM (SELECT c.workspace_id, c.from_date FROM analytics_internal.read_changes('cohorts', basis, false) AS c) AS r
     CROSS JOIN LATERAL (
         SELECT r.workspace_id, r.from_date
         WHERE r.from_date < analytics.workspace_today(r.workspace_id)

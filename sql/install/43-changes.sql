@@ -15,7 +15,8 @@ ALTER TABLE analytics.rollup_changes ENABLE ROW LEVEL SECURITY;
 COMMENT ON TABLE analytics.rollup_changes IS
     'days of workspaces whose rows in daily_metrics, agent_performance, daily_error_types or daily_users were changed, one row per transaction; written by triggers, removed when all of analytics.change_readers have seen them';
 COMMENT ON COLUMN analytics.rollup_changes.workspace_id IS 'workspace';
-COMMENT ON COLUMN analytics.rollup_changes.metric_date IS 'local day; -infinity: any of the workspace''s';
+COMMENT ON COLUMN analytics.rollup_changes.metric_date IS
+    'local day; -infinity: any of the workspace''s; infinity: none, but names of its agents';
 COMMENT ON COLUMN analytics.rollup_changes.changed_by IS 'the transaction';
 CREATE POLICY no_access ON analytics.rollup_changes FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.rollup_changes IS
@@ -50,7 +51,7 @@ SELECT pg_catalog.pg_extension_config_dump('analytics.rollup_changes', 'WHERE fa
 SELECT pg_catalog.pg_extension_config_dump('analytics.change_readers', 'WHERE false');
 
 -- A row that moves to another day changes both. Rows of workspace_settings and agents have no day: a zone may move all,
--- a name is shown on all.
+-- a name is shown on all but changes no number.
 CREATE FUNCTION analytics_internal.note_changes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -74,7 +75,8 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.note_changes() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.note_changes() IS
     'statement trigger of the rollups, workspace_settings and agents: notes the days that were changed in analytics.rollup_changes';
 
--- Always, so that rows that are replicated or restored are noted too.
+-- Always, so that restores and what sets session_replication_role are noted too. A subscription notes its first copy
+-- and TRUNCATE only: PostgreSQL fires no statement triggers for the rows that it applies later (doc/operations.md).
 DO $$
 DECLARE
     name text;
@@ -88,7 +90,7 @@ BEGIN
         LOOP
             EXECUTE format('CREATE TRIGGER note_%s %s %s ON analytics.%I %s FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.note_changes(%L)',
                            lower(event), CASE event WHEN 'TRUNCATE' THEN 'BEFORE' ELSE 'AFTER' END, event, name, tables,
-                           CASE WHEN name IN ('workspace_settings', 'agents') THEN 'date ''-infinity''' ELSE 'c.metric_date' END);
+                           CASE name WHEN 'workspace_settings' THEN 'date ''-infinity''' WHEN 'agents' THEN 'date ''infinity''' ELSE 'c.metric_date' END);
             EXECUTE format('ALTER TABLE analytics.%I ENABLE ALWAYS TRIGGER note_%s', name, lower(event));
             EXECUTE format('COMMENT ON TRIGGER note_%s ON analytics.%I IS %L', lower(event), name, 'notes the days in analytics.rollup_changes');
         END LOOP;
@@ -119,7 +121,7 @@ COMMENT ON FUNCTION analytics_internal.ended_days(timestamptz) IS
     'workspaces whose today is another one than at an instant, and the earlier of the two days';
 
 -- One snapshot tells what was read and what was seen, so that no change falls between two readings.
-CREATE FUNCTION analytics_internal.read_changes(reader text, basis text, OUT workspace_id uuid, OUT from_date date) RETURNS SETOF record
+CREATE FUNCTION analytics_internal.read_changes(reader text, basis text, with_names boolean, OUT workspace_id uuid, OUT from_date date) RETURNS SETOF record
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
@@ -144,8 +146,9 @@ BEGIN
     SELECT NULL::uuid, date '-infinity' WHERE known.reader IS NULL
     UNION ALL
     SELECT c.workspace_id, min(c.metric_date)
-    FROM (SELECT n.workspace_id, n.metric_date FROM analytics.rollup_changes AS n
-          WHERE n.changed_by >= pg_snapshot_xmin(known.seen)
+    FROM (SELECT n.workspace_id, CASE WHEN n.metric_date < 'infinity' THEN n.metric_date ELSE '-infinity' END AS metric_date
+          FROM analytics.rollup_changes AS n
+          WHERE (with_names OR n.metric_date < 'infinity') AND n.changed_by >= pg_snapshot_xmin(known.seen)
             AND (n.changed_by = known.read_by OR NOT pg_visible_in_snapshot(n.changed_by, known.seen))
           UNION ALL
           SELECT e.workspace_id, e.metric_date FROM analytics_internal.ended_days(known.read_at) AS e) AS c
@@ -155,6 +158,6 @@ BEGIN
     WHERE n.changed_by < (SELECT min(pg_snapshot_xmin(r.seen)) FROM analytics.change_readers AS r);
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.read_changes(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.read_changes(text, text) IS
-    'the workspaces whose rollups have changed, or whose day has ended, since the reader last asked, and the first day of each; one row with NULL: everything is new to it. What it has read it need not ask for again';
+REVOKE EXECUTE ON FUNCTION analytics_internal.read_changes(text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.read_changes(text, text, boolean) IS
+    'the workspaces whose rollups have changed, or whose day has ended, since the reader last asked, and the first day of each; one row with NULL: everything is new to it. with_names: also where names of agents have, -infinity. What it has read it need not ask for again';

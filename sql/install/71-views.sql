@@ -543,7 +543,7 @@ FROM (SELECT r.*, w.last_date, r.workspace_id IS NOT NULL AND r.from_date <= w.l
              -- for want of users, and may have some now
              view = 'mv_active_users' AND NOT EXISTS (SELECT FROM analytics.mv_active_users AS v WHERE v.workspace_id = r.workspace_id
                                                       AND v.activity_date = r.from_date - 1) AS was_left_out
-      FROM analytics_internal.read_changes(view, basis) AS r
+      FROM analytics_internal.read_changes(view, basis, view IN ('mv_top_agents', 'mv_agent_usage_trends')) AS r
       LEFT JOIN analytics_internal.todays() AS t ON t.workspace_id = r.workspace_id
       CROSS JOIN LATERAL (SELECT coalesce(t.today, (SELECT analytics.workspace_today(NULL))) - 1 AS last_date) AS w) AS c
 $$;
@@ -645,7 +645,7 @@ DECLARE
     scope record;
 BEGIN
     IF NOT populated THEN
-        PERFORM analytics_internal.read_changes(view, basis);
+        PERFORM analytics_internal.read_changes(view, basis, false);
         EXECUTE format('REFRESH MATERIALIZED VIEW analytics.%I', view);
         RETURN;
     END IF;

@@ -35,6 +35,21 @@ SELECT name, first_seen = :'day'::date - 1 AS is_the_day_before FROM analytics.a
 SELECT view, error FROM analytics.refresh_all_materialized_views() WHERE error IS NOT NULL;
 SELECT agent_id, left(agent_name, 20) AS agent_name, rank FROM analytics.top_agents WHERE workspace_id = :'w' ORDER BY rank LIMIT 2;
 SELECT DISTINCT left(agent_name, 20) COLLATE "C" AS agent_name FROM analytics.agent_usage_trends WHERE workspace_id = :'w' ORDER BY 1;
+-- A refresh finds a name that was changed, removed or added though no rollup has changed; cohorts have no names.
+SELECT count(*) > 0 AS reads_everything FROM analytics_internal.read_changes('test', '', false);
+UPDATE analytics.agents SET name = 'The reader' WHERE name = 'The researcher' AND workspace_id = :'w';
+DELETE FROM analytics.agents WHERE name = 'Two';
+SELECT view, error FROM analytics.refresh_all_materialized_views() WHERE error IS NOT NULL;
+SELECT v.agent_id, v.agent_name, bool_and(t.agent_name IS NOT DISTINCT FROM v.agent_name) AS on_all_days
+FROM analytics.top_agents AS v JOIN analytics.agent_usage_trends AS t USING (workspace_id, agent_id)
+WHERE v.workspace_id = :'w' AND (v.agent_name = 'The reader' OR v.agent_id = '22222222-2222-2222-2222-222222222222') GROUP BY 1, 2 ORDER BY 1;
+INSERT INTO analytics.agents (workspace_id, agent_id, name) VALUES (:'w', '22222222-2222-2222-2222-222222222222', 'Two');
+UPDATE analytics.agents SET name = 'The researcher' WHERE name = 'The reader' AND workspace_id = :'w';
+SELECT view, error FROM analytics.refresh_all_materialized_views() WHERE error IS NOT NULL;
+SELECT v.agent_name, count(DISTINCT v.agent_id) FROM analytics.agent_usage_trends AS v JOIN analytics.top_agents AS t USING (workspace_id, agent_id, agent_name)
+WHERE v.workspace_id = :'w' AND v.agent_name IN ('The researcher', 'Two') GROUP BY 1 ORDER BY 1;
+SELECT count(*) AS changed_for_cohorts FROM analytics_internal.read_changes('test', '', false) WHERE from_date = '-infinity';
+DELETE FROM analytics.change_readers WHERE reader = 'test';
 SELECT agent_name, total_runs FROM analytics.get_agent_insights('22222222-2222-2222-2222-222222222222');
 SELECT breakdown_value, left(agent_name, 20) AS agent_name, runs FROM analytics.get_run_metrics(:'w', 'agent_id', start_date => :'day', end_date => :'day') ORDER BY runs DESC, agent_name LIMIT 2;
 SELECT agent_name, breakdown_value FROM analytics.get_run_metrics(:'w', 'status', start_date => :'day', end_date => :'day');

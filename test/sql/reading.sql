@@ -235,8 +235,9 @@ RESET ROLE;
 SET timezone = 'UTC';
 CREATE FUNCTION pg_temp.day() RETURNS date LANGUAGE sql AS $$ SELECT (now() AT TIME ZONE 'UTC')::date - 1 - floor(power(random(), 2) * 130)::integer $$;
 CREATE FUNCTION pg_temp.put(n integer) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO analytics.daily_metrics (workspace_id, metric_date, active_users, new_users, total_users, total_events, total_errors, total_runs, successful_runs, failed_runs, runtime_sketch, is_final)
-    SELECT md5('v' || i % 5)::uuid, pg_temp.day(), i % 7, i % 3, i, 9, i % 3, 5, i % 5, 1, analytics.quantile_sketch_agg(r), true
+    INSERT INTO analytics.daily_metrics (workspace_id, metric_date, active_users, new_users, total_users, total_events, total_errors, total_runs, successful_runs, failed_runs, runtime_sketch, total_cost, currency, cost_reason, is_final)
+    SELECT md5('v' || i % 5)::uuid, pg_temp.day(), i % 7, i % 3, i, 9, i % 3, 5, i % 5, 1, analytics.quantile_sketch_agg(r), i % 11,
+           CASE WHEN i % 20 = 7 THEN 'USD' WHEN i % 5 <> 4 THEN 'EUR' END, CASE WHEN i % 20 = 3 THEN 'credits without a price' END, true
     FROM generate_series(1, n) AS i, generate_series(1, 3) AS r GROUP BY i ON CONFLICT DO NOTHING;
     INSERT INTO analytics.daily_users (workspace_id, metric_date, users, new_users, is_final)
     SELECT md5('v' || i % 5)::uuid, pg_temp.day(), analytics.user_set_agg(r * i), '{}', true
@@ -257,12 +258,15 @@ DECLARE
     at date := pg_temp.day();
     t text := (ARRAY['daily_metrics', 'daily_users', 'agent_performance', 'daily_error_types'])[1 + floor(random() * 4)];
 BEGIN
-    CASE floor(random() * 6)
+    CASE floor(random() * 7)
         WHEN 0 THEN PERFORM pg_temp.put(3);
         WHEN 1 THEN EXECUTE format('DELETE FROM analytics.%I WHERE workspace_id = $1 AND metric_date = $2', t) USING w, at;
         WHEN 2 THEN UPDATE analytics.agent_performance SET total_runs = total_runs + 1 WHERE workspace_id = w AND metric_date = at;
         WHEN 3 THEN DELETE FROM analytics.agent_performance WHERE workspace_id = w AND agent_id = (SELECT a.agent_id FROM analytics.agent_performance AS a WHERE a.workspace_id = w ORDER BY random() LIMIT 1);
         WHEN 4 THEN UPDATE analytics.daily_users SET users = '{1,2,3,4}' WHERE workspace_id = w AND metric_date = at;
+        WHEN 5 THEN
+            INSERT INTO analytics.agents (workspace_id, agent_id, name) VALUES (w, md5('a' || floor(random() * 4))::uuid, 'name ' || random())
+            ON CONFLICT (workspace_id, agent_id) DO UPDATE SET name = EXCLUDED.name WHERE random() < 0.7;
         ELSE IF random() < 0.2 THEN EXECUTE format('DELETE FROM analytics.%I WHERE workspace_id = $1', t) USING w; END IF;
     END CASE;
 END $$;
@@ -369,6 +373,7 @@ SELECT analytics_internal.write_view_changes('analytics.mv_error_trends', 'SELEC
 \set VERBOSITY terse
 :workspace_today;
 DELETE FROM analytics.workspace_settings WHERE workspace_id IN (SELECT md5('v' || i)::uuid FROM generate_series(0, 4) AS i);
+DELETE FROM analytics.agents WHERE workspace_id IN (SELECT md5('v' || i)::uuid FROM generate_series(0, 4) AS i);
 RESET timezone;
 DROP TABLE public.workspace_members;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_error_types,
