@@ -70,17 +70,19 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.shown_days(uuid[], date[]) FROM PU
 COMMENT ON FUNCTION analytics_internal.shown_days(uuid[], date[]) IS
     'analytics_internal.last_complete_days() of these workspaces, with the first day to compute of each; NULL: of all, and every day';
 
+-- The table and not its view daily_errors, which workers of Citus do not have.
 CREATE FUNCTION analytics_internal.error_trends(workspace_ids uuid[], from_dates date[])
 RETURNS TABLE (workspace_id uuid, error_date date, error_type text, event_name text, total_errors bigint, unique_error_messages bigint, sample_messages text[])
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT e.workspace_id, e.metric_date AS error_date, e.error_type, e.event_name, e.errors AS total_errors,
+    SELECT t.workspace_id, t.metric_date AS error_date, t.error_type, e.event_name, e.errors AS total_errors,
            cardinality(e.message_hashes)::bigint AS unique_error_messages, e.sample_messages
     FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM analytics_internal.shown_days(workspace_ids, from_dates) AS s ORDER BY s.workspace_id) AS w
-    JOIN analytics.daily_errors AS e ON e.workspace_id = w.workspace_id
-    WHERE e.metric_date BETWEEN greatest(w.last_date - 29, w.from_date) AND w.last_date
-      AND e.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
-    ORDER BY e.workspace_id, e.metric_date, e.error_type COLLATE "C", e.event_name COLLATE "C";
+    JOIN analytics.daily_error_types AS t ON t.workspace_id = w.workspace_id
+    CROSS JOIN LATERAL unnest(t.errors) AS e
+    WHERE t.metric_date BETWEEN greatest(w.last_date - 29, w.from_date) AND w.last_date
+      AND t.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
+    ORDER BY t.workspace_id, t.metric_date, t.error_type COLLATE "C", e.event_name COLLATE "C";
 END;
 REVOKE EXECUTE ON FUNCTION analytics_internal.error_trends(uuid[], date[]) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.error_trends(uuid[], date[]) IS
