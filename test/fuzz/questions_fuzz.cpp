@@ -60,9 +60,19 @@ constexpr std::string_view readers[] = {"get_trend",      "get_funnel",         
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size)
 {
     std::string_view const text(reinterpret_cast<const char *>(data), size);
-    question_settings const settings{
-        9400 * day_length, 9400,       1'800 * second, false,  {90, 52, 24}, std::size_t{1} << 24, true, 1,
-        nullptr,           clip_bytes, nullptr,        nullptr};
+    question_settings const settings{9400 * day_length,
+                                     9400,
+                                     1'800 * second,
+                                     false,
+                                     {90, 52, 24},
+                                     std::size_t{1} << 24,
+                                     true,
+                                     1,
+                                     nullptr,
+                                     clip_bytes,
+                                     nullptr,
+                                     nullptr,
+                                     0};
     empty_workspace host;
     for (std::string_view const reader : readers)
         try {

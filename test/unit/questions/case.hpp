@@ -280,7 +280,8 @@ inline question_settings settings_at(instant as_of)
             nullptr,
             clip_utf8,
             nullptr,
-            nullptr};
+            nullptr,
+            0};
 }
 
 // The arguments without those that the host, not the question, is told.
