@@ -80,7 +80,7 @@ BEGIN ATOMIC
     FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM analytics_internal.shown_days(workspace_ids, from_dates) AS s ORDER BY s.workspace_id) AS w
     JOIN analytics.daily_error_types AS t ON t.workspace_id = w.workspace_id
     CROSS JOIN LATERAL unnest(t.errors) AS e
-    WHERE t.metric_date BETWEEN greatest(w.last_date - 29, w.from_date) AND w.last_date
+    WHERE t.metric_date >= greatest(w.last_date - 29, w.from_date) AND t.metric_date <= w.last_date
       AND t.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
     ORDER BY t.workspace_id, t.metric_date, t.error_type COLLATE "C", e.event_name COLLATE "C";
 END;
@@ -226,7 +226,7 @@ BEGIN ATOMIC
                      d.runtime_sketch, d.users
               FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM analytics_internal.shown_days(workspace_ids, from_dates) AS s ORDER BY s.workspace_id) AS w
               JOIN analytics.agent_performance AS d ON d.workspace_id = w.workspace_id
-              WHERE d.metric_date BETWEEN w.last_date - 29 AND w.last_date
+              WHERE d.metric_date >= w.last_date - 29 AND d.metric_date <= w.last_date
                 AND d.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
               ORDER BY d.workspace_id, d.agent_id) AS p
         GROUP BY p.workspace_id, p.agent_id
@@ -302,7 +302,7 @@ BEGIN ATOMIC
         SELECT d.*
         FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM shown AS s ORDER BY s.workspace_id) AS w
         JOIN analytics.daily_metrics AS d ON d.workspace_id = w.workspace_id
-        WHERE d.metric_date BETWEEN w.last_date - 29 AND w.last_date
+        WHERE d.metric_date >= w.last_date - 29 AND d.metric_date <= w.last_date
           AND d.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
     ), metrics AS (
         SELECT d.workspace_id, count(*) AS days_active, sum(d.active_users) AS user_days, sum(d.total_events) AS events,
@@ -320,14 +320,14 @@ BEGIN ATOMIC
         FROM (SELECT DISTINCT p.workspace_id, p.agent_id
               FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM shown AS s ORDER BY s.workspace_id) AS w
               JOIN analytics.agent_performance AS p ON p.workspace_id = w.workspace_id
-              WHERE p.metric_date BETWEEN w.last_date - 29 AND w.last_date AND p.total_runs > 0
+              WHERE p.metric_date >= w.last_date - 29 AND p.metric_date <= w.last_date AND p.total_runs > 0
                 AND p.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32) AS a
         GROUP BY a.workspace_id
     ), people AS (
         SELECT u.workspace_id, analytics.user_set_cardinality(analytics.user_set_union_agg(u.users)) AS users
         FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM shown AS s ORDER BY s.workspace_id) AS w
         JOIN analytics.daily_users AS u ON u.workspace_id = w.workspace_id
-        WHERE u.metric_date BETWEEN w.last_date - 29 AND w.last_date
+        WHERE u.metric_date >= w.last_date - 29 AND u.metric_date <= w.last_date
           AND u.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
         GROUP BY u.workspace_id
     )
