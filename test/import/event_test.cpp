@@ -4,6 +4,7 @@
 #include "event.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <stdexcept>
@@ -198,7 +199,7 @@ protected:
         std::ofstream(path_) << text;
         read_mapping_file(path_, m);
     }
-    std::string path_ = testing::TempDir() + "import_mapping.json";
+    std::string path_ = testing::TempDir() + "import_mapping_" + std::to_string(getpid());
 };
 
 TEST_F(mapping_files, change_the_table)
