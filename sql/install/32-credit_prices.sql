@@ -167,46 +167,30 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.prices_changed() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.prices_changed() IS
     'statement trigger: has the days computed again on which a changed price was or comes into force';
 
-CREATE TRIGGER price_entered AFTER INSERT ON analytics.credit_prices REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('credit_prices'))
-    EXECUTE FUNCTION analytics_internal.prices_changed();
-COMMENT ON TRIGGER price_entered ON analytics.credit_prices IS
-    'a price that is entered later has its days computed again';
-CREATE TRIGGER price_replaced AFTER UPDATE ON analytics.credit_prices REFERENCING OLD TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
-COMMENT ON TRIGGER price_replaced ON analytics.credit_prices IS
-    'a price that is changed has the days computed again on which it was in force';
-CREATE TRIGGER price_updated AFTER UPDATE ON analytics.credit_prices REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
-COMMENT ON TRIGGER price_updated ON analytics.credit_prices IS
-    'a price that is changed has the days computed again on which it comes into force';
-CREATE TRIGGER price_deleted AFTER DELETE ON analytics.credit_prices REFERENCING OLD TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
-COMMENT ON TRIGGER price_deleted ON analytics.credit_prices IS
-    'a price that is deleted has the days computed again on which it was in force';
-CREATE TRIGGER prices_truncated AFTER TRUNCATE ON analytics.credit_prices
-    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
-COMMENT ON TRIGGER prices_truncated ON analytics.credit_prices IS
-    'where all prices go, all days that may have had one are computed again';
-
-CREATE TRIGGER price_entered AFTER INSERT ON analytics.token_prices REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is('token_prices'))
-    EXECUTE FUNCTION analytics_internal.prices_changed();
-COMMENT ON TRIGGER price_entered ON analytics.token_prices IS
-    'a price that is entered later has its days computed again';
-CREATE TRIGGER price_replaced AFTER UPDATE ON analytics.token_prices REFERENCING OLD TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
-COMMENT ON TRIGGER price_replaced ON analytics.token_prices IS
-    'a price that is changed has the days computed again on which it was in force';
-CREATE TRIGGER price_updated AFTER UPDATE ON analytics.token_prices REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
-COMMENT ON TRIGGER price_updated ON analytics.token_prices IS
-    'a price that is changed has the days computed again on which it comes into force';
-CREATE TRIGGER price_deleted AFTER DELETE ON analytics.token_prices REFERENCING OLD TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
-COMMENT ON TRIGGER price_deleted ON analytics.token_prices IS
-    'a price that is deleted has the days computed again on which it was in force';
-CREATE TRIGGER prices_truncated AFTER TRUNCATE ON analytics.token_prices
-    FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.prices_changed();
-COMMENT ON TRIGGER prices_truncated ON analytics.token_prices IS
-    'where all prices go, all days that may have had one are computed again';
+-- What is restored was noted before.
+DO $$
+DECLARE
+    table_name text;
+    name text;
+    event text;
+    comment text;
+BEGIN
+    FOREACH table_name IN ARRAY '{credit_prices,token_prices}'::text[] LOOP
+        FOR name, event, comment IN
+            VALUES ('price_entered', format('INSERT ON analytics.%I REFERENCING NEW TABLE AS changed FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is(%L))', table_name, table_name),
+                    'a price that is entered later has its days computed again'),
+                   ('price_replaced', format('UPDATE ON analytics.%I REFERENCING OLD TABLE AS changed FOR EACH STATEMENT', table_name),
+                    'a price that is changed has the days computed again on which it was in force'),
+                   ('price_updated', format('UPDATE ON analytics.%I REFERENCING NEW TABLE AS changed FOR EACH STATEMENT', table_name),
+                    'a price that is changed has the days computed again on which it comes into force'),
+                   ('price_deleted', format('DELETE ON analytics.%I REFERENCING OLD TABLE AS changed FOR EACH STATEMENT', table_name),
+                    'a price that is deleted has the days computed again on which it was in force'),
+                   ('prices_truncated', format('TRUNCATE ON analytics.%I FOR EACH STATEMENT', table_name),
+                    'where all prices go, all days that may have had one are computed again')
+        LOOP
+            EXECUTE format('CREATE TRIGGER %I AFTER %s EXECUTE FUNCTION analytics_internal.prices_changed()', name, event);
+            EXECUTE format('COMMENT ON TRIGGER %I ON analytics.%I IS %L', name, table_name, comment);
+        END LOOP;
+    END LOOP;
+END
+$$;
