@@ -15,6 +15,13 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.cell_key() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.cell_key() IS
     'number of the cell that was entered, a group of shards on a worker of Citus; 0 outside and on a single server';
 
+CREATE FUNCTION analytics_internal.has_citus() RETURNS boolean
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_has_citus';
+REVOKE EXECUTE ON FUNCTION analytics_internal.has_citus() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.has_citus() IS
+    'whether this database has the catalogs of Citus';
+
 CREATE FUNCTION analytics_internal.citus_group() RETURNS integer
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -22,7 +29,7 @@ AS $$
 DECLARE
     number integer;
 BEGIN
-    IF to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL THEN
+    IF analytics_internal.has_citus() THEN
         EXECUTE 'SELECT g.groupid FROM pg_dist_local_group AS g' INTO number;
     END IF;
     RETURN number;
@@ -39,7 +46,7 @@ AS $$
 DECLARE
     answer boolean;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_extension AS x WHERE x.extname = 'citus') THEN
+    IF NOT analytics_internal.has_citus() THEN
         RETURN false;
     END IF;
     EXECUTE 'SELECT EXISTS (SELECT FROM pg_dist_partition AS p WHERE p.logicalrelid = to_regclass(''analytics.sealed_days''))' INTO answer;
@@ -63,7 +70,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF analytics_internal.cell_key() = 0 AND analytics_internal.is_distributed() THEN
+    IF analytics_internal.has_cells() THEN
         RAISE EXCEPTION '% is not offered where the tables are distributed', what
             USING ERRCODE = 'feature_not_supported', HINT = instead;
     END IF;
@@ -95,7 +102,7 @@ AS $$
 DECLARE
     found regclass;
 BEGIN
-    IF to_regclass('pg_catalog.pg_dist_shard') IS NOT NULL THEN
+    IF analytics_internal.has_citus() THEN
         EXECUTE 'SELECT s.logicalrelid FROM pg_dist_shard AS s
                  WHERE s.shardid = substring($1 FROM ''_([0-9]{1,18})$'')::bigint AND to_regclass(shard_name(s.logicalrelid, s.shardid)) = $1::regclass'
         INTO found USING relation::regclass::text;
@@ -163,7 +170,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF analytics_internal.cell_key() > 0 OR to_regclass('pg_catalog.pg_dist_shard') IS NULL
+    IF analytics_internal.cell_key() > 0 OR NOT analytics_internal.has_citus()
        OR analytics_internal.logical_table(relation) = relation THEN
         RETURN false;
     END IF;

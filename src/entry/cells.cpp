@@ -22,3 +22,8 @@ SHADOW_FUNCTION(shadow_cell_key)
 {
     PG_RETURN_INT32(static_cast<std::int32_t>(pg::cell_key()));
 }
+
+SHADOW_FUNCTION(shadow_has_citus)
+{
+    PG_RETURN_BOOL(pg::has_citus());
+}

@@ -67,11 +67,6 @@ void note_change(Datum, Oid relation)
         forget_places();
 }
 
-bool has_citus()
-{
-    return OidIsValid(get_relname_relid("pg_dist_placement", PG_CATALOG_NAMESPACE));
-}
-
 // ---- the catalogs of Citus --------------------------------------------------------------------------------
 
 // No row: not distributed. True: a reference table.
@@ -282,6 +277,11 @@ void change_cell(int value, void *)
 }
 
 } // namespace
+
+bool has_citus()
+{
+    return OidIsValid(get_relname_relid("pg_dist_placement", PG_CATALOG_NAMESPACE));
+}
 
 Oid local_relation(Oid relation)
 {

@@ -20,6 +20,9 @@ Oid shard_beside(Oid other, Oid table);
 // read them too. The caller has begun a level and ends it.
 void read_copies_here();
 
+// Whether this database has the catalogs of Citus.
+bool has_citus();
+
 // What a lock is for besides its name: the cell; 0 outside.
 std::uint32_t cell_key();
 
