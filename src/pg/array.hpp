@@ -78,4 +78,17 @@ inline Datum make_array(const datum_span &elements, Oid type)
                                               dimensions, bounds, type, length, by_value, alignment));
 }
 
+// n > 0 elements of a fixed width without NULLs, all 0, to be filled in at ARR_DATA_PTR().
+inline ArrayType *new_fixed_array(std::size_t n, std::size_t width, Oid type)
+{
+    Size const size = ARR_OVERHEAD_NONULLS(1) + n * width;
+    auto *const array = static_cast<ArrayType *>(palloc0(size));
+    SET_VARSIZE(array, size);
+    array->ndim = 1;
+    array->elemtype = type;
+    ARR_DIMS(array)[0] = static_cast<int>(n);
+    ARR_LBOUND(array)[0] = 1;
+    return array;
+}
+
 } // namespace shadow::pg

@@ -290,13 +290,7 @@ Datum fixed_array_datum(std::size_t n, std::size_t width, Oid type, Write write)
 {
     if (n == 0)
         return PointerGetDatum(construct_empty_array(type));
-    Size const size = ARR_OVERHEAD_NONULLS(1) + n * width;
-    auto *const array = static_cast<ArrayType *>(palloc0(size));
-    SET_VARSIZE(array, size);
-    array->ndim = 1;
-    array->elemtype = type;
-    ARR_DIMS(array)[0] = static_cast<int>(n);
-    ARR_LBOUND(array)[0] = 1;
+    ArrayType *const array = pg::new_fixed_array(n, width, type);
     for (std::size_t i = 0; i < n; ++i)
         write(ARR_DATA_PTR(array) + i * width, i);
     return PointerGetDatum(array);

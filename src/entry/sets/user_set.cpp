@@ -2,6 +2,7 @@
 
 #include "entry/sets/user_set.hpp"
 #include "pg/aggregate.hpp"
+#include "pg/array.hpp"
 
 extern "C" {
 #include "access/detoast.h"
@@ -148,13 +149,7 @@ static Datum to_array(FunctionCallInfo fcinfo, Oid type)
     if (count == 0)
         PG_RETURN_ARRAYTYPE_P(construct_empty_array(type));
 
-    std::size_t const size = ARR_OVERHEAD_NONULLS(1) + count * sizeof(Element);
-    auto *const array = static_cast<ArrayType *>(palloc0(size));
-    SET_VARSIZE(array, size);
-    array->ndim = 1;
-    array->elemtype = type;
-    ARR_DIMS(array)[0] = static_cast<int>(count);
-    ARR_LBOUND(array)[0] = 1;
+    ArrayType *const array = shadow::pg::new_fixed_array(count, sizeof(Element), type);
     auto *out = reinterpret_cast<Element *>(ARR_DATA_PTR(array));
     Element *const end = out + count; // damaged bytes may hold more than they announce
     set.for_each(
