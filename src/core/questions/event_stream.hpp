@@ -135,7 +135,6 @@ public:
     const uuid &id(const stream_event &event) const noexcept { return ids_[event.position]; }
     // 0: without a session of the client's.
     value_number session(const stream_event &event) const noexcept { return sessions_[event.position]; }
-    void set_mask(std::size_t index, event_mask mask) noexcept { events_[index].mask = mask; }
     value_list &texts() noexcept { return texts_; }
     const value_list &texts() const noexcept { return texts_; }
     interrupt_poll &poll() noexcept { return poll_; }

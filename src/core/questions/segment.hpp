@@ -57,7 +57,6 @@ private:
     node parse_first_seen(const json &definition, const place &where);
     node parse_funnel(const json &definition, const place &where);
     node parse_users(const json &definition, const place &where);
-    node add_leaf(leaf l, const json &event, const place &where);
     window parse_window(const arguments &given);
     static count_test parse_count(const arguments &given, std::string_view name);
     static void narrow(count_test &test, std::string_view op, std::int64_t n, const place &where);

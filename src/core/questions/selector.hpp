@@ -61,7 +61,6 @@ public:
     int add_property(std::string_view name, const place &where);
 
     int selectors() const noexcept { return static_cast<int>(selectors_.size()); }
-    bool has_filter() const noexcept { return !filter_.empty(); }
     // Types that any selector may match: a bit for each event_type.
     std::uint32_t types() const noexcept;
     std::uint32_t types_of(int selector) const noexcept;
