@@ -6,6 +6,8 @@
 #include "core/event/decode.hpp"
 #include "core/questions/json.hpp"
 
+#include "text_numbers.hpp"
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -29,26 +31,9 @@ inline json_value value_of(const json &v)
     return {v.type, v.boolean, &v, v.text};
 }
 
-class json_host final : public shadow::json_host
+class json_host final : public text_numbers
 {
 public:
-    bool to_scaled(const json_value &number, int scale, int128 &out) const noexcept override
-    {
-        scaled_number const n = parse_scaled(number.text, scale);
-        out = n.value;
-        return n.valid;
-    }
-    bool is_whole(const json_value &number) const noexcept override
-    {
-        return parse_scaled(number.text, 0).is_whole;
-    }
-    std::string_view to_text(const json_value &number, char *buffer,
-                             std::size_t capacity) const noexcept override
-    {
-        std::size_t const n = std::min(number.text.size(), capacity);
-        std::memcpy(buffer, number.text.data(), n);
-        return {buffer, n};
-    }
     void read_object(const json_value &object, metadata &out) const noexcept override
     {
         json const &tree = *static_cast<const json *>(object.host);

@@ -5,6 +5,8 @@
 #include "core/rollup/batch.hpp"
 #include "core/rollup/metrics.hpp"
 
+#include "../../fuzz/text_numbers.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -25,30 +27,7 @@ std::size_t clip(const char *, std::size_t length, int characters)
     return std::min(length, static_cast<std::size_t>(characters));
 }
 
-// Numbers are kept as text.
-class text_host final : public json_host
-{
-public:
-    bool to_scaled(const json_value &number, int scale, int128 &out) const noexcept override
-    {
-        scaled_number const n = parse_scaled(number.text, scale);
-        out = n.value;
-        return n.valid;
-    }
-    bool is_whole(const json_value &number) const noexcept override
-    {
-        return parse_scaled(number.text, 0).is_whole;
-    }
-    std::string_view to_text(const json_value &number, char *buffer,
-                             std::size_t capacity) const noexcept override
-    {
-        std::size_t const n = std::min(number.text.size(), capacity);
-        std::memcpy(buffer, number.text.data(), n);
-        return {buffer, n};
-    }
-    void read_object(const json_value &, metadata &) const noexcept override {}
-};
-const text_host host;
+const text_numbers host;
 
 struct test_event {
     raw_event event{};
