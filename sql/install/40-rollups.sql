@@ -493,7 +493,7 @@ SET jit = off
 AS 'MODULE_PATHNAME', 'shadow_aggregate_daily';
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_daily_metrics(date, uuid, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_daily_metrics(date, uuid, boolean) IS
-    'does the work of analytics.aggregate_daily_metrics() as the owner, without row security; is_repair: of workspaces whose earlier days are dirty, counts of users of later days are left to analytics_internal.update_stale_totals()';
+    'does the work of analytics.aggregate_daily_metrics() as the owner, without row security; is_repair: of workspaces whose earlier days are dirty, counts of users of later days are left to analytics_internal.repair_next()';
 
 CREATE FUNCTION analytics.aggregate_daily_metrics(target_date date, target_workspace_id uuid DEFAULT NULL)
 RETURNS bigint

@@ -318,20 +318,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.due_cohorts(uuid[], date) FROM PUB
 COMMENT ON FUNCTION analytics_internal.due_cohorts(uuid[], date) IS
     'cohorts whose row is missing, lacks a period that is over by now, was computed from days or settings that have changed, or has lost its users: of some workspaces (NULL: all), those that a change of from_date or later can have touched';
 
-CREATE TABLE analytics.pending_cohorts (
-    workspace_id uuid PRIMARY KEY,
-    from_date date NOT NULL
-);
-ALTER TABLE analytics.pending_cohorts ENABLE ROW LEVEL SECURITY;
-SELECT pg_catalog.pg_extension_config_dump('analytics.pending_cohorts', '');
-COMMENT ON TABLE analytics.pending_cohorts IS
-    'workspaces whose cohorts are to be looked through, as their days have changed or ended';
-COMMENT ON COLUMN analytics.pending_cohorts.workspace_id IS 'workspace';
-COMMENT ON COLUMN analytics.pending_cohorts.from_date IS 'first day that has changed or ended; -infinity: any';
-CREATE POLICY no_access ON analytics.pending_cohorts FOR SELECT USING (false);
-COMMENT ON POLICY no_access ON analytics.pending_cohorts IS
-    'for maintenance only';
-
 -- A day that is not over counts for no cohort; it is noted when it ends.
 CREATE FUNCTION analytics_internal.enqueue_cohorts() RETURNS void
 LANGUAGE plpgsql
@@ -343,8 +329,8 @@ DECLARE
                          UNION ALL SELECT 'cohort_' || s.what || '_' || u.unit
                          FROM unnest('{max,grace}'::text[]) AS s (what), unnest('{days,weeks,months}'::text[]) AS u (unit)) AS n (name));
 BEGIN
-    INSERT INTO analytics.pending_cohorts AS p (workspace_id, from_date)
-    SELECT w.workspace_id, min(w.from_date)
+    INSERT INTO analytics.pending_buckets (workspace_id, kind, metric_date)
+    SELECT w.workspace_id, 'cohorts', min(w.from_date)
     FROM (SELECT c.workspace_id, c.from_date FROM analytics_internal.read_changes('cohorts', basis, false) AS c) AS r
     CROSS JOIN LATERAL (
         SELECT r.workspace_id, r.from_date
@@ -354,13 +340,12 @@ BEGIN
          UNION SELECT u.workspace_id, date '-infinity' FROM analytics.user_cohorts AS u WHERE r.workspace_id IS NULL)) AS w
     WHERE w.workspace_id IS NOT NULL
     GROUP BY w.workspace_id
-    ON CONFLICT (workspace_id) DO UPDATE SET from_date = EXCLUDED.from_date
-    WHERE p.from_date > EXCLUDED.from_date;
+    ON CONFLICT DO NOTHING;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.enqueue_cohorts() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.enqueue_cohorts() IS
-    'queues the workspaces whose days have changed or ended since the last call in analytics.pending_cohorts';
+    'queues the workspaces whose days have changed or ended since the last call in analytics.pending_buckets';
 
 -- One workspace's failure does not stop the others; what failed stays due.
 CREATE FUNCTION analytics_internal.aggregate_due_cohorts(
@@ -382,8 +367,10 @@ BEGIN
     PERFORM analytics_internal.enqueue_cohorts();
     FOR pending IN
         SELECT array_agg(p.workspace_id) AS workspace_ids, p.from_date
-        FROM (SELECT q.*, (row_number() OVER (PARTITION BY q.from_date ORDER BY q.workspace_id) - 1) / 200 AS part
-              FROM analytics.pending_cohorts AS q) AS p
+        FROM (SELECT w.*, (row_number() OVER (PARTITION BY w.from_date ORDER BY w.workspace_id) - 1) / 200 AS part
+              FROM (SELECT q.workspace_id, min(q.metric_date) AS from_date FROM analytics.pending_buckets AS q
+                    WHERE q.kind = 'cohorts' GROUP BY q.workspace_id
+                    HAVING (max(q.next_attempt_at) > now()) IS NOT TRUE) AS w) AS p
         GROUP BY p.from_date, p.part ORDER BY p.from_date, p.part
     LOOP
         IF clock_timestamp() >= deadline AND rows > 0 THEN
@@ -402,11 +389,12 @@ BEGIN
                 rows := rows + cardinality(due.cohort_dates);
             EXCEPTION WHEN data_exception OR program_limit_exceeded OR internal_error THEN
                 RAISE WARNING 'the % cohorts of workspace % could not be computed: %', due.period, due.workspace_id, SQLERRM;
+                PERFORM analytics_internal.quarantine(due.workspace_id, 'cohorts', pending.from_date, NULL, concat(SQLSTATE, ': ', SQLERRM));
                 not_done := not_done || due.workspace_id;
             END;
         END LOOP;
-        DELETE FROM analytics.pending_cohorts AS p
-        WHERE p.workspace_id = ANY (pending.workspace_ids) AND p.workspace_id <> ALL (not_done);
+        DELETE FROM analytics.pending_buckets AS p
+        WHERE p.kind = 'cohorts' AND p.workspace_id = ANY (pending.workspace_ids) AND p.workspace_id <> ALL (not_done);
     END LOOP;
     again := total > 0;
 END

@@ -55,65 +55,53 @@ COMMENT ON COLUMN analytics.dirty_hours.removed IS
 COMMENT ON COLUMN analytics.dirty_hours.id IS 'makes the entry unique without a sequence';
 COMMENT ON COLUMN analytics.dirty_hours.noted_at IS 'start of the transaction that changed the event';
 
-CREATE TABLE analytics.pending_days (
+-- The queue. What is in it is noted by enqueue_repairs(), enqueue_cohorts() and the aggregation, taken by repair_next()
+-- and aggregate_due_cohorts(), quarantined by quarantine(), and out of it when it is done.
+CREATE TABLE analytics.pending_buckets (
     workspace_id uuid NOT NULL,
+    kind text NOT NULL,
     metric_date date NOT NULL,
-    turn bigint NOT NULL,
-    noted_at timestamptz NOT NULL,
-    PRIMARY KEY (workspace_id, metric_date)
+    turn bigint,
+    noted_at timestamptz NOT NULL DEFAULT now(),
+    attempts integer NOT NULL DEFAULT 0,
+    error text,
+    last_failed_at timestamptz,
+    next_attempt_at timestamptz,
+    day_start timestamptz,
+    day_end timestamptz,
+    PRIMARY KEY (workspace_id, kind, metric_date),
+    CONSTRAINT pending_buckets_kind CHECK (kind IN ('day', 'totals', 'cohorts')),
+    CONSTRAINT pending_buckets_failure CHECK ((attempts > 0) = (next_attempt_at IS NOT NULL))
 );
-CREATE INDEX pending_days_turn ON analytics.pending_days (turn, noted_at, metric_date DESC);
-COMMENT ON INDEX analytics.pending_days_turn IS
-    'serves: the day whose turn it is';
-CREATE INDEX pending_days_metric_date ON analytics.pending_days (metric_date);
-COMMENT ON INDEX analytics.pending_days_metric_date IS
-    'serves: is a day pending for many workspaces';
-ALTER TABLE analytics.pending_days ENABLE ROW LEVEL SECURITY;
-SELECT pg_catalog.pg_extension_config_dump('analytics.pending_days', '');
-COMMENT ON TABLE analytics.pending_days IS
-    'local days with entries in analytics.dirty_hours, in the order of their repair: workspaces take turns, whatever the number of their days, and within a turn what was noted first comes first';
-COMMENT ON COLUMN analytics.pending_days.workspace_id IS 'workspace';
-COMMENT ON COLUMN analytics.pending_days.metric_date IS 'local day of the workspace';
-COMMENT ON COLUMN analytics.pending_days.turn IS
-    'one more for each day of a workspace. Who comes while a turn is under way has the next one, so each turn ends';
-COMMENT ON COLUMN analytics.pending_days.noted_at IS 'when the first of the changes was noted';
-
-CREATE TABLE analytics.failed_days (
-    workspace_id uuid NOT NULL,
-    metric_date date NOT NULL,
-    day_start timestamptz NOT NULL,
-    day_end timestamptz NOT NULL,
-    error text NOT NULL,
-    attempts integer NOT NULL DEFAULT 1,
-    first_failed_at timestamptz NOT NULL DEFAULT now(),
-    last_failed_at timestamptz NOT NULL DEFAULT now(),
-    next_attempt_at timestamptz NOT NULL,
-    PRIMARY KEY (workspace_id, metric_date)
-);
-ALTER TABLE analytics.failed_days ENABLE ROW LEVEL SECURITY;
-SELECT pg_catalog.pg_extension_config_dump('analytics.failed_days', '');
-COMMENT ON TABLE analytics.failed_days IS
-    'local days of workspaces that could not be aggregated: set aside, so that nobody else waits for them, and tried again after a minute, two, four and so on up to a day. analytics.retry_failed_days() has them tried at once';
-COMMENT ON COLUMN analytics.failed_days.workspace_id IS 'workspace';
-COMMENT ON COLUMN analytics.failed_days.metric_date IS 'local day of the workspace; the day itself or one of its hours failed';
-COMMENT ON COLUMN analytics.failed_days.day_start IS 'start of that day';
-COMMENT ON COLUMN analytics.failed_days.day_end IS 'end of that day';
-COMMENT ON COLUMN analytics.failed_days.error IS 'SQLSTATE and message of the last attempt';
-COMMENT ON COLUMN analytics.failed_days.attempts IS 'attempts that failed';
-COMMENT ON COLUMN analytics.failed_days.first_failed_at IS 'first of them';
-COMMENT ON COLUMN analytics.failed_days.last_failed_at IS 'last of them';
-COMMENT ON COLUMN analytics.failed_days.next_attempt_at IS 'not tried again before';
-
-CREATE TABLE analytics.stale_totals (
-    workspace_id uuid PRIMARY KEY,
-    from_date date NOT NULL
-);
-ALTER TABLE analytics.stale_totals ENABLE ROW LEVEL SECURITY;
-SELECT pg_catalog.pg_extension_config_dump('analytics.stale_totals', '');
-COMMENT ON TABLE analytics.stale_totals IS
-    'workspaces whose users changed on a day while earlier days wait for repair: new_users, returning_users and total_users of later days are brought up to date once, when those are repaired';
-COMMENT ON COLUMN analytics.stale_totals.workspace_id IS 'workspace';
-COMMENT ON COLUMN analytics.stale_totals.from_date IS 'the local day; those after it are stale';
+CREATE INDEX pending_buckets_turn ON analytics.pending_buckets (kind, turn, noted_at, metric_date DESC);
+COMMENT ON INDEX analytics.pending_buckets_turn IS
+    'serves: the day whose turn it is, and whether anything of a kind is pending';
+CREATE INDEX pending_buckets_metric_date ON analytics.pending_buckets (metric_date) WHERE turn IS NOT NULL;
+COMMENT ON INDEX analytics.pending_buckets_metric_date IS
+    'serves: whether a day is pending for many workspaces';
+CREATE INDEX pending_buckets_failed ON analytics.pending_buckets (day_start) WHERE attempts > 0;
+COMMENT ON INDEX analytics.pending_buckets_failed IS
+    'serves: failed days, WHERE attempts > 0';
+ALTER TABLE analytics.pending_buckets ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('analytics.pending_buckets', '');
+COMMENT ON TABLE analytics.pending_buckets IS
+    'the queue of maintenance: what is to be computed again. Workspaces take turns; a day that fails (attempts > 0) is quarantined, so that nobody else waits for it, and tried again after a minute, two, four and so on up to a day. analytics.retry_failed_days() has it tried at once';
+COMMENT ON COLUMN analytics.pending_buckets.workspace_id IS 'workspace';
+COMMENT ON COLUMN analytics.pending_buckets.kind IS
+    'day: its hours in analytics.dirty_hours, and the day; totals: new_users, returning_users and total_users of later days, once no day of the workspace is pending; cohorts: those that a change of the day or later can touch';
+COMMENT ON COLUMN analytics.pending_buckets.metric_date IS
+    'local day of the workspace; of cohorts -infinity: any';
+COMMENT ON COLUMN analytics.pending_buckets.turn IS
+    'of a day: one more for each day of a workspace. Who comes while a turn is under way has the next one, so each turn ends. NULL: of another kind, or it failed and is not tried again yet';
+COMMENT ON COLUMN analytics.pending_buckets.noted_at IS 'when the first of the changes was noted, or the first attempt failed';
+COMMENT ON COLUMN analytics.pending_buckets.attempts IS 'attempts that failed; of a day: the day itself or one of its hours';
+COMMENT ON COLUMN analytics.pending_buckets.error IS 'SQLSTATE and message of the last of them';
+COMMENT ON COLUMN analytics.pending_buckets.last_failed_at IS 'when that was';
+COMMENT ON COLUMN analytics.pending_buckets.next_attempt_at IS 'not tried again before; NULL: nothing has failed';
+COMMENT ON COLUMN analytics.pending_buckets.day_start IS 'start of a day that failed';
+COMMENT ON COLUMN analytics.pending_buckets.day_end IS 'end of a day that failed';
+COMMENT ON CONSTRAINT pending_buckets_kind ON analytics.pending_buckets IS 'what can be pending';
+COMMENT ON CONSTRAINT pending_buckets_failure ON analytics.pending_buckets IS 'what failed has a time for its next attempt';
 
 CREATE TABLE analytics.closed_days (
     workspace_id uuid NOT NULL,
@@ -172,14 +160,8 @@ COMMENT ON POLICY no_access ON analytics.watermark IS
 CREATE POLICY no_access ON analytics.dirty_hours FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.dirty_hours IS
     'for maintenance only';
-CREATE POLICY no_access ON analytics.pending_days FOR SELECT USING (false);
-COMMENT ON POLICY no_access ON analytics.pending_days IS
-    'for maintenance only';
-CREATE POLICY no_access ON analytics.failed_days FOR SELECT USING (false);
-COMMENT ON POLICY no_access ON analytics.failed_days IS
-    'for maintenance only';
-CREATE POLICY no_access ON analytics.stale_totals FOR SELECT USING (false);
-COMMENT ON POLICY no_access ON analytics.stale_totals IS
+CREATE POLICY no_access ON analytics.pending_buckets FOR SELECT USING (false);
+COMMENT ON POLICY no_access ON analytics.pending_buckets IS
     'for maintenance only';
 CREATE POLICY no_access ON analytics.closed_days FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.closed_days IS
@@ -333,17 +315,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.days_to_compare(date, timestamptz,
 COMMENT ON FUNCTION analytics_internal.days_to_compare(date, timestamptz, uuid) IS
     'UTC days whose events were counted, but not in this transaction, and that a local day or (day NULL) an hour contains events of, with their workspaces';
 
-CREATE FUNCTION analytics_internal.seal_missing(day date, hour timestamptz, target_workspace_id uuid) RETURNS void
-LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT analytics_internal.count_day(c.event_day, c.workspaces)
-FROM analytics_internal.days_to_compare(day, hour, target_workspace_id) AS c
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.seal_missing(date, timestamptz, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.seal_missing(date, timestamptz, uuid) IS
-    'to be called before a local day or (day NULL) an hour is aggregated: seals the UTC days of which events are missing';
-
 CREATE FUNCTION analytics_internal.missing_events(
     day date, hour timestamptz, target_workspace_id uuid, OUT workspace_id uuid, OUT event_day date, OUT known bigint, OUT present bigint)
 RETURNS SETOF record
@@ -359,75 +330,61 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.missing_events(date, timestamptz, 
 COMMENT ON FUNCTION analytics_internal.missing_events(date, timestamptz, uuid) IS
     'where fewer events are there than are known to be: UTC days that a local day or (day NULL) an hour contains events of; but for those counted in this transaction';
 
--- Aggregates a day of one workspace, or of all; what is sealed is left as it is.
-CREATE FUNCTION analytics_internal.aggregate_unsealed_day(day date, target_workspace_id uuid, is_repair boolean DEFAULT false) RETURNS bigint
-LANGUAGE plpgsql
+CREATE FUNCTION analytics_internal.bucket_workspaces(day date, hour timestamptz) RETURNS SETOF uuid
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    written bigint := 0;
-    id uuid;
-    day_start timestamptz;
-    day_end timestamptz;
-BEGIN
-    PERFORM analytics_internal.seal_missing(day, NULL, target_workspace_id);
-    IF target_workspace_id IS NOT NULL THEN
-        SELECT b.day_start, b.day_end INTO day_start, day_end
-        FROM analytics.workspace_day_bounds(target_workspace_id, day) AS b;
-        IF day_start IS NULL OR analytics_internal.is_sealed(target_workspace_id, day_start, day_end) THEN
-            RETURN 0;
-        END IF;
-        RETURN analytics_internal.aggregate_daily_metrics(day, target_workspace_id, is_repair);
-    ELSIF NOT EXISTS (SELECT FROM analytics.sealed_days AS s WHERE s.event_day BETWEEN day - 1 AND day + 1) THEN
-        RETURN analytics_internal.aggregate_daily_metrics(day, NULL, is_repair);
-    END IF;
-    FOR id IN
-        SELECT DISTINCT e.workspace_id FROM analytics.user_activity AS e
-        WHERE e.created_at >= (day - 1)::timestamp AT TIME ZONE 'UTC'
-          AND e.created_at < (day + 2)::timestamp AT TIME ZONE 'UTC'
-        UNION
-        SELECT d.workspace_id FROM analytics.daily_metrics AS d WHERE d.metric_date = day
-        ORDER BY 1
-    LOOP
-        written := written + analytics_internal.aggregate_unsealed_day(day, id, is_repair);
-    END LOOP;
-    RETURN written;
-END
+SELECT e.workspace_id FROM analytics.user_activity AS e
+WHERE e.created_at >= COALESCE(hour, (day - 1)::timestamp AT TIME ZONE 'UTC')
+  AND e.created_at < COALESCE(hour + interval '1 hour', (day + 2)::timestamp AT TIME ZONE 'UTC')
+UNION SELECT d.workspace_id FROM analytics.daily_metrics AS d WHERE d.metric_date = day
+UNION SELECT h.workspace_id FROM analytics.hourly_metrics AS h WHERE h.metric_hour = hour
+ORDER BY 1
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_unsealed_day(date, uuid, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.aggregate_unsealed_day(date, uuid, boolean) IS
-    'analytics.aggregate_daily_metrics() for the workspaces whose day is not sealed; is_repair: as there; the number of workspaces written';
+REVOKE EXECUTE ON FUNCTION analytics_internal.bucket_workspaces(date, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.bucket_workspaces(date, timestamptz) IS
+    'workspaces with a rollup of a local day or (day NULL) an hour, or perhaps events';
 
-CREATE FUNCTION analytics_internal.aggregate_unsealed_hour(hour timestamptz, target_workspace_id uuid) RETURNS bigint
+-- Aggregates a bucket of one workspace, or of all; what is frozen is left as it is.
+CREATE FUNCTION analytics_internal.aggregate_unsealed(
+    day date, hour timestamptz, target_workspace_id uuid, is_repair boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     written bigint := 0;
     id uuid;
+    from_time timestamptz := COALESCE(hour, (day - 1)::timestamp AT TIME ZONE 'UTC');
+    to_time timestamptz := COALESCE(hour + interval '1 hour', (day + 2)::timestamp AT TIME ZONE 'UTC');
 BEGIN
-    -- Older ones would only be made to be removed.
+    -- Older hours would only be made to be removed.
     IF hour < now() - analytics_internal.retention('hourly_metrics') THEN
         RETURN 0;
     END IF;
-    PERFORM analytics_internal.seal_missing(NULL, hour, target_workspace_id);
-    IF NOT analytics_internal.is_sealed(target_workspace_id, hour, hour + interval '1 hour') THEN
-        RETURN analytics_internal.aggregate_hourly_metrics(hour, target_workspace_id);
-    ELSIF target_workspace_id IS NOT NULL THEN
-        RETURN 0;
+    PERFORM analytics_internal.count_day(c.event_day, c.workspaces)
+    FROM analytics_internal.days_to_compare(day, hour, target_workspace_id) AS c;
+    IF day IS NOT NULL AND target_workspace_id IS NOT NULL THEN
+        SELECT b.day_start, b.day_end INTO from_time, to_time
+        FROM analytics.workspace_day_bounds(target_workspace_id, day) AS b;
     END IF;
-    FOR id IN
-        SELECT DISTINCT e.workspace_id FROM analytics.user_activity AS e
-        WHERE e.created_at >= hour AND e.created_at < hour + interval '1 hour'
-    LOOP
-        written := written + analytics_internal.aggregate_unsealed_hour(hour, id);
-    END LOOP;
+    IF from_time IS NULL THEN -- a day that a change of zone left out
+        RETURN 0;
+    ELSIF NOT analytics_internal.is_sealed(target_workspace_id, from_time, to_time) THEN
+        IF day IS NULL THEN
+            RETURN analytics_internal.aggregate_hourly_metrics(hour, target_workspace_id);
+        END IF;
+        RETURN analytics_internal.aggregate_daily_metrics(day, target_workspace_id, is_repair);
+    ELSIF target_workspace_id IS NULL THEN
+        FOR id IN SELECT w.* FROM analytics_internal.bucket_workspaces(day, hour) AS w LOOP
+            written := written + analytics_internal.aggregate_unsealed(day, hour, id, is_repair);
+        END LOOP;
+    END IF;
     RETURN written;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_unsealed_hour(timestamptz, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.aggregate_unsealed_hour(timestamptz, uuid) IS
-    'analytics.aggregate_hourly_metrics() for the workspaces whose hour is not sealed and not past its retention; the number of workspaces written';
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_unsealed(date, timestamptz, uuid, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_unsealed(date, timestamptz, uuid, boolean) IS
+    'aggregates a local day or (day NULL) an hour for the workspaces that are not frozen there; the number written. Hours past their retention are left. is_repair: as in aggregate_daily_metrics()';
 
 -- Whoever asks for all workspaces gets all but those, rather than an error.
 CREATE FUNCTION analytics_internal.aggregate_despite_missing(day date, hour timestamptz) RETURNS bigint
@@ -439,16 +396,14 @@ DECLARE
     last_day date := COALESCE(day + 1, (hour AT TIME ZONE 'UTC')::date);
 BEGIN
     PERFORM analytics_internal.lock('rollups');
-    PERFORM analytics_internal.seal_missing(day, hour, NULL);
+    PERFORM analytics_internal.count_day(c.event_day, c.workspaces)
+    FROM analytics_internal.days_to_compare(day, hour, NULL) AS c;
     IF NOT EXISTS (SELECT FROM analytics.sealed_days AS s WHERE s.missing > 0 AND s.event_day BETWEEN first_day AND last_day) THEN
         RETURN NULL;
     END IF;
     RAISE WARNING 'workspaces whose events are missing were left as they are'
         USING HINT = 'See analytics.health().';
-    IF day IS NULL THEN
-        RETURN analytics_internal.aggregate_unsealed_hour(hour, NULL);
-    END IF;
-    RETURN analytics_internal.aggregate_unsealed_day(day, NULL);
+    RETURN analytics_internal.aggregate_unsealed(day, hour, NULL);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_despite_missing(date, timestamptz) FROM PUBLIC;
@@ -465,20 +420,25 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.is_fault_of_data(text) FROM PUBLIC
 COMMENT ON FUNCTION analytics_internal.is_fault_of_data(text) IS
     'whether an error of this SQLSTATE may concern a single bucket; else others would fail too';
 
-CREATE FUNCTION analytics_internal.note_failure(target_workspace_id uuid, day date, hour timestamptz, reason text) RETURNS void
+CREATE FUNCTION analytics_internal.quarantine(
+    target_workspace_id uuid, kind text, day date, hour timestamptz, reason text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 DECLARE
     failed record;
 BEGIN
-    SELECT b.day_start, b.day_end INTO failed FROM analytics.workspace_day_bounds(target_workspace_id, day) AS b;
-    INSERT INTO analytics.failed_days AS f (workspace_id, metric_date, day_start, day_end, error, next_attempt_at)
-    VALUES (target_workspace_id, day, failed.day_start, failed.day_end, reason, now() + interval '1 minute')
-    ON CONFLICT (workspace_id, metric_date) DO UPDATE
-    SET attempts = f.attempts + 1, error = EXCLUDED.error, last_failed_at = now(),
-        next_attempt_at = now() + least(interval '1 minute' * 2 ^ least(f.attempts, 11), interval '1 day')
-    WHERE f.last_failed_at < now(); -- the day and several of its hours are one attempt
+    SELECT b.day_start, b.day_end INTO failed
+    FROM analytics.workspace_day_bounds(target_workspace_id, day) AS b WHERE quarantine.kind = 'day';
+    INSERT INTO analytics.pending_buckets AS p
+        (workspace_id, kind, metric_date, attempts, error, last_failed_at, next_attempt_at, day_start, day_end)
+    VALUES (target_workspace_id, quarantine.kind, day, 1, reason, now(), now() + interval '1 minute', failed.day_start, failed.day_end)
+    ON CONFLICT (workspace_id, kind, metric_date) DO UPDATE
+    SET turn = NULL, attempts = p.attempts + 1, error = EXCLUDED.error, last_failed_at = now(),
+        next_attempt_at = now() + least(interval '1 minute' * 2 ^ least(p.attempts, 11), interval '1 day'),
+        day_start = EXCLUDED.day_start, day_end = EXCLUDED.day_end
+    WHERE (p.last_failed_at >= now()) IS NOT TRUE; -- the day and several of its hours are one attempt
     INSERT INTO analytics.dirty_hours (workspace_id, metric_hour)
     SELECT target_workspace_id, d.metric_hour
     FROM (SELECT COALESCE(hour, date_trunc('hour', failed.day_start + interval '1 hour' - interval '1 microsecond', 'UTC')) AS metric_hour) AS d
@@ -487,9 +447,9 @@ BEGIN
                       WHERE n.workspace_id = target_workspace_id AND n.metric_hour = d.metric_hour);
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.note_failure(uuid, date, timestamptz, text) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.note_failure(uuid, date, timestamptz, text) IS
-    'sets a local day that could not be aggregated, or its hour, aside in analytics.failed_days, and notes what is closed in analytics.dirty_hours, so that repair tries it again';
+REVOKE EXECUTE ON FUNCTION analytics_internal.quarantine(uuid, text, date, timestamptz, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.quarantine(uuid, text, date, timestamptz, text) IS
+    'notes in analytics.pending_buckets that a bucket could not be computed and when it is tried again; of a closed day, or its hour, also in analytics.dirty_hours, so that repair has it again';
 
 CREATE FUNCTION analytics_internal.try_aggregate(day date, hour timestamptz, target_workspace_id uuid DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
@@ -498,15 +458,10 @@ AS $$
 DECLARE
     written bigint := 0;
     reason text;
-    first_time timestamptz := COALESCE(hour, (day - 1)::timestamp AT TIME ZONE 'UTC');
-    last_time timestamptz := COALESCE(hour + interval '1 hour', (day + 2)::timestamp AT TIME ZONE 'UTC');
     id uuid;
 BEGIN
     BEGIN
-        IF day IS NULL THEN
-            RETURN analytics_internal.aggregate_unsealed_hour(hour, target_workspace_id);
-        END IF;
-        RETURN analytics_internal.aggregate_unsealed_day(day, target_workspace_id);
+        RETURN analytics_internal.aggregate_unsealed(day, hour, target_workspace_id);
     EXCEPTION WHEN OTHERS THEN
         IF NOT analytics_internal.is_fault_of_data(SQLSTATE) THEN
             RAISE;
@@ -514,16 +469,11 @@ BEGIN
         reason := concat(SQLSTATE, ': ', SQLERRM);
     END;
     IF target_workspace_id IS NOT NULL THEN
-        PERFORM analytics_internal.note_failure(target_workspace_id,
-                                                COALESCE(day, analytics.workspace_today(target_workspace_id, hour)), hour, reason);
+        PERFORM analytics_internal.quarantine(target_workspace_id, 'day',
+                                              COALESCE(day, analytics.workspace_today(target_workspace_id, hour)), hour, reason);
         RETURN 0;
     END IF;
-    FOR id IN
-        SELECT e.workspace_id FROM analytics.user_activity AS e WHERE e.created_at >= first_time AND e.created_at < last_time
-        UNION SELECT d.workspace_id FROM analytics.daily_metrics AS d WHERE d.metric_date = day
-        UNION SELECT h.workspace_id FROM analytics.hourly_metrics AS h WHERE h.metric_hour = hour
-        ORDER BY 1
-    LOOP
+    FOR id IN SELECT w.* FROM analytics_internal.bucket_workspaces(day, hour) AS w LOOP
         written := written + analytics_internal.try_aggregate(day, hour, id);
     END LOOP;
     RETURN written;
@@ -531,94 +481,49 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.try_aggregate(date, timestamptz, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.try_aggregate(date, timestamptz, uuid) IS
-    'aggregates a local day or (day NULL) an hour, of one workspace or of all, but what is sealed; of all, if that fails, one after the other. Who fails is noted in analytics.failed_days. The number of workspaces written';
+    'aggregates a local day or (day NULL) an hour, of one workspace or of all, but what is frozen; of all, if that fails, one after the other. A workspace that fails is quarantined. The number of workspaces written';
 
-CREATE FUNCTION analytics_internal.report_progress(work text, at timestamptz) RETURNS void
-LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-SET TimeZone = 'UTC'
-AS $$ SELECT set_config('application_name', format('shadow_analytics: %s %s', work, to_char(at, 'YYYY-MM-DD HH24:MI')), true) $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.report_progress(text, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.report_progress(text, timestamptz) IS
-    'shows in application_name, until the transaction ends, what a long transaction is at';
-
--- Entries are taken before the events are read, so an entry that comes meanwhile stays for the next repair.
+-- Entries are taken before the events are read, so an entry that comes meanwhile stays for the next repair. When events
+-- of many workspaces have changed, as after an import, a scan of the whole day does it at once.
 CREATE FUNCTION analytics_internal.repair_day(target_workspace_id uuid, day date) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    day_start timestamptz;
-    day_end timestamptz;
+    day_start timestamptz := day::timestamp AT TIME ZONE 'UTC';
+    day_end timestamptz := (day + 1)::timestamp AT TIME ZONE 'UTC';
+    repaired bigint;
     hours timestamptz[];
+    days date[];
     hour timestamptz;
     other_day date;
 BEGIN
-    SELECT b.day_start, b.day_end INTO day_start, day_end
-    FROM analytics.workspace_day_bounds(target_workspace_id, day) AS b;
+    IF target_workspace_id IS NOT NULL THEN
+        SELECT b.day_start, b.day_end INTO day_start, day_end
+        FROM analytics.workspace_day_bounds(target_workspace_id, day) AS b;
+    END IF;
+    DELETE FROM analytics.pending_buckets AS p
+    WHERE p.kind = 'day' AND p.metric_date = day
+      AND CASE WHEN target_workspace_id IS NOT NULL THEN p.workspace_id = target_workspace_id
+               ELSE NOT EXISTS (SELECT FROM analytics.workspace_settings AS s WHERE s.workspace_id = p.workspace_id) END;
     WITH taken AS (
         DELETE FROM analytics.dirty_hours AS d
-        WHERE d.workspace_id = target_workspace_id
+        WHERE (target_workspace_id IS NULL OR d.workspace_id = target_workspace_id)
           AND d.metric_hour > day_start - interval '1 hour' AND d.metric_hour < day_end
-        RETURNING d.metric_hour, d.removed
-    ), counted AS (
-        UPDATE analytics.closed_days AS c SET events = greatest(c.events - r.events, 0)
-        FROM (SELECT (t.metric_hour AT TIME ZONE 'UTC')::date AS event_day, sum(t.removed) AS events FROM taken AS t GROUP BY 1) AS r
-        WHERE c.workspace_id = target_workspace_id AND c.event_day = r.event_day AND r.events > 0
-    )
-    SELECT array_agg(DISTINCT t.metric_hour) INTO hours FROM taken AS t;
-    PERFORM analytics_internal.count_day(d.day, ARRAY[target_workspace_id])
-    FROM (SELECT DISTINCT (h.hour AT TIME ZONE 'UTC')::date AS day FROM unnest(hours) AS h (hour)) AS d, analytics.watermark AS w
-    WHERE (d.day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
-
-    FOREACH hour IN ARRAY COALESCE(hours, '{}') LOOP
-        PERFORM analytics_internal.aggregate_unsealed_hour(hour, target_workspace_id);
-    END LOOP;
-    -- Where days do not begin on a full UTC hour, one hour belongs to two days.
-    FOR other_day IN
-        SELECT DISTINCT analytics.workspace_today(target_workspace_id, h.hour + offsets.since)
-        FROM unnest(hours) AS h (hour), (VALUES (interval '0'), (interval '1 hour' - interval '1 microsecond')) AS offsets (since)
-        WHERE h.hour + offsets.since <= now()
-        ORDER BY 1
-    LOOP
-        PERFORM analytics_internal.aggregate_unsealed_day(other_day, target_workspace_id, true);
-    END LOOP;
-    RETURN COALESCE(cardinality(hours), 0);
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.repair_day(uuid, date) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.repair_day(uuid, date) IS
-    'computes the dirty hours of a workspace''s local day and that day again, and returns the number of hours; what is sealed stays as it is';
-
--- When events of many workspaces have changed, as after an import, a scan of the whole day does it at once.
-CREATE FUNCTION analytics_internal.repair_utc_day(utc_day date) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    hours timestamptz[];
-    days date[];
-    repaired bigint;
-    hour timestamptz;
-    day date;
-BEGIN
-    WITH taken AS (
-        DELETE FROM analytics.dirty_hours AS d
-        WHERE d.metric_hour >= utc_day::timestamp AT TIME ZONE 'UTC'
-          AND d.metric_hour < (utc_day + 1)::timestamp AT TIME ZONE 'UTC'
         RETURNING d.workspace_id, d.metric_hour, d.removed
     ), counted AS (
         UPDATE analytics.closed_days AS c SET events = greatest(c.events - r.events, 0)
-        FROM (SELECT t.workspace_id, sum(t.removed) AS events FROM taken AS t GROUP BY 1) AS r
-        WHERE c.workspace_id = r.workspace_id AND c.event_day = utc_day AND r.events > 0
+        FROM (SELECT t.workspace_id, (t.metric_hour AT TIME ZONE 'UTC')::date AS event_day, sum(t.removed) AS events
+              FROM taken AS t GROUP BY 1, 2) AS r
+        WHERE c.workspace_id = r.workspace_id AND c.event_day = r.event_day AND r.events > 0
     ), dirty AS MATERIALIZED (
         SELECT DISTINCT t.workspace_id, t.metric_hour FROM taken AS t
-    ), local AS (
+    ), local AS ( -- where days do not begin on a full UTC hour, one hour belongs to two days
         SELECT analytics.workspace_today(d.workspace_id, d.metric_hour + o.since) AS day
         FROM dirty AS d, (VALUES (interval '0'), (interval '1 hour' - interval '1 microsecond')) AS o (since)
-        WHERE d.workspace_id IN (SELECT s.workspace_id FROM analytics.workspace_settings AS s)
+        WHERE (target_workspace_id IS NOT NULL OR d.workspace_id IN (SELECT s.workspace_id FROM analytics.workspace_settings AS s))
           AND d.metric_hour + o.since <= now()
-        UNION SELECT utc_day
+        UNION SELECT repair_day.day WHERE target_workspace_id IS NULL
     )
     SELECT count(*), array_agg(DISTINCT d.metric_hour), ARRAY(SELECT l.day FROM local AS l ORDER BY 1)
     INTO repaired, hours, days FROM dirty AS d;
@@ -626,70 +531,51 @@ BEGIN
     IF repaired = 0 THEN
         RETURN 0;
     END IF;
-    PERFORM analytics_internal.count_day(utc_day, NULL) FROM analytics.watermark AS w
-    WHERE (utc_day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
+    PERFORM analytics_internal.count_day(d.day, CASE WHEN target_workspace_id IS NOT NULL THEN ARRAY[target_workspace_id] END)
+    FROM (SELECT DISTINCT (h.hour AT TIME ZONE 'UTC')::date AS day FROM unnest(hours) AS h (hour)) AS d, analytics.watermark AS w
+    WHERE (d.day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
     FOREACH hour IN ARRAY hours LOOP
-        PERFORM analytics_internal.report_progress('repairing', hour);
-        PERFORM analytics_internal.aggregate_unsealed_hour(hour, NULL);
+        PERFORM set_config('application_name', 'shadow_analytics: repairing ' || to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), true);
+        PERFORM analytics_internal.aggregate_unsealed(NULL, hour, target_workspace_id);
     END LOOP;
-    FOREACH day IN ARRAY days LOOP
-        PERFORM analytics_internal.aggregate_unsealed_day(day, NULL, true);
+    FOREACH other_day IN ARRAY days LOOP
+        PERFORM analytics_internal.aggregate_unsealed(other_day, NULL, target_workspace_id, true);
     END LOOP;
     RETURN repaired;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.repair_utc_day(date) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.repair_utc_day(date) IS
-    'computes the dirty hours of a UTC day and the local days that they belong to again, for all workspaces, and returns how many hours were dirty; what is sealed stays as it is';
+REVOKE EXECUTE ON FUNCTION analytics_internal.repair_day(uuid, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.repair_day(uuid, date) IS
+    'computes the dirty hours of a workspace''s local day, or (NULL) of all workspaces'' UTC day, and the local days that they belong to again, and returns the number of hours; what is frozen stays as it is';
 
+-- When a whole day fails, one workspace after the other until the one to blame is quarantined; the next calls know it.
 CREATE FUNCTION analytics_internal.try_repair_day(target_workspace_id uuid, day date) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    repaired bigint;
+    repaired bigint := 0;
     reason text;
+    dirty record;
+    hours bigint;
 BEGIN
     BEGIN
-        repaired := analytics_internal.repair_day(target_workspace_id, day);
-        DELETE FROM analytics.failed_days AS f WHERE f.workspace_id = target_workspace_id AND f.metric_date = day;
-        RETURN repaired;
+        RETURN analytics_internal.repair_day(target_workspace_id, day);
     EXCEPTION WHEN OTHERS THEN
         IF NOT analytics_internal.is_fault_of_data(SQLSTATE) THEN
             RAISE;
         END IF;
         reason := concat(SQLSTATE, ': ', SQLERRM);
     END;
-    PERFORM analytics_internal.note_failure(target_workspace_id, day, NULL, reason);
-    RETURN -1;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.try_repair_day(uuid, date) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.try_repair_day(uuid, date) IS
-    'repair_day(); -1 when it failed and the day was set aside';
-
--- When a whole day fails, one workspace after the other until the one to blame is set aside; the next calls know it.
-CREATE FUNCTION analytics_internal.try_repair_utc_day(utc_day date) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    day_start CONSTANT timestamptz := utc_day::timestamp AT TIME ZONE 'UTC';
-    repaired bigint := 0;
-    dirty record;
-    hours bigint;
-BEGIN
-    BEGIN
-        RETURN analytics_internal.repair_utc_day(utc_day);
-    EXCEPTION WHEN OTHERS THEN
-        IF NOT analytics_internal.is_fault_of_data(SQLSTATE) THEN
-            RAISE;
-        END IF;
-    END;
+    IF target_workspace_id IS NOT NULL THEN
+        PERFORM analytics_internal.quarantine(target_workspace_id, 'day', day, NULL, reason);
+        RETURN -1;
+    END IF;
     FOR dirty IN
         SELECT d.workspace_id, analytics.workspace_today(d.workspace_id, d.metric_hour) AS day
         FROM (SELECT DISTINCT n.workspace_id, n.metric_hour FROM analytics.dirty_hours AS n
-              WHERE n.metric_hour >= day_start AND n.metric_hour < day_start + interval '1 day') AS d
+              WHERE n.metric_hour >= try_repair_day.day::timestamp AT TIME ZONE 'UTC'
+                AND n.metric_hour < (try_repair_day.day + 1)::timestamp AT TIME ZONE 'UTC') AS d
         GROUP BY 1, 2
     LOOP
         hours := analytics_internal.try_repair_day(dirty.workspace_id, dirty.day);
@@ -701,9 +587,9 @@ BEGIN
     RETURN repaired;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.try_repair_utc_day(date) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.try_repair_utc_day(date) IS
-    'repair_utc_day(); where it fails, days of single workspaces up to the one to blame, which is set aside: then the number is negative';
+REVOKE EXECUTE ON FUNCTION analytics_internal.try_repair_day(uuid, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.try_repair_day(uuid, date) IS
+    'repair_day(); where it fails, a day of one workspace is quarantined, of all workspaces days are repaired one by one up to the one to blame: then the number is negative';
 
 -- What failed and waits for its next attempt is left out.
 CREATE FUNCTION analytics_internal.due_dirty_hours(OUT workspace_id uuid, OUT metric_hour timestamptz, OUT noted_at timestamptz)
@@ -713,14 +599,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT d.workspace_id, d.metric_hour, min(d.noted_at)
 FROM analytics.dirty_hours AS d
-WHERE NOT EXISTS (SELECT FROM analytics.failed_days AS f
-                  WHERE f.workspace_id = d.workspace_id AND f.next_attempt_at > now()
+WHERE NOT EXISTS (SELECT FROM analytics.pending_buckets AS f
+                  WHERE f.workspace_id = d.workspace_id AND f.kind = 'day' AND f.next_attempt_at > now()
                     AND d.metric_hour > f.day_start - interval '1 hour' AND d.metric_hour < f.day_end)
 GROUP BY d.workspace_id, d.metric_hour
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.due_dirty_hours() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.due_dirty_hours() IS
-    'dirty hours, each once, but for days set aside in analytics.failed_days';
+    'dirty hours, each once, but for quarantined days that are not to be tried again yet';
 
 -- Once per run: a day that changes again meanwhile is repaired by the next one.
 CREATE FUNCTION analytics_internal.enqueue_repairs() RETURNS void
@@ -729,10 +615,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM analytics_internal.lock('rollups');
-    INSERT INTO analytics.pending_days (workspace_id, metric_date, turn, noted_at)
-    SELECT n.workspace_id, n.metric_date,
-           greatest((SELECT min(p.turn) FROM analytics.pending_days AS p),
-                    (SELECT max(p.turn) FROM analytics.pending_days AS p WHERE p.workspace_id = n.workspace_id), 0)
+    INSERT INTO analytics.pending_buckets AS p (workspace_id, kind, metric_date, turn, noted_at)
+    SELECT n.workspace_id, 'day', n.metric_date,
+           greatest((SELECT min(q.turn) FROM analytics.pending_buckets AS q WHERE q.kind = 'day'),
+                    (SELECT max(q.turn) FROM analytics.pending_buckets AS q WHERE q.workspace_id = n.workspace_id AND q.kind = 'day'), 0)
                + row_number() OVER (PARTITION BY n.workspace_id ORDER BY n.noted_at, n.metric_date DESC),
            n.noted_at
     FROM (SELECT d.workspace_id, l.metric_date, min(d.noted_at) AS noted_at
@@ -741,37 +627,14 @@ BEGIN
                                           THEN analytics.workspace_today(d.workspace_id, d.metric_hour)
                                           ELSE (d.metric_hour AT TIME ZONE 'UTC')::date END AS metric_date) AS l
           GROUP BY d.workspace_id, l.metric_date) AS n
-    WHERE NOT EXISTS (SELECT FROM analytics.pending_days AS p WHERE p.workspace_id = n.workspace_id AND p.metric_date = n.metric_date);
+    WHERE NOT EXISTS (SELECT FROM analytics.pending_buckets AS q
+                      WHERE q.workspace_id = n.workspace_id AND q.kind = 'day' AND q.metric_date = n.metric_date AND q.turn IS NOT NULL)
+    ON CONFLICT (workspace_id, kind, metric_date) DO UPDATE SET turn = EXCLUDED.turn; -- it failed, and may be tried again
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.enqueue_repairs() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.enqueue_repairs() IS
-    'queues the days that analytics.dirty_hours names in analytics.pending_days';
-
-CREATE FUNCTION analytics_internal.update_stale_totals() RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    stale_ids uuid[];
-    stale_dates date[];
-BEGIN
-    PERFORM analytics_internal.lock('rollups');
-    WITH stale AS (
-        DELETE FROM analytics.stale_totals AS s
-        WHERE s.workspace_id IN (SELECT c.workspace_id FROM analytics.stale_totals AS c
-                                 WHERE NOT EXISTS (SELECT FROM analytics.pending_days AS p WHERE p.workspace_id = c.workspace_id)
-                                 ORDER BY c.workspace_id LIMIT 1000)
-        RETURNING s.workspace_id, s.from_date
-    )
-    SELECT array_agg(s.workspace_id), array_agg(s.from_date) INTO stale_ids, stale_dates FROM stale AS s;
-    PERFORM analytics_internal.update_later_totals(stale_ids, stale_dates);
-    RETURN COALESCE(cardinality(stale_ids), 0);
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.update_stale_totals() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.update_stale_totals() IS
-    'brings the counts of users of the days that analytics.stale_totals names up to date, of 1,000 workspaces at a time without pending days; how many';
+    'gives the days that analytics.dirty_hours names a turn in analytics.pending_buckets';
 
 CREATE FUNCTION analytics_internal.repair_next(last_date date DEFAULT 'infinity') RETURNS bigint
 LANGUAGE plpgsql
@@ -779,37 +642,51 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     few CONSTANT integer := 8;
-    next analytics.pending_days;
+    next analytics.pending_buckets;
     repaired bigint := 0;
+    stale_ids uuid[];
+    stale_dates date[];
 BEGIN
     PERFORM analytics_internal.lock('rollups');
     WHILE repaired = 0 LOOP -- its hours may have been repaired along with another day
-        SELECT p.* INTO next FROM analytics.pending_days AS p WHERE p.metric_date <= last_date
+        SELECT p.* INTO next FROM analytics.pending_buckets AS p
+        WHERE p.kind = 'day' AND p.turn IS NOT NULL AND p.metric_date <= last_date
         ORDER BY p.turn, p.noted_at, p.metric_date DESC LIMIT 1;
         EXIT WHEN NOT FOUND;
-        IF (SELECT count(*) FROM (SELECT FROM analytics.pending_days AS p WHERE p.metric_date = next.metric_date LIMIT few + 1) AS p) > few
-           AND NOT EXISTS (SELECT FROM analytics.failed_days AS f
-                           WHERE f.day_start < (next.metric_date + 1)::timestamp AT TIME ZONE 'UTC'
+        IF (SELECT count(*) FROM (SELECT FROM analytics.pending_buckets AS p
+                                  WHERE p.turn IS NOT NULL AND p.metric_date = next.metric_date LIMIT few + 1) AS p) > few
+           AND NOT EXISTS (SELECT FROM analytics.pending_buckets AS f
+                           WHERE f.attempts > 0
+                             AND f.day_start < (next.metric_date + 1)::timestamp AT TIME ZONE 'UTC'
                              AND f.day_end > next.metric_date::timestamp AT TIME ZONE 'UTC') THEN
-            repaired := analytics_internal.try_repair_utc_day(next.metric_date);
+            repaired := analytics_internal.try_repair_day(NULL, next.metric_date);
             -- Where one is to blame, the others are repaired one by one.
-            DELETE FROM analytics.pending_days AS p
-            WHERE p.metric_date = next.metric_date
-              AND CASE WHEN repaired < 0
-                       THEN EXISTS (SELECT FROM analytics.failed_days AS f WHERE f.workspace_id = p.workspace_id AND f.metric_date = p.metric_date)
-                       ELSE NOT EXISTS (SELECT FROM analytics.workspace_settings AS s WHERE s.workspace_id = p.workspace_id)
-                            OR p.workspace_id = next.workspace_id END;
+            DELETE FROM analytics.pending_buckets AS p
+            WHERE p.workspace_id = next.workspace_id AND p.kind = 'day' AND p.metric_date = next.metric_date AND repaired >= 0;
         ELSE
             repaired := analytics_internal.try_repair_day(next.workspace_id, next.metric_date);
-            DELETE FROM analytics.pending_days AS p WHERE p.workspace_id = next.workspace_id AND p.metric_date = next.metric_date;
         END IF;
     END LOOP;
-    RETURN abs(repaired) + analytics_internal.update_stale_totals();
+
+    WITH stale AS (
+        DELETE FROM analytics.pending_buckets AS s
+        WHERE s.kind = 'totals'
+          AND s.workspace_id IN (SELECT c.workspace_id FROM analytics.pending_buckets AS c
+                                 WHERE c.kind = 'totals'
+                                   AND NOT EXISTS (SELECT FROM analytics.pending_buckets AS p
+                                                   WHERE p.workspace_id = c.workspace_id AND p.kind = 'day' AND p.turn IS NOT NULL)
+                                 ORDER BY c.workspace_id LIMIT 1000)
+        RETURNING s.workspace_id, s.metric_date
+    )
+    SELECT array_agg(w.workspace_id), array_agg(w.from_date) INTO stale_ids, stale_dates
+    FROM (SELECT s.workspace_id, min(s.metric_date) AS from_date FROM stale AS s GROUP BY s.workspace_id) AS w;
+    PERFORM analytics_internal.update_later_totals(stale_ids, stale_dates);
+    RETURN abs(repaired) + COALESCE(cardinality(stale_ids), 0);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.repair_next(date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.repair_next(date) IS
-    'repairs the pending day whose turn it is, of those up to a date, or that UTC day of all workspaces when it is pending for many; the number of hours (1 for a day that failed and was set aside) and of workspaces whose totals were stale; 0 when nothing is pending';
+    'repairs the pending day whose turn it is, of those up to a date, or that UTC day of all workspaces when it is pending for many; then brings the totals of up to 1,000 workspaces without pending days up to date. The number of hours (1 for a day that failed and was quarantined) and of such workspaces; 0 when nothing is pending';
 
 CREATE FUNCTION analytics_internal.repair_all(last_date date DEFAULT 'infinity', deadline timestamptz DEFAULT 'infinity') RETURNS bigint
 LANGUAGE plpgsql
@@ -832,19 +709,19 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.repair_all(date, timestamptz) FROM
 COMMENT ON FUNCTION analytics_internal.repair_all(date, timestamptz) IS
     'repairs what is dirty by now, of local days up to a date and until an instant, in one transaction; the sum of repair_next()';
 
-CREATE FUNCTION analytics_internal.forget_mended_days(after_time timestamptz, until_time timestamptz) RETURNS void
+CREATE FUNCTION analytics_internal.release_days(after_time timestamptz, until_time timestamptz) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DELETE FROM analytics.failed_days AS f
-WHERE f.day_end > after_time AND f.day_end <= until_time AND f.last_failed_at < now()
+DELETE FROM analytics.pending_buckets AS f
+WHERE f.attempts > 0 AND f.day_end > after_time AND f.day_end <= until_time AND f.last_failed_at < now()
   AND NOT EXISTS (SELECT FROM analytics.dirty_hours AS d
                   WHERE d.workspace_id = f.workspace_id
                     AND d.metric_hour > f.day_start - interval '1 hour' AND d.metric_hour < f.day_end)
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.forget_mended_days(timestamptz, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.forget_mended_days(timestamptz, timestamptz) IS
-    'to be called when the days that end between the instants were aggregated: forgets the failures of those that did not fail this time';
+REVOKE EXECUTE ON FUNCTION analytics_internal.release_days(timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.release_days(timestamptz, timestamptz) IS
+    'to be called when the days that end between the instants were aggregated: ends the quarantine of those that did not fail this time';
 
 CREATE FUNCTION analytics_internal.new_failures() RETURNS text
 LANGUAGE sql STABLE
@@ -852,8 +729,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT nullif(concat_ws('; ',
     (SELECT format('%s (workspace %s, %s)', f.error, f.workspace_id, to_char(f.metric_date, 'YYYY-MM-DD'))
-         || CASE WHEN count(*) OVER () > 1 THEN format(' and %s more in analytics.failed_days', count(*) OVER () - 1) ELSE '' END
-     FROM analytics.failed_days AS f WHERE f.last_failed_at = now()
+         || CASE WHEN count(*) OVER () > 1 THEN format(' and %s more in analytics.pending_buckets', count(*) OVER () - 1) ELSE '' END
+     FROM analytics.pending_buckets AS f WHERE f.kind = 'day' AND f.last_failed_at = now()
      ORDER BY f.metric_date DESC, f.workspace_id LIMIT 1),
     (SELECT format('a frozen day: events missing: %s, events kept but not counted: %s (workspace %s, %s)',
                    s.missing, s.kept_events, s.workspace_id, to_char(s.event_day, 'YYYY-MM-DD'))
@@ -863,7 +740,7 @@ SELECT nullif(concat_ws('; ',
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.new_failures() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.new_failures() IS
-    'what this transaction has set aside in analytics.failed_days, and what in analytics.sealed_days somebody has to decide about; NULL: nothing';
+    'which days this transaction has quarantined, and what in analytics.sealed_days somebody has to decide about; NULL: nothing';
 
 CREATE FUNCTION analytics_internal.retry_failed_days(target_workspace_id uuid) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER
@@ -871,11 +748,11 @@ SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $$
 WITH retried AS (
-    UPDATE analytics.failed_days AS f SET next_attempt_at = now()
-    FROM (SELECT d.workspace_id, d.metric_date FROM analytics.failed_days AS d
-          WHERE target_workspace_id IS NULL OR d.workspace_id = target_workspace_id
+    UPDATE analytics.pending_buckets AS f SET next_attempt_at = now()
+    FROM (SELECT d.workspace_id, d.metric_date FROM analytics.pending_buckets AS d
+          WHERE d.kind = 'day' AND d.attempts > 0 AND (target_workspace_id IS NULL OR d.workspace_id = target_workspace_id)
           FOR UPDATE SKIP LOCKED) AS w -- those being tried at this moment
-    WHERE f.workspace_id = w.workspace_id AND f.metric_date = w.metric_date RETURNING 1
+    WHERE f.workspace_id = w.workspace_id AND f.kind = 'day' AND f.metric_date = w.metric_date RETURNING 1
 )
 SELECT count(*) FROM retried
 $$;
@@ -889,7 +766,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'SELECT analytics_internal.retry_failed_days(target_workspace_id)';
 REVOKE EXECUTE ON FUNCTION analytics.retry_failed_days(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.retry_failed_days(uuid) IS
-    'lets the next analytics.maintain() try the days of analytics.failed_days again, of one workspace or (NULL) of all, instead of waiting for next_attempt_at; returns how many there are';
+    'lets the next analytics.maintain() try quarantined days again, of one workspace or (NULL) of all; returns how many there are. They stand in analytics.pending_buckets, with attempts > 0; without this call each waits for its next_attempt_at';
 
 -- By the index, which a plan for any one row would not use.
 CREATE FUNCTION analytics_internal.first_day_with_events(partition regclass, from_time timestamptz, to_time timestamptz) RETURNS timestamptz
@@ -956,69 +833,42 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.next_used_day(timestamptz, timesta
 COMMENT ON FUNCTION analytics_internal.next_used_day(timestamptz, timestamptz) IS
     'start of the first UTC day between the instants with an event or a rollup; that of to_time if there is none';
 
--- Days without events are jumped over, but for the two after one with events: there its local days end.
-CREATE FUNCTION analytics_internal.first_unclosed_time() RETURNS timestamptz
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    w analytics.watermark;
-BEGIN
-    SELECT * INTO w FROM analytics.watermark;
-    IF w.marked_until <= w.closed_until + interval '1 day' THEN
-        RETURN w.closed_until;
-    END IF;
-    RETURN greatest(w.closed_until, analytics_internal.next_used_day(w.closed_until - interval '2 days', w.marked_until));
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.first_unclosed_time() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.first_unclosed_time() IS
-    'where closing goes on: at closed_until of the watermark or the next day with events or rollups';
-
 -- Hours are aggregated before the days that they belong to, so hourly rollups tell who had events; where those are
 -- past their retention, the events do.
-CREATE FUNCTION analytics_internal.active_workspaces(from_time timestamptz, to_time timestamptz) RETURNS SETOF uuid
+CREATE FUNCTION analytics_internal.ended_days(
+    from_time timestamptz, to_time timestamptz, OUT workspace_id uuid, OUT day date)
+RETURNS SETOF record
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+    since CONSTANT timestamptz := from_time - interval '2 days';
+    has_hours CONSTANT boolean := since >= now() - least(
+        analytics_internal.retention('hourly_metrics'),
+        (SELECT make_interval(days => min(r.keep_days)) FROM analytics.workspace_retention AS r WHERE r.table_name = 'hourly_metrics'));
+    active uuid[];
 BEGIN
-    IF from_time < now() - least(analytics_internal.retention('hourly_metrics'),
-                                 (SELECT make_interval(days => min(r.keep_days)) FROM analytics.workspace_retention AS r
-                                  WHERE r.table_name = 'hourly_metrics')) THEN
-        RETURN QUERY
-        SELECT e.workspace_id FROM analytics.user_activity AS e WHERE e.created_at >= from_time AND e.created_at < to_time
-        UNION
-        SELECT d.workspace_id FROM analytics.daily_metrics AS d
-        WHERE d.metric_date BETWEEN (from_time AT TIME ZONE 'UTC')::date AND (to_time AT TIME ZONE 'UTC')::date;
+    IF has_hours IS NOT FALSE THEN
+        active := ARRAY(SELECT DISTINCT h.workspace_id FROM analytics.hourly_metrics AS h
+                        WHERE h.metric_hour > since - interval '1 hour' AND h.metric_hour < to_time);
     ELSE
-        RETURN QUERY
-        SELECT h.workspace_id FROM analytics.hourly_metrics AS h WHERE h.metric_hour > from_time - interval '1 hour' AND h.metric_hour < to_time
-        UNION
-        SELECT d.workspace_id FROM analytics.daily_metrics AS d
-        WHERE d.metric_date BETWEEN (from_time AT TIME ZONE 'UTC')::date AND (to_time AT TIME ZONE 'UTC')::date;
+        active := ARRAY(SELECT DISTINCT e.workspace_id FROM analytics.user_activity AS e WHERE e.created_at >= since AND e.created_at < to_time);
     END IF;
+    RETURN QUERY
+    SELECT b.workspace_id, b.day
+    FROM analytics_internal.local_day_bounds(
+        (from_time AT TIME ZONE 'UTC')::date - 2, (to_time AT TIME ZONE 'UTC')::date + 1,
+        ARRAY(SELECT a.id FROM unnest(active) AS a (id)
+              UNION
+              SELECT d.workspace_id FROM analytics.daily_metrics AS d
+              WHERE d.metric_date BETWEEN (since AT TIME ZONE 'UTC')::date AND (to_time AT TIME ZONE 'UTC')::date)) AS b
+    WHERE b.day_end > from_time AND b.day_end <= to_time;
 END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.active_workspaces(timestamptz, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.active_workspaces(timestamptz, timestamptz) IS
-    'workspaces with events or rollups between two instants, whose hours are aggregated by then';
-
--- Local days that end after from_time and not after to_time, of the workspaces with a time zone of their own.
-CREATE FUNCTION analytics_internal.ended_days(
-    from_time timestamptz, to_time timestamptz, OUT workspace_id uuid, OUT day date)
-RETURNS SETOF record
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT b.workspace_id, b.day
-FROM analytics_internal.local_day_bounds((from_time AT TIME ZONE 'UTC')::date - 2, (to_time AT TIME ZONE 'UTC')::date + 1,
-         ARRAY(SELECT a.* FROM analytics_internal.active_workspaces(from_time - interval '2 days', to_time) AS a)) AS b
-WHERE b.day_end > from_time AND b.day_end <= to_time
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.ended_days(timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.ended_days(timestamptz, timestamptz) IS
-    'workspaces with a time zone of their own and events or rollups, and their local days with from_time < end <= to_time';
+    'workspaces with a time zone of their own and events or rollups, and their local days with from_time < end <= to_time; their hours are aggregated by then';
 
 -- Limits are parameters of custom plans, so that only the partitions concerned are planned.
 CREATE FUNCTION analytics_internal.aggregate_for_good(from_time timestamptz, to_time timestamptz) RETURNS bigint
@@ -1047,7 +897,7 @@ BEGIN
         WHERE h.metric_hour >= from_time AND h.metric_hour < to_time
         ORDER BY 1
     LOOP
-        PERFORM analytics_internal.report_progress('closing', hour);
+        PERFORM set_config('application_name', 'shadow_analytics: closing ' || to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), true);
         written := written + analytics_internal.try_aggregate(NULL, hour);
     END LOOP;
     IF utc_day IS NOT NULL THEN
@@ -1063,13 +913,13 @@ BEGIN
             written := written + analytics_internal.try_aggregate(ended.day, NULL, id);
         END LOOP;
     END LOOP;
-    PERFORM analytics_internal.forget_mended_days(from_time, to_time);
+    PERFORM analytics_internal.release_days(from_time, to_time);
     RETURN written;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_for_good(timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_for_good(timestamptz, timestamptz) IS
-    'aggregates the hours between the instants and the local days that ended between them; at most one UTC midnight may lie in from_time < t <= to_time, and that at to_time. What fails is set aside in analytics.failed_days';
+    'aggregates the hours between the instants and the local days that ended between them; at most one UTC midnight may lie in from_time < t <= to_time, and that at to_time. What fails is quarantined';
 
 CREATE FUNCTION analytics_internal.close_next() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -1085,8 +935,11 @@ BEGIN
     IF analytics_internal.advance_watermark('-infinity') <> 'ready' THEN
         RETURN NULL;
     END IF;
-    SELECT w.marked_until INTO marked_until FROM analytics.watermark AS w;
-    from_time := analytics_internal.first_unclosed_time();
+    SELECT w.marked_until, w.closed_until INTO marked_until, from_time FROM analytics.watermark AS w;
+    -- Days without events are jumped over, but for the two after one with events: there its local days end.
+    IF marked_until > from_time + interval '1 day' THEN
+        from_time := greatest(from_time, analytics_internal.next_used_day(from_time - interval '2 days', marked_until));
+    END IF;
     to_time := least(date_trunc('day', from_time, 'UTC') + interval '1 day', marked_until);
     written := analytics_internal.aggregate_for_good(from_time, to_time);
     UPDATE analytics.watermark SET closed_until = to_time;
@@ -1099,9 +952,9 @@ COMMENT ON FUNCTION analytics_internal.close_next() IS
 
 -- A time zone changed for the past: what was aggregated in another zone is aggregated again.
 
-CREATE FUNCTION analytics_internal.changed_zones(
-    removed analytics.workspace_settings[], added analytics.workspace_settings[],
-    OUT workspace_id uuid, OUT from_time timestamptz, OUT to_time timestamptz)
+-- Another zone moves events by a day at most. Whoever aggregates at this moment may write the last days yet.
+CREATE FUNCTION analytics_internal.rezoned_days(
+    removed analytics.workspace_settings[], added analytics.workspace_settings[], OUT workspace_id uuid, OUT day date)
 RETURNS SETOF record
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -1121,24 +974,13 @@ WITH old AS (
     FROM (SELECT true AS is_new, true AS is_chosen, p.* FROM present AS p
           UNION ALL SELECT false, true, b.* FROM ((SELECT * FROM present EXCEPT SELECT * FROM new) UNION SELECT * FROM old) AS b
           UNION ALL SELECT n.is_new, false, c.workspace_id, 'UTC', '-infinity' FROM changed AS c, (VALUES (true), (false)) AS n (is_new)) AS z
+), change AS (
+    SELECT a.workspace_id, greatest(a.valid_from, b.valid_from) AS from_time, least(a.valid_to, b.valid_to, now()) AS to_time
+    FROM zone AS a JOIN zone AS b ON b.workspace_id = a.workspace_id AND NOT b.is_new
+    WHERE a.is_new AND a.time_zone <> b.time_zone AND greatest(a.valid_from, b.valid_from) < least(a.valid_to, b.valid_to, now())
 )
-SELECT a.workspace_id, greatest(a.valid_from, b.valid_from), least(a.valid_to, b.valid_to, now())
-FROM zone AS a JOIN zone AS b ON b.workspace_id = a.workspace_id AND NOT b.is_new
-WHERE a.is_new AND a.time_zone <> b.time_zone AND greatest(a.valid_from, b.valid_from) < least(a.valid_to, b.valid_to, now())
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.changed_zones(analytics.workspace_settings[], analytics.workspace_settings[]) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.changed_zones(analytics.workspace_settings[], analytics.workspace_settings[]) IS
-    'times before now whose zone was changed by a statement that removed and added these rows, of workspaces that have daily rollups';
-
--- Another zone moves events by a day at most. Whoever aggregates at this moment may write the last days yet.
-CREATE FUNCTION analytics_internal.rezoned_days(
-    removed analytics.workspace_settings[], added analytics.workspace_settings[], OUT workspace_id uuid, OUT day date)
-RETURNS SETOF record
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
 SELECT DISTINCT c.workspace_id, d.day + n
-FROM analytics_internal.changed_zones(removed, added) AS c
+FROM change AS c
 CROSS JOIN LATERAL (SELECT (c.from_time AT TIME ZONE 'UTC')::date - 1 AS first_day, (c.to_time AT TIME ZONE 'UTC')::date + 1 AS last_day) AS r
 CROSS JOIN LATERAL (SELECT m.metric_date AS day FROM analytics.daily_metrics AS m WHERE m.workspace_id = c.workspace_id
                     UNION SELECT (now() AT TIME ZONE 'UTC')::date - g FROM generate_series(0, 2) AS g) AS d,
@@ -1147,16 +989,29 @@ WHERE d.day BETWEEN r.first_day AND r.last_day AND d.day + n BETWEEN r.first_day
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.rezoned_days(analytics.workspace_settings[], analytics.workspace_settings[]) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.rezoned_days(analytics.workspace_settings[], analytics.workspace_settings[]) IS
-    'local days with other events than before, or perhaps, after a statement that removed and added these rows';
+    'local days up to now that have, or may have, other events after a statement that removed and added these rows; of workspaces that have daily rollups';
 
-CREATE FUNCTION analytics_internal.aggregate_rezoned_days(
-    removed analytics.workspace_settings[], added analytics.workspace_settings[]) RETURNS void
-LANGUAGE plpgsql
+CREATE FUNCTION analytics_internal.workspace_settings_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    removed analytics.workspace_settings[];
+    added analytics.workspace_settings[];
     frozen record;
+    is_shard CONSTANT boolean := analytics_internal.enter_cell_beside(TG_RELID);
 BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        EXECUTE format('DELETE FROM %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME); -- comes back here with the rows
+        PERFORM analytics_internal.enter_cell(NULL, true) WHERE is_shard;
+        RETURN NULL;
+    END IF;
+    IF TG_OP <> 'INSERT' THEN
+        removed := ARRAY(SELECT o FROM old_rows AS o);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        added := ARRAY(SELECT n FROM new_rows AS n);
+    END IF;
     SELECT r.workspace_id, max(s.event_day) AS last_day INTO frozen
     FROM analytics_internal.rezoned_days(removed, added) AS r
     JOIN analytics.sealed_days AS s ON s.workspace_id = r.workspace_id AND s.event_day BETWEEN r.day - 1 AND r.day + 1
@@ -1179,33 +1034,6 @@ BEGIN
     JOIN analytics.daily_metrics AS m ON m.workspace_id = r.workspace_id AND m.metric_date = r.day
     LEFT JOIN LATERAL analytics.workspace_day_bounds(r.workspace_id, r.day) AS b ON true
     WHERE (b.day_start <= now()) IS NOT TRUE;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_rezoned_days(analytics.workspace_settings[], analytics.workspace_settings[]) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.aggregate_rezoned_days(analytics.workspace_settings[], analytics.workspace_settings[]) IS
-    'notes the days of rezoned_days() in analytics.dirty_hours; an error (55000) where events of one are gone';
-
-CREATE FUNCTION analytics_internal.workspace_settings_changed() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    removed analytics.workspace_settings[];
-    added analytics.workspace_settings[];
-    is_shard CONSTANT boolean := analytics_internal.enter_cell_beside(TG_RELID);
-BEGIN
-    IF TG_OP = 'TRUNCATE' THEN
-        EXECUTE format('DELETE FROM %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME); -- comes back here with the rows
-        PERFORM analytics_internal.enter_cell(NULL, true) WHERE is_shard;
-        RETURN NULL;
-    END IF;
-    IF TG_OP <> 'INSERT' THEN
-        removed := ARRAY(SELECT o FROM old_rows AS o);
-    END IF;
-    IF TG_OP <> 'DELETE' THEN
-        added := ARRAY(SELECT n FROM new_rows AS n);
-    END IF;
-    PERFORM analytics_internal.aggregate_rezoned_days(removed, added);
     PERFORM analytics_internal.enter_cell(NULL, true) WHERE is_shard;
     RETURN NULL;
 END
@@ -1237,14 +1065,34 @@ COMMENT ON TRIGGER note_truncated_zones ON analytics.workspace_settings IS
 
 -- What the scheduled functions do beside their own work, so that rollups stay right where nobody calls maintain().
 
-CREATE FUNCTION analytics_internal.finish_provisional(deadline timestamptz) RETURNS void
-LANGUAGE plpgsql
+-- Closing takes three calls. Its scans of old days are left to calls for recent ones: whoever aggregates history
+-- day by day is not made to aggregate all of it in one call.
+CREATE FUNCTION analytics_internal.catch_up(target_date date, with_cohorts boolean) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    seconds integer := analytics.setting('catch_up_seconds')::integer;
+    deadline timestamptz := clock_timestamp() + make_interval(secs => seconds);
+    is_recent boolean := target_date >= (now() AT TIME ZONE 'UTC')::date - 2;
+    -- Cohorts are made of the sets of users.
+    cohorts boolean := coalesce(with_cohorts, analytics_internal.retention('daily_users') IS NOT NULL OR EXISTS (
+        SELECT FROM analytics.workspace_retention AS w WHERE w.table_name = 'daily_users' AND w.keep_days IS NOT NULL));
+    state text;
     hour timestamptz;
     day date;
 BEGIN
+    IF seconds = 0 THEN
+        RETURN;
+    END IF;
+    PERFORM analytics_internal.lock('rollups');
+    PERFORM analytics_internal.mend_clock();
+    state := analytics_internal.advance_watermark(analytics_internal.next_mark());
+    WHILE is_recent AND state = 'ready' AND clock_timestamp() < deadline LOOP
+        PERFORM analytics_internal.close_next();
+        state := analytics_internal.advance_watermark(analytics_internal.next_mark());
+    END LOOP;
+    PERFORM analytics_internal.repair_all(deadline => deadline);
     FOR hour IN
         SELECT DISTINCT h.metric_hour FROM analytics.hourly_metrics AS h
         WHERE NOT h.is_final AND h.metric_hour <= now() - interval '1 hour' ORDER BY 1
@@ -1263,39 +1111,6 @@ BEGIN
         EXIT WHEN clock_timestamp() >= deadline;
         PERFORM analytics_internal.try_aggregate(day, NULL);
     END LOOP;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.finish_provisional(timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.finish_provisional(timestamptz) IS
-    'aggregates hours and local days that are over but were last aggregated before, until an instant';
-
--- Closing takes three calls. Its scans of old days are left to calls for recent ones: whoever aggregates history
--- day by day is not made to aggregate all of it in one call.
-CREATE FUNCTION analytics_internal.catch_up(target_date date, with_cohorts boolean) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    seconds integer := analytics.setting('catch_up_seconds')::integer;
-    deadline timestamptz := clock_timestamp() + make_interval(secs => seconds);
-    is_recent boolean := target_date >= (now() AT TIME ZONE 'UTC')::date - 2;
-    -- Cohorts are made of the sets of users.
-    cohorts boolean := coalesce(with_cohorts, analytics_internal.retention('daily_users') IS NOT NULL OR EXISTS (
-        SELECT FROM analytics.workspace_retention AS w WHERE w.table_name = 'daily_users' AND w.keep_days IS NOT NULL));
-    state text;
-BEGIN
-    IF seconds = 0 THEN
-        RETURN;
-    END IF;
-    PERFORM analytics_internal.lock('rollups');
-    PERFORM analytics_internal.mend_clock();
-    state := analytics_internal.advance_watermark(analytics_internal.next_mark());
-    WHILE is_recent AND state = 'ready' AND clock_timestamp() < deadline LOOP
-        PERFORM analytics_internal.close_next();
-        state := analytics_internal.advance_watermark(analytics_internal.next_mark());
-    END LOOP;
-    PERFORM analytics_internal.repair_all(deadline => deadline);
-    PERFORM analytics_internal.finish_provisional(deadline);
     IF cohorts AND is_recent AND clock_timestamp() < deadline THEN
         PERFORM analytics_internal.aggregate_due_cohorts(deadline - clock_timestamp());
     END IF;

@@ -191,7 +191,7 @@ COMMENT ON FUNCTION analytics_internal.expiring_days(timestamptz) IS
     'UTC days up to that of an instant that have a partition of their own, or events before the instant in another; some perhaps twice';
 
 -- The caller has locked writers out of the expired partitions, so that what is read here is all there is.
-CREATE FUNCTION analytics_internal.aggregate_expiring(before timestamptz) RETURNS void
+CREATE FUNCTION analytics_internal.aggregate_expiring(before timestamptz) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -218,7 +218,7 @@ BEGIN
     PERFORM analytics_internal.repair_all((before AT TIME ZONE 'UTC')::date + 1);
     -- No local day that contains such an event ends later.
     IF closed_until >= before + interval '26 hours' THEN
-        RETURN;
+        RETURN NULL;
     END IF;
     FOR day IN
         SELECT DISTINCT (e.created_at AT TIME ZONE 'UTC')::date + n
@@ -229,39 +229,14 @@ BEGIN
         PERFORM analytics_internal.aggregate_for_good(day::timestamp AT TIME ZONE 'UTC',
                                                       (day + 1)::timestamp AT TIME ZONE 'UTC');
     END LOOP;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_expiring(timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.aggregate_expiring(timestamptz) IS
-    'sees to it that the rollups of all events before an instant are right before these events are removed';
-
-CREATE FUNCTION analytics_internal.try_aggregate_expiring(before timestamptz) RETURNS text
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM analytics_internal.aggregate_expiring(before);
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     RETURN format('nothing was removed, as expiring events could not be aggregated: %s (%s)', SQLERRM, SQLSTATE);
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.try_aggregate_expiring(timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.try_aggregate_expiring(timestamptz) IS
-    'aggregate_expiring(); NULL, or why it failed';
-
--- Local days begin and end within 26 hours of any instant in them.
-CREATE FUNCTION analytics_internal.is_unfinished(from_time timestamptz, to_time timestamptz, before timestamptz) RETURNS boolean
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT EXISTS (SELECT FROM analytics.failed_days AS f WHERE f.day_start < to_time AND f.day_end > from_time)
-    OR EXISTS (SELECT FROM analytics.dirty_hours AS d
-               WHERE d.metric_hour < before AND d.metric_hour > from_time - interval '26 hours' AND d.metric_hour < to_time + interval '26 hours')
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.is_unfinished(timestamptz, timestamptz, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.is_unfinished(timestamptz, timestamptz, timestamptz) IS
-    'whether rollups wait for events between two instants and before a third: they failed, or are dirty';
+REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_expiring(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.aggregate_expiring(timestamptz) IS
+    'sees to it that the rollups of all events before an instant are right before these events are removed; NULL, or why it failed';
 
 CREATE FUNCTION analytics_internal.keeping_statement() RETURNS text
 LANGUAGE sql IMMUTABLE

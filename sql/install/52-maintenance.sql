@@ -34,7 +34,7 @@ COMMENT ON COLUMN analytics.job_runs.started_at IS 'by the clock';
 COMMENT ON COLUMN analytics.job_runs.step IS 'maintain (the whole run), one of its steps, or backfill';
 COMMENT ON COLUMN analytics.job_runs.finished_at IS 'by the clock; NULL while running';
 COMMENT ON COLUMN analytics.job_runs.outcome IS
-    'running; done; partial: the time budget was used up or something was in use (detail), the next run goes on, or (error) days of single workspaces were set aside in analytics.failed_days; skipped: nothing was done, as something was in use (detail), the next run tries again; failed: see error; interrupted: cancelled or killed';
+    'running; done; partial: the time budget was used up or something was in use (detail), the next run goes on, or (error) days of single workspaces were quarantined (analytics.pending_buckets); skipped: nothing was done, as something was in use (detail), the next run tries again; failed: see error; interrupted: cancelled or killed';
 COMMENT ON COLUMN analytics.job_runs.rows IS 'what the step counts: partitions, hours, days, rollups, rows removed, alerts';
 COMMENT ON COLUMN analytics.job_runs.done IS 'units committed so far';
 COMMENT ON COLUMN analytics.job_runs.total IS 'units there were to do at the last count; NULL: not counted';
@@ -45,7 +45,7 @@ COMMENT ON COLUMN analytics.job_runs.event_changes IS
 COMMENT ON COLUMN analytics.job_runs.kept_unaggregated IS
     'cleanup: events past their retention were kept, as rollups of theirs could not be made';
 COMMENT ON COLUMN analytics.job_runs.detail IS 'what the step has to say, for people';
-COMMENT ON COLUMN analytics.job_runs.error IS 'SQLSTATE and message; of a partial run those of the first day set aside';
+COMMENT ON COLUMN analytics.job_runs.error IS 'SQLSTATE and message; of a partial run those of the first quarantined day';
 COMMENT ON COLUMN analytics.job_runs.pid IS 'server process';
 COMMENT ON COLUMN analytics.job_runs.cell IS '0; on a worker of Citus the group of shards whose maintenance it was';
 COMMENT ON CONSTRAINT job_runs_outcome ON analytics.job_runs IS 'how a run may end';
@@ -102,7 +102,7 @@ WHERE r.cell = analytics_internal.cell_key() AND r.step = last_run.step AND (r.o
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.last_run(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.last_run(text) IS
-    'when a step last succeeded, to its end but for days set aside; of maintain, the last run that was not broken off. NULL: never';
+    'when a step last succeeded, to its end but for quarantined days; of maintain, the last run that was not broken off. NULL: never';
 
 -- In the order in which they run.
 CREATE FUNCTION analytics_internal.steps(OUT step text, OUT every interval) RETURNS SETOF record
@@ -165,8 +165,8 @@ BEGIN
                              (SELECT min(d.metric_date - 1)::timestamp AT TIME ZONE 'UTC' FROM analytics.daily_metrics AS d WHERE NOT d.is_final));
     UPDATE analytics.closed_days AS d SET counted_at = least(d.counted_at, now()), grown_at = least(d.grown_at, now())
     WHERE d.counted_at > now() OR d.grown_at > now();
-    UPDATE analytics.failed_days AS f
-    SET first_failed_at = least(f.first_failed_at, now()), last_failed_at = least(f.last_failed_at, now()), next_attempt_at = now()
+    UPDATE analytics.pending_buckets AS f
+    SET noted_at = least(f.noted_at, now()), last_failed_at = least(f.last_failed_at, now()), next_attempt_at = now()
     WHERE f.next_attempt_at > now();
     UPDATE analytics.alert_rule_states AS s SET since = least(s.since, now()), last_notified_at = least(s.last_notified_at, now())
     WHERE s.since > now() OR s.last_notified_at > now();
@@ -234,7 +234,7 @@ BEGIN
             RETURN NOT EXISTS (SELECT FROM analytics.watermark AS w
                                WHERE w.closed_until = w.marked_until AND w.marked_until >= analytics_internal.next_mark());
         WHEN 'repair_buckets' THEN
-            RETURN EXISTS (SELECT FROM analytics.pending_days) OR EXISTS (SELECT FROM analytics.stale_totals)
+            RETURN EXISTS (SELECT FROM analytics.pending_buckets AS p WHERE p.kind = 'day' AND p.turn IS NOT NULL OR p.kind = 'totals')
                 OR EXISTS (SELECT FROM analytics_internal.due_dirty_hours());
         WHEN 'aggregate_open' THEN
             RETURN (SELECT (r.first_day, r.event_changes) = (c.first_day, c.event_changes)
@@ -258,7 +258,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT COALESCE((SELECT r.kept_unaggregated FROM analytics.job_runs AS r WHERE r.cell = analytics_internal.cell_key() AND r.step = 'cleanup'
                  ORDER BY r.started_at DESC LIMIT 1), false)
-   AND NOT EXISTS (SELECT FROM analytics.failed_days AS f WHERE f.next_attempt_at > now())
+   AND NOT EXISTS (SELECT FROM analytics.pending_buckets AS f WHERE f.kind = 'day' AND f.next_attempt_at > now())
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.is_cleanup_waiting() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.is_cleanup_waiting() IS
@@ -304,7 +304,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.begin_step(text, date, date) FROM 
 COMMENT ON FUNCTION analytics_internal.begin_step(text, date, date) IS
     'records the start of a step and returns it; NULL when another session is at work';
 
--- What was set aside on the way stays in error.
+-- What was quarantined on the way stays in error.
 CREATE FUNCTION analytics_internal.end_step(step text, started timestamptz, outcome text, error text DEFAULT NULL, busy text DEFAULT NULL)
 RETURNS text
 LANGUAGE sql SECURITY DEFINER
@@ -360,8 +360,8 @@ BEGIN
         PERFORM analytics_internal.enqueue_repairs();
     END IF;
     rows := analytics_internal.repair_next();
-    SELECT count(*) INTO total FROM analytics.pending_days;
-    again := rows > 0 AND (total > 0 OR EXISTS (SELECT FROM analytics.stale_totals));
+    SELECT count(*) INTO total FROM analytics.pending_buckets AS p WHERE p.kind = 'day' AND p.turn IS NOT NULL;
+    again := rows > 0 AND (total > 0 OR EXISTS (SELECT FROM analytics.pending_buckets AS p WHERE p.kind = 'totals'));
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.repair_buckets() FROM PUBLIC;
@@ -397,7 +397,7 @@ BEGIN
     LOOP
         written := written + analytics_internal.try_aggregate(day, NULL);
     END LOOP;
-    PERFORM analytics_internal.forget_mended_days(closed_until, 'infinity');
+    PERFORM analytics_internal.release_days(closed_until, 'infinity');
     RETURN written;
 END
 $$;
@@ -630,7 +630,7 @@ BEGIN
             USING HINT = 'See the column error of analytics.job_runs.';
     ELSIF error_seen IS NOT NULL THEN
         RAISE WARNING 'days of single workspaces could not be aggregated: %', error_seen
-            USING HINT = 'See analytics.health(); those in analytics.failed_days are tried again.';
+            USING HINT = 'See analytics.health(); those days are tried again.';
     END IF;
 END
 $$;
@@ -660,7 +660,7 @@ BEGIN
         NULL; -- its partition was detached: what came since waits in the default partition
     END;
     -- What was noted while the events were loaded is done with the rest.
-    written := analytics_internal.try_repair_utc_day(day);
+    written := analytics_internal.try_repair_day(NULL, day);
     IF written = 0 THEN
         PERFORM analytics_internal.count_day(day, NULL) FROM analytics.watermark AS w
         WHERE (day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
@@ -669,6 +669,7 @@ BEGIN
     written := written + COALESCE(sum(analytics_internal.try_aggregate(NULL, h.hour)), 0)
     FROM (SELECT DISTINCT date_trunc('hour', e.created_at, 'UTC') AS hour FROM analytics.user_activity AS e
           WHERE e.created_at >= oldest AND e.created_at < day_end) AS h;
+    PERFORM analytics_internal.release_days(day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
     UPDATE analytics.job_runs AS r
     SET rows = r.rows + written, done = r.done + 1, total = days, error = COALESCE(r.error, analytics_internal.new_failures())
     WHERE r.cell = analytics_internal.cell_key() AND r.started_at = started AND r.step = 'backfill';
@@ -766,7 +767,7 @@ BEGIN
     COMMIT;
     IF reason IS NOT NULL THEN
         RAISE WARNING 'days of single workspaces could not be aggregated: %', reason
-            USING HINT = 'See analytics.health(); analytics.maintain() tries those in analytics.failed_days again.';
+            USING HINT = 'See analytics.health(); analytics.maintain() tries those days again.';
     END IF;
 END
 $$;

@@ -94,9 +94,7 @@ DECLARE
 BEGIN
     IF open_from IS NOT NULL THEN
         noted := ARRAY(
-            SELECT p.metric_date FROM analytics.pending_days AS p WHERE p.workspace_id = unstored_days.workspace_id
-            UNION ALL
-            SELECT f.metric_date FROM analytics.failed_days AS f WHERE f.workspace_id = unstored_days.workspace_id
+            SELECT p.metric_date FROM analytics.pending_buckets AS p WHERE p.workspace_id = unstored_days.workspace_id AND p.kind = 'day'
             UNION ALL
             SELECT analytics.workspace_today(unstored_days.workspace_id, h.metric_hour)
             FROM (SELECT DISTINCT d.metric_hour FROM analytics.dirty_hours AS d WHERE d.workspace_id = unstored_days.workspace_id) AS h);

@@ -190,7 +190,7 @@ BEGIN
 
     -- The reasons of failures and the messages of errors are free text that the rollup of a day keeps; a day
     -- whose events retention has removed keeps redacted texts of nobody in particular.
-    PERFORM analytics_internal.aggregate_unsealed_day(m.metric_date, m.workspace_id)
+    PERFORM analytics_internal.aggregate_unsealed(m.metric_date, NULL, m.workspace_id)
     FROM jsonb_to_recordset(coalesce(days, '[]')) AS d (workspace_id uuid, day date)
     JOIN analytics.daily_metrics AS m ON m.workspace_id = d.workspace_id AND m.metric_date = d.day;
     IF events > 0 AND EXISTS (SELECT FROM pg_class AS c WHERE c.oid = to_regclass('analytics.mv_error_trends') AND c.relispopulated) THEN

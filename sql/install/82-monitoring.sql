@@ -88,7 +88,7 @@ SELECT r.rollup,
        (SELECT nullif(min(w.closed_until), '-infinity') FROM analytics.watermark AS w) AS closed_until,
        now() - (SELECT nullif(min(w.closed_until), '-infinity') FROM analytics.watermark AS w) AS lag,
        (SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) FROM analytics.dirty_hours AS d) AS dirty_hours,
-       (SELECT count(*) FROM analytics.failed_days) AS failed_days
+       (SELECT count(*) FROM analytics.pending_buckets AS p WHERE p.kind = 'day' AND p.attempts > 0) AS failed_days
 FROM (SELECT 'hourly_metrics' AS rollup, max(h.metric_hour) AS newest_bucket FROM analytics.hourly_metrics AS h
       UNION ALL
       SELECT 'daily_metrics', max(d.metric_date)::timestamp AT TIME ZONE 'UTC' FROM analytics.daily_metrics AS d
@@ -101,7 +101,7 @@ COMMENT ON COLUMN analytics.freshness.newest_bucket IS 'start of its newest hour
 COMMENT ON COLUMN analytics.freshness.closed_until IS 'up to here rollups are final, but for dirty_hours; NULL: nothing was ever closed';
 COMMENT ON COLUMN analytics.freshness.lag IS 'how long ago that is; about an hour and a minute at most when all is well';
 COMMENT ON COLUMN analytics.freshness.dirty_hours IS 'closed hours, per workspace, with late changes that wait for repair';
-COMMENT ON COLUMN analytics.freshness.failed_days IS 'days of workspaces that could not be aggregated: analytics.failed_days';
+COMMENT ON COLUMN analytics.freshness.failed_days IS 'days of workspaces that could not be aggregated: analytics.pending_buckets';
 
 CREATE VIEW analytics.data_quality WITH (security_invoker = true) AS
 SELECT d.metric_date, v.key AS metadata_key, sum(v.value::bigint)::bigint AS ignored_values, count(*) AS workspaces
@@ -347,10 +347,11 @@ BEGIN
     SELECT string_agg(format('workspace %s, %s: %s (attempts: %s, next at %s)', f.workspace_id, to_char(f.metric_date, 'YYYY-MM-DD'), f.error, f.attempts, f.next_attempt_at), '; '
                       ORDER BY f.metric_date DESC, f.workspace_id) FILTER (WHERE f.place <= 3), count(*)
     INTO failed, failed_days
-    FROM (SELECT d.*, row_number() OVER (ORDER BY d.metric_date DESC, d.workspace_id) AS place FROM analytics.failed_days AS d) AS f;
+    FROM (SELECT d.*, row_number() OVER (ORDER BY d.metric_date DESC, d.workspace_id) AS place
+          FROM analytics.pending_buckets AS d WHERE d.kind = 'day' AND d.attempts > 0) AS f;
     status := CASE WHEN failed_days = 0 THEN 'ok' ELSE 'fail' END;
     detail := format('%s days of workspaces could not be aggregated', failed_days) || COALESCE(': ' || failed, '');
-    hint := CASE WHEN failed_days > 0 THEN 'Mend the cause and SELECT analytics.retry_failed_days(), or wait for the next attempt; others are not held up. See analytics.failed_days.' END;
+    hint := CASE WHEN failed_days > 0 THEN 'Mend the cause and SELECT analytics.retry_failed_days(), or wait for the next attempt; others are not held up. See analytics.pending_buckets.' END;
     RETURN NEXT;
 
     check_name := 'frozen_days';

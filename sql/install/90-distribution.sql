@@ -55,8 +55,8 @@ SELECT t.name, 'cell', 3 FROM unnest('{watermark,change_readers}'::text[]) AS t 
 UNION ALL
 SELECT t.name, 'workspace_id', 3
 FROM unnest('{workspaces,agents,user_activity,hourly_metrics,daily_metrics,agent_performance,daily_event_usage,daily_error_types,
-              users,daily_users,daily_user_revenue,user_cohorts,pending_cohorts,rollup_changes,segments,annotations,workspace_retention,alert_rules,alert_rule_states,alert_history,
-              notification_destinations,notification_outbox,audit_log,dirty_hours,pending_days,failed_days,stale_totals,
+              users,daily_users,daily_user_revenue,user_cohorts,rollup_changes,segments,annotations,workspace_retention,alert_rules,alert_rule_states,alert_history,
+              notification_destinations,notification_outbox,audit_log,dirty_hours,pending_buckets,
               closed_days}'::text[]) AS t (name)
 UNION ALL
 SELECT 'sealed_days', 'workspace_id', 4

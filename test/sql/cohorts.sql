@@ -6,7 +6,7 @@ SET LOCAL datestyle = 'ISO';
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
          analytics.daily_event_usage, analytics.workspace_settings, analytics.credit_prices,
          analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.user_cohorts;
-DELETE FROM analytics.pending_cohorts; -- of other tests
+DELETE FROM analytics.pending_buckets WHERE kind = 'cohorts'; -- of other tests
 DELETE FROM analytics.rollup_changes;
 INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0'); -- every day is asked for
 CREATE FUNCTION pg_temp.id(name text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5(name)::uuid $$;
@@ -178,7 +178,7 @@ CREATE FUNCTION pg_temp.queued() RETURNS TABLE (workspace text, days_ago integer
 BEGIN
     PERFORM analytics_internal.enqueue_cohorts();
     RETURN QUERY
-    WITH queued AS (DELETE FROM analytics.pending_cohorts RETURNING workspace_id, from_date)
+    WITH queued AS (DELETE FROM analytics.pending_buckets WHERE kind = 'cohorts' RETURNING workspace_id, metric_date AS from_date)
     SELECT w.name, CASE WHEN isfinite(q.from_date) THEN current_date - q.from_date END
     FROM queued AS q JOIN unnest('{quiet,late}'::text[]) AS w (name) ON q.workspace_id = md5(w.name)::uuid ORDER BY 1;
 END $$;
@@ -219,6 +219,31 @@ ROLLBACK;
 SELECT count(*) FROM analytics.rollup_changes AS c WHERE changed_by < (SELECT min(pg_snapshot_xmin(seen)) FROM analytics.change_readers);
 DELETE FROM analytics.settings WHERE name = 'cohort_max_weeks';
 DELETE FROM analytics.workspace_settings WHERE workspace_id = md5('late')::uuid;
+-- A workspace whose cohorts cannot be computed is quarantined, others are not.
+CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE data_exception USING MESSAGE = 'refused'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON analytics.user_cohorts FOR EACH ROW WHEN (NEW.workspace_id = md5('quiet')::uuid) EXECUTE FUNCTION pg_temp.refuse();
+DELETE FROM analytics.user_cohorts WHERE workspace_id IN (md5('late')::uuid, md5('quiet')::uuid);
+UPDATE analytics.daily_users SET updated_at = now() WHERE workspace_id IN (md5('late')::uuid, md5('quiet')::uuid);
+INSERT INTO analytics.daily_users (workspace_id, metric_date, users, new_users, is_final)
+VALUES (md5('late')::uuid, current_date - 6, '{1}', '{1}', true);
+CREATE VIEW pg_temp.state AS
+SELECT w.name, p.attempts, p.error, p.next_attempt_at - p.last_failed_at AS wait,
+       EXISTS (SELECT FROM analytics.user_cohorts AS c WHERE c.workspace_id = md5(w.name)::uuid) AS has_cohorts
+FROM unnest('{quiet,late}'::text[]) AS w (name)
+LEFT JOIN analytics.pending_buckets AS p ON p.workspace_id = md5(w.name)::uuid AND p.kind = 'cohorts' ORDER BY 1;
+SET client_min_messages = error; -- the warnings name the workspace
+SELECT again FROM analytics_internal.aggregate_due_cohorts('1 minute');
+SELECT * FROM pg_temp.state;
+SELECT rows FROM analytics_internal.aggregate_due_cohorts('1 minute');
+UPDATE analytics.pending_buckets SET next_attempt_at = now() WHERE kind = 'cohorts';
+SELECT rows FROM analytics_internal.aggregate_due_cohorts('1 minute');
+SELECT * FROM pg_temp.state;
+DROP TRIGGER refuse ON analytics.user_cohorts;
+UPDATE analytics.pending_buckets SET next_attempt_at = now() WHERE kind = 'cohorts';
+SELECT rows > 0 AS are_mended FROM analytics_internal.aggregate_due_cohorts('1 minute');
+SELECT * FROM pg_temp.state;
+DROP VIEW pg_temp.state;
+RESET client_min_messages;
 DELETE FROM analytics.user_cohorts WHERE workspace_id IN (md5('late')::uuid, md5('quiet')::uuid);
 DELETE FROM analytics.daily_users WHERE workspace_id IN (md5('late')::uuid, md5('quiet')::uuid);
 DELETE FROM analytics.daily_metrics WHERE workspace_id IN (md5('late')::uuid, md5('quiet')::uuid);

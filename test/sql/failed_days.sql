@@ -34,7 +34,7 @@ JOIN (SELECT pg_temp.w(n) AS workspace_id, 'w' || n AS name FROM generate_series
 WHERE events IS DISTINCT FROM total_events AND day < now()::date AND NOT analytics_internal.is_sealed(workspace_id, day::timestamp, (day + 1)::timestamp);
 CREATE VIEW pg_temp.failures AS
 SELECT workspace_id = pg_temp.w(3) AS is_it, now()::date - metric_date AS age, attempts, next_attempt_at - last_failed_at AS wait, left(error, 5) AS sqlstate
-FROM analytics.failed_days ORDER BY metric_date;
+FROM analytics.pending_buckets WHERE attempts > 0 ORDER BY metric_date;
 
 -- The first failure: the events of many workspaces are repaired at once, then one by one up to the one to blame.
 DO $$ BEGIN FOR d IN 2..5 LOOP CALL pg_temp.add('{1,2,3,4,5,6,7,8,9,10,11,12}', pg_temp.noon(d)); END LOOP; END $$;
@@ -55,10 +55,10 @@ SELECT status FROM analytics.health() WHERE check_name = 'failed_steps';
 SELECT DISTINCT dirty_hours, failed_days FROM analytics.freshness;
 
 -- Not again before its time; then after twice the time, up to a day; others meanwhile.
-UPDATE analytics.failed_days SET next_attempt_at = now() + interval '1 hour';
+UPDATE analytics.pending_buckets SET next_attempt_at = now() + interval '1 hour' WHERE attempts > 0;
 CALL analytics.maintain();
-SELECT max(attempts) FROM analytics.failed_days;
-UPDATE analytics.failed_days SET attempts = 30 WHERE metric_date = pg_temp.noon(4)::date;
+SELECT max(attempts) FROM analytics.pending_buckets WHERE attempts > 0;
+UPDATE analytics.pending_buckets SET attempts = 30 WHERE attempts > 0 AND metric_date = pg_temp.noon(4)::date;
 SELECT analytics.retry_failed_days(pg_temp.w(1)), analytics.retry_failed_days();
 CALL pg_temp.add(ARRAY[1, 2], pg_temp.noon(2));
 SET client_min_messages = error;
@@ -68,7 +68,7 @@ SELECT * FROM pg_temp.failures;
 SELECT * FROM pg_temp.wrong ORDER BY age;
 
 -- Closing goes on without the workspace, hours too, and repair makes good for it.
-DELETE FROM analytics.failed_days;
+DELETE FROM analytics.pending_buckets WHERE attempts > 0;
 DELETE FROM analytics.dirty_hours;
 DELETE FROM analytics.watermark;
 ALTER TABLE analytics.hourly_metrics ADD CONSTRAINT disturbed CHECK (workspace_id <> md5('failed w4')::uuid) NOT VALID;
@@ -76,12 +76,12 @@ DELETE FROM analytics.hourly_metrics;
 CALL pg_temp.add('{1,2,3,4,5,6,7,8,9,10,11,12}', pg_temp.noon(3));
 CALL pg_temp.close();
 SELECT workspace, age FROM pg_temp.wrong ORDER BY age;
-SELECT workspace_id = pg_temp.w(3) AS day_failed, count(*), max(attempts) FROM analytics.failed_days GROUP BY 1 ORDER BY 1;
+SELECT workspace_id = pg_temp.w(3) AS day_failed, count(*), max(attempts) FROM analytics.pending_buckets WHERE attempts > 0 GROUP BY 1 ORDER BY 1;
 SELECT count(*) FROM analytics.hourly_metrics WHERE is_final;
 ALTER TABLE analytics.hourly_metrics DROP CONSTRAINT disturbed;
 SELECT analytics.retry_failed_days(pg_temp.w(4));
 CALL analytics.maintain();
-SELECT workspace_id = pg_temp.w(3) AS day_failed, count(*) FROM analytics.failed_days GROUP BY 1;
+SELECT workspace_id = pg_temp.w(3) AS day_failed, count(*) FROM analytics.pending_buckets WHERE attempts > 0 GROUP BY 1;
 SELECT count(*) FROM analytics.hourly_metrics WHERE is_final;
 
 -- Events of a failed day are kept, others expire; cleanup is due again when the day is mended.
@@ -95,7 +95,7 @@ CALL analytics.maintain();
 RESET client_min_messages;
 SELECT rows, detail FROM analytics.job_runs WHERE step = 'cleanup';
 SELECT now()::date - created_at::date AS age, count(*) FROM analytics.user_activity WHERE created_at < now() - interval '90 days' GROUP BY 1 ORDER BY 1;
-UPDATE analytics.failed_days SET next_attempt_at = now() + interval '1 hour';
+UPDATE analytics.pending_buckets SET next_attempt_at = now() + interval '1 hour' WHERE attempts > 0;
 -- What the step has to say is for people: nothing is decided by its words.
 UPDATE analytics.job_runs SET detail = 'other words' WHERE step = 'cleanup';
 SELECT 'cleanup' = ANY (analytics_internal.due_steps()) AS is_due;
@@ -106,10 +106,21 @@ CALL analytics.maintain();
 SELECT count(*) FROM analytics.user_activity WHERE created_at < now() - interval '90 days';
 SELECT now()::date - metric_date AS age, count(*), sum(total_events) FROM analytics.daily_metrics WHERE metric_date < now()::date - 90 GROUP BY 1 ORDER BY 1;
 SELECT 'cleanup' = ANY (analytics_internal.due_steps()) AS is_due;
-SELECT count(*) FROM analytics.failed_days;
+SELECT count(*) FROM analytics.pending_buckets WHERE attempts > 0;
 SELECT count(*) FROM analytics.dirty_hours;
 SELECT * FROM pg_temp.wrong;
 SELECT status FROM analytics.health() WHERE check_name IN ('failed_days', 'failed_steps');
+
+-- A backfill that mends a day forgets its failure.
+ALTER TABLE analytics.daily_metrics ADD CONSTRAINT disturbed CHECK (workspace_id <> md5('failed w3')::uuid) NOT VALID;
+CALL pg_temp.add(ARRAY[3], pg_temp.noon(3));
+SET client_min_messages = error;
+CALL analytics.maintain();
+RESET client_min_messages;
+SELECT count(*) FROM analytics.pending_buckets WHERE attempts > 0;
+ALTER TABLE analytics.daily_metrics DROP CONSTRAINT disturbed;
+CALL analytics.backfill(pg_temp.noon(3)::date, pg_temp.noon(3)::date);
+SELECT count(*) FROM analytics.pending_buckets WHERE attempts > 0;
 
 DELETE FROM analytics.settings WHERE name = 'import_grace_hours';
 DELETE FROM analytics.job_runs;

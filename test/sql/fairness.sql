@@ -8,7 +8,7 @@ TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metr
 DELETE FROM analytics.job_runs;
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
-DELETE FROM analytics.pending_days;
+DELETE FROM analytics.pending_buckets;
 SELECT count(analytics.create_partitions(now()::date - 40, now()::date - 2)) \g /dev/null
 CREATE PROCEDURE pg_temp.add(workspace text, days_ago int) LANGUAGE sql AS $$
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at)
@@ -16,7 +16,7 @@ VALUES (md5(workspace)::uuid, md5('u')::uuid, 'login', date_trunc('day', now(), 
 CREATE FUNCTION pg_temp.total(workspace text, days_ago int) RETURNS bigint LANGUAGE sql AS $$
 SELECT total_events FROM analytics.daily_metrics WHERE workspace_id = md5(workspace)::uuid AND metric_date = now()::date - days_ago $$;
 CREATE FUNCTION pg_temp.place(workspace text) RETURNS bigint LANGUAGE sql AS $$
-SELECT min(p.place) FROM (SELECT workspace_id, row_number() OVER (ORDER BY turn, noted_at, metric_date DESC) AS place FROM analytics.pending_days) AS p
+SELECT min(p.place) FROM (SELECT workspace_id, row_number() OVER (ORDER BY turn, noted_at, metric_date DESC) AS place FROM analytics.pending_buckets WHERE kind = 'day') AS p
 WHERE workspace_id = md5(workspace)::uuid $$;
 INSERT INTO analytics.alert_rules (workspace_id, name, metric_type, condition, threshold_value)
 VALUES (md5('victim')::uuid, 'quiet', 'active_users', 'greater_than', 1000);
@@ -51,16 +51,16 @@ SELECT pg_temp.total('busy', 1) AS busy, count(*) + 2 AS events FROM repairs;
 DO $$ BEGIN FOR d IN 2..31 LOOP CALL pg_temp.add('busy', d); END LOOP; END $$;
 CALL pg_temp.add('victim', 4);
 SELECT analytics_internal.enqueue_repairs() \g /dev/null
-SELECT count(*) AS days, pg_temp.place('busy') AS busy, pg_temp.place('victim') AS victim FROM analytics.pending_days;
+SELECT count(*) AS days, pg_temp.place('busy') AS busy, pg_temp.place('victim') AS victim FROM analytics.pending_buckets WHERE kind = 'day';
 SELECT count(analytics_internal.repair_next()) FROM generate_series(1, 10);
 CALL pg_temp.add('victim', 7);
 CALL pg_temp.add('busy', 32);
 SELECT analytics_internal.enqueue_repairs() \g /dev/null
-SELECT count(*) AS days, pg_temp.place('busy') AS busy, pg_temp.place('victim') AS victim FROM analytics.pending_days;
+SELECT count(*) AS days, pg_temp.place('busy') AS busy, pg_temp.place('victim') AS victim FROM analytics.pending_buckets WHERE kind = 'day';
 -- A turn ends, whoever comes meanwhile.
-SELECT max(turn) - min(turn) + 1 = count(*) FILTER (WHERE workspace_id = md5('busy')::uuid) AS one_a_turn FROM analytics.pending_days;
+SELECT max(turn) - min(turn) + 1 = count(*) FILTER (WHERE workspace_id = md5('busy')::uuid) AS one_a_turn FROM analytics.pending_buckets WHERE kind = 'day';
 SELECT analytics_internal.repair_all() >= 22 AS all;
-SELECT count(*) FROM analytics.pending_days;
+SELECT count(*) FROM analytics.pending_buckets WHERE kind = 'day';
 SELECT count(*) AS wrong FROM
     (SELECT workspace_id, created_at::date AS metric_date, count(*) AS n FROM analytics.user_activity GROUP BY 1, 2) AS e
     FULL JOIN (SELECT workspace_id, metric_date, total_events AS n FROM analytics.daily_metrics) AS d USING (workspace_id, metric_date)

@@ -108,11 +108,11 @@ TRUNCATE change;
 CALL pg_temp.add_new_users(2);
 SELECT analytics_internal.enqueue_repairs() \g /dev/null
 SELECT analytics_internal.repair_next(), analytics_internal.repair_next();
-SELECT now()::date - from_date AS put_off FROM analytics.stale_totals;
+SELECT now()::date - metric_date AS put_off FROM analytics.pending_buckets WHERE kind = 'totals';
 CALL pg_temp.settle();
 SELECT now()::date - metric_date AS age, total_users FROM analytics.daily_metrics WHERE workspace_id = md5('counted')::uuid ORDER BY 1;
 SELECT max(n) <= 2 AS own_repair_and_once_more FROM (SELECT count(*) AS n FROM change GROUP BY metric_date) AS c;
-SELECT count(*) FROM analytics.stale_totals;
+SELECT count(*) FROM analytics.pending_buckets WHERE kind = 'totals';
 TRUNCATE change;
 CALL pg_temp.add('counted for the first time', now() - interval '2 days');
 SELECT analytics.aggregate_daily_metrics((now() - interval '2 days')::date, md5('counted for the first time')::uuid);
@@ -172,8 +172,8 @@ UPDATE analytics.watermark SET marked_until = marked_until + interval '1 year', 
 UPDATE analytics.job_runs SET started_at = started_at + interval '1 year', finished_at = finished_at + interval '1 year';
 UPDATE analytics.daily_metrics SET is_final = true WHERE workspace_id = md5('ahead')::uuid;
 UPDATE analytics.closed_days SET counted_at = counted_at + interval '1 year';
-INSERT INTO analytics.failed_days (workspace_id, metric_date, day_start, day_end, error, last_failed_at, next_attempt_at)
-VALUES (md5('ahead')::uuid, '2020-01-01', '2020-01-01', '2020-01-02', 'x', now() + interval '1 year', now() + interval '1 year');
+INSERT INTO analytics.pending_buckets (workspace_id, kind, attempts, metric_date, day_start, day_end, error, last_failed_at, next_attempt_at)
+VALUES (md5('ahead')::uuid, 'day', 1, '2020-01-01', '2020-01-01', '2020-01-02', 'x', now() + interval '1 year', now() + interval '1 year');
 INSERT INTO analytics.alert_rule_states (workspace_id, alert_rule_id, state, since, last_notified_at)
 VALUES (md5('ahead')::uuid, md5('rule')::uuid, 'pending', now() + interval '1 year', now() + interval '1 year');
 INSERT INTO analytics.notification_outbox (workspace_id, kind, destination_name, channel, message, next_attempt_at)
@@ -187,7 +187,7 @@ SELECT is_final FROM analytics.daily_metrics WHERE workspace_id = md5('ahead')::
 SELECT count(*) AS later FROM analytics.job_runs WHERE started_at > clock_timestamp() OR finished_at > clock_timestamp();
 SELECT string_agg(DISTINCT step, ' ' ORDER BY step) AS steps FROM analytics.job_runs WHERE step IN ('mend_clock', 'refresh_views', 'cleanup', 'aggregate_open', 'aggregate_cohorts');
 SELECT count(*) AS later FROM analytics.closed_days WHERE counted_at > now();
-SELECT count(*) AS later FROM analytics.failed_days WHERE last_failed_at > now() OR next_attempt_at > now();
+SELECT count(*) AS later FROM analytics.pending_buckets WHERE last_failed_at > now() OR next_attempt_at > now();
 SELECT count(*) AS later FROM analytics.alert_rule_states WHERE since > now() OR last_notified_at > now();
 SELECT count(*) AS later FROM analytics.notification_outbox WHERE next_attempt_at > now();
 SELECT status, detail LIKE '%the clock has gone back%' AS told, hint FROM analytics.health() WHERE check_name = 'clock';
@@ -200,7 +200,7 @@ SELECT count(*) FROM analytics.aggregate_daily_metrics(CURRENT_DATE);
 SET client_min_messages = warning;
 SELECT closed_until <= now() AS closed FROM analytics.watermark;
 SELECT rows, outcome FROM analytics.job_runs WHERE step = 'mend_clock';
-DELETE FROM analytics.failed_days;
+DELETE FROM analytics.pending_buckets;
 DELETE FROM analytics.alert_rule_states;
 DELETE FROM analytics.notification_outbox;
 

@@ -140,7 +140,7 @@ SELECT * FROM pg_temp.shrunk;
 
 -- Days to come are refused before anything is made.
 SELECT * FROM pg_temp.refusal(format('CALL analytics.backfill(%L, %L)', pg_temp.day(2), pg_temp.day(-32)));
-SELECT count(*) FROM analytics.failed_days;
+SELECT count(*) FROM analytics.pending_buckets WHERE attempts > 0;
 SELECT max(to_time)::date - pg_temp.day(0) AS days_with_a_partition FROM analytics_internal.partitions();
 
 -- Somebody decides: one workspace's rollups are made of what is there, the others' stay.

@@ -42,7 +42,7 @@ INSERT INTO analytics.alert_history (workspace_id, alert_rule_id, rule_name, sev
 SELECT workspace_id, id, name, severity, '2025-01-01Z', metric_type, condition, 'x' FROM analytics.alert_rules;
 INSERT INTO analytics.dirty_hours (workspace_id, metric_hour) SELECT w, '2020-01-01Z' FROM tenant;
 INSERT INTO analytics.sealed_days (workspace_id, event_day, events) SELECT w, '2020-01-01', 1 FROM tenant;
-INSERT INTO analytics.failed_days (workspace_id, metric_date, day_start, day_end, error, next_attempt_at) SELECT w, '2020-01-01', '2020-01-01Z', '2020-01-02Z', 'x', '2020-01-01Z' FROM tenant;
+INSERT INTO analytics.pending_buckets (workspace_id, kind, metric_date, attempts, error, next_attempt_at) SELECT w, 'day', '2020-01-01', 1, 'x', '2020-01-01Z' FROM tenant;
 INSERT INTO analytics.closed_days (workspace_id, event_day, events) SELECT w, '2020-01-01', 1 FROM tenant;
 INSERT INTO analytics.workspace_retention SELECT w, 'hourly_metrics', 7 FROM tenant;
 INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('hourly_metrics', 7);

@@ -82,10 +82,10 @@ sub fill
 		INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at) VALUES
 		    (md5('w1')::uuid, md5('u1')::uuid, 'login', %day%::timestamp AT TIME ZONE 'UTC'), (md5('w1')::uuid, md5('u1')::uuid, 'login', '1980-01-01');
 		INSERT INTO analytics.sealed_days VALUES (md5('w9')::uuid, '2019-01-01', 7);
-		INSERT INTO analytics.failed_days VALUES (md5('w9')::uuid, '2019-02-01', '2019-02-01 00:00+00', '2019-02-02 00:00+00', '23514: refused', 3, '2019-03-01', '2019-03-02', '2019-03-03');
-		INSERT INTO analytics.stale_totals VALUES (md5('w9')::uuid, '2019-02-01');
-		INSERT INTO analytics.pending_cohorts VALUES (md5('w9')::uuid, '2019-02-01');
-		INSERT INTO analytics.pending_days VALUES (md5('w9')::uuid, '2019-02-01', 1, now());
+		INSERT INTO analytics.pending_buckets VALUES
+		    (md5('w9')::uuid, 'day', '2019-02-01', 1, '2019-03-01', 3, '23514: refused', '2019-03-02', '2019-03-03', '2019-02-01 00:00+00', '2019-02-02 00:00+00');
+		INSERT INTO analytics.pending_buckets (workspace_id, kind, metric_date)
+		VALUES (md5('w9')::uuid, 'totals', '2019-02-01'), (md5('w9')::uuid, 'cohorts', '2019-02-01');
 		UPDATE analytics.watermark SET closed_until = closed_until - interval '1 hour', closing_xid = pg_current_xact_id();
 		INSERT INTO analytics.job_runs (step) VALUES ('cleanup')}));
 	return;

@@ -260,7 +260,7 @@ my ($to) = grep { $_ != $from } @workers;
 
 # A shard that moves while a cell is at work waits for it: without the lock the row would go into what was left behind.
 my $in_cell = $from->background_psql('postgres');
-$in_cell->query_safe(qq{BEGIN; SELECT analytics_internal.enter_cell($home, true); INSERT INTO analytics.stale_totals VALUES (md5('w1')::uuid, '2020-01-01')});
+$in_cell->query_safe(qq{BEGIN; SELECT analytics_internal.enter_cell($home, true); INSERT INTO analytics.pending_buckets (workspace_id, kind, metric_date) VALUES (md5('w1')::uuid, 'totals', '2020-01-01')});
 my $move = background($coordinator, sprintf q{SELECT citus_move_shard_placement(%d, '%s', %d, '%s', %d, 'block_writes')}, $home, map { ($_->host, $_->port) } $from, $to);
 my $waited = $coordinator->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT citus_move%' AND state = 'active' AND clock_timestamp() > query_start + interval '4 seconds')
 	OR NOT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT citus_move%' AND state = 'active')});
@@ -268,8 +268,8 @@ is(sql($coordinator, q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'S
 $in_cell->query_safe('COMMIT');
 $in_cell->quit;
 is(finish($move), '', 'then it goes on');
-is(sql($coordinator, q{SELECT count(*) FROM analytics.stale_totals WHERE workspace_id = md5('w1')::uuid}), '1', 'and nothing is lost');
-sql($coordinator, q{DELETE FROM analytics.stale_totals});
+is(sql($coordinator, q{SELECT count(*) FROM analytics.pending_buckets WHERE kind = 'totals' AND workspace_id = md5('w1')::uuid}), '1', 'and nothing is lost');
+sql($coordinator, q{DELETE FROM analytics.pending_buckets});
 like(refusal($from, "SELECT analytics_internal.enter_cell($home, true)"), qr/^55000 \| Call analytics.maintain/, 'the old server has the cell no longer');
 sql($_, q{INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, created_at) VALUES (md5('moved')::uuid, md5('w1')::uuid, md5('u9')::uuid, 'login', date_trunc('day', now(), 'UTC') - interval '90 hours')}) for @both;
 is(sql($coordinator, 'SELECT count(*) FROM analytics.dirty_hours'), '1', 'an event is late on the new server too');

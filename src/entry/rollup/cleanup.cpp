@@ -377,7 +377,7 @@ char const *what_was_left(const event_partitions &all)
 {
     return all.unfinished > 0
                ? "partitions were kept, as days of workspaces in them could not be aggregated; see "
-                 "analytics.failed_days"
+                 "analytics.pending_buckets"
            : all.busy > 0 ? "partitions in use were left; the next call tries again"
            : all.has_more ? "more partitions have expired; the next call goes on"
                           : nullptr;
@@ -421,7 +421,7 @@ void remove_events(outcome &result, MemoryContext context)
     if (all.count == 0)
         return;
     lock_out_writers(all);
-    run("SELECT analytics_internal.try_aggregate_expiring($1)", {before});
+    run("SELECT analytics_internal.aggregate_expiring($1)", {before});
     result.note = first_text(context);
     result.kept_unaggregated = result.note != nullptr;
     if (result.kept_unaggregated)

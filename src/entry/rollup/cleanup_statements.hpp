@@ -51,8 +51,13 @@ FROM (SELECT p.relation, p.from_time, p.to_time, false AS is_default
 ORDER BY s.has_kept, e.is_expired, f.from_time
 )sql";
 
+// Whether no rollup waits for events between $1 and $2 and before $3: none of their days has failed or is dirty. Local
+// days begin and end within 26 hours of any instant in them.
 inline constexpr const char *is_finished = R"sql(
-SELECT WHERE NOT analytics_internal.is_unfinished($1, $2, $3)
+SELECT WHERE NOT EXISTS (SELECT FROM analytics.pending_buckets AS f WHERE f.attempts > 0 AND f.day_start < $2 AND f.day_end > $1)
+         AND NOT EXISTS (SELECT FROM analytics.dirty_hours AS d
+                         WHERE d.metric_hour < $3 AND d.metric_hour > $1 - interval '26 hours'
+                           AND d.metric_hour < $2 + interval '26 hours')
 )sql";
 
 inline constexpr const char *has_archive_function = R"sql(

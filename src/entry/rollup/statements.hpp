@@ -221,16 +221,17 @@ WHERE EXISTS (SELECT FROM analytics.daily_users AS l WHERE l.workspace_id = w.wo
 // While earlier days of a workspace wait for repair, each would move the later ones once more: that is put
 // off until they are done.
 inline constexpr const char *put_off_later_totals = R"sql(
-INSERT INTO analytics.stale_totals AS t (workspace_id, from_date)
-SELECT w.workspace_id, $1 FROM changed AS w
+INSERT INTO analytics.pending_buckets (workspace_id, kind, metric_date)
+SELECT w.workspace_id, 'totals', $1 FROM changed AS w
 WHERE EXISTS (SELECT FROM analytics.dirty_hours AS h WHERE h.workspace_id = w.workspace_id AND h.metric_hour < $4)
-ON CONFLICT (workspace_id) DO UPDATE SET from_date = EXCLUDED.from_date WHERE t.from_date > EXCLUDED.from_date
+ON CONFLICT DO NOTHING
 )sql";
 
 inline constexpr const char *update_later_totals = R"sql(
 SELECT analytics_internal.update_later_totals(array_agg(w.workspace_id), array_agg($1))
 FROM changed AS w
-WHERE NOT EXISTS (SELECT FROM analytics.stale_totals AS o WHERE o.workspace_id = w.workspace_id AND o.from_date <= $1)
+WHERE NOT EXISTS (SELECT FROM analytics.pending_buckets AS o
+                  WHERE o.workspace_id = w.workspace_id AND o.kind = 'totals' AND o.metric_date <= $1)
 )sql";
 
 } // namespace shadow::entry::statements
