@@ -111,12 +111,6 @@ AS 'MODULE_PATHNAME', 'shadow_user_set_cardinality';
 COMMENT ON FUNCTION analytics.user_set_cardinality(analytics.user_set) IS
     'number of elements; 0 for the empty set';
 
-CREATE FUNCTION analytics.user_set_is_empty(analytics.user_set) RETURNS boolean
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_user_set_is_empty';
-COMMENT ON FUNCTION analytics.user_set_is_empty(analytics.user_set) IS
-    'whether the set has no element';
-
 CREATE FUNCTION analytics.user_set_min(analytics.user_set) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_min';

@@ -47,6 +47,12 @@ AS 'MODULE_PATHNAME', 'shadow_quantile';
 COMMENT ON FUNCTION analytics.quantile(sketch analytics.quantile_sketch, fraction double precision) IS
     'value of rank floor(fraction * (count - 1)) within the relative accuracy of the sketch; 0 gives the exact minimum, 1 the exact maximum; NULL for a NULL argument; error: a fraction outside [0, 1]';
 
+CREATE FUNCTION analytics.quantile(sketch analytics.quantile_sketch, fraction double precision, interpolated boolean) RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_interpolated_quantile';
+COMMENT ON FUNCTION analytics.quantile(sketch analytics.quantile_sketch, fraction double precision, interpolated boolean) IS
+    'interpolated: as percentile_cont (Hyndman-Fan type 7), between neighbouring ranks, each within the relative accuracy of the sketch; else quantile(sketch, fraction). NULL for a NULL argument; error: a fraction outside [0, 1]';
+
 CREATE FUNCTION analytics.quantile(sketch analytics.quantile_sketch, fractions double precision[]) RETURNS double precision[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_array';
@@ -88,18 +94,6 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_max';
 COMMENT ON FUNCTION analytics.quantile_sketch_max(sketch analytics.quantile_sketch) IS
     'largest value, exact; NULL for NULL';
-
-CREATE FUNCTION analytics.quantile_sketch_accuracy(sketch analytics.quantile_sketch) RETURNS double precision
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_accuracy';
-COMMENT ON FUNCTION analytics.quantile_sketch_accuracy(sketch analytics.quantile_sketch) IS
-    'relative accuracy of the quantiles, 0.01 = 1 percent; NULL for NULL';
-
-CREATE FUNCTION analytics.quantile_sketch_is_collapsed(sketch analytics.quantile_sketch) RETURNS boolean
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_is_collapsed';
-COMMENT ON FUNCTION analytics.quantile_sketch_is_collapsed(sketch analytics.quantile_sketch) IS
-    'whether there were more different buckets than max_buckets, so that quantiles among the values nearest to zero have lost their accuracy (the others keep it); NULL for NULL';
 
 -- Operators
 

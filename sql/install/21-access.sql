@@ -94,18 +94,18 @@ REVOKE EXECUTE ON FUNCTION analytics.workspace_ids() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.workspace_ids() IS
     'workspaces of the current user, or where the claims name nobody those of a role that analytics.grant_reader() named, sorted, without the nil uuid; empty for nobody and when analytics.membership names nothing readable. Reads the membership relation once per statement';
 
-CREATE FUNCTION analytics.managed_workspace_ids() RETURNS uuid[]
+CREATE FUNCTION analytics_internal.managed_workspace_ids() RETURNS uuid[]
 LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_managed_workspace_ids';
-REVOKE EXECUTE ON FUNCTION analytics.managed_workspace_ids() FROM PUBLIC;
-COMMENT ON FUNCTION analytics.managed_workspace_ids() IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.managed_workspace_ids() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.managed_workspace_ids() IS
     'those of analytics.workspace_ids() in which the current user''s role is one of analytics.membership.manager_roles; all of them where members have no roles';
 
-CREATE FUNCTION analytics.raw_event_workspace_ids() RETURNS uuid[]
+CREATE FUNCTION analytics_internal.raw_event_workspace_ids() RETURNS uuid[]
 LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_raw_event_workspace_ids';
-REVOKE EXECUTE ON FUNCTION analytics.raw_event_workspace_ids() FROM PUBLIC;
-COMMENT ON FUNCTION analytics.raw_event_workspace_ids() IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.raw_event_workspace_ids() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.raw_event_workspace_ids() IS
     'workspaces whose raw events the current user may read beside their own: none, by role or all of which they are a member (setting raw_events_visible_to)';
 
 CREATE FUNCTION analytics.get_user_workspaces() RETURNS SETOF uuid
@@ -145,19 +145,19 @@ VALUES
     ('member', 'USAGE', 'SCHEMA', 'analytics'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.current_user_id()'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_ids()'),
-    ('member', 'EXECUTE', 'FUNCTION', 'analytics.managed_workspace_ids()'),
-    ('member', 'EXECUTE', 'FUNCTION', 'analytics.raw_event_workspace_ids()'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.managed_workspace_ids()'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.raw_event_workspace_ids()'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_user_workspaces()'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.sees_all_workspaces()'), -- the views ask it
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.is_taken_as_is(text)'), -- triggers ask as the role
     ('member', 'SELECT', 'TABLE', 'analytics.workspace_settings'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_time_zone(uuid, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_today(uuid, timestamptz)'),
-    ('member', 'EXECUTE', 'FUNCTION', 'analytics.workspace_day_bounds(uuid, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.workspace_day_bounds(uuid, date)'),
     ('member', 'SELECT', 'TABLE', 'analytics.workspaces'),
     ('member', 'SELECT', 'TABLE', 'analytics.agents'),
-    ('member', 'EXECUTE', 'FUNCTION', 'analytics.earliest_event_time()'),
-    ('member', 'EXECUTE', 'FUNCTION', 'analytics.latest_event_time()'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.earliest_event_time()'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.latest_event_time()'),
     ('member', 'SELECT', 'TABLE', 'analytics.user_activity'),
     ('member', 'INSERT (id, workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent, referrer, metadata, created_at)',
         'TABLE', 'analytics.user_activity'),
@@ -167,7 +167,6 @@ VALUES
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.user_uuid(uuid, text)'),
     ('member', 'SELECT', 'TABLE', 'analytics.credit_prices'),
     ('member', 'SELECT', 'TABLE', 'analytics.token_prices'),
-    ('member', 'EXECUTE', 'FUNCTION', 'analytics.credit_price(uuid, text, timestamptz)'),
     ('member', 'SELECT', 'TABLE', 'analytics.hourly_metrics'),
     ('member', 'SELECT', 'TABLE', 'analytics.daily_metrics'),
     ('member', 'SELECT', 'TABLE', 'analytics.agent_performance'),
@@ -178,14 +177,14 @@ VALUES
     ('member', 'SELECT', 'TABLE', 'analytics.users'),
     ('member', 'SELECT', 'TABLE', 'analytics.daily_users'),
     ('member', 'SELECT', 'TABLE', 'analytics.daily_user_revenue'),
-    ('member', 'EXECUTE', 'FUNCTION', 'analytics.trailing_users(uuid, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.trailing_users(uuid, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_active_users(uuid, date, date)'),
-    ('member', 'EXECUTE', 'FUNCTION', 'analytics.user_lifecycle(uuid, text, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.user_lifecycle(uuid, text, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_lifecycle(uuid, text, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_feature_usage(uuid, date, date)'),
     ('member', 'SELECT', 'TABLE', 'analytics.user_cohorts'),
-    ('member', 'EXECUTE', 'FUNCTION', 'analytics.user_retention(uuid, text, date, date, date)'),
-    ('member', 'EXECUTE', 'FUNCTION', 'analytics.cohort_limit(text)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.user_retention(uuid, text, date, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.cohort_limit(text)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_retention_matrix(uuid, text, date, date)'),
     ('member', 'SELECT', 'TABLE', 'analytics.workspace_retention'),
     ('member', 'SELECT, DELETE', 'TABLE', 'analytics.alert_rules'),
@@ -315,8 +314,6 @@ VALUES
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.security_audit()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.create_partitions(date, date)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.create_partitions(date, date)'),
-    ('operator', 'EXECUTE', 'FUNCTION', 'analytics.index_closed_partitions()'),
-    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.index_closed_partitions(integer)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.keep_partitions_ahead()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.aggregate_despite_missing(date, timestamptz)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.has_cells()'),
@@ -359,7 +356,7 @@ VALUES
     ('reader', 'SELECT', 'TABLE', 'analytics.workspace_settings'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.workspace_time_zone(uuid, timestamptz)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.workspace_today(uuid, timestamptz)'),
-    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.workspace_day_bounds(uuid, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.workspace_day_bounds(uuid, date)'),
     ('reader', 'SELECT', 'TABLE', 'analytics.workspaces'),
     ('reader', 'SELECT', 'TABLE', 'analytics.agents'),
     ('reader', 'SELECT', 'TABLE', 'analytics.hourly_metrics'),
@@ -370,14 +367,14 @@ VALUES
     ('reader', 'SELECT', 'TABLE', 'analytics.daily_error_types'),
     ('reader', 'SELECT', 'TABLE', 'analytics.daily_errors'),
     ('reader', 'SELECT', 'TABLE', 'analytics.daily_users'), -- sets of numbers: who is behind them is in analytics.users
-    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.trailing_users(uuid, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.trailing_users(uuid, date, date)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_active_users(uuid, date, date)'),
-    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.user_lifecycle(uuid, text, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.user_lifecycle(uuid, text, date, date)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_lifecycle(uuid, text, date, date)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_feature_usage(uuid, date, date)'),
     ('reader', 'SELECT', 'TABLE', 'analytics.user_cohorts'),
-    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.user_retention(uuid, text, date, date, date)'),
-    ('reader', 'EXECUTE', 'FUNCTION', 'analytics.cohort_limit(text)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.user_retention(uuid, text, date, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.cohort_limit(text)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_retention_matrix(uuid, text, date, date)'),
     ('reader', 'SELECT (workspace_id, id, name, description, is_active, metric_type, condition, threshold_value, threshold_max, evaluation_window_minutes, evaluation_delay_minutes, severity)',
         'TABLE', 'analytics.alert_rules'),

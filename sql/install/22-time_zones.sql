@@ -81,7 +81,7 @@ REVOKE EXECUTE ON FUNCTION analytics.workspace_today(uuid, timestamptz) FROM PUB
 COMMENT ON FUNCTION analytics.workspace_today(uuid, timestamptz) IS
     'the workspace''s local day of an instant (default: now)';
 
-CREATE FUNCTION analytics.workspace_day_bounds(workspace_id uuid, day date)
+CREATE FUNCTION analytics_internal.workspace_day_bounds(workspace_id uuid, day date)
 RETURNS TABLE (day_start timestamptz, day_end timestamptz)
 LANGUAGE plpgsql STABLE ROWS 1 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -107,8 +107,8 @@ BEGIN
     SELECT min(p.part_start), max(p.part_end) FROM parts AS p WHERE p.part_start < p.part_end HAVING count(*) > 0;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics.workspace_day_bounds(uuid, date) FROM PUBLIC;
-COMMENT ON FUNCTION analytics.workspace_day_bounds(uuid, date) IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.workspace_day_bounds(uuid, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.workspace_day_bounds(uuid, date) IS
     'the instants of a workspace''s local day, day_start <= t < day_end, over a change of its time zone; no row for a day that a change left out';
 
 -- Midnights are computed once per zone, not per workspace.
@@ -139,7 +139,7 @@ GROUP BY z.workspace_id, m.day
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.local_day_bounds(date, date, uuid[]) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.local_day_bounds(date, date, uuid[]) IS
-    'analytics.workspace_day_bounds() of some days, of some workspaces or (NULL) of all that have chosen a time zone, at a cost per zone rather than per workspace';
+    'analytics_internal.workspace_day_bounds() of some days, of some workspaces or (NULL) of all that have chosen a time zone, at a cost per zone rather than per workspace';
 
 CREATE FUNCTION analytics_internal.zones_in_force(at timestamptz) RETURNS SETOF text
 LANGUAGE sql STABLE PARALLEL SAFE

@@ -49,29 +49,29 @@ COMMENT ON COLUMN analytics.user_activity.metadata IS
 COMMENT ON COLUMN analytics.user_activity.created_at IS
     'when it happened, between 2000-01-01 and one day ahead (the table''s owner may store any finite time); decides the partition, so NULL is refused (23502)';
 
-CREATE FUNCTION analytics.earliest_event_time() RETURNS timestamptz
+CREATE FUNCTION analytics_internal.earliest_event_time() RETURNS timestamptz
 LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_earliest_event_time';
-REVOKE EXECUTE ON FUNCTION analytics.earliest_event_time() FROM PUBLIC;
-COMMENT ON FUNCTION analytics.earliest_event_time() IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.earliest_event_time() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.earliest_event_time() IS
     'oldest created_at that a role under row security may insert now (setting event_max_age_days, before the start of the statement)';
 
-CREATE FUNCTION analytics.latest_event_time() RETURNS timestamptz
+CREATE FUNCTION analytics_internal.latest_event_time() RETURNS timestamptz
 LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_latest_event_time';
-REVOKE EXECUTE ON FUNCTION analytics.latest_event_time() FROM PUBLIC;
-COMMENT ON FUNCTION analytics.latest_event_time() IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.latest_event_time() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.latest_event_time() IS
     'latest created_at that a role under row security may insert now (setting event_max_future_minutes, after the start of the statement)';
 
 CREATE POLICY user_reads ON analytics.user_activity FOR SELECT
-    USING (user_id = analytics.current_user_id() OR workspace_id = ANY (analytics.raw_event_workspace_ids()));
+    USING (user_id = analytics.current_user_id() OR workspace_id = ANY (analytics_internal.raw_event_workspace_ids()));
 COMMENT ON POLICY user_reads ON analytics.user_activity IS
     'users read their own events, and others'' where the setting raw_events_visible_to says so';
 CREATE POLICY user_inserts ON analytics.user_activity FOR INSERT
     WITH CHECK (user_id = analytics.current_user_id()
                 AND (workspace_id = '00000000-0000-0000-0000-000000000000'
                      OR workspace_id = ANY (analytics.workspace_ids()))
-                AND created_at BETWEEN analytics.earliest_event_time() AND analytics.latest_event_time());
+                AND created_at BETWEEN analytics_internal.earliest_event_time() AND analytics_internal.latest_event_time());
 COMMENT ON POLICY user_inserts ON analytics.user_activity IS
     'users insert their own events, in their workspaces or none, dated within the limits of the settings';
 
@@ -115,7 +115,7 @@ BEGIN
     UNION
     SELECT d.workspace_id, date_trunc('hour', b.day_start, 'UTC')
     FROM analytics.daily_metrics AS d, analytics.watermark AS w,
-         analytics.workspace_day_bounds(d.workspace_id, d.metric_date) AS b
+         analytics_internal.workspace_day_bounds(d.workspace_id, d.metric_date) AS b
     WHERE b.day_start < w.marked_until;
     DELETE FROM analytics.closed_days;
     RETURN NULL;

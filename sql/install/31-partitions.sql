@@ -357,15 +357,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.index_closed_partitions(integer) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.index_closed_partitions(integer) IS
-    'analytics.index_closed_partitions with the rights of the owner, of at most so many partitions; again: there are more, busy: names of those left because they are being written';
-
-CREATE FUNCTION analytics.index_closed_partitions() RETURNS integer
-LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS 'SELECT i.built FROM analytics_internal.index_closed_partitions() AS i';
-REVOKE EXECUTE ON FUNCTION analytics.index_closed_partitions() FROM PUBLIC;
-COMMENT ON FUNCTION analytics.index_closed_partitions() IS
-    'builds the indexes that partitions of past UTC days lack and returns how many it built; late events for a day wait while its indexes are being built. A partition that others write for two seconds is left for the next call';
+    'builds the indexes that partitions of past UTC days lack, of at most so many partitions: built: how many; again: there are more; busy: names of those left because they are being written. Late events for a day wait while its indexes are being built';
 
 CREATE FUNCTION analytics_internal.event_bytes(from_time timestamptz, to_time timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE

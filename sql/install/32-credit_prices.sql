@@ -42,26 +42,6 @@ CREATE POLICY member_reads ON analytics.credit_prices FOR SELECT
 COMMENT ON POLICY member_reads ON analytics.credit_prices IS
     'members read their workspaces'' own prices';
 
-CREATE FUNCTION analytics.credit_price(workspace_id uuid, model text, at timestamptz,
-                                       OUT price numeric, OUT currency text)
-RETURNS record
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    SELECT p.price, p.currency INTO credit_price.price, credit_price.currency
-    FROM analytics.credit_prices AS p
-    WHERE p.workspace_id IN (credit_price.workspace_id, '00000000-0000-0000-0000-000000000000')
-      AND p.model IN (credit_price.model, '')
-      AND p.valid_from <= at
-    ORDER BY p.workspace_id <> '00000000-0000-0000-0000-000000000000' DESC, p.model <> '' DESC, p.valid_from DESC
-    LIMIT 1;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics.credit_price(uuid, text, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics.credit_price(uuid, text, timestamptz) IS
-    'price of a credit and its currency for a workspace and model at an instant; both NULL where no price is known. A NULL workspace or model finds the prices for all';
-
 CREATE TABLE analytics.token_prices (
     workspace_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     model text NOT NULL DEFAULT '',
@@ -127,7 +107,7 @@ BEGIN
     SELECT d.workspace_id, date_trunc('hour', b.day_start, 'UTC')
     FROM analytics.daily_metrics AS d
     CROSS JOIN analytics.watermark AS w
-    CROSS JOIN LATERAL analytics.workspace_day_bounds(d.workspace_id, d.metric_date) AS b
+    CROSS JOIN LATERAL analytics_internal.workspace_day_bounds(d.workspace_id, d.metric_date) AS b
     WHERE priced_workspace_id IN (d.workspace_id, '00000000-0000-0000-0000-000000000000')
       AND d.metric_date BETWEEN from_time::date - 2 AND to_time::date + 2
       AND (d.total_credits_consumed > 0 OR d.total_tokens_used > 0)

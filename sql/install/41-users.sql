@@ -175,67 +175,65 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.number_users(analytics.user_set[],
 COMMENT ON FUNCTION analytics_internal.number_users(analytics.user_set[], bigint[]) IS
     'number_users() of each element';
 
-CREATE FUNCTION analytics.trailing_users(workspace_id uuid, start_date date, end_date date)
+CREATE FUNCTION analytics_internal.trailing_users(workspace_id uuid, start_date date, end_date date)
 RETURNS TABLE (activity_date date, daily_active_users bigint, weekly_active_users bigint, monthly_active_users bigint)
 LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_trailing_users';
-REVOKE EXECUTE ON FUNCTION analytics.trailing_users(uuid, date, date) FROM PUBLIC;
-COMMENT ON FUNCTION analytics.trailing_users(uuid, date, date) IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.trailing_users(uuid, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.trailing_users(uuid, date, date) IS
     'distinct users of the 1, 7 and 30 days ending with each day from start_date to end_date, in one pass over the sets of analytics.daily_users that the caller may see; get_active_users() without bounds by the data. A NULL gives no row. Errors: dates that are infinite or not from 0001-01-01 to 9999-12-31 (22023), more than 36,525 days (54000)';
 
 CREATE FUNCTION analytics.get_active_users(workspace_id uuid, start_date date DEFAULT NULL, end_date date DEFAULT NULL)
 RETURNS TABLE (activity_date date, daily_active_users bigint, weekly_active_users bigint, monthly_active_users bigint,
                stickiness numeric, is_final boolean)
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    today date := analytics.workspace_today(get_active_users.workspace_id);
-    first_day date := (SELECT min(d.metric_date) FROM analytics.daily_users AS d WHERE d.workspace_id = get_active_users.workspace_id);
-    last_day date := (SELECT max(d.metric_date) FROM analytics.daily_users AS d WHERE d.workspace_id = get_active_users.workspace_id);
-    provisional date := (SELECT min(d.metric_date) FROM analytics.daily_users AS d
-                         WHERE d.workspace_id = get_active_users.workspace_id AND NOT d.is_final);
-BEGIN
-    RETURN QUERY
+BEGIN ATOMIC
+    WITH w AS MATERIALIZED (
+        SELECT analytics.workspace_today(get_active_users.workspace_id) AS today,
+               (SELECT min(d.metric_date) FROM analytics.daily_users AS d WHERE d.workspace_id = get_active_users.workspace_id) AS first_day,
+               (SELECT max(d.metric_date) FROM analytics.daily_users AS d WHERE d.workspace_id = get_active_users.workspace_id) AS last_day,
+               (SELECT min(d.metric_date) FROM analytics.daily_users AS d
+                WHERE d.workspace_id = get_active_users.workspace_id AND NOT d.is_final) AS provisional
+    )
     SELECT t.activity_date, t.daily_active_users, t.weekly_active_users, t.monthly_active_users,
            (100.0 * t.daily_active_users / nullif(t.monthly_active_users, 0))::numeric(5, 2),
-           t.activity_date < least(today, provisional)
-    FROM analytics.trailing_users(get_active_users.workspace_id,
-             greatest(coalesce(start_date, today - 30), first_day),
-             least(coalesce(end_date, CASE start_date WHEN today THEN today ELSE today - 1 END), greatest(last_day, today - 1))) AS t
-    WHERE first_day IS NOT NULL;
-END
-$$;
+           t.activity_date < least(w.today, w.provisional)
+    FROM w
+    CROSS JOIN LATERAL analytics_internal.trailing_users(
+        get_active_users.workspace_id, greatest(coalesce(start_date, w.today - 30), w.first_day),
+        least(coalesce(end_date, CASE start_date WHEN w.today THEN w.today ELSE w.today - 1 END), greatest(w.last_day, w.today - 1))) AS t
+    WHERE w.first_day IS NOT NULL;
+END;
 REVOKE EXECUTE ON FUNCTION analytics.get_active_users(uuid, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_active_users(uuid, date, date) IS
     'distinct users of the 1, 7 and 30 days that end with each date (trailing, so also on dates without an event), stickiness = 100 * daily / monthly; from the workspace''s first event to its last complete day, at the end a running day that was aggregated (is_final = false). Dates inclusive, default: the last 30 complete days. NULL or a foreign workspace: no row; more than 36,525 days are an error (54000)';
 
-CREATE FUNCTION analytics.user_lifecycle(workspace_id uuid, period text, start_date date, end_date date)
+CREATE FUNCTION analytics_internal.user_lifecycle(workspace_id uuid, period text, start_date date, end_date date)
 RETURNS TABLE (period_start date, new_users bigint, returning_users bigint, resurrecting_users bigint, dormant_users bigint, is_final boolean)
 LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_lifecycle';
-REVOKE EXECUTE ON FUNCTION analytics.user_lifecycle(uuid, text, date, date) FROM PUBLIC;
-COMMENT ON FUNCTION analytics.user_lifecycle(uuid, text, date, date) IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.user_lifecycle(uuid, text, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.user_lifecycle(uuid, text, date, date) IS
     'get_lifecycle() without bounds by the data: every period that start_date to end_date touches, also those that run or are to come (is_final = false, dormant_users NULL). A NULL gives no row. Errors: an unknown period, dates that are infinite or not from 0001-01-01 to 9999-12-31 (22023), more than 36,525 days (54000)';
 
 CREATE FUNCTION analytics.get_lifecycle(
     workspace_id uuid, period text DEFAULT 'daily', start_date date DEFAULT NULL, end_date date DEFAULT NULL)
 RETURNS TABLE (period_start date, new_users bigint, returning_users bigint, resurrecting_users bigint, dormant_users bigint, is_final boolean)
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    today date := analytics.workspace_today(get_lifecycle.workspace_id);
-    first_day date := (SELECT min(d.metric_date) FROM analytics.daily_users AS d WHERE d.workspace_id = get_lifecycle.workspace_id);
-BEGIN
-    RETURN QUERY
-    SELECT l.* FROM analytics.user_lifecycle(get_lifecycle.workspace_id, period,
-             greatest(coalesce(start_date, today - 30), first_day), least(coalesce(end_date, CASE start_date WHEN today THEN today ELSE today - 1 END), today)) AS l
-    WHERE first_day IS NOT NULL;
-END
-$$;
+BEGIN ATOMIC
+    WITH w AS MATERIALIZED (
+        SELECT analytics.workspace_today(get_lifecycle.workspace_id) AS today,
+               (SELECT min(d.metric_date) FROM analytics.daily_users AS d WHERE d.workspace_id = get_lifecycle.workspace_id) AS first_day
+    )
+    SELECT l.period_start, l.new_users, l.returning_users, l.resurrecting_users, l.dormant_users, l.is_final
+    FROM w
+    CROSS JOIN LATERAL analytics_internal.user_lifecycle(
+        get_lifecycle.workspace_id, get_lifecycle.period, greatest(coalesce(start_date, w.today - 30), w.first_day),
+        least(coalesce(end_date, CASE start_date WHEN w.today THEN w.today ELSE w.today - 1 END), w.today)) AS l
+    WHERE w.first_day IS NOT NULL;
+END;
 REVOKE EXECUTE ON FUNCTION analytics.get_lifecycle(uuid, text, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_lifecycle(uuid, text, date, date) IS
     'per daily, weekly (ISO) or monthly period that start_date to end_date touches: users first seen in it (new), active in it and the one before (returning), active in it, not in the one before and first seen earlier (resurrecting), active in the one before only (dormant). Active = new + returning + resurrecting. is_final = false: the period runs or has provisional days, so dormant_users is NULL: who has not come yet is not gone. Default: the periods of the last 30 complete days. NULL or a foreign workspace: no row. Errors: an unknown period (22023), more than 36,525 days (54000)';

@@ -66,20 +66,20 @@ COMMENT ON POLICY member_reads ON analytics.user_cohorts IS
 
 -- From the daily sets to analytics.user_cohorts.
 
-CREATE FUNCTION analytics.user_retention(
+CREATE FUNCTION analytics_internal.user_retention(
     workspace_id uuid, period text, start_date date, end_date date, today date)
 RETURNS TABLE (cohort_date date, initial_users bigint, period_number integer, retained_users bigint, remaining_users bigint)
 LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_retention';
-REVOKE EXECUTE ON FUNCTION analytics.user_retention(uuid, text, date, date, date) FROM PUBLIC;
-COMMENT ON FUNCTION analytics.user_retention(uuid, text, date, date, date) IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.user_retention(uuid, text, date, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.user_retention(uuid, text, date, date, date) IS
     'of each cohort first seen in a period that start_date to end_date touches, for each period that is over today: users active in it (retained) and in it or later (remaining). One pass over the sets of analytics.daily_users that the caller may see. A NULL gives no row. Errors: an unknown period, dates that are infinite or not from 0001-01-01 to 9999-12-31 (22023); more than 36,525 days, or more than 20 million cohorts times periods up to today (54000)';
 
-CREATE FUNCTION analytics.cohort_limit(period text) RETURNS integer
+CREATE FUNCTION analytics_internal.cohort_limit(period text) RETURNS integer
 LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_cohort_limit';
-REVOKE EXECUTE ON FUNCTION analytics.cohort_limit(text) FROM PUBLIC;
-COMMENT ON FUNCTION analytics.cohort_limit(text) IS
+REVOKE EXECUTE ON FUNCTION analytics_internal.cohort_limit(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cohort_limit(text) IS
     'number of the last period for which retention of daily, weekly or monthly cohorts is reported: the setting cohort_max_days, cohort_max_weeks or cohort_max_months. NULL gives NULL; an unknown period is an error (22023)';
 
 CREATE FUNCTION analytics_internal.cohort_counts(
@@ -90,30 +90,29 @@ LANGUAGE c STABLE STRICT
 AS 'MODULE_PATHNAME', 'shadow_cohort_counts';
 REVOKE EXECUTE ON FUNCTION analytics_internal.cohort_counts(uuid, text, date, date, date, integer, integer) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.cohort_counts(uuid, text, date, date, date, integer, integer) IS
-    'of each cohort of analytics.user_retention(): the last period that is over, users active in each period or later that lies the grace window before it (survivors; NULL without one) and their sum (user_periods), and both retentions up to the period number shown as analytics.user_cohorts has them. Errors as there';
+    'of each cohort of analytics_internal.user_retention(): the last period that is over, users active in each period or later that lies the grace window before it (survivors; NULL without one) and their sum (user_periods), and both retentions up to the period number shown as analytics.user_cohorts has them. Errors as there';
 
 CREATE FUNCTION analytics.get_retention_matrix(
     workspace_id uuid, period text DEFAULT 'weekly', start_date date DEFAULT NULL, end_date date DEFAULT NULL)
 RETURNS TABLE (cohort_date date, initial_users bigint, period_number integer, retained_users bigint,
                retention_rate numeric, unbounded_rate numeric)
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    today date := analytics.workspace_today(get_retention_matrix.workspace_id);
-    first_day date := (SELECT min(d.metric_date) FROM analytics.daily_users AS d
-                       WHERE d.workspace_id = get_retention_matrix.workspace_id);
-BEGIN
-    RETURN QUERY
+BEGIN ATOMIC
+    WITH w AS MATERIALIZED (
+        SELECT analytics.workspace_today(get_retention_matrix.workspace_id) AS today,
+               (SELECT min(d.metric_date) FROM analytics.daily_users AS d WHERE d.workspace_id = get_retention_matrix.workspace_id) AS first_day,
+               analytics_internal.cohort_limit(get_retention_matrix.period) AS last_number
+    )
     SELECT r.cohort_date, r.initial_users, r.period_number, r.retained_users,
            (100.0 * r.retained_users / r.initial_users)::numeric(5, 2),
            (100.0 * r.remaining_users / r.initial_users)::numeric(5, 2)
-    FROM analytics.user_retention(get_retention_matrix.workspace_id, period,
-             greatest(coalesce(start_date, today - 90), first_day), least(coalesce(end_date, today - 1), today), today) AS r
-    WHERE first_day IS NOT NULL AND r.period_number <= analytics.cohort_limit(period);
-END
-$$;
+    FROM w
+    CROSS JOIN LATERAL analytics_internal.user_retention(
+        get_retention_matrix.workspace_id, get_retention_matrix.period, greatest(coalesce(start_date, w.today - 90), w.first_day),
+        least(coalesce(end_date, w.today - 1), w.today), w.today) AS r
+    WHERE w.first_day IS NOT NULL AND r.period_number <= w.last_number;
+END;
 REVOKE EXECUTE ON FUNCTION analytics.get_retention_matrix(uuid, text, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_retention_matrix(uuid, text, date, date) IS
     'retention of the cohorts first seen in the daily, weekly or monthly periods that the dates touch (default: the last 90 days): per period that is over, users active in it, in percent, and the percentage active in it or later, up to the settings cohort_max_days, _weeks, _months. NULL or a foreign workspace: no row. Errors: an unknown period (22023); more than 36,525 days, or more than 20 million cohorts times periods up to today (54000)';
@@ -137,7 +136,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     unit text := analytics_internal.cohort_unit(period);
-    span interval := (analytics.cohort_limit(period) || ' ' || unit)::interval;
+    span interval := (analytics_internal.cohort_limit(period) || ' ' || unit)::interval;
     settings bigint := (SELECT hashtextextended(string_agg(analytics.setting(s.name), ' ' ORDER BY s.place), 0)
                         FROM unnest(ARRAY['cohort_grace_' || unit || 's', 'cohort_max_' || unit || 's',
                                           'discount_rate_annual', 'ltv_horizon_periods']) WITH ORDINALITY AS s (name, place));
@@ -149,7 +148,7 @@ BEGIN
               UNION SELECT unnest(workspace_ids)) AS w
     ), day AS (
         SELECT d.workspace_id, date_trunc(unit, d.metric_date::timestamp)::date AS cohort_date, w.running,
-               coalesce(m.new_users > 0, NOT analytics.user_set_is_empty(d.new_users)) AS has_users,
+               coalesce(m.new_users > 0, analytics.user_set_cardinality(d.new_users) > 0) AS has_users,
                timestamp_hash_extended(d.updated_at AT TIME ZONE 'UTC',
                    timestamp_hash_extended(coalesce(m.updated_at, '-infinity') AT TIME ZONE 'UTC', d.metric_date - date '2000-01-01')) AS state
         FROM workspace AS w
@@ -182,7 +181,7 @@ DECLARE
     first_day date := (SELECT min(c.day) FROM unnest(cohort_dates) AS c (day));
     next_day date := ((SELECT max(c.day) FROM unnest(cohort_dates) AS c (day)) + step)::date;
     grace integer := analytics.setting('cohort_grace_' || unit || 's')::integer;
-    longest integer := analytics.cohort_limit(period);
+    longest integer := analytics_internal.cohort_limit(period);
     horizon integer := analytics.setting('ltv_horizon_periods')::integer;
     discount_rate double precision := power(1 + analytics.setting('discount_rate_annual')::double precision,
                            CASE unit WHEN 'day' THEN 1 / 365.25 WHEN 'week' THEN 7 / 365.25 ELSE 1 / 12.0 END) - 1;
@@ -291,7 +290,7 @@ BEGIN
     RETURN QUERY
     WITH start AS MATERIALIZED (
         SELECT p.period, CASE WHEN isfinite(from_date)
-                              THEN (date_trunc(p.unit, from_date::timestamp) - (analytics.cohort_limit(p.period) || ' ' || p.unit)::interval)::date
+                              THEN (date_trunc(p.unit, from_date::timestamp) - (analytics_internal.cohort_limit(p.period) || ' ' || p.unit)::interval)::date
                               ELSE from_date END AS first_cohort
         FROM (SELECT n.period, analytics_internal.cohort_unit(n.period) AS unit
               FROM unnest('{daily,weekly,monthly}'::text[]) AS n (period)) AS p

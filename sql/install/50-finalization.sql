@@ -365,7 +365,7 @@ BEGIN
     FROM analytics_internal.days_to_compare(day, hour, target_workspace_id) AS c;
     IF day IS NOT NULL AND target_workspace_id IS NOT NULL THEN
         SELECT b.day_start, b.day_end INTO from_time, to_time
-        FROM analytics.workspace_day_bounds(target_workspace_id, day) AS b;
+        FROM analytics_internal.workspace_day_bounds(target_workspace_id, day) AS b;
     END IF;
     IF from_time IS NULL THEN -- a day that a change of zone left out
         RETURN 0;
@@ -430,7 +430,7 @@ DECLARE
     failed record;
 BEGIN
     SELECT b.day_start, b.day_end INTO failed
-    FROM analytics.workspace_day_bounds(target_workspace_id, day) AS b WHERE quarantine.kind = 'day';
+    FROM analytics_internal.workspace_day_bounds(target_workspace_id, day) AS b WHERE quarantine.kind = 'day';
     INSERT INTO analytics.pending_buckets AS p
         (workspace_id, kind, metric_date, attempts, error, last_failed_at, next_attempt_at, day_start, day_end)
     VALUES (target_workspace_id, quarantine.kind, day, 1, reason, now(), now() + interval '1 minute', failed.day_start, failed.day_end)
@@ -500,7 +500,7 @@ DECLARE
 BEGIN
     IF target_workspace_id IS NOT NULL THEN
         SELECT b.day_start, b.day_end INTO day_start, day_end
-        FROM analytics.workspace_day_bounds(target_workspace_id, day) AS b;
+        FROM analytics_internal.workspace_day_bounds(target_workspace_id, day) AS b;
     END IF;
     DELETE FROM analytics.pending_buckets AS p
     WHERE p.kind = 'day' AND p.metric_date = day
@@ -1026,13 +1026,13 @@ BEGIN
     INSERT INTO analytics.dirty_hours (workspace_id, metric_hour)
     SELECT r.workspace_id, date_trunc('hour', b.day_start + interval '1 hour' - interval '1 microsecond', 'UTC')
     FROM analytics_internal.rezoned_days(removed, added) AS r
-    CROSS JOIN LATERAL analytics.workspace_day_bounds(r.workspace_id, r.day) AS b
+    CROSS JOIN LATERAL analytics_internal.workspace_day_bounds(r.workspace_id, r.day) AS b
     WHERE b.day_start <= now();
     -- Days that have not begun there, or that the change leaves out, have no hour: what they had goes now.
     PERFORM analytics_internal.aggregate_daily_metrics(m.metric_date, m.workspace_id)
     FROM analytics_internal.rezoned_days(removed, added) AS r
     JOIN analytics.daily_metrics AS m ON m.workspace_id = r.workspace_id AND m.metric_date = r.day
-    LEFT JOIN LATERAL analytics.workspace_day_bounds(r.workspace_id, r.day) AS b ON true
+    LEFT JOIN LATERAL analytics_internal.workspace_day_bounds(r.workspace_id, r.day) AS b ON true
     WHERE (b.day_start <= now()) IS NOT TRUE;
     PERFORM analytics_internal.enter_cell(NULL, true) WHERE is_shard;
     RETURN NULL;
@@ -1104,7 +1104,7 @@ BEGIN
         SELECT DISTINCT d.metric_date FROM analytics.daily_metrics AS d
         WHERE NOT d.is_final
           AND CASE WHEN EXISTS (SELECT FROM analytics.workspace_settings AS s WHERE s.workspace_id = d.workspace_id)
-                   THEN (SELECT b.day_end FROM analytics.workspace_day_bounds(d.workspace_id, d.metric_date) AS b) <= now()
+                   THEN (SELECT b.day_end FROM analytics_internal.workspace_day_bounds(d.workspace_id, d.metric_date) AS b) <= now()
                    ELSE d.metric_date < (now() AT TIME ZONE 'UTC')::date END
         ORDER BY 1
     LOOP

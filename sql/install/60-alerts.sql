@@ -174,16 +174,16 @@ CREATE POLICY member_reads ON analytics.alert_rules FOR SELECT
 COMMENT ON POLICY member_reads ON analytics.alert_rules IS
     'members read their workspaces';
 CREATE POLICY manager_inserts ON analytics.alert_rules FOR INSERT
-    WITH CHECK (workspace_id = ANY (analytics.managed_workspace_ids()));
+    WITH CHECK (workspace_id = ANY (analytics_internal.managed_workspace_ids()));
 COMMENT ON POLICY manager_inserts ON analytics.alert_rules IS
     'managers make rules for their workspaces';
 CREATE POLICY manager_updates ON analytics.alert_rules FOR UPDATE
-    USING (workspace_id = ANY (analytics.managed_workspace_ids()))
-    WITH CHECK (workspace_id = ANY (analytics.managed_workspace_ids()));
+    USING (workspace_id = ANY (analytics_internal.managed_workspace_ids()))
+    WITH CHECK (workspace_id = ANY (analytics_internal.managed_workspace_ids()));
 COMMENT ON POLICY manager_updates ON analytics.alert_rules IS
     'managers change any rule of their workspaces, whoever made it';
 CREATE POLICY manager_deletes ON analytics.alert_rules FOR DELETE
-    USING (workspace_id = ANY (analytics.managed_workspace_ids()));
+    USING (workspace_id = ANY (analytics_internal.managed_workspace_ids()));
 COMMENT ON POLICY manager_deletes ON analytics.alert_rules IS
     'managers delete any rule of their workspaces';
 CREATE POLICY member_reads ON analytics.alert_rule_states FOR SELECT
@@ -619,7 +619,7 @@ BEGIN
     IF rule_id IS NULL OR at IS NULL THEN
         RAISE EXCEPTION 'id and at must not be NULL' USING ERRCODE = 'null_value_not_allowed';
     ELSIF NOT EXISTS (SELECT FROM analytics.alert_rules AS r
-                      WHERE r.id = rule_id AND (sees_all OR r.workspace_id = ANY (analytics.managed_workspace_ids()))) THEN
+                      WHERE r.id = rule_id AND (sees_all OR r.workspace_id = ANY (analytics_internal.managed_workspace_ids()))) THEN
         RAISE EXCEPTION 'alert rule "%" does not exist', rule_id USING ERRCODE = 'no_data_found';
     END IF;
     RETURN QUERY

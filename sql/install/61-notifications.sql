@@ -96,20 +96,20 @@ COMMENT ON INDEX analytics.notification_outbox_created IS
     'serves: the workspace''s hourly budget, and removal by age';
 
 CREATE POLICY manager_reads ON analytics.notification_destinations FOR SELECT
-    USING (workspace_id = ANY (analytics.managed_workspace_ids()));
+    USING (workspace_id = ANY (analytics_internal.managed_workspace_ids()));
 COMMENT ON POLICY manager_reads ON analytics.notification_destinations IS
     'managers read the names; addresses and secrets are not granted';
 CREATE POLICY manager_inserts ON analytics.notification_destinations FOR INSERT
-    WITH CHECK (workspace_id = ANY (analytics.managed_workspace_ids()));
+    WITH CHECK (workspace_id = ANY (analytics_internal.managed_workspace_ids()));
 COMMENT ON POLICY manager_inserts ON analytics.notification_destinations IS
     'managers make destinations for their workspaces';
 CREATE POLICY manager_updates ON analytics.notification_destinations FOR UPDATE
-    USING (workspace_id = ANY (analytics.managed_workspace_ids()))
-    WITH CHECK (workspace_id = ANY (analytics.managed_workspace_ids()));
+    USING (workspace_id = ANY (analytics_internal.managed_workspace_ids()))
+    WITH CHECK (workspace_id = ANY (analytics_internal.managed_workspace_ids()));
 COMMENT ON POLICY manager_updates ON analytics.notification_destinations IS
     'managers change destinations of their workspaces';
 CREATE POLICY manager_deletes ON analytics.notification_destinations FOR DELETE
-    USING (workspace_id = ANY (analytics.managed_workspace_ids()));
+    USING (workspace_id = ANY (analytics_internal.managed_workspace_ids()));
 COMMENT ON POLICY manager_deletes ON analytics.notification_destinations IS
     'managers delete destinations of their workspaces';
 CREATE POLICY member_reads ON analytics.notification_outbox FOR SELECT
@@ -328,24 +328,23 @@ COMMENT ON FUNCTION analytics_internal.check_address(record) IS
     'refuses NULLs (23502), a wrong channel or name (23514), address or secret (22023), without repeating them, and a tenant''s mail to a domain that is not allowed (42501)';
 
 -- Before the other triggers, which ask what the workspace has: what they find would tell strangers.
-CREATE FUNCTION analytics_internal.manager_check() RETURNS trigger
+CREATE FUNCTION analytics_internal.refuse_stranger() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF (coalesce(NEW.workspace_id, '00000000-0000-0000-0000-000000000000') = ANY (analytics.managed_workspace_ids())) IS NOT TRUE THEN
-        RAISE EXCEPTION 'new row violates row-level security policy for table "%"', TG_TABLE_NAME
-            USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    RETURN NEW;
+    RAISE EXCEPTION 'new row violates row-level security policy for table "%"', TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.manager_check() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.manager_check() IS
-    'row trigger: refuses what the policies for managers refuse (42501), before other triggers look at the workspace';
+REVOKE EXECUTE ON FUNCTION analytics_internal.refuse_stranger() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.refuse_stranger() IS
+    'row trigger: refuses as a policy does (42501)';
 CREATE TRIGGER allow_managers BEFORE INSERT OR UPDATE OF workspace_id ON analytics.notification_destinations
-    FOR EACH ROW WHEN (row_security_active('analytics.notification_destinations'::text))
-    EXECUTE FUNCTION analytics_internal.manager_check();
+    FOR EACH ROW WHEN (row_security_active('analytics.notification_destinations'::text)
+                       AND (coalesce(NEW.workspace_id, '00000000-0000-0000-0000-000000000000')
+                            = ANY (analytics_internal.managed_workspace_ids())) IS NOT TRUE)
+    EXECUTE FUNCTION analytics_internal.refuse_stranger();
 COMMENT ON TRIGGER allow_managers ON analytics.notification_destinations IS
     'membership is judged before anything that depends on the workspace';
 
@@ -381,7 +380,9 @@ COMMENT ON TRIGGER check_destination ON analytics.notification_destinations IS
     'checks address and secret; mail addresses of tenants start unverified';
 
 CREATE TRIGGER limit_destinations AFTER INSERT ON analytics.notification_destinations
-    FOR EACH ROW WHEN (row_security_active('analytics.notification_destinations'::text))
+    FOR EACH ROW WHEN (row_security_active('analytics.notification_destinations'::text)
+                       AND (coalesce(NEW.workspace_id, '00000000-0000-0000-0000-000000000000')
+                            = ANY (analytics_internal.managed_workspace_ids())) IS NOT TRUE)
     EXECUTE FUNCTION analytics_internal.workspace_limit_check('destinations_per_workspace');
 COMMENT ON TRIGGER limit_destinations ON analytics.notification_destinations IS
     'roles under row security make at most so many destinations in a workspace (setting destinations_per_workspace)';
@@ -461,7 +462,7 @@ SELECT d.workspace_id, d.name, d.channel,
                       ELSE 'https://' || split_part(d.address, '/', 3) || '/***' END AS masked_address,
        d.signing_secret IS NOT NULL AS is_signed, d.is_verified, d.created_at, d.updated_at
 FROM analytics.notification_destinations AS d
-WHERE d.workspace_id = ANY (analytics.managed_workspace_ids());
+WHERE d.workspace_id = ANY (analytics_internal.managed_workspace_ids());
 COMMENT ON VIEW analytics.notification_destination_list IS
     'destinations of the workspaces that the current user manages, with masked addresses';
 COMMENT ON COLUMN analytics.notification_destination_list.workspace_id IS 'workspace that may use it';

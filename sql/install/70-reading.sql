@@ -32,12 +32,6 @@ RETURN round(100 * (current_value - previous_value) / nullif(previous_value, 0),
 COMMENT ON FUNCTION analytics.growth_rate(numeric, numeric) IS
     'growth from the previous to the current value in percent, 2 decimals; NULL where the previous one is 0 or either is NULL';
 
-CREATE FUNCTION analytics.interpolated_quantile(sketch analytics.quantile_sketch, fraction double precision) RETURNS double precision
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_interpolated_quantile';
-COMMENT ON FUNCTION analytics.interpolated_quantile(analytics.quantile_sketch, double precision) IS
-    'as percentile_cont (Hyndman-Fan type 7): interpolates between neighbouring ranks, each within the relative accuracy of the sketch; NULL for a NULL argument; error: a fraction outside [0, 1]';
-
 CREATE FUNCTION analytics.get_workspace_metrics(
     workspace_id uuid,
     start_date date DEFAULT NULL,
@@ -183,8 +177,8 @@ BEGIN
     )
     SELECT t.runs, round(100.0 * t.successful / nullif(t.successful + t.failed, 0), 2),
            round(analytics.quantile_sketch_avg(t.sketch), 2),
-           round(analytics.interpolated_quantile(t.sketch, 0.5)::numeric, 2), round(analytics.interpolated_quantile(t.sketch, 0.95)::numeric, 2),
-           round(analytics.interpolated_quantile(t.sketch, 0.99)::numeric, 2), t.credits,
+           round(analytics.quantile(t.sketch, 0.5, true)::numeric, 2), round(analytics.quantile(t.sketch, 0.95, true)::numeric, 2),
+           round(analytics.quantile(t.sketch, 0.99, true)::numeric, 2), t.credits,
            v.largest, v.workspaces, v.user_sets, analytics.trend_direction(r.this_week, r.week_before),
            coalesce((SELECT jsonb_object_agg(e.key, e.errors) FROM error AS e), '{}'),
            t.successful, t.failed, t.cancelled, CASE WHEN t.cost_reason IS NULL THEN t.cost END, t.tokens, t.feedbacks, t.last_active,
@@ -290,8 +284,8 @@ BEGIN
                round(100.0 * m.successful / nullif(m.successful + m.failed, 0), 2) AS success_rate,
                round(100.0 * m.failed / nullif(m.successful + m.failed, 0), 2) AS failure_rate,
                round(analytics.quantile_sketch_avg(m.sketch), 2) AS average,
-               round(analytics.interpolated_quantile(m.sketch, 0.5)::numeric, 2) AS p50, round(analytics.interpolated_quantile(m.sketch, 0.95)::numeric, 2) AS p95,
-               round(analytics.interpolated_quantile(m.sketch, 0.99)::numeric, 2) AS p99, m.credits, m.errors,
+               round(analytics.quantile(m.sketch, 0.5, true)::numeric, 2) AS p50, round(analytics.quantile(m.sketch, 0.95, true)::numeric, 2) AS p95,
+               round(analytics.quantile(m.sketch, 0.99, true)::numeric, 2) AS p99, m.credits, m.errors,
                CASE WHEN m.cost_reason IS NULL THEN m.cost END AS cost, m.currency, m.cost_reason,
                round(100.0 * m.errors / nullif(m.events, 0), 2) AS error_rate
         FROM metrics AS m JOIN people AS p ON p.is_current = m.is_current

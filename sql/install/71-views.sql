@@ -180,7 +180,7 @@ BEGIN ATOMIC
            round(100.0 * u.daily_active_users / nullif(u.monthly_active_users, 0), 2) AS stickiness
     FROM (SELECT analytics.setting('active_users_days')::integer AS days) AS s
     CROSS JOIN analytics_internal.shown_days(workspace_ids, from_dates) AS w
-    CROSS JOIN LATERAL analytics.trailing_users(w.workspace_id, greatest(w.first_date, w.last_date - s.days + 1, w.from_date), w.last_date) AS u
+    CROSS JOIN LATERAL analytics_internal.trailing_users(w.workspace_id, greatest(w.first_date, w.last_date - s.days + 1, w.from_date), w.last_date) AS u
     WHERE EXISTS (SELECT FROM analytics.daily_users AS d
                   WHERE d.workspace_id = w.workspace_id AND d.metric_date > w.last_date - s.days - 29 AND d.metric_date <= w.last_date);
 END;
@@ -238,7 +238,7 @@ BEGIN ATOMIC
     SELECT b.agent_id, b.workspace_id, b.total_runs_30d, b.successful_runs_30d, b.failed_runs_30d,
            round(100.0 * b.successful_runs_30d / nullif(b.successful_runs_30d + b.failed_runs_30d, 0), 2) AS success_rate,
            round(analytics.quantile_sketch_avg(b.sketch), 2) AS avg_runtime,
-           round(analytics.interpolated_quantile(b.sketch, 0.5)::numeric, 2) AS median_runtime,
+           round(analytics.quantile(b.sketch, 0.5, true)::numeric, 2) AS median_runtime,
            b.total_credits_30d, b.unique_users_30d, b.last_active_date,
            row_number() OVER (PARTITION BY b.workspace_id ORDER BY b.total_runs_30d DESC, b.agent_id) AS rank,
            row_number() OVER (PARTITION BY b.workspace_id

@@ -254,8 +254,8 @@ BEGIN
                                                    AND p.metric_date BETWEEN first_date - (last_date - first_date + 1) AND first_date - 1),
                          'successful_runs', a.successful, 'failed_runs', a.failed, 'cancelled_runs', a.cancelled,
                          'success_rate', round(100.0 * a.successful / nullif(a.successful + a.failed, 0), 2),
-                         'median_runtime_seconds', round(analytics.interpolated_quantile(a.sketch, 0.5)::numeric, 2),
-                         'p95_runtime_seconds', round(analytics.interpolated_quantile(a.sketch, 0.95)::numeric, 2),
+                         'median_runtime_seconds', round(analytics.quantile(a.sketch, 0.5, true)::numeric, 2),
+                         'p95_runtime_seconds', round(analytics.quantile(a.sketch, 0.95, true)::numeric, 2),
                          'total_credits', a.credits, 'total_cost', CASE WHEN a.cost_reason IS NULL THEN a.cost END,
                          'cost_reason', a.cost_reason, 'distinct_users', a.users,
                          'daily_runs', (SELECT jsonb_agg(coalesce(d.total_runs, 0) ORDER BY i)

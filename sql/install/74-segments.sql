@@ -63,24 +63,24 @@ SELECT pg_catalog.pg_extension_config_dump('analytics.segments', '');
 -- ask about it.
 CREATE POLICY member_reads ON analytics.segments FOR SELECT
     USING (workspace_id = ANY (analytics.workspace_ids())
-           AND (users IS NULL OR workspace_id = ANY (analytics.raw_event_workspace_ids())));
+           AND (users IS NULL OR workspace_id = ANY (analytics_internal.raw_event_workspace_ids())));
 COMMENT ON POLICY member_reads ON analytics.segments IS
     'members read definitions of their workspaces, sets where they may read raw events';
 CREATE POLICY member_inserts ON analytics.segments FOR INSERT
     WITH CHECK (workspace_id = ANY (analytics.workspace_ids())
-                AND (users IS NULL OR workspace_id = ANY (analytics.raw_event_workspace_ids())));
+                AND (users IS NULL OR workspace_id = ANY (analytics_internal.raw_event_workspace_ids())));
 COMMENT ON POLICY member_inserts ON analytics.segments IS
     'members save definitions in their workspaces, sets where they may read raw events';
 CREATE POLICY member_updates ON analytics.segments FOR UPDATE
     USING (workspace_id = ANY (analytics.workspace_ids())
-           AND (users IS NULL OR workspace_id = ANY (analytics.raw_event_workspace_ids())))
+           AND (users IS NULL OR workspace_id = ANY (analytics_internal.raw_event_workspace_ids())))
     WITH CHECK (workspace_id = ANY (analytics.workspace_ids())
-                AND (users IS NULL OR workspace_id = ANY (analytics.raw_event_workspace_ids())));
+                AND (users IS NULL OR workspace_id = ANY (analytics_internal.raw_event_workspace_ids())));
 COMMENT ON POLICY member_updates ON analytics.segments IS
     'members change what they may save, whoever made it';
 CREATE POLICY member_deletes ON analytics.segments FOR DELETE
     USING (workspace_id = ANY (analytics.workspace_ids())
-           AND (users IS NULL OR workspace_id = ANY (analytics.raw_event_workspace_ids())));
+           AND (users IS NULL OR workspace_id = ANY (analytics_internal.raw_event_workspace_ids())));
 COMMENT ON POLICY member_deletes ON analytics.segments IS
     'members delete what they may save, whoever made it';
 

@@ -18,7 +18,7 @@ BEGIN
     RETURN ARRAY(
         SELECT min(b.day_start) OVER (ORDER BY n ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
         FROM generate_series(0, last_day - first_day + 3) AS n
-        LEFT JOIN LATERAL analytics.workspace_day_bounds(workspace_id, first_day + n) AS b ON true
+        LEFT JOIN LATERAL analytics_internal.workspace_day_bounds(workspace_id, first_day + n) AS b ON true
         ORDER BY n LIMIT last_day - first_day + 1);
 END
 $$;
@@ -36,7 +36,7 @@ DECLARE
 BEGIN
     IF kept_from IS NULL THEN
         RETURN '-infinity';
-    ELSIF (SELECT b.day_start FROM analytics.workspace_day_bounds(workspace_id, local_day) AS b) < kept_from THEN
+    ELSIF (SELECT b.day_start FROM analytics_internal.workspace_day_bounds(workspace_id, local_day) AS b) < kept_from THEN
         RETURN local_day + 1;
     END IF;
     RETURN local_day;
@@ -72,7 +72,7 @@ SELECT greatest(analytics_internal.raw_events_since(complete_since.workspace_id)
 FROM analytics.sealed_days AS s
 WHERE s.workspace_id = complete_since.workspace_id
   AND s.event_day::timestamp AT TIME ZONE 'UTC'
-      < COALESCE((SELECT b.day_end FROM analytics.workspace_day_bounds(complete_since.workspace_id, last_date) AS b),
+      < COALESCE((SELECT b.day_end FROM analytics_internal.workspace_day_bounds(complete_since.workspace_id, last_date) AS b),
                  (last_date + 2)::timestamp AT TIME ZONE 'UTC') -- a day that a change of zone left out
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.complete_since(uuid, date) FROM PUBLIC;
@@ -453,8 +453,8 @@ BEGIN ATOMIC
         FROM span AS s
         CROSS JOIN LATERAL (SELECT analytics.workspace_today(get_user_timeline.workspace_id, s.oldest) AS first_day,
                                    analytics.workspace_today(get_user_timeline.workspace_id, s.newest) AS last_day) AS r
-        CROSS JOIN analytics.workspace_day_bounds(get_user_timeline.workspace_id, r.first_day) AS f
-        CROSS JOIN analytics.workspace_day_bounds(get_user_timeline.workspace_id, r.last_day) AS l
+        CROSS JOIN analytics_internal.workspace_day_bounds(get_user_timeline.workspace_id, r.first_day) AS f
+        CROSS JOIN analytics_internal.workspace_day_bounds(get_user_timeline.workspace_id, r.last_day) AS l
         JOIN analytics.user_activity AS e ON e.created_at >= f.day_start AND e.created_at < l.day_end
         CROSS JOIN LATERAL (SELECT analytics.workspace_today(e.workspace_id, e.created_at) AS day) AS d
         WHERE e.workspace_id = get_user_timeline.workspace_id AND e.user_id = get_user_timeline.user_id

@@ -36,7 +36,7 @@ COMMENT ON COLUMN analytics.audit_log.new_values IS
     'row after, secrets masked; NULL where there is none';
 
 CREATE POLICY manager_reads ON analytics.audit_log FOR SELECT
-    USING (workspace_id = ANY (analytics.managed_workspace_ids()) OR user_id = analytics.current_user_id());
+    USING (workspace_id = ANY (analytics_internal.managed_workspace_ids()) OR user_id = analytics.current_user_id());
 COMMENT ON POLICY manager_reads ON analytics.audit_log IS
     'managers read what concerns their workspaces, users what they did themselves';
 

@@ -7,7 +7,7 @@ SELECT count(*) FROM analytics.refresh_all_materialized_views() \g /dev/null
 \endif
 \ir day.sql
 -- What the daily schedule does: also the days that other topics left here.
-SELECT analytics.index_closed_partitions() \g /dev/null
+SELECT analytics_internal.index_closed_partitions() \g /dev/null
 VACUUM ANALYZE analytics.user_activity_20251108;
 ANALYZE analytics.mv_active_users, analytics.mv_top_agents, analytics.mv_workspace_summary, analytics.mv_error_trends, analytics.mv_agent_usage_trends;
 

@@ -37,7 +37,7 @@ SELECT * FROM analytics.get_lifecycle(pg_temp.id('w'), 'weekly', '2025-01-01', '
 SELECT p.period, bool_and(l.is_final = (b.next <= (now() AT TIME ZONE 'UTC')::date)) AS told, bool_and((l.dormant_users IS NULL) = NOT l.is_final) AS right,
        count(*) FILTER (WHERE NOT l.is_final) > 0 AS some_run
 FROM (VALUES ('daily', interval '1 day'), ('weekly', '7 days'), ('monthly', '1 month')) AS p (period, length),
-     analytics.user_lifecycle(pg_temp.id('w'), p.period, (now() AT TIME ZONE 'UTC')::date - 40, (now() AT TIME ZONE 'UTC')::date + 2) AS l,
+     analytics_internal.user_lifecycle(pg_temp.id('w'), p.period, (now() AT TIME ZONE 'UTC')::date - 40, (now() AT TIME ZONE 'UTC')::date + 2) AS l,
      LATERAL (SELECT (l.period_start + p.length)::date AS next) AS b
 GROUP BY 1 ORDER BY 1;
 UPDATE analytics.daily_users SET is_final = false WHERE workspace_id = pg_temp.id('w') AND metric_date = '2025-01-05';
@@ -120,7 +120,7 @@ SELECT again FROM analytics_internal.aggregate_due_cohorts();
 SELECT retention_data ? 'week_3' AS has_3, retention_data ? 'week_4' AS has_4, is_final FROM analytics.user_cohorts
 WHERE workspace_id = pg_temp.id('c') AND cohort_period = 'weekly';
 SELECT max(period_number) AS limited FROM analytics.get_retention_matrix(pg_temp.id('c'), 'weekly', '2025-01-01', '2025-01-01');
-SELECT analytics.cohort_limit('daily') AS days, analytics.cohort_limit('weekly') AS weeks, analytics.cohort_limit('monthly') AS months, analytics.cohort_limit(NULL);
+SELECT analytics_internal.cohort_limit('daily') AS days, analytics_internal.cohort_limit('weekly') AS weeks, analytics_internal.cohort_limit('monthly') AS months, analytics_internal.cohort_limit(NULL);
 -- A period that came to its end since.
 UPDATE analytics.user_cohorts SET is_final = false, counted_until = counted_until - 31 WHERE workspace_id = pg_temp.id('w') AND cohort_period = 'monthly';
 SELECT * FROM pg_temp.due();
@@ -251,6 +251,6 @@ RESET timezone;
 
 \set VERBOSITY default
 SELECT analytics.aggregate_user_cohorts('yearly', '2025-01-01');
-SELECT * FROM analytics.user_lifecycle(pg_catalog.gen_random_uuid(), 'yearly', '2025-01-01', '2025-01-02');
-SELECT * FROM analytics.trailing_users(pg_catalog.gen_random_uuid(), '-infinity', '2025-01-02');
-SELECT analytics.cohort_limit('yearly');
+SELECT * FROM analytics_internal.user_lifecycle(pg_catalog.gen_random_uuid(), 'yearly', '2025-01-01', '2025-01-02');
+SELECT * FROM analytics_internal.trailing_users(pg_catalog.gen_random_uuid(), '-infinity', '2025-01-02');
+SELECT analytics_internal.cohort_limit('yearly');

@@ -6,11 +6,21 @@ INSERT INTO analytics.credit_prices (workspace_id, model, valid_from, price) VAL
     ('00000000-0000-0000-0000-000000000000', 'gpt', '2025-03-01', 0.03),
     ('00000000-0000-0000-0000-000000000001', '', '2025-02-01', 0.04),
     ('00000000-0000-0000-0000-000000000001', 'gpt', '2025-07-01', 0.05);
-SELECT right(w::text, 1) AS w, m, t, (analytics.credit_price(w, m, t)).*
+BEGIN;
+INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0');
+CREATE TEMP TABLE priced AS
+SELECT w, m, t + n AS day
 FROM (VALUES (uuid '00000000-0000-0000-0000-000000000001'), ('00000000-0000-0000-0000-000000000002'), (NULL)) AS a (w),
-     (VALUES ('gpt'), ('other'), (NULL)) AS b (m),
-     (VALUES (DATE '2025-01-01'), ('2025-03-01'), ('2025-07-01')) AS c (t)
+     (VALUES ('gpt', 0), ('other', 1), (NULL, 2)) AS b (m, n),
+     (VALUES (DATE '2025-01-01'), ('2025-03-01'), ('2025-07-01')) AS c (t);
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
+SELECT w, md5('u')::uuid, 'agent_run', jsonb_strip_nulls(jsonb_build_object('status', 'completed', 'credits', 1, 'model', m)), day + interval '12 hours' FROM priced;
+SELECT count(analytics.aggregate_daily_metrics(d.day)) FROM (SELECT DISTINCT day FROM priced) AS d;
+SELECT right(p.w::text, 1) AS w, p.m, p.day, d.total_cost, d.currency
+FROM priced AS p
+LEFT JOIN analytics.daily_metrics AS d ON d.workspace_id = coalesce(p.w, '00000000-0000-0000-0000-000000000000') AND d.metric_date = p.day
 ORDER BY 1, 2, 3;
+ROLLBACK;
 
 -- The currency follows the setting.
 INSERT INTO analytics.settings VALUES ('currency', 'EUR');
@@ -26,7 +36,6 @@ INSERT INTO analytics.credit_prices (model, price, currency) VALUES ('y', 1, 'us
 INSERT INTO analytics.credit_prices (model, price) VALUES (NULL, 1);
 INSERT INTO analytics.credit_prices (model, price) VALUES ('x', 1);
 TRUNCATE analytics.credit_prices;
-SELECT price IS NULL AND currency IS NULL AS unknown FROM analytics.credit_price(NULL, NULL, now());
 
 -- Costs are never partial sums: NULL, and the reason.
 BEGIN;

@@ -14,10 +14,10 @@ SELECT c, p, analytics.trend_direction(c, p)
 FROM (VALUES (106, 100), (105, 100), (100, 100), (95, 100), (94, 100), (1, 0), (0, 0), (0, 1), (NULL, 1)) AS v (c, p);
 SELECT c, p, analytics.growth_rate(c, p) FROM (VALUES (3, 2), (2, 3), (0, 3), (3, 0), (NULL, 3), (3, NULL)) AS v (c, p);
 
-SELECT f, analytics.interpolated_quantile(s, f) AS sketch, (SELECT percentile_cont(f) WITHIN GROUP (ORDER BY n) FROM generate_series(1, 4) AS n) AS exact
+SELECT f, analytics.quantile(s, f, true) AS sketch, (SELECT percentile_cont(f) WITHIN GROUP (ORDER BY n) FROM generate_series(1, 4) AS n) AS exact
 FROM (SELECT analytics.quantile_sketch_agg(n::float8, 0.0001) AS s FROM generate_series(1, 4) AS n) AS q, unnest('{0,0.1,0.5,0.9,1}'::float8[]) AS f;
-SELECT analytics.interpolated_quantile(analytics.quantile_sketch_agg(7.5), 0.3) AS of_one;
-SELECT analytics.interpolated_quantile(analytics.quantile_sketch_agg(7.5), 1.01);
+SELECT analytics.quantile(analytics.quantile_sketch_agg(7.5), 0.3, true) AS of_one;
+SELECT analytics.quantile(analytics.quantile_sketch_agg(7.5), 1.01, true);
 
 BEGIN;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage, analytics.daily_error_types,

@@ -96,9 +96,9 @@ SELECT workspace_id AS "the ""workspace", user_id AS "User", CASE workspace_id W
 FROM public.workspace_members;
 INSERT INTO analytics.membership (relation, workspace_column, user_column, role_column)
 VALUES ('"regress Tenants"."Member;s"', 'the "workspace', 'User', 'Role');
-SELECT pg_temp.short(analytics.workspace_ids()) AS members, pg_temp.short(analytics.managed_workspace_ids()) AS managed;
+SELECT pg_temp.short(analytics.workspace_ids()) AS members, pg_temp.short(analytics_internal.managed_workspace_ids()) AS managed;
 UPDATE analytics.membership SET manager_roles = '{viewer,"a''b"}';
-SELECT pg_temp.short(analytics.workspace_ids()) AS members, pg_temp.short(analytics.managed_workspace_ids()) AS managed;
+SELECT pg_temp.short(analytics.workspace_ids()) AS members, pg_temp.short(analytics_internal.managed_workspace_ids()) AS managed;
 INSERT INTO analytics.membership DEFAULT VALUES;
 -- By claim: app_metadata, never user_metadata; a user all the same.
 UPDATE analytics.membership SET source = 'claim';

@@ -98,7 +98,7 @@ CREATE ROLE regress_track_client;
 GRANT USAGE ON SCHEMA analytics TO regress_track_client;
 GRANT INSERT ON analytics.user_activity TO regress_track_client;
 GRANT EXECUTE ON FUNCTION analytics.track_batch(analytics.any_text), analytics.read_event(jsonb), analytics.current_user_id(),
-    analytics.workspace_ids(), analytics.earliest_event_time(), analytics.latest_event_time() TO regress_track_client;
+    analytics.workspace_ids(), analytics_internal.earliest_event_time(), analytics_internal.latest_event_time() TO regress_track_client;
 SET ROLE regress_track_client;
 SET request.jwt.claim.sub = '00000000-0000-0000-0000-0000000000aa';
 SELECT * FROM analytics.track_batch('[

@@ -53,7 +53,7 @@ END
 $$;
 
 -- Reading.
-SELECT s, user_set_cardinality(s) AS n, user_set_is_empty(s) AS empty, user_set_min(s), user_set_max(s)
+SELECT s, user_set_cardinality(s) AS n, s = '{}' AS empty, user_set_min(s), user_set_max(s)
 FROM unnest(ARRAY['{}', '{0-4294967295}', '{5,70000}']::user_set[]) AS s;
 SELECT array_agg(e) FROM user_set_elements('{3,65535-65537,4294967295}') AS e;
 SELECT count(*) FROM user_set_elements('{}');

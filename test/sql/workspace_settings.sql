@@ -46,8 +46,8 @@ SELECT count(*) > 5000 AS enough, count(*) FILTER (WHERE first < day_start OR la
 
 -- Without a row: UTC. With one from -infinity: that zone's day.
 SELECT analytics.workspace_time_zone('10000000-0000-0000-0000-00000000000a');
-SELECT * FROM analytics.workspace_day_bounds('10000000-0000-0000-0000-00000000000a', '2025-11-08');
-SELECT * FROM analytics.workspace_day_bounds('10000000-0000-0000-0000-000000000001', '2025-10-26');
+SELECT * FROM analytics_internal.workspace_day_bounds('10000000-0000-0000-0000-00000000000a', '2025-11-08');
+SELECT * FROM analytics_internal.workspace_day_bounds('10000000-0000-0000-0000-000000000001', '2025-10-26');
 SELECT analytics.workspace_today('10000000-0000-0000-0000-000000000001', '2025-11-08 23:00+00');
 
 -- Changes: east, west, over the date line both ways, at explicit midnights.
@@ -63,7 +63,7 @@ SELECT right(w::text, 1) AS w, d, b.day_start, b.day_end, b.day_end - b.day_star
 FROM (VALUES (uuid '20000000-0000-0000-0000-000000000001'), ('20000000-0000-0000-0000-000000000002')) AS v (w),
      (VALUES (DATE '2025-04-30'), ('2025-05-01'), ('2025-05-02'), ('2025-05-03'),
              ('2025-05-31'), ('2025-06-01'), ('2025-06-02')) AS days (d)
-LEFT JOIN LATERAL analytics.workspace_day_bounds(w, d) AS b ON true
+LEFT JOIN LATERAL analytics_internal.workspace_day_bounds(w, d) AS b ON true
 ORDER BY 1, 2;
 
 -- Property: every instant is in exactly one day, the one workspace_today says.
@@ -71,7 +71,7 @@ SELECT count(*) AS instants,
        count(*) FILTER (WHERE days <> ARRAY[analytics.workspace_today(w, t)]) AS wrong
 FROM (SELECT w, t, ARRAY(SELECT d FROM generate_series(t::date - 2, t::date + 2, interval '1 day') AS g (g)
                          CROSS JOIN LATERAL (SELECT g::date AS d) AS x
-                         CROSS JOIN LATERAL analytics.workspace_day_bounds(w, d) AS b
+                         CROSS JOIN LATERAL analytics_internal.workspace_day_bounds(w, d) AS b
                          WHERE t >= b.day_start AND t < b.day_end) AS days
       FROM (VALUES (uuid '20000000-0000-0000-0000-000000000001'), ('20000000-0000-0000-0000-000000000002')) AS v (w),
            (SELECT generate_series(TIMESTAMPTZ '2025-04-29', '2025-05-05', interval '1 hour') AS t
@@ -104,7 +104,7 @@ SELECT w, b FROM pairs WHERE (a, b) = ('Pacific/Kiritimati', 'Pacific/Pago_Pago'
 SELECT count(*) > 0 AS compared, count(*) FILTER (WHERE (l.day_start, l.day_end) IS DISTINCT FROM (b.day_start, b.day_end)) AS wrong
 FROM (SELECT DISTINCT workspace_id FROM analytics.workspace_settings) AS w
 CROSS JOIN (SELECT (now() AT TIME ZONE 'UTC')::date + n AS day FROM generate_series(-3, 6) AS n) AS d
-LEFT JOIN analytics.workspace_day_bounds(w.workspace_id, d.day) AS b ON true
+LEFT JOIN analytics_internal.workspace_day_bounds(w.workspace_id, d.day) AS b ON true
 LEFT JOIN analytics_internal.local_day_bounds((now() AT TIME ZONE 'UTC')::date - 3, (now() AT TIME ZONE 'UTC')::date + 6, NULL) AS l
     ON l.workspace_id = w.workspace_id AND l.day = d.day;
 

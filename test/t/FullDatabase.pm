@@ -54,7 +54,7 @@ sub fill
 		       %day%::timestamp AT TIME ZONE 'UTC' + (i + 12) * interval '1 hour' FROM generate_series(1, 100) AS i;
 		INSERT INTO analytics.user_activity (user_id, event_type) VALUES (md5('u')::uuid, 'login');
 		INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata) VALUES (md5('w1')::uuid, md5('u1')::uuid, 'agent_run', '{"status": "failed"}');
-		SELECT analytics.index_closed_partitions();
+		SELECT analytics_internal.index_closed_partitions();
 		INSERT INTO analytics.credit_prices (model, price) VALUES ('m', 0.5);
 		INSERT INTO analytics.token_prices (model, input_price, output_price) VALUES ('m', 0.5, 2);
 		INSERT INTO analytics.segments (workspace_id, name, users) VALUES (md5('w1')::uuid, 'the first', '{0-3}');

@@ -52,7 +52,7 @@ sub differences
 		$added->('analytics.workspace_retention policy member_reads', qr/CREATE POLICY member_reads ON analytics\.workspace_retention .*?;/s,
 			qr/COMMENT ON POLICY member_reads ON analytics\.workspace_retention IS.*?;/s),
 		$added->('analytics.users is a table:', qr/COMMENT ON TABLE analytics\.users IS.*?;/s),
-		$added->('analytics.cohort_limit(pg_catalog.text) acl', qr/REVOKE EXECUTE ON FUNCTION analytics\.cohort_limit\(text\) FROM PUBLIC;/),
+		$added->('analytics_internal.cohort_limit(pg_catalog.text) acl', qr/REVOKE EXECUTE ON FUNCTION analytics_internal\.cohort_limit\(text\) FROM PUBLIC;/),
 		$added->('analytics.hourly_metrics relation r row security', qr/ALTER TABLE analytics\.hourly_metrics ENABLE ROW LEVEL SECURITY;/),
 		$added->('dumped analytics.daily_error_types', qr/SELECT pg_catalog\.pg_extension_config_dump\('analytics\.daily_error_types', ''\);/),
 		[ 'analytics.hourly_metrics column retried_runs', "ALTER TABLE analytics.hourly_metrics DROP COLUMN retried_runs;\n" ],

@@ -189,7 +189,7 @@ for my $on (@both)
 {
 	my $call = q{SELECT total_events FROM analytics.daily_metrics WHERE workspace_id = md5('w1')::uuid AND metric_date = current_date - 6;};
 	my @totals = split /\n/, sql($on, qq{BEGIN; $call
-		INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at) SELECT md5('w1')::uuid, md5('u1')::uuid, 'login', day_start FROM analytics.workspace_day_bounds(md5('w1')::uuid, current_date - 6);
+		INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, created_at) SELECT md5('w1')::uuid, md5('u1')::uuid, 'login', day_start FROM analytics_internal.workspace_day_bounds(md5('w1')::uuid, current_date - 6);
 		SELECT 'one ' || analytics.aggregate_daily_metrics(current_date - 6, md5('w1')::uuid); $call
 		SELECT 'all ' || analytics.aggregate_hourly_metrics(now() - interval '5 days'); ROLLBACK; $call});
 	is($totals[1], 'one 1', $on->name . ': a day of one workspace');
@@ -207,7 +207,7 @@ for my $call (q{aggregate_daily_metrics(NULL)}, q{aggregate_daily_metrics('2100-
 
 # Reading.
 for my $query (q{get_workspace_metrics(md5('w1')::uuid, fill_gaps => true)}, q{get_workspace_summary(md5('w2')::uuid)}, q{get_usage_by_hour(md5('w3')::uuid)}, q{get_agent_insights(md5('a1')::uuid)},
-	q{get_active_users(md5('w1')::uuid)}, q{get_retention_matrix(md5('w1')::uuid, 'daily')}, q{workspace_day_bounds(md5('w3')::uuid, current_date)})
+	q{get_active_users(md5('w1')::uuid)}, q{get_retention_matrix(md5('w1')::uuid, 'daily')})
 {
 	my $select = "SELECT * FROM analytics.$query AS t ORDER BY t::text";
 	is(sql($coordinator, $select), sql($plain, $select), $query);

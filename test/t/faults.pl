@@ -63,7 +63,7 @@ BEGIN
     RETURN QUERY
     SELECT d.relation || ' ' || d.only_in || ' ' || d.row
     FROM (TABLE oracle.differences UNION ALL SELECT * FROM oracle.user_differences WHERE mark IS NULL) AS d
-    LEFT JOIN LATERAL analytics.workspace_day_bounds((d.row ->> 'workspace_id')::uuid, (d.row ->> 'metric_date')::date) AS b ON true,
+    LEFT JOIN LATERAL analytics_internal.workspace_day_bounds((d.row ->> 'workspace_id')::uuid, (d.row ->> 'metric_date')::date) AS b ON true,
     LATERAL (SELECT coalesce((d.row ->> 'metric_hour')::timestamptz, b.day_start) AS bucket_start,
                     coalesce((d.row ->> 'metric_hour')::timestamptz + interval '1 hour', b.day_end) AS bucket_end) AS t
     WHERE t.bucket_start >= now() - interval '20 days' AND d.row ->> 'workspace_id' <> md5('now')::uuid::text

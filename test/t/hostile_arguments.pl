@@ -134,15 +134,16 @@ if (!ok(defined $memory && $memory < 500, 'no call takes more than 500 MB: ' . (
 }
 
 # The limits say what they are.
-for (["analytics.trailing_users('$workspace', '1900-01-01', '2024-01-02')", '36525'],
-	["analytics.user_lifecycle('$workspace', 'daily', '1900-01-01', '2024-01-02')", '36525'],
-	["analytics.user_retention('$workspace', 'daily', '1970-01-01', '2024-01-02', '2024-01-03')", '20000000'],
+for (["analytics_internal.trailing_users('$workspace', '1900-01-01', '2024-01-02')", '36525'],
+	["analytics_internal.user_lifecycle('$workspace', 'daily', '1900-01-01', '2024-01-02')", '36525'],
+	["analytics_internal.user_retention('$workspace', 'daily', '1970-01-01', '2024-01-02', '2024-01-03')", '20000000'],
 	["analytics.calculate_percentiles('{1e131071,1e-16000}'::numeric[], array_fill(0.5, '{5000}'))", '10000000'],
 	["analytics.fit_sbg(array_fill(4::bigint, '{40000}'))", '36525'],
 	["analytics.get_workspace_metrics('$workspace', '1900-01-01', '2024-01-02', true)", '36525'])
 {
 	my ($call, $limit) = @$_;
-	my (undef, undef, $message) = $node->psql('postgres', "\\set VERBOSITY verbose\n$session SELECT count(*) FROM $call AS t");
+	my $who = $call =~ /^analytics_internal/ ? '' : $session;
+	my (undef, undef, $message) = $node->psql('postgres', "\\set VERBOSITY verbose\n$who SELECT count(*) FROM $call AS t");
 	like($message, qr/ERROR:  54000: .*HINT:  At most $limit /s, "the limit of " . substr $call, 0, 60);
 }
 $node->stop;

@@ -162,7 +162,7 @@ my %writers = (
 	late => sprintf($some_events, q{interval '4 days'}),
 	transaction => 'BEGIN;' . sprintf($some_events, q{interval '4 days'}) . 'SELECT pg_sleep(0.02);' . sprintf($some_events, q{interval '400 days'}) . 'COMMIT;',
 	track => q{SELECT analytics.track('login', user_id => md5('u' || (random() * 20)::integer)::uuid);},
-	partitions => q{SELECT analytics.create_partitions(d, d) FROM (SELECT date '2001-01-01' + nextval('day')::integer AS d) AS n; SELECT analytics.index_closed_partitions();},
+	partitions => q{SELECT analytics.create_partitions(d, d) FROM (SELECT date '2001-01-01' + nextval('day')::integer AS d) AS n; SELECT analytics_internal.index_closed_partitions();},
 	mixed => 'BEGIN; SELECT one_of((random() * 7)::integer); SELECT one_of((random() * 7)::integer); SELECT one_of((random() * 7)::integer); COMMIT;',
 	backwards => 'BEGIN; SELECT one_of((random() * 7)::integer); SELECT one_of((random() * 7)::integer); SELECT one_of((random() * 7)::integer); COMMIT;');
 my %outputs = map { $_ => '' } keys %writers;

@@ -40,7 +40,7 @@ $node->safe_psql('postgres', qq{
 	VALUES (md5('w0')::uuid, '$bob', 'click', '/users/$ann', '{"invited": "$ann"}', '2025-03-01 13:00Z');
 	UPDATE analytics.settings SET value = 'hash' WHERE name = 'ip_policy';
 	INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, ip_address, created_at) VALUES (md5('w0')::uuid, '$ann', 'click', '203.0.113.77', '2025-03-01 14:00Z');
-	SELECT analytics.index_closed_partitions();
+	SELECT analytics_internal.index_closed_partitions();
 	SELECT count(analytics.aggregate_daily_metrics(DATE '2025-03-01' + d)), count(analytics.aggregate_user_cohorts('daily', DATE '2025-03-01' + d)) FROM generate_series(0, 5) AS d;
 	SELECT analytics.refresh_all_materialized_views();
 	INSERT INTO public.workspace_members VALUES (md5('w0')::uuid, '$bob');

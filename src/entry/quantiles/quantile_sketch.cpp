@@ -328,7 +328,9 @@ SHADOW_FUNCTION(shadow_quantile)
 SHADOW_FUNCTION(shadow_interpolated_quantile)
 {
     stored_sketch const sketch(PG_GETARG_DATUM(0));
-    PG_RETURN_FLOAT8(sketch.view().interpolated_quantile(PG_GETARG_FLOAT8(1)));
+    double const fraction = PG_GETARG_FLOAT8(1);
+    PG_RETURN_FLOAT8(PG_GETARG_BOOL(2) ? sketch.view().interpolated_quantile(fraction)
+                                       : sketch.view().quantile(fraction));
 }
 
 SHADOW_FUNCTION(shadow_quantile_array)
@@ -396,16 +398,4 @@ SHADOW_FUNCTION(shadow_quantile_sketch_max)
 {
     stored_sketch const sketch(PG_GETARG_DATUM(0));
     PG_RETURN_FLOAT8(sketch.view().max());
-}
-
-SHADOW_FUNCTION(shadow_quantile_sketch_accuracy)
-{
-    stored_sketch const sketch(PG_GETARG_DATUM(0));
-    PG_RETURN_FLOAT8(sketch.view().options().accuracy());
-}
-
-SHADOW_FUNCTION(shadow_quantile_sketch_is_collapsed)
-{
-    stored_sketch const sketch(PG_GETARG_DATUM(0));
-    PG_RETURN_BOOL(sketch.view().is_collapsed());
 }

@@ -62,7 +62,7 @@ FROM analytics_internal.missing_events(NULL, $4, $2) AS m LIMIT 1
 
 inline constexpr const char *find_sealed_of_day = R"sql(
 SELECT s.workspace_id, to_char(s.event_day, 'YYYY-MM-DD')
-FROM analytics.sealed_days AS s, analytics.workspace_day_bounds(s.workspace_id, $1) AS b
+FROM analytics.sealed_days AS s, analytics_internal.workspace_day_bounds(s.workspace_id, $1) AS b
 WHERE s.event_day BETWEEN $1 - 1 AND $1 + 1 AND ($2 IS NULL OR s.workspace_id = $2)
   AND b.day_start < (s.event_day + 1)::timestamp AT TIME ZONE 'UTC'
   AND b.day_end > s.event_day::timestamp AT TIME ZONE 'UTC'
@@ -176,12 +176,12 @@ SET first_date = m.first_date, last_date = m.last_date,
         ELSE (SELECT coalesce((SELECT min(e.created_at) FROM analytics.user_activity AS e
                                WHERE e.workspace_id = m.workspace_id AND e.user_id = m.user_id
                                  AND e.created_at >= b.day_start AND e.created_at < b.day_end), b.day_start)
-              FROM analytics.workspace_day_bounds(m.workspace_id, m.first_date) AS b) END,
+              FROM analytics_internal.workspace_day_bounds(m.workspace_id, m.first_date) AS b) END,
     last_seen = CASE WHEN NOT m.was_last THEN u.last_seen
         ELSE (SELECT coalesce((SELECT max(e.created_at) FROM analytics.user_activity AS e
                                WHERE e.workspace_id = m.workspace_id AND e.user_id = m.user_id
                                  AND e.created_at >= b.day_start AND e.created_at < b.day_end), b.day_start)
-              FROM analytics.workspace_day_bounds(m.workspace_id, m.last_date) AS b) END
+              FROM analytics_internal.workspace_day_bounds(m.workspace_id, m.last_date) AS b) END
 FROM moved AS m
 WHERE u.workspace_id = m.workspace_id AND u.user_number = m.user_number
 )sql";

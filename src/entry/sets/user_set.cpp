@@ -178,11 +178,6 @@ SHADOW_FUNCTION(shadow_user_set_cardinality)
     PG_RETURN_INT64(static_cast<int64>(open_user_set(fetch(fcinfo, 0)).cardinality()));
 }
 
-SHADOW_FUNCTION(shadow_user_set_is_empty)
-{
-    PG_RETURN_BOOL(open_user_set(fetch(fcinfo, 0)).empty());
-}
-
 SHADOW_FUNCTION(shadow_user_set_min)
 {
     user_set_view const set = open_user_set(fetch(fcinfo, 0));

@@ -81,8 +81,8 @@ CREATE TEMP TABLE period AS
 SELECT w.workspace_id, (w.first_day + (w.last_day - w.first_day) * n / 5)::date AS from_day,
        (w.first_day + (w.last_day - w.first_day) * (n + 2) / 5)::date AS to_day, e.day_start AS from_time, f.day_end AS to_time
 FROM workspace AS w CROSS JOIN generate_series(0, 4) AS n,
-     analytics.workspace_day_bounds(w.workspace_id, w.first_day + (w.last_day - w.first_day) * n / 5) AS e,
-     analytics.workspace_day_bounds(w.workspace_id, w.first_day + (w.last_day - w.first_day) * (n + 2) / 5) AS f;
+     analytics_internal.workspace_day_bounds(w.workspace_id, w.first_day + (w.last_day - w.first_day) * n / 5) AS e,
+     analytics_internal.workspace_day_bounds(w.workspace_id, w.first_day + (w.last_day - w.first_day) * (n + 2) / 5) AS f;
 SELECT count(*) > 0 AS compared FROM period;
 SELECT p.*, r.* FROM period AS p, LATERAL (
     (SELECT event_type, event_name, events, distinct_users FROM analytics.get_feature_usage(p.workspace_id, p.from_day, p.to_day)
