@@ -99,10 +99,11 @@ AS $$
 DECLARE
     most_events CONSTANT integer := 10000;
     batch CONSTANT json := events::text;
-    event json;
-    index integer := 0;
+    parts json[]; -- its events, once they are stored one by one
+    first_index integer := 0; -- of the event that is stored next
+    size integer;
     stored bigint;
-    dropped text[];
+    dropped jsonb;
     code text;
     reason text;
     detail text;
@@ -119,42 +120,20 @@ BEGIN
                   HINT = 'Send them in several batches.';
     END IF;
 
+    accepted := 0;
+    duplicates := 0;
+    rejected := '[]';
+    warnings := '[]';
+    size := json_array_length(batch);
     -- All at once. If something in the batch is wrong: one by one, so that only that is refused. An error that is not
     -- the event's fault ends the call.
-    BEGIN
-        WITH e AS MATERIALIZED (
-            SELECT j.position - 1 AS index, r.*
-            FROM jsonb_array_elements(batch::jsonb) WITH ORDINALITY AS j (event, position),
-                 LATERAL analytics.read_event(j.event) AS r
-        ), s AS (
-            INSERT INTO analytics.user_activity
-                (id, workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent,
-                 referrer, metadata, created_at)
-            SELECT COALESCE(e.id, gen_random_uuid()), e.workspace_id, e.user_id, e.event_type, e.event_name,
-                   e.page_path, e.session_id, e.ip_address, e.user_agent, e.referrer, e.metadata, e.created_at
-            FROM e
-            ON CONFLICT DO NOTHING
-            RETURNING true
-        )
-        SELECT (SELECT count(*) FROM s),
-               (SELECT COALESCE(jsonb_agg(jsonb_build_object('index', e.index, 'dropped', e.dropped) ORDER BY e.index), '[]')
-                FROM e WHERE e.dropped IS NOT NULL)
-        INTO accepted, warnings;
-        duplicates := json_array_length(batch) - accepted;
-        rejected := '[]';
-        RETURN NEXT;
-        RETURN;
-    EXCEPTION
-        WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded OR insufficient_privilege THEN
-            accepted := 0;
-            duplicates := 0;
-            rejected := '[]';
-            warnings := '[]';
-    END;
-    FOR event IN SELECT j.value FROM json_array_elements(batch) AS j (value) LOOP
+    WHILE first_index < COALESCE(cardinality(parts), size) LOOP
         BEGIN
             WITH e AS MATERIALIZED (
-                SELECT * FROM analytics.read_event(event::text::jsonb)
+                SELECT first_index + j.position - 1 AS index, r.*
+                FROM jsonb_array_elements(CASE WHEN parts IS NULL THEN batch::jsonb ELSE jsonb_build_array(parts[first_index + 1]::jsonb) END)
+                         WITH ORDINALITY AS j (event, position),
+                     LATERAL analytics.read_event(j.event) AS r
             ), s AS (
                 INSERT INTO analytics.user_activity
                     (id, workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent,
@@ -165,24 +144,31 @@ BEGIN
                 ON CONFLICT DO NOTHING
                 RETURNING true
             )
-            SELECT (SELECT count(*) FROM s), e.dropped INTO stored, dropped FROM e;
+            SELECT (SELECT count(*) FROM s),
+                   (SELECT COALESCE(jsonb_agg(jsonb_build_object('index', e.index, 'dropped', e.dropped) ORDER BY e.index), '[]')
+                    FROM e WHERE e.dropped IS NOT NULL)
+            INTO stored, dropped;
             accepted := accepted + stored;
-            duplicates := duplicates + 1 - stored;
-            IF dropped IS NOT NULL THEN
-                warnings := warnings || jsonb_build_object('index', index, 'dropped', dropped);
-            END IF;
+            duplicates := duplicates + size - stored;
+            warnings := warnings || dropped;
+            first_index := first_index + size;
         EXCEPTION
             WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded OR insufficient_privilege THEN
-                GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, reason = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
-                    hint = PG_EXCEPTION_HINT;
-                rejected := rejected || jsonb_strip_nulls(jsonb_build_object(
-                    'index', index,
-                    'sqlstate', code,
-                    -- The detail of a constraint would repeat the whole row.
-                    'reason', concat_ws(': ', reason, CASE WHEN code NOT LIKE '23%' THEN NULLIF(detail, '') END),
-                    'hint', NULLIF(hint, '')));
+                IF size = 1 THEN
+                    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, reason = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
+                        hint = PG_EXCEPTION_HINT;
+                    rejected := rejected || jsonb_strip_nulls(jsonb_build_object(
+                        'index', first_index,
+                        'sqlstate', code,
+                        -- The detail of a constraint would repeat the whole row.
+                        'reason', concat_ws(': ', reason, CASE WHEN code NOT LIKE '23%' THEN NULLIF(detail, '') END),
+                        'hint', NULLIF(hint, '')));
+                    first_index := first_index + 1;
+                ELSE
+                    parts := ARRAY(SELECT j.value FROM json_array_elements(batch) AS j (value));
+                    size := 1;
+                END IF;
         END;
-        index := index + 1;
     END LOOP;
     RETURN NEXT;
 END
