@@ -768,39 +768,20 @@ REVOKE EXECUTE ON FUNCTION analytics.retry_failed_days(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.retry_failed_days(uuid) IS
     'lets the next analytics.maintain() try quarantined days again, of one workspace or (NULL) of all; returns how many there are. They stand in analytics.pending_buckets, with attempts > 0; without this call each waits for its next_attempt_at';
 
--- By the index, which a plan for any one row would not use.
-CREATE FUNCTION analytics_internal.first_day_with_events(partition regclass, from_time timestamptz, to_time timestamptz) RETURNS timestamptz
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-AS $$
-DECLARE
-    day timestamptz := date_trunc('day', from_time, 'UTC');
-    is_used boolean;
-BEGIN
-    WHILE day < to_time LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s AS e WHERE e.created_at >= $1 AND e.created_at < $2)', partition)
-        INTO is_used USING day, day + interval '24 hours';
-        EXIT WHEN is_used;
-        day := day + interval '24 hours';
-    END LOOP;
-    RETURN CASE WHEN is_used THEN day END;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.first_day_with_events(regclass, timestamptz, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.first_day_with_events(regclass, timestamptz, timestamptz) IS
-    'start of the first UTC day between the instants with events in a partition; NULL without';
-
--- Of rollups the index by date tells: only what lies before the first event is looked at.
+-- By the indexes, which a plan for any one row would not use: events day by day, and of rollups only what lies before
+-- the first event.
 CREATE FUNCTION analytics_internal.next_used_day(from_time timestamptz, to_time timestamptz) RETURNS timestamptz
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
 AS $$
 DECLARE
     first_time timestamptz;
     found_time timestamptz;
+    last_time timestamptz;
     partition record;
+    is_used boolean;
 BEGIN
     first_time := to_time;
     IF to_regclass('analytics.user_activity_default') IS NOT NULL THEN
@@ -815,8 +796,15 @@ BEGIN
         IF NOT isfinite(partition.from_time) AND NOT isfinite(from_time) THEN
             EXECUTE format('SELECT min(e.created_at) FROM %s AS e', partition.relation) INTO found_time;
         ELSE
-            found_time := analytics_internal.first_day_with_events(
-                partition.relation, greatest(partition.from_time, from_time), least(partition.to_time, first_time));
+            found_time := date_trunc('day', greatest(partition.from_time, from_time), 'UTC');
+            last_time := least(partition.to_time, first_time);
+            is_used := false;
+            WHILE NOT is_used AND found_time < last_time LOOP
+                EXECUTE format('SELECT EXISTS (SELECT FROM %s AS e WHERE e.created_at >= $1 AND e.created_at < $2)', partition.relation)
+                INTO is_used USING found_time, found_time + interval '24 hours';
+                found_time := CASE WHEN is_used THEN found_time ELSE found_time + interval '24 hours' END;
+            END LOOP;
+            found_time := CASE WHEN is_used THEN found_time END;
         END IF;
         first_time := least(first_time, found_time);
         EXIT WHEN found_time IS NOT NULL;

@@ -252,18 +252,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.has_work(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.has_work(text) IS
     'whether a step of maintain() would do anything; true where only the step itself can tell';
 
-CREATE FUNCTION analytics_internal.is_cleanup_waiting() RETURNS boolean
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT COALESCE((SELECT r.kept_unaggregated FROM analytics.job_runs AS r WHERE r.cell = analytics_internal.cell_key() AND r.step = 'cleanup'
-                 ORDER BY r.started_at DESC LIMIT 1), false)
-   AND NOT EXISTS (SELECT FROM analytics.pending_buckets AS f WHERE f.kind = 'day' AND f.next_attempt_at > now())
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.is_cleanup_waiting() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.is_cleanup_waiting() IS
-    'whether the last cleanup kept events that could not be aggregated and no failed day waits for its next attempt: then it is due before its time';
-
 CREATE FUNCTION analytics_internal.due_steps() RETURNS text[]
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -273,7 +261,10 @@ FROM analytics_internal.steps() WITH ORDINALITY AS s (step, every, place)
 WHERE s.step = ANY (analytics_internal.steps_here())
   AND (analytics_internal.clock_lead() IS NOT NULL
    OR CASE WHEN s.every IS NULL OR COALESCE(analytics_internal.last_run(s.step) <= clock_timestamp() - s.every, true)
-                OR s.step = 'cleanup' AND analytics_internal.is_cleanup_waiting()
+                OR s.step = 'cleanup' -- it kept events that could not be aggregated, and no failed day waits for its next attempt
+                   AND (SELECT r.kept_unaggregated FROM analytics.job_runs AS r
+                        WHERE r.cell = analytics_internal.cell_key() AND r.step = 'cleanup' ORDER BY r.started_at DESC LIMIT 1)
+                   AND NOT EXISTS (SELECT FROM analytics.pending_buckets AS f WHERE f.kind = 'day' AND f.next_attempt_at > now())
            THEN analytics_internal.has_work(s.step) END)
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.due_steps() FROM PUBLIC;
@@ -428,19 +419,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.refresh_views() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.refresh_views() IS
     'refreshes the materialized views and returns how many, and those in use; failures of some go into detail of analytics.job_runs, of all are an error';
 
-CREATE FUNCTION analytics_internal.analyze_tables() RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    -- Autovacuum never analyzes a partitioned table.
-    ANALYZE analytics.user_activity;
-    RETURN 1;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.analyze_tables() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.analyze_tables() IS 'collects statistics of user_activity as a whole';
-
 CREATE FUNCTION analytics_internal.cleanup(OUT rows bigint, OUT again boolean, OUT busy text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -481,7 +459,9 @@ BEGIN
         WHEN 'refresh_views' THEN SELECT v.* INTO rows, busy FROM analytics_internal.refresh_views() AS v;
         WHEN 'cleanup' THEN SELECT c.* INTO rows, again, busy FROM analytics_internal.cleanup() AS c;
         WHEN 'evaluate_alerts' THEN SELECT count(*) INTO rows FROM analytics.evaluate_alert_rules();
-        WHEN 'analyze' THEN rows := analytics_internal.analyze_tables();
+        WHEN 'analyze' THEN
+            ANALYZE analytics.user_activity; -- autovacuum never analyzes a partitioned table
+            rows := 1;
         ELSE
             RAISE EXCEPTION 'unknown step of maintenance'
                 USING ERRCODE = 'invalid_parameter_value',
@@ -815,23 +795,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.require_cron() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.require_cron() IS
     'an error (55000) where pg_cron is not installed';
 
--- By the first rule of pg_hba.conf for a connection from the server to itself, as it stands in the file.
-CREATE FUNCTION analytics_internal.hba_method(user_name name) RETURNS text
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT r.auth_method
-FROM (SELECT h.*, row_number() OVER () AS place FROM pg_hba_file_rules() AS h) AS r
-WHERE r.type IN ('host', 'hostssl', 'hostnossl')
-  AND r.database && ARRAY['all', current_database()::text]
-  AND r.user_name && ARRAY['all', hba_method.user_name::text]
-  AND r.address IN ('127.0.0.1', '127.0.0.0', '::1', '0.0.0.0', '::', 'localhost', 'all', 'samehost', 'samenet')
-ORDER BY r.place LIMIT 1
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.hba_method(name) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.hba_method(name) IS
-    'how pg_hba.conf lets a user connect from the server itself by TCP to this database; NULL: no rule';
-
 CREATE FUNCTION analytics_internal.cron_obstacle(user_name name) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -845,7 +808,14 @@ BEGIN
     ELSIF current_setting('listen_addresses') = '' THEN
         RETURN format('pg_cron connects to "%s" by TCP, and the server listens to no address', host);
     ELSIF has_function_privilege('pg_hba_file_rules()', 'EXECUTE') THEN
-        method := COALESCE(analytics_internal.hba_method(user_name), 'reject');
+        -- By the first rule for a connection from the server to itself, as it stands in the file.
+        SELECT COALESCE((SELECT r.auth_method
+                         FROM (SELECT h.*, row_number() OVER () AS place FROM pg_hba_file_rules() AS h) AS r
+                         WHERE r.type IN ('host', 'hostssl', 'hostnossl')
+                           AND r.database && ARRAY['all', current_database()::text]
+                           AND r.user_name && ARRAY['all', cron_obstacle.user_name::text]
+                           AND r.address IN ('127.0.0.1', '127.0.0.0', '::1', '0.0.0.0', '::', 'localhost', 'all', 'samehost', 'samenet')
+                         ORDER BY r.place LIMIT 1), 'reject') INTO method;
     END IF;
     IF method <> 'trust' THEN
         RETURN format('pg_cron connects to "%s" by TCP as "%s", for whom pg_hba.conf says %s', host, user_name, method);
