@@ -1,5 +1,18 @@
 -- Prices: what a credit or a token costs, for whom, for which model and since when.
 
+CREATE FUNCTION analytics_internal.touch_updated_at() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.updated_at := CASE WHEN NEW IS DISTINCT FROM OLD THEN now() ELSE OLD.updated_at END;
+    RETURN NEW;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.touch_updated_at() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.touch_updated_at() IS
+    'row trigger: updated_at is when a value of the row last changed';
+
 CREATE TABLE analytics.credit_prices (
     workspace_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     model text NOT NULL DEFAULT '',
@@ -147,6 +160,33 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.prices_changed() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.prices_changed() IS
     'statement trigger: has the days computed again on which a changed price was or comes into force';
 
+-- Whoever aggregates at this moment has not seen the price, and its rollups are not seen here: one waits for the
+-- other. Before the rows are touched, as every lock of ours.
+CREATE FUNCTION analytics_internal.await_rollups() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
+        RAISE EXCEPTION 'prices cannot be changed in a transaction that is %', upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'invalid_transaction_state',
+                  DETAIL = 'It does not see what was aggregated since its snapshot, so days would keep the old price.',
+                  HINT = 'Change prices in a transaction of their own: BEGIN ISOLATION LEVEL READ COMMITTED.';
+    ELSIF TG_OP <> 'TRUNCATE' THEN
+        PERFORM analytics_internal.lock('rollups');
+    ELSIF NOT analytics_internal.try_lock('rollups') THEN -- which reads the table that is locked already
+        RAISE EXCEPTION 'lock "rollups" is in use'
+            USING ERRCODE = 'lock_not_available',
+                  DETAIL = 'Rollups are being written, by the prices in the table.',
+                  HINT = format('Try again, or DELETE FROM %I.%I, which waits.', TG_TABLE_SCHEMA, TG_TABLE_NAME);
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.await_rollups() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.await_rollups() IS
+    'statement trigger: waits until nobody writes rollups, so that a day has the price or is computed again. An error in REPEATABLE READ (25000), and for TRUNCATE while the lock is in use (55P03)';
+
 -- What is restored was noted before.
 DO $$
 DECLARE
@@ -156,6 +196,14 @@ DECLARE
     comment text;
 BEGIN
     FOREACH table_name IN ARRAY '{credit_prices,token_prices}'::text[] LOOP
+        EXECUTE format('CREATE TRIGGER await_rollups BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON analytics.%I
+                            FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is(%L))
+                            EXECUTE FUNCTION analytics_internal.await_rollups()', table_name, table_name);
+        EXECUTE format('COMMENT ON TRIGGER await_rollups ON analytics.%I IS %L', table_name,
+                       'who aggregates has seen the price, or is seen by the triggers that have days computed again');
+        EXECUTE format('CREATE TRIGGER touch_updated_at BEFORE UPDATE ON analytics.%I
+                            FOR EACH ROW EXECUTE FUNCTION analytics_internal.touch_updated_at()', table_name);
+        EXECUTE format('COMMENT ON TRIGGER touch_updated_at ON analytics.%I IS %L', table_name, 'keeps updated_at');
         FOR name, event, comment IN
             VALUES ('price_entered', format('INSERT ON analytics.%I REFERENCING NEW TABLE AS changed FOR EACH STATEMENT WHEN (NOT analytics_internal.is_taken_as_is(%L))', table_name, table_name),
                     'a price that is entered later has its days computed again'),

@@ -1,18 +1,5 @@
 -- What members save in their workspaces: segments by name, and annotations of what happened.
 
-CREATE FUNCTION analytics_internal.touch_updated_at() RETURNS trigger
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    NEW.updated_at := CASE WHEN NEW IS DISTINCT FROM OLD THEN now() ELSE OLD.updated_at END;
-    RETURN NEW;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.touch_updated_at() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.touch_updated_at() IS
-    'row trigger: updated_at is when a value of the row last changed';
-
 CREATE TABLE analytics.segments (
     workspace_id uuid NOT NULL,
     name text NOT NULL,

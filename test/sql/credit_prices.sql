@@ -35,6 +35,18 @@ INSERT INTO analytics.credit_prices (model, price) VALUES ('y', 'NaN');
 INSERT INTO analytics.credit_prices (model, price, currency) VALUES ('y', 1, 'usd');
 INSERT INTO analytics.credit_prices (model, price) VALUES (NULL, 1);
 INSERT INTO analytics.credit_prices (model, price) VALUES ('x', 1);
+-- updated_at is when a value changed.
+INSERT INTO analytics.token_prices (model, input_price, output_price) VALUES ('x', 1, 2);
+UPDATE analytics.credit_prices SET price = price;
+UPDATE analytics.token_prices SET output_price = 3;
+SELECT DISTINCT c.updated_at = c.created_at AS credits_unchanged, t.updated_at > t.created_at AS tokens_changed
+FROM analytics.credit_prices AS c, analytics.token_prices AS t;
+DELETE FROM analytics.token_prices;
+\set VERBOSITY default
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+UPDATE analytics.credit_prices SET price = 1;
+ROLLBACK;
+\set VERBOSITY terse
 TRUNCATE analytics.credit_prices;
 
 -- Costs are never partial sums: NULL, and the reason.
