@@ -117,7 +117,11 @@ BEGIN
     FROM analytics.daily_metrics AS d, analytics.watermark AS w,
          analytics_internal.workspace_day_bounds(d.workspace_id, d.metric_date) AS b
     WHERE b.day_start < w.marked_until;
-    DELETE FROM analytics.closed_days;
+    INSERT INTO analytics.closed_days AS c (workspace_id, event_day, events)
+    SELECT d.workspace_id, d.metric_date, 0 FROM analytics.daily_metrics AS d
+    WHERE NOT EXISTS (SELECT FROM analytics.sealed_days AS s WHERE s.workspace_id = d.workspace_id AND s.event_day = d.metric_date)
+    UNION SELECT k.workspace_id, k.event_day, 0 FROM analytics.closed_days AS k
+    ON CONFLICT (workspace_id, event_day) DO UPDATE SET events = 0, counted_at = now();
     RETURN NULL;
 END
 $$;

@@ -117,7 +117,7 @@ CREATE INDEX closed_days_event_day ON analytics.closed_days (event_day);
 COMMENT ON INDEX analytics.closed_days_event_day IS
     'serves: the events of an expired day, WHERE event_day = ...';
 COMMENT ON TABLE analytics.closed_days IS
-    'events of each workspace and UTC day, counted when the day was closed and again when it was repaired: what is known to be there, so that no rollup shrinks because events are missing and cleanup need not count what it drops. Delete a day''s rows to have its rollups made of the events that are left';
+    'events of each workspace and UTC day, counted when the day was closed and again when it was repaired: what is known to be there, so that no rollup shrinks because events are missing and cleanup need not count what it drops. A final day without a row here had total_events of analytics.daily_metrics; analytics.settle_day(day, ''recount'') has its rollups made of the events that are there';
 COMMENT ON COLUMN analytics.closed_days.workspace_id IS 'workspace';
 COMMENT ON COLUMN analytics.closed_days.event_day IS 'UTC day';
 COMMENT ON COLUMN analytics.closed_days.events IS
@@ -258,11 +258,76 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.compare_day(date, uuid[]) FROM PUB
 COMMENT ON FUNCTION analytics_internal.compare_day(date, uuid[]) IS
     'events of a UTC day, of some workspaces or (NULL) of all: known (NULL: never counted), present, removed by changes that are not repaired yet, and whether retention removed some';
 
+-- Of rollups that came without their events, or whose count was lost, the rollup tells how many there were. Before
+-- the mark deletions are not noted, so there nothing is known. What is missing of a local day is missing of the UTC
+-- day of the same date.
+CREATE FUNCTION analytics_internal.adopt_uncounted(day date, workspaces uuid[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan -- three partitions
+AS $$
+BEGIN
+    INSERT INTO analytics.closed_days (workspace_id, event_day, events, counted_at, grown_at)
+    SELECT c.workspace_id, day, c.present + c.removed + greatest(c.lost, 0), '-infinity', '-infinity'
+    FROM (SELECT m.workspace_id,
+                 COALESCE(sum(e.n) FILTER (WHERE e.day = adopt_uncounted.day AND NOT e.is_removed), 0) AS present,
+                 COALESCE(sum(e.n) FILTER (WHERE e.day = adopt_uncounted.day AND e.is_removed), 0) AS removed,
+                 m.total_events - COALESCE(sum(e.n) FILTER (WHERE e.is_local), 0) AS lost,
+                 (b.day_start AT TIME ZONE 'UTC')::date::timestamp AS first_day, b.day_end AT TIME ZONE 'UTC' - interval '1 microsecond' AS last_day
+          FROM analytics.daily_metrics AS m
+          CROSS JOIN LATERAL analytics_internal.workspace_day_bounds(m.workspace_id, m.metric_date) AS b
+          LEFT JOIN (SELECT a.workspace_id, a.created_at AS at, 1 AS n, false AS is_removed FROM analytics.user_activity AS a
+                     WHERE a.workspace_id = ANY (workspaces)
+                       AND a.created_at >= (day - 1)::timestamp AT TIME ZONE 'UTC' AND a.created_at < (day + 2)::timestamp AT TIME ZONE 'UTC'
+                     UNION ALL
+                     SELECT d.workspace_id, d.metric_hour, d.removed, true FROM analytics.dirty_hours AS d
+                     WHERE d.workspace_id = ANY (workspaces) AND d.removed > 0
+                       AND d.metric_hour >= (day - 1)::timestamp AT TIME ZONE 'UTC' AND d.metric_hour < (day + 2)::timestamp AT TIME ZONE 'UTC')
+              AS r ON r.workspace_id = m.workspace_id
+          CROSS JOIN LATERAL (SELECT (r.at AT TIME ZONE 'UTC')::date AS day, r.n, r.is_removed,
+                                     r.at >= b.day_start AND r.at < b.day_end AS is_local) AS e
+          WHERE m.metric_date = adopt_uncounted.day AND m.workspace_id = ANY (workspaces)
+          GROUP BY m.workspace_id, m.total_events, b.day_start, b.day_end) AS c
+    WHERE c.present + c.removed + greatest(c.lost, 0) > 0
+      AND (c.lost <= 0 OR NOT EXISTS ( -- another UTC day of it is known to lack events
+          SELECT FROM generate_series(c.first_day, c.last_day, interval '1 day') AS n, analytics_internal.compare_day(n::date, ARRAY[c.workspace_id]) AS o
+          WHERE o.known - o.removed > o.present));
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.adopt_uncounted(date, uuid[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.adopt_uncounted(date, uuid[]) IS
+    'does the work of adopt_day() for workspaces that have such a rollup';
+
+CREATE FUNCTION analytics_internal.adopt_day(day date, workspaces uuid[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    uncounted CONSTANT uuid[] := ARRAY(
+        SELECT m.workspace_id
+        FROM analytics.daily_metrics AS m
+        CROSS JOIN LATERAL analytics_internal.workspace_day_bounds(m.workspace_id, m.metric_date) AS b
+        CROSS JOIN analytics.watermark AS w
+        WHERE m.metric_date = day AND m.is_final AND m.total_events > 0 AND b.day_end <= w.marked_until
+          AND (workspaces IS NULL OR m.workspace_id = ANY (workspaces))
+          AND NOT EXISTS (SELECT FROM analytics.closed_days AS c WHERE c.workspace_id = m.workspace_id AND c.event_day = day)
+          AND NOT analytics_internal.is_sealed(m.workspace_id, b.day_start, b.day_end));
+BEGIN
+    IF uncounted <> '{}' THEN
+        PERFORM analytics_internal.adopt_uncounted(day, uncounted);
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.adopt_day(date, uuid[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.adopt_day(date, uuid[]) IS
+    'enters into analytics.closed_days what final rollups of a day, of some workspaces or (NULL) of all, say about days that were never counted';
+
 CREATE FUNCTION analytics_internal.count_day(day date, workspaces uuid[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM analytics_internal.adopt_day(day, workspaces);
     WITH compared AS MATERIALIZED (
         SELECT c.workspace_id, c.known, c.present + c.removed AS events, c.is_expired,
                greatest(COALESCE(c.known, 0) - c.removed - c.present, 0) AS missing,
@@ -282,6 +347,7 @@ BEGIN
     ), gone AS (
         DELETE FROM analytics.closed_days AS d USING compared AS c
         WHERE d.workspace_id = c.workspace_id AND d.event_day = day AND NOT c.is_expired AND c.missing = 0 AND c.events = 0
+          AND NOT EXISTS (SELECT FROM analytics.daily_metrics AS m WHERE m.workspace_id = d.workspace_id AND m.metric_date = day)
     )
     INSERT INTO analytics.closed_days AS d (workspace_id, event_day, events)
     SELECT c.workspace_id, day, CASE WHEN c.is_expired OR c.missing > 0 THEN c.known ELSE c.events END
@@ -318,9 +384,11 @@ COMMENT ON FUNCTION analytics_internal.days_to_compare(date, timestamptz, uuid) 
 CREATE FUNCTION analytics_internal.missing_events(
     day date, hour timestamptz, target_workspace_id uuid, OUT workspace_id uuid, OUT event_day date, OUT known bigint, OUT present bigint)
 RETURNS SETOF record
-LANGUAGE sql STABLE
+LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
+SELECT analytics_internal.adopt_day(COALESCE(day, (hour AT TIME ZONE 'UTC')::date),
+                                    CASE WHEN target_workspace_id IS NOT NULL THEN ARRAY[target_workspace_id] END);
 SELECT c.workspace_id, d.event_day, c.known - c.removed, c.present
 FROM analytics_internal.days_to_compare(day, hour, target_workspace_id) AS d, analytics_internal.compare_day(d.event_day, d.workspaces) AS c
 WHERE c.known - c.removed > c.present
@@ -361,6 +429,7 @@ BEGIN
     IF hour < now() - analytics_internal.retention('hourly_metrics') THEN
         RETURN 0;
     END IF;
+    PERFORM analytics_internal.adopt_day(COALESCE(day, (hour AT TIME ZONE 'UTC')::date), CASE WHEN target_workspace_id IS NOT NULL THEN ARRAY[target_workspace_id] END);
     PERFORM analytics_internal.count_day(c.event_day, c.workspaces)
     FROM analytics_internal.days_to_compare(day, hour, target_workspace_id) AS c;
     IF day IS NOT NULL AND target_workspace_id IS NOT NULL THEN
@@ -502,6 +571,8 @@ BEGIN
         SELECT b.day_start, b.day_end INTO day_start, day_end
         FROM analytics_internal.workspace_day_bounds(target_workspace_id, day) AS b;
     END IF;
+    PERFORM analytics_internal.adopt_day(day + n, CASE WHEN target_workspace_id IS NOT NULL THEN ARRAY[target_workspace_id] END)
+    FROM generate_series(-1, 1) AS n;
     DELETE FROM analytics.pending_buckets AS p
     WHERE p.kind = 'day' AND p.metric_date = day
       AND CASE WHEN target_workspace_id IS NOT NULL THEN p.workspace_id = target_workspace_id

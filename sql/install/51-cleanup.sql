@@ -328,6 +328,9 @@ BEGIN
             FROM analytics_internal.compare_day(sealed.event_day, ARRAY[sealed.workspace_id]) AS c WHERE c.present > 0;
         ELSE
             DELETE FROM analytics.sealed_days AS s WHERE s.workspace_id = sealed.workspace_id AND s.event_day = sealed.event_day;
+            INSERT INTO analytics.closed_days (workspace_id, event_day, events, grown_at)
+            SELECT sealed.workspace_id, sealed.event_day, COALESCE(sum(c.present), 0), '-infinity'
+            FROM analytics_internal.compare_day(sealed.event_day, ARRAY[sealed.workspace_id]) AS c;
             INSERT INTO analytics.dirty_hours (workspace_id, metric_hour)
             SELECT sealed.workspace_id, sealed.event_day::timestamp AT TIME ZONE 'UTC' + n * interval '1 hour' FROM generate_series(0, 23) AS n;
         END IF;

@@ -206,8 +206,58 @@ SELECT rows_deleted, note FROM pg_temp.cleanup;
 SELECT * FROM pg_temp.unhealthy();
 SELECT workspace, total_events, events, missing, kept FROM pg_temp.days WHERE age = 20 ORDER BY 1;
 
+-- Rollups whose events were never counted here, as after an import of rollups alone: the rollup tells how many there
+-- were. Closing from the start, a late event, noted deletions, one workspace and all.
 DELETE FROM analytics.retention_policies;
 DELETE FROM analytics.settings WHERE name = 'import_grace_hours';
+TRUNCATE analytics.user_activity;
+CALL pg_temp.settle();
+DELETE FROM analytics.sealed_days;
+DO $$ BEGIN
+    FOR w IN 1..3 LOOP
+        FOR age IN 3..5 LOOP CALL pg_temp.add(w, age, 100); END LOOP;
+    END LOOP;
+END $$;
+CALL pg_temp.settle();
+TRUNCATE pg_temp.before;
+INSERT INTO pg_temp.before SELECT workspace_id, metric_date, total_events FROM analytics.daily_metrics WHERE metric_date >= pg_temp.day(5);
+SELECT count(*), sum(total_events) FROM pg_temp.before;
+CREATE TABLE pg_temp.gone AS SELECT * FROM analytics.user_activity WHERE created_at >= pg_temp.day(5) AND workspace_id <> pg_temp.w(2);
+SET row_security = off; -- not noted
+DELETE FROM analytics.user_activity AS a USING pg_temp.gone AS g WHERE g.id = a.id AND g.created_at = a.created_at;
+RESET row_security;
+DELETE FROM analytics.closed_days;
+DELETE FROM analytics.watermark;
+CALL pg_temp.add(1, 4, 1, 'late');
+CALL pg_temp.settle();
+DELETE FROM analytics.user_activity WHERE workspace_id = pg_temp.w(2) AND user_id = md5('u1')::uuid AND created_at >= pg_temp.day(4); -- no loss
+UPDATE pg_temp.before SET total_events = 99 WHERE workspace_id = pg_temp.w(2) AND metric_date > pg_temp.day(5);
+CALL pg_temp.add(3, 5, 2, 'late');
+CALL pg_temp.settle();
+CALL analytics.backfill(pg_temp.day(5), pg_temp.day(3));
+SELECT workspace, age, total_events, events, missing FROM pg_temp.days WHERE age <= 5 ORDER BY 1, 2;
+SELECT * FROM pg_temp.shrunk;
+DELETE FROM analytics.sealed_days;
+DELETE FROM analytics.closed_days;
+INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0');
+SELECT * FROM pg_temp.refusal(format('SELECT analytics.aggregate_daily_metrics(%L, %L)', pg_temp.day(3), pg_temp.w(3)));
+DELETE FROM analytics.settings WHERE name = 'catch_up_seconds';
+-- The events are back, or somebody decides.
+INSERT INTO analytics.user_activity SELECT * FROM pg_temp.gone WHERE workspace_id = pg_temp.w(1);
+CALL analytics.backfill(pg_temp.day(5), pg_temp.day(3));
+SELECT workspace, age, total_events, events, missing FROM pg_temp.days WHERE age <= 5 ORDER BY 1, 2;
+SELECT analytics.settle_day(pg_temp.day(3), 'recount'), analytics.settle_day(pg_temp.day(5), 'recount');
+CALL pg_temp.settle();
+CALL analytics.backfill(pg_temp.day(5), pg_temp.day(3));
+SELECT workspace, age, total_events, events, missing FROM pg_temp.days WHERE age <= 5 ORDER BY 1, 2;
+-- All of a day deleted, or all there is, is no loss.
+DELETE FROM analytics.user_activity WHERE workspace_id = pg_temp.w(2) AND created_at::date = pg_temp.day(4);
+CALL pg_temp.settle();
+TRUNCATE analytics.user_activity;
+CALL pg_temp.settle();
+CALL analytics.backfill(pg_temp.day(5), pg_temp.day(3));
+SELECT workspace, age, total_events, events, missing FROM pg_temp.days WHERE age <= 5 ORDER BY 1, 2;
+
 \i :drop_old_partitions
 DELETE FROM analytics.watermark;
 DELETE FROM analytics.dirty_hours;
