@@ -380,9 +380,7 @@ COMMENT ON TRIGGER check_destination ON analytics.notification_destinations IS
     'checks address and secret; mail addresses of tenants start unverified';
 
 CREATE TRIGGER limit_destinations AFTER INSERT ON analytics.notification_destinations
-    FOR EACH ROW WHEN (row_security_active('analytics.notification_destinations'::text)
-                       AND (coalesce(NEW.workspace_id, '00000000-0000-0000-0000-000000000000')
-                            = ANY (analytics_internal.managed_workspace_ids())) IS NOT TRUE)
+    FOR EACH ROW WHEN (row_security_active('analytics.notification_destinations'::text))
     EXECUTE FUNCTION analytics_internal.workspace_limit_check('destinations_per_workspace');
 COMMENT ON TRIGGER limit_destinations ON analytics.notification_destinations IS
     'roles under row security make at most so many destinations in a workspace (setting destinations_per_workspace)';
