@@ -1,7 +1,7 @@
--- Finalization: until when rollups are final, and what changed before that. A bucket is closed in three
--- transactions (advance_watermark): the mark is set; then a transaction id is taken; when every older transaction
--- is over, whoever had not seen the mark is over, so its events are counted, and whoever comes later notes what
--- was changed.
+-- Finalization: how far rollups are final, and what changed before that. A bucket becomes final in three transactions
+-- (advance_watermark): the pending watermark moves and is committed; a transaction id is taken; once every older
+-- transaction has ended, all that had not seen the watermark have ended, so their events are counted, and every later
+-- one notes what it changes.
 
 CREATE TABLE analytics.watermark (
     id smallint NOT NULL DEFAULT 1,
@@ -17,20 +17,20 @@ CREATE TABLE analytics.watermark (
 ALTER TABLE analytics.watermark ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.watermark', '');
 COMMENT ON TABLE analytics.watermark IS
-    'one row, from the first maintenance on: how far rollups are final. Delete it to have everything aggregated again';
+    'one row, made by the first maintenance: how far rollups are final. Delete it to have everything aggregated again';
 COMMENT ON COLUMN analytics.watermark.id IS 'always 1';
 COMMENT ON COLUMN analytics.watermark.cell IS
     'the nil uuid; on Citus each group of shards has a row of its own, under a uuid of its own';
 COMMENT ON CONSTRAINT watermark_one_row ON analytics.watermark IS 'there is one watermark';
-COMMENT ON CONSTRAINT watermark_order ON analytics.watermark IS 'what is closed was marked before';
+COMMENT ON CONSTRAINT watermark_order ON analytics.watermark IS 'the final watermark is not ahead of the pending one';
 COMMENT ON COLUMN analytics.watermark.marked_until IS
-    'changes of events before this instant are noted in analytics.dirty_hours';
+    'pending watermark: changes of events before it are noted in analytics.dirty_hours';
 COMMENT ON COLUMN analytics.watermark.marked_by IS
-    'transaction that moved marked_until; the next phase must be another one';
+    'transaction that moved marked_until; the next phase needs another one';
 COMMENT ON COLUMN analytics.watermark.closing_xid IS
-    'taken after the mark was committed: when all older transactions are over, everything before marked_until is visible or noted. NULL: not taken yet';
+    'transaction id taken after marked_until was committed. When all older transactions have ended, every event before marked_until is visible or noted. NULL: not taken yet';
 COMMENT ON COLUMN analytics.watermark.closed_until IS
-    'hours and local days that ended by this instant are aggregated for good, but for those in analytics.dirty_hours';
+    'final watermark: hours and local days that ended by it are final, except those in analytics.dirty_hours';
 
 -- Append-only, so that no writer ever waits for another or for the repair.
 CREATE TABLE analytics.dirty_hours (
@@ -47,7 +47,7 @@ COMMENT ON INDEX analytics.dirty_hours_metric_hour IS
 ALTER TABLE analytics.dirty_hours ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.dirty_hours', '');
 COMMENT ON TABLE analytics.dirty_hours IS
-    'hours whose events were changed after they were marked as closed; their rollups are to be computed again. An hour may stand here several times';
+    'invalidation log: hours whose events changed after the pending watermark had passed them; their rollups are computed again. An hour may be noted several times';
 COMMENT ON COLUMN analytics.dirty_hours.workspace_id IS 'workspace of the changed event';
 COMMENT ON COLUMN analytics.dirty_hours.metric_hour IS 'start of the UTC hour of the changed event';
 COMMENT ON COLUMN analytics.dirty_hours.removed IS
@@ -55,8 +55,8 @@ COMMENT ON COLUMN analytics.dirty_hours.removed IS
 COMMENT ON COLUMN analytics.dirty_hours.id IS 'makes the entry unique without a sequence';
 COMMENT ON COLUMN analytics.dirty_hours.noted_at IS 'start of the transaction that changed the event';
 
--- The queue. What is in it is noted by enqueue_repairs(), enqueue_cohorts() and the aggregation, taken by repair_next()
--- and aggregate_due_cohorts(), quarantined by quarantine(), and out of it when it is done.
+-- The queue. enqueue_repairs(), enqueue_cohorts() and the aggregation add to it, repair_next() and
+-- aggregate_due_cohorts() take from it, quarantine() puts back what failed.
 CREATE TABLE analytics.pending_buckets (
     workspace_id uuid NOT NULL,
     kind text NOT NULL,
@@ -85,19 +85,19 @@ COMMENT ON INDEX analytics.pending_buckets_failed IS
 ALTER TABLE analytics.pending_buckets ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.pending_buckets', '');
 COMMENT ON TABLE analytics.pending_buckets IS
-    'the queue of maintenance: what is to be computed again. Workspaces take turns; a day that fails (attempts > 0) is quarantined, so that nobody else waits for it, and tried again after a minute, two, four and so on up to a day. analytics.retry_failed_days() has it tried at once';
+    'the queue of maintenance: what is to be computed again. Workspaces take turns. A day that fails (attempts > 0) is quarantined, so that no other day waits for it, and tried again after a minute, two, four and so on up to a day, or at once by analytics.retry_failed_days()';
 COMMENT ON COLUMN analytics.pending_buckets.workspace_id IS 'workspace';
 COMMENT ON COLUMN analytics.pending_buckets.kind IS
-    'day: its hours in analytics.dirty_hours, and the day; totals: new_users, returning_users and total_users of later days, once no day of the workspace is pending; cohorts: those that a change of the day or later can touch';
+    'day: its hours in analytics.dirty_hours, and the day; totals: new_users, returning_users and total_users of later days, once no day of the workspace is pending; cohorts: those that a change of this day or a later one can touch';
 COMMENT ON COLUMN analytics.pending_buckets.metric_date IS
     'local day of the workspace; of cohorts -infinity: any';
 COMMENT ON COLUMN analytics.pending_buckets.turn IS
-    'of a day: one more for each day of a workspace. Who comes while a turn is under way has the next one, so each turn ends. NULL: of another kind, or it failed and is not tried again yet';
+    'of a day: one more for each day of a workspace. A day that comes while a turn is under way gets the next one, so each turn ends. NULL: of another kind, or it failed and is not due';
 COMMENT ON COLUMN analytics.pending_buckets.noted_at IS 'when the first of the changes was noted, or the first attempt failed';
 COMMENT ON COLUMN analytics.pending_buckets.attempts IS 'attempts that failed; of a day: the day itself or one of its hours';
-COMMENT ON COLUMN analytics.pending_buckets.error IS 'SQLSTATE and message of the last of them';
-COMMENT ON COLUMN analytics.pending_buckets.last_failed_at IS 'when that was';
-COMMENT ON COLUMN analytics.pending_buckets.next_attempt_at IS 'not tried again before; NULL: nothing has failed';
+COMMENT ON COLUMN analytics.pending_buckets.error IS 'SQLSTATE and message of the last failed attempt';
+COMMENT ON COLUMN analytics.pending_buckets.last_failed_at IS 'when the last attempt failed';
+COMMENT ON COLUMN analytics.pending_buckets.next_attempt_at IS 'not tried again before this instant; NULL: nothing has failed';
 COMMENT ON COLUMN analytics.pending_buckets.day_start IS 'start of a day that failed';
 COMMENT ON COLUMN analytics.pending_buckets.day_end IS 'end of a day that failed';
 COMMENT ON CONSTRAINT pending_buckets_kind ON analytics.pending_buckets IS 'what can be pending';
@@ -117,11 +117,11 @@ CREATE INDEX closed_days_event_day ON analytics.closed_days (event_day);
 COMMENT ON INDEX analytics.closed_days_event_day IS
     'serves: the events of an expired day, WHERE event_day = ...';
 COMMENT ON TABLE analytics.closed_days IS
-    'events of each workspace and UTC day, counted when the day was closed and again when it was repaired: what is known to be there, so that no rollup shrinks because events are missing and cleanup need not count what it drops. A final day without a row here had total_events of analytics.daily_metrics; analytics.settle_day(day, ''recount'') has its rollups made of the events that are there';
+    'events of each workspace and final UTC day, counted when the day became final and at each repair. A rollup is not recomputed from fewer events than are known here, and cleanup need not count what it drops. A final day without a row here has total_events of analytics.daily_metrics as its known number; analytics.settle_day(day, ''recount'') has its rollups computed from the events that are there';
 COMMENT ON COLUMN analytics.closed_days.workspace_id IS 'workspace';
 COMMENT ON COLUMN analytics.closed_days.event_day IS 'UTC day';
 COMMENT ON COLUMN analytics.closed_days.events IS
-    'its events in analytics.user_activity, and those whose deletion is noted in analytics.dirty_hours';
+    'its events in analytics.user_activity, plus those whose deletion is noted in analytics.dirty_hours';
 COMMENT ON COLUMN analytics.closed_days.counted_at IS 'start of the transaction that counted them last';
 COMMENT ON COLUMN analytics.closed_days.grown_at IS 'start of the last transaction that counted more than before';
 
@@ -138,21 +138,21 @@ ALTER TABLE analytics.sealed_days ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.sealed_days', '');
 CREATE INDEX sealed_days_event_day ON analytics.sealed_days (event_day);
 COMMENT ON INDEX analytics.sealed_days_event_day IS
-    'serves: is a bucket sealed for any workspace, WHERE event_day BETWEEN ... AND ...';
+    'serves: is a bucket frozen for any workspace, WHERE event_day BETWEEN ... AND ...';
 CREATE INDEX sealed_days_unsettled ON analytics.sealed_days (event_day) WHERE missing > 0 OR kept_events > 0;
 COMMENT ON INDEX analytics.sealed_days_unsettled IS
-    'serves: days that somebody has to decide about, WHERE missing > 0 OR kept_events > 0';
+    'serves: days that wait for a decision, WHERE missing > 0 OR kept_events > 0';
 COMMENT ON TABLE analytics.sealed_days IS
-    'days from which retention removed events, or whose events are missing: their rollups can no longer be computed and are not overwritten';
+    'frozen days: retention has removed events of theirs, or events are missing. Their rollups can no longer be computed and are not overwritten';
 COMMENT ON COLUMN analytics.sealed_days.workspace_id IS 'workspace';
 COMMENT ON COLUMN analytics.sealed_days.event_day IS 'UTC day';
 COMMENT ON COLUMN analytics.sealed_days.events IS
     'events of the workspace that retention removed from the day, or that were missing when the day expired';
 COMMENT ON COLUMN analytics.sealed_days.sealed_at IS 'when the row was made or last changed';
 COMMENT ON COLUMN analytics.sealed_days.missing IS
-    'events that the rollups count and that are gone, though neither retention nor a noted deletion removed them';
+    'events that the rollups count but that are gone, and neither retention nor a noted deletion removed them';
 COMMENT ON COLUMN analytics.sealed_days.kept_events IS
-    'events of the day in analytics.user_activity that the rollups do not count, or (some are missing) perhaps not: cleanup keeps them';
+    'events of the day in analytics.user_activity that the rollups do not count or (where some are missing) may not count; cleanup keeps them';
 
 CREATE POLICY no_access ON analytics.watermark FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.watermark IS
@@ -201,15 +201,15 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.advance_watermark(timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.advance_watermark(timestamptz) IS
-    'one phase of closing what ended by mark, each in a transaction of its own: idle (nothing to close), marked, taken (the transaction id), waiting (for older transactions), ready (buckets up to marked_until may be aggregated for good)';
+    'one phase of finalizing what ended by mark, each in its own transaction: idle (nothing to finalize), marked, taken (the transaction id), waiting (for older transactions), ready (buckets up to marked_until may be finalized)';
 
--- The mark stays a minute behind, so that events on their way are not taken for late ones.
+-- A minute behind the clock, so that events on their way are not taken for late ones.
 CREATE FUNCTION analytics_internal.next_mark() RETURNS timestamptz
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT date_trunc('hour', now() - interval '1 minute', 'UTC') $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.next_mark() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.next_mark() IS 'up to where buckets may be closed now';
+COMMENT ON FUNCTION analytics_internal.next_mark() IS 'the instant up to which buckets may be finalized now';
 
 CREATE FUNCTION analytics_internal.is_sealed(workspace_id uuid, from_time timestamptz, to_time timestamptz)
 RETURNS boolean
@@ -223,9 +223,9 @@ SELECT EXISTS (SELECT FROM analytics.sealed_days AS s
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.is_sealed(uuid, timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.is_sealed(uuid, timestamptz, timestamptz) IS
-    'true when days between the instants are sealed, of the workspace or, for NULL, of any';
+    'whether a UTC day between the instants is frozen, for the workspace or (NULL) for any';
 
--- What is known to be there against what is there, in one snapshot: a deletion and its note are seen together.
+-- Known events against present ones, in one snapshot: a deletion and its note are seen together.
 CREATE FUNCTION analytics_internal.compare_day(
     day date, workspaces uuid[], OUT workspace_id uuid, OUT known bigint, OUT present bigint, OUT removed bigint, OUT is_expired boolean)
 RETURNS SETOF record
@@ -360,7 +360,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.count_day(date, uuid[]) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.count_day(date, uuid[]) IS
-    'counts the events of a UTC day, of some workspaces or (NULL) of all, into analytics.closed_days, and seals the day where fewer are there than are known to be; where they are back, it unseals it';
+    'counts the events of a UTC day, of some workspaces or (NULL) of all, into analytics.closed_days. Freezes the day where fewer are present than known, and releases it where they are back';
 
 -- A local day contains events of the neighbouring UTC days where the workspace has a time zone of its own.
 CREATE FUNCTION analytics_internal.days_to_compare(
@@ -455,7 +455,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_unsealed(date, timestamp
 COMMENT ON FUNCTION analytics_internal.aggregate_unsealed(date, timestamptz, uuid, boolean) IS
     'aggregates a local day or (day NULL) an hour for the workspaces that are not frozen there; the number written. Hours past their retention are left. is_repair: as in aggregate_daily_metrics()';
 
--- Whoever asks for all workspaces gets all but those, rather than an error.
+-- A call for all workspaces does all the others, rather than fail.
 CREATE FUNCTION analytics_internal.aggregate_despite_missing(day date, hour timestamptz) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -477,17 +477,17 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_despite_missing(date, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_despite_missing(date, timestamptz) IS
-    'aggregates a local day or (day NULL) an hour of all workspaces but the sealed ones, and warns, where events are missing; else does nothing and returns NULL';
+    'where events are missing: aggregates a local day or (day NULL) an hour of all workspaces except the frozen ones, and warns. Otherwise does nothing and returns NULL';
 
--- Where the data of one workspace are to blame, the others are aggregated. A full disk, a lock, a shutdown or a
--- serialization failure are nobody's fault: the whole step fails and is tried again.
+-- Where the data of one workspace cause the error, the others are aggregated. A full disk, a lock, a shutdown or a
+-- serialization failure concern all: the whole step fails and is tried again.
 CREATE FUNCTION analytics_internal.is_fault_of_data(state text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT state !~ '^(25|40|57|58)' AND state NOT IN ('53100', '53300', '53400', '55006', '55P03') $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.is_fault_of_data(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.is_fault_of_data(text) IS
-    'whether an error of this SQLSTATE may concern a single bucket; else others would fail too';
+    'whether an error of this SQLSTATE may concern a single bucket; otherwise other buckets would fail too';
 
 CREATE FUNCTION analytics_internal.quarantine(
     target_workspace_id uuid, kind text, day date, hour timestamptz, reason text) RETURNS void
@@ -550,13 +550,14 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.try_aggregate(date, timestamptz, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.try_aggregate(date, timestamptz, uuid) IS
-    'aggregates a local day or (day NULL) an hour, of one workspace or of all, but what is frozen; of all, if that fails, one after the other. A workspace that fails is quarantined. The number of workspaces written';
+    'aggregates a local day or (day NULL) an hour, of one workspace or of all, except where it is frozen. If all workspaces together fail, one after the other; one that fails is quarantined. Returns the number of workspaces written';
 
 -- Entries are taken before the events are read, so an entry that comes meanwhile stays for the next repair. When events
 -- of many workspaces have changed, as after an import, a scan of the whole day does it at once.
 CREATE FUNCTION analytics_internal.repair_day(target_workspace_id uuid, day date) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan -- one workspace or all
 AS $$
 DECLARE
     day_start timestamptz := day::timestamp AT TIME ZONE 'UTC';
@@ -617,9 +618,10 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.repair_day(uuid, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.repair_day(uuid, date) IS
-    'computes the dirty hours of a workspace''s local day, or (NULL) of all workspaces'' UTC day, and the local days that they belong to again, and returns the number of hours; what is frozen stays as it is';
+    'recomputes the dirty hours of a workspace''s local day, or (NULL) of a UTC day of all workspaces, and the local days they belong to. Returns the number of hours; frozen days stay as they are';
 
--- When a whole day fails, one workspace after the other until the one to blame is quarantined; the next calls know it.
+-- When a whole day fails: one workspace after the other, until the one that causes it is quarantined; the next calls
+-- go on with single workspaces.
 CREATE FUNCTION analytics_internal.try_repair_day(target_workspace_id uuid, day date) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -662,7 +664,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.try_repair_day(uuid, date) FROM PU
 COMMENT ON FUNCTION analytics_internal.try_repair_day(uuid, date) IS
     'repair_day(); where it fails, a day of one workspace is quarantined, of all workspaces days are repaired one by one up to the one to blame: then the number is negative';
 
--- What failed and waits for its next attempt is left out.
 CREATE FUNCTION analytics_internal.due_dirty_hours(OUT workspace_id uuid, OUT metric_hour timestamptz, OUT noted_at timestamptz)
 RETURNS SETOF record
 LANGUAGE sql STABLE
@@ -677,7 +678,7 @@ GROUP BY d.workspace_id, d.metric_hour
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.due_dirty_hours() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.due_dirty_hours() IS
-    'dirty hours, each once, but for quarantined days that are not to be tried again yet';
+    'dirty hours, each once, except those of quarantined days whose next attempt is not due';
 
 -- Once per run: a day that changes again meanwhile is repaired by the next one.
 CREATE FUNCTION analytics_internal.enqueue_repairs() RETURNS void
@@ -778,7 +779,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.repair_all(date, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.repair_all(date, timestamptz) IS
-    'repairs what is dirty by now, of local days up to a date and until an instant, in one transaction; the sum of repair_next()';
+    'repairs the hours that are dirty now, of local days up to a date and until an instant, in one transaction; the sum of repair_next()';
 
 CREATE FUNCTION analytics_internal.release_days(after_time timestamptz, until_time timestamptz) RETURNS void
 LANGUAGE sql
@@ -811,7 +812,7 @@ SELECT nullif(concat_ws('; ',
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.new_failures() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.new_failures() IS
-    'which days this transaction has quarantined, and what in analytics.sealed_days somebody has to decide about; NULL: nothing';
+    'the days that this transaction has quarantined, and the frozen ones that wait for a decision; NULL: none';
 
 CREATE FUNCTION analytics_internal.retry_failed_days(target_workspace_id uuid) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER
@@ -978,7 +979,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_for_good(timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_for_good(timestamptz, timestamptz) IS
-    'aggregates the hours between the instants and the local days that ended between them; at most one UTC midnight may lie in from_time < t <= to_time, and that at to_time. What fails is quarantined';
+    'aggregates the hours between the instants and the local days that ended between them; at most one UTC midnight may lie in from_time < t <= to_time, and only at to_time. A day that fails is quarantined';
 
 CREATE FUNCTION analytics_internal.close_next() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -1007,7 +1008,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.close_next() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.close_next() IS
-    'closes what ended between closed_until and marked_until of the watermark, at most to the next UTC midnight; rollups written, NULL when nothing is ready to be closed';
+    'finalizes what ended between the two watermarks, at most to the next UTC midnight. Returns the rollups written; NULL when nothing is ready';
 
 -- A time zone changed for the past: what was aggregated in another zone is aggregated again.
 
@@ -1122,10 +1123,10 @@ CREATE TRIGGER note_truncated_zones BEFORE TRUNCATE ON analytics.workspace_setti
 COMMENT ON TRIGGER note_truncated_zones ON analytics.workspace_settings IS
     'TRUNCATE is to time zones what DELETE is';
 
--- What the scheduled functions do beside their own work, so that rollups stay right where nobody calls maintain().
+-- What the scheduled functions do beside their own work, so that rollups stay right without maintain().
 
--- Closing takes three calls. Its scans of old days are left to calls for recent ones: whoever aggregates history
--- day by day is not made to aggregate all of it in one call.
+-- Finalization takes three calls. It is left to calls for recent days, so that a call for one old day does not
+-- aggregate all history.
 CREATE FUNCTION analytics_internal.catch_up(target_date date, with_cohorts boolean) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -1180,4 +1181,4 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.catch_up(date, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.catch_up(date, boolean) IS
-    'closes what is ready to be closed, repairs what has changed and finishes what was provisional, for at most the setting catch_up_seconds; a failure is a warning. target_date: the day that was aggregated; for older ones than the day before yesterday nothing is closed. with_cohorts: then cohorts that are due are computed too; NULL: if sets of users are removed at some age';
+    'finalizes what is ready, repairs what has changed and finishes provisional buckets that are over, for at most the setting catch_up_seconds; a failure is a warning. target_date: the day that was aggregated; for days before the day before yesterday nothing is finalized. with_cohorts: due cohorts are computed too; NULL: only if retention removes sets of users';

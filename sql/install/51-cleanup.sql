@@ -258,7 +258,7 @@ WHERE v.table_name = 'user_activity' AND first_day < (now() AT TIME ZONE 'UTC'):
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.expiry_notice(date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.expiry_notice(date) IS
-    'what to say to whoever loads events from a day on, if cleanup is going to remove some of them; NULL: nothing';
+    'notice for those who load events from a day on, if cleanup is going to remove some of them; NULL: none';
 
 -- An import: what counting found when, without it, the day's events would have been expired already. A day is
 -- counted an hour after its end.
@@ -341,7 +341,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.settle_day(date, text, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.settle_day(date, text, uuid) IS
-    'decides about a frozen UTC day (analytics.sealed_days) of one workspace or (NULL) of all: keep leaves its rollups as they are and lets cleanup remove its events; recount lets the next analytics.maintain() make the rollups of the events that are there, however few. Returns how many workspaces'' days it settled. For the owner; another decision is an error (22023), a NULL day too (22004)';
+    'decides about a frozen UTC day (analytics.sealed_days) of one workspace or (NULL) of all. keep: its rollups stay and cleanup may remove its events; recount: the next analytics.maintain() computes the rollups from the events that are there, however few. Returns the number of workspaces whose day was settled. For the owner; another decision is an error (22023), a NULL day too (22004)';
 
 CREATE FUNCTION analytics_internal.try_archive(partition regclass) RETURNS text
 LANGUAGE plpgsql
@@ -404,4 +404,4 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.cleanup_old_data() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.cleanup_old_data() IS
-    'removes rows past their retention (analytics.retention_policy_values); one row per table: table_name, the exact rows_deleted (identities: users made unknowable), and a note where it had to leave some. Events go after their rollups were completed, whole UTC days by dropping their partition, never queueing behind readers and writers; their days are then sealed. Before, other days are finished as by aggregate_daily_metrics()';
+    'removes rows past their retention (analytics.retention_policy_values). One row per table: table_name, the exact rows_deleted (identities: users made unknowable), and a note where some had to stay. Events are removed after their rollups were completed, whole UTC days by dropping their partition, without queueing behind readers and writers; their days are then frozen. Before that, other days are finished as by aggregate_daily_metrics()';

@@ -59,7 +59,7 @@ LANGUAGE c STRICT
 AS 'MODULE_PATHNAME', 'shadow_lock';
 REVOKE EXECUTE ON FUNCTION analytics_internal.lock(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.lock(text) IS
-    'waits for a lock and keeps it to the end of the transaction. In the order in which they are taken, before any row or partition is locked: maintenance (maintain(), backfill()), rollups (whoever writes rollups and users or removes events), views, alerts; another name is an error (22023). Out of order it waits for two seconds at most (55P03)';
+    'waits for a lock and keeps it to the end of the transaction. In the order in which they are taken, before any row or partition is locked: maintenance (maintain(), backfill()), rollups (every writer of rollups and users, and whatever removes events), views, alerts; another name is an error (22023). Out of order it waits for two seconds at most (55P03)';
 
 CREATE FUNCTION analytics_internal.try_lock(name text) RETURNS boolean
 LANGUAGE c STRICT
@@ -102,7 +102,7 @@ WHERE r.cell = analytics_internal.cell_key() AND r.step = last_run.step AND (r.o
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.last_run(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.last_run(text) IS
-    'when a step last succeeded, to its end but for quarantined days; of maintain, the last run that was not broken off. NULL: never';
+    'when a step last succeeded, possibly with quarantined days; of maintain, the last run that was not broken off. NULL: never';
 
 -- In the order in which they run.
 CREATE FUNCTION analytics_internal.steps(OUT step text, OUT every interval) RETURNS SETOF record
@@ -209,7 +209,7 @@ GROUP BY o.first_day
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.open_changes() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.open_changes() IS
-    'how often events of days that are not closed were changed, by the statistics: first_day (UTC) and event_changes, NULL where track_counts is off';
+    'changes of events of days that are not final, by the statistics: first_day (UTC) and event_changes, NULL where track_counts is off';
 
 CREATE FUNCTION analytics_internal.has_work(step text) RETURNS boolean
 LANGUAGE plpgsql STABLE
@@ -339,7 +339,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.close_buckets() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.close_buckets() IS
-    'one transaction''s worth of closing; total: days left';
+    'one transaction of finalization; total: days left';
 
 -- The first unit of a run queues what is dirty by then.
 CREATE FUNCTION analytics_internal.repair_buckets(OUT rows bigint, OUT again boolean, OUT total bigint)
@@ -394,7 +394,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_open() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_open() IS
-    'writes provisional rollups of the hours and local days that are not closed yet, at most of the last 26 hours; how many';
+    'writes provisional rollups of the hours and local days that are not final yet, at most of the last 26 hours; returns how many';
 
 -- One view's failure is reported by the function itself and leaves the others refreshed; raising it would undo them.
 CREATE FUNCTION analytics_internal.refresh_views(OUT rows bigint, OUT busy text)
@@ -616,7 +616,7 @@ END
 $$;
 REVOKE EXECUTE ON PROCEDURE analytics.maintain(interval, boolean) FROM PUBLIC;
 COMMENT ON PROCEDURE analytics.maintain(interval, boolean) IS
-    'does whatever is due: what a clock that was ahead has left behind, partitions, alerts, closing and repairing rollups, cohorts, provisional rollups of today, indexes, views, cleanup, statistics. It commits between units of work, so not inside a transaction block. Steps take turns for their share of the time, and are isolated: one that fails is recorded in analytics.job_runs and the others run; one that meets a lock is skipped until the next call. time_budget: after it each step that was not begun does one unit, and no other is begun. show_steps: a notice per step. Call it every minute; a second call at the same time returns at once';
+    'does whatever is due: partitions, alerts, finalization and repair of rollups, cohorts, provisional rollups of today, indexes, views, cleanup, statistics, and repairs after a clock that was ahead. It commits between units of work, so it cannot run inside a transaction block. Steps take turns, each for its share of the time, and are isolated: a step that fails is recorded in analytics.job_runs and the others run; a step that meets a lock is skipped until the next call. time_budget: when it is over, each step that has not begun does one unit. show_steps: a notice per step. Call it every minute; a second call at the same time returns at once';
 
 CREATE FUNCTION analytics_internal.backfill_day(day date, started timestamptz, days integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
