@@ -15,6 +15,8 @@
 #define SHADOW_OPTIONS_ARE_SORTED (PG_VERSION_NUM < 160000)
 
 extern "C" {
+#include "access/genam.h"
+#include "access/tableam.h"
 #include "catalog/pg_namespace.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
@@ -86,13 +88,47 @@ inline void run_whole_portal(Portal portal, DestReceiver *receiver)
 #endif
 }
 
-// Of a row that was just inserted, in all indexes of its table.
-inline void insert_index_entries(ResultRelInfo *table, TupleTableSlot *row, EState *state)
+// Of a row that was just inserted, in all indexes of its table; 16 and later: or in those that summarize only.
+inline void insert_index_entries(ResultRelInfo *table, TupleTableSlot *row, EState *state,
+                                 [[maybe_unused]] bool only_summarizing = false)
 {
 #if PG_VERSION_NUM >= 160000
-    list_free(ExecInsertIndexTuples(table, row, state, false, false, nullptr, NIL, false));
+    list_free(ExecInsertIndexTuples(table, row, state, false, false, nullptr, NIL, only_summarizing));
 #else
     list_free(ExecInsertIndexTuples(table, row, state, false, false, nullptr, NIL));
+#endif
+}
+
+// Before 16 a new version of a row has entries in all indexes or none.
+#if PG_VERSION_NUM >= 160000
+using index_updates = TU_UpdateIndexes;
+inline bool are_needed(index_updates updates)
+{
+    return updates != TU_None;
+}
+inline bool are_summaries(index_updates updates)
+{
+    return updates == TU_Summarizing;
+}
+#else
+using index_updates = bool;
+inline bool are_needed(index_updates updates)
+{
+    return updates;
+}
+inline bool are_summaries(index_updates)
+{
+    return false;
+}
+#endif
+
+// 18 can count what a scan does.
+inline IndexScanDesc begin_index_scan(Relation table, Relation index, Snapshot snapshot, int keys)
+{
+#if PG_VERSION_NUM >= 180000
+    return index_beginscan(table, index, snapshot, nullptr, keys, 0);
+#else
+    return index_beginscan(table, index, snapshot, keys, 0);
 #endif
 }
 
