@@ -471,17 +471,14 @@ COMMENT ON POLICY member_reads ON analytics.daily_error_types IS
 CREATE FUNCTION analytics_internal.collect_rollups(
     target_date date, at timestamptz, first_instant timestamptz, last_instant timestamptz,
     shares integer, share integer, passes integer)
-RETURNS TABLE (workspace_id uuid, is_final boolean, metrics analytics.daily_metrics, agents analytics.agent_performance[],
-               event_usage analytics.daily_event_usage[], error_types analytics.daily_error_types[],
-               user_ids uuid[], first_events timestamptz[], last_events timestamptz[], revenue_places integer[], revenues numeric[],
-               named_agents uuid[], agent_names text[])
+RETURNS TABLE (rollup integer, contents record, place tid)
 LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 1000
 AS 'MODULE_PATHNAME', 'shadow_collect_rollups';
 REVOKE EXECUTE ON FUNCTION analytics_internal.collect_rollups(
     date, timestamptz, timestamptz, timestamptz, integer, integer, integer) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.collect_rollups(
     date, timestamptz, timestamptz, timestamptz, integer, integer, integer) IS
-    'the rollups of the workspaces of one share (0 .. shares - 1, by hash; a power of two) on a local day, as of the instant "at", collected in so many passes; first_instant and last_instant: the day in UTC. Called by analytics.aggregate_daily_metrics(), a process for each share. In metrics and agents the columns that need the users'' numbers are NULL, or hold places of user_ids (from 0). revenue_places (from 1): whose the revenues are. agent_names: of the agents that events name by text. Shares or passes that are no powers of two up to 32768, and a share that is none of the shares, are an error (22023)';
+    'rows for the rollups of one share''s workspaces on a local day. Shares: 0 .. shares - 1, by hash; a power of two. As of the instant "at", collected in so many passes; first_instant and last_instant: the day in UTC. Called by analytics.aggregate_daily_metrics(), a process for each share. rollup: the number of the table (src/entry/rollup/rows.hpp), contents: a row of its type; place: where the row lies that it replaces, NULL: nowhere, or not known. Shares or passes that are no powers of two up to 32768, and a share that is none of the shares, are an error (22023)';
 
 -- Without JIT: estimates of arrays' elements make small statements look dear, and compiling one takes half a second.
 CREATE FUNCTION analytics_internal.aggregate_daily_metrics(

@@ -159,22 +159,6 @@ COMMENT ON FUNCTION analytics_internal.update_later_totals(uuid[], date[]) IS
 
 -- Reading the sets of active users.
 
-CREATE FUNCTION analytics_internal.number_users(positions analytics.user_set, user_numbers bigint[])
-RETURNS analytics.user_set
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_number_users';
-REVOKE EXECUTE ON FUNCTION analytics_internal.number_users(analytics.user_set, bigint[]) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.number_users(analytics.user_set, bigint[]) IS
-    'the user numbers at the given positions (from 0) of an array';
-
-CREATE FUNCTION analytics_internal.number_users(positions analytics.user_set[], user_numbers bigint[])
-RETURNS analytics.user_set[]
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_number_users_array';
-REVOKE EXECUTE ON FUNCTION analytics_internal.number_users(analytics.user_set[], bigint[]) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.number_users(analytics.user_set[], bigint[]) IS
-    'number_users() of each element';
-
 CREATE FUNCTION analytics_internal.trailing_users(workspace_id uuid, start_date date, end_date date)
 RETURNS TABLE (activity_date date, daily_active_users bigint, weekly_active_users bigint, monthly_active_users bigint)
 LANGUAGE c STABLE STRICT PARALLEL SAFE

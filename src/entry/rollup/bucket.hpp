@@ -24,8 +24,9 @@ struct bucket {
     TimestampTz last;  // $5
 };
 
-// The number of rows.
-std::uint64_t execute(const char *sql, const bucket &b, DestReceiver *receiver = nullptr);
+// The number of rows. A statement takes a snapshot of its own unless it may only read under the active one.
+std::uint64_t execute(const char *sql, const bucket &b, DestReceiver *receiver = nullptr,
+                      bool under_active_snapshot = false);
 
 struct column {
     const char *name;
@@ -39,13 +40,14 @@ struct temporary_relation {
 
 // The relations of a run. They are plain data, so an error leaves them to the end of the transaction.
 struct run_relations {
-    Tuplestorestate *stores[8];
+    Tuplestorestate *stores[20];
     int count;
 };
 Tuplestorestate *new_store(run_relations &relations);
-TupleDesc describe(const temporary_relation &relation);
 // Makes a filled store known to the following statements of this connection to SPI.
-void register_relation(const temporary_relation &relation, Tuplestorestate *store, std::uint64_t rows);
+void register_relation(const char *name, TupleDesc description, Tuplestorestate *store, std::uint64_t rows);
+// Keeps the rows of a query; their number.
+std::uint64_t keep_rows(Tuplestorestate *store, const char *sql, const bucket &b);
 // Keeps the rows of a query as a relation; their number.
 std::uint64_t materialize(run_relations &relations, const temporary_relation &relation, const char *sql,
                           const bucket &b);

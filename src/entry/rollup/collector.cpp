@@ -1,7 +1,7 @@
 #include "entry/rollup/collector.hpp"
 
 #include "entry/rollup/query.hpp"
-#include "entry/rollup/rows.hpp"
+#include "entry/rollup/workspace_writer.hpp"
 #include "pg/aggregate.hpp"
 
 extern "C" {
@@ -40,7 +40,7 @@ public:
     }
 
     void finish();
-    std::uint64_t store(bool is_day, Tuplestorestate *store, TupleDesc description);
+    std::uint64_t write(workspace_writer &to);
 
 private:
     struct workspace {
@@ -89,28 +89,25 @@ rollup_metrics event_collector::take_metrics(const workspace &w, bool is_day, Me
     return metrics;
 }
 
-std::uint64_t event_collector::store(bool is_day, Tuplestorestate *store, TupleDesc description)
+std::uint64_t event_collector::write(workspace_writer &to)
 {
     std::uint32_t const n = workspaces_.size();
     if (n == 0)
         return 0;
     std::sort(&workspaces_[0], &workspaces_[0] + n,
               [](const workspace &a, const workspace &b) { return a.id < b.id; });
-    row_types const *const types = find_row_types(is_day);
-    MemoryContext const row_context =
-        AllocSetContextCreate(CurrentMemoryContext, "collected rows", ALLOCSET_DEFAULT_SIZES);
-    MemoryContext const old = MemoryContextSwitchTo(row_context);
+    MemoryContext const context =
+        AllocSetContextCreate(CurrentMemoryContext, "collected workspace", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext const old = MemoryContextSwitchTo(context);
     for (std::uint32_t i = 0; i < n; ++i) {
         CHECK_FOR_INTERRUPTS();
         workspace const &w = workspaces_[i];
-        Datum values[most_summary_columns];
-        bool nulls[most_summary_columns] = {};
-        form_summary(*types, w.id, w.is_final, take_metrics(w, is_day, row_context), values);
-        tuplestore_putvalues(store, description, values, nulls);
-        MemoryContextReset(row_context);
+        rollup_metrics metrics = take_metrics(w, to.is_day(), context);
+        to.write(w.id, w.is_final, metrics);
+        MemoryContextReset(context);
     }
     MemoryContextSwitchTo(old);
-    MemoryContextDelete(row_context);
+    MemoryContextDelete(context);
     return n;
 }
 
@@ -181,15 +178,14 @@ DestReceiver *shadow::entry::create_event_collector(bool is_final)
 
 constexpr Size large_state = Size{64} << 20;
 
-std::uint64_t shadow::entry::store_collected(DestReceiver *collector, bool is_day, Tuplestorestate *store,
-                                             TupleDesc description)
+std::uint64_t shadow::entry::write_collected(DestReceiver *collector, workspace_writer &to)
 {
     auto *const receiver = reinterpret_cast<collecting_receiver *>(collector);
     bool const is_large = MemoryContextMemAllocated(receiver->context, true) >= large_state;
     receiver->collector->finish();
     if (is_large)
         pg::return_free_memory();
-    std::uint64_t const workspaces = receiver->collector->store(is_day, store, description);
+    std::uint64_t const workspaces = receiver->collector->write(to);
     MemoryContextDelete(receiver->context);
     if (is_large)
         pg::return_free_memory();

@@ -6,7 +6,6 @@
 
 extern "C" {
 #include "tcop/dest.h"
-#include "utils/tuplestore.h"
 }
 
 namespace shadow::entry
@@ -17,9 +16,9 @@ namespace shadow::entry
 // caller has connected to SPI.
 DestReceiver *create_event_collector(bool is_final);
 
-// Appends a row of the day's or hour's summary for each workspace, by workspace_id; their number. Frees what was
-// collected.
-std::uint64_t store_collected(DestReceiver *collector, bool is_day, Tuplestorestate *store,
-                              TupleDesc description);
+class workspace_writer;
+
+// Writes what was collected, workspace by workspace in the order of their ids; their number. Frees it.
+std::uint64_t write_collected(DestReceiver *collector, workspace_writer &to);
 
 } // namespace shadow::entry

@@ -1,10 +1,13 @@
+#include <algorithm>
+
+#include "core/sets/user_set.hpp"
+
 #include "entry/rollup/rows.hpp"
 
 #include "pg/array.hpp"
+#include "pg/memory.hpp"
 #include "pg/spi.hpp"
 #include "pg/tuple.hpp"
-
-#include <array>
 
 extern "C" {
 #include "executor/spi.h"
@@ -26,6 +29,10 @@ NullableDatum stored(Datum value)
 NullableDatum stored(std::int64_t value)
 {
     return stored(Int64GetDatum(value));
+}
+NullableDatum stored(const uuid &id)
+{
+    return stored(pg::uuid_datum(id));
 }
 NullableDatum stored(const nullable<std::int64_t> &value)
 {
@@ -75,6 +82,29 @@ struct field {
     NullableDatum (*value)(const Item &);
 };
 
+// What all rows of a workspace have in common.
+struct row_head {
+    uuid workspace;
+    Datum key; // date or hour
+    Datum now;
+    bool is_final;
+};
+constexpr field<row_head> day_fields[] = {
+    {"workspace_id", [](auto &h) { return stored(h.workspace); }},
+    {"metric_date", [](auto &h) { return stored(h.key); }},
+    {"created_at", [](auto &h) { return stored(h.now); }},
+    {"updated_at", [](auto &h) { return stored(h.now); }},
+};
+constexpr field<row_head> hour_fields[] = {
+    {"workspace_id", [](auto &h) { return stored(h.workspace); }},
+    {"metric_hour", [](auto &h) { return stored(h.key); }},
+    {"created_at", [](auto &h) { return stored(h.now); }},
+    {"updated_at", [](auto &h) { return stored(h.now); }},
+};
+constexpr field<row_head> final_fields[] = {
+    {"is_final", [](auto &h) { return stored(BoolGetDatum(h.is_final)); }},
+};
+
 constexpr field<rollup_metrics> daily_fields[] = {
     {"total_events", [](auto &m) { return stored(m.events); }},
     {"events_by_type", [](auto &m) { return stored_json(m.events_by_type); }},
@@ -118,9 +148,8 @@ constexpr field<rollup_metrics> hourly_fields[] = {
     {"p95_response_time_ms", [](auto &m) { return stored(m.p95_response); }},
 };
 
-// `users` holds places in the workspace's users until these have their numbers.
 constexpr field<agent_metrics> agent_fields[] = {
-    {"agent_id", [](auto &a) { return stored(pg::uuid_datum(a.agent)); }},
+    {"agent_id", [](auto &a) { return stored(a.agent); }},
     {"total_runs", [](auto &a) { return stored(a.runs.total); }},
     {"successful_runs", [](auto &a) { return stored(a.runs.successful); }},
     {"failed_runs", [](auto &a) { return stored(a.runs.failed); }},
@@ -169,7 +198,7 @@ Datum array_of(span<Item> items, Oid type, Element element)
     return pg::make_array({elements, nullptr, static_cast<int>(items.size)}, type);
 }
 
-// The names of one event type; `users` as of an agent.
+// The names of one event type.
 struct usage_of_type {
     span<event_count> names;
     Oid user_set;
@@ -198,20 +227,28 @@ constexpr field<error_count> error_count_fields[] = {
     {"sample_messages", [](auto &e) { return stored(pg::text_array_datum(e.samples)); }},
 };
 
-template <typename Item, std::size_t n>
-Datum form(const row_type &type, const field<Item> (&fields)[n], const Item &item)
+// Fills in a row, field table by field table, in the order in which find_row_type() saw them.
+class row_filler
 {
-    int const width = type.description->natts;
-    auto *const values = static_cast<Datum *>(palloc0(static_cast<Size>(width) * sizeof(Datum)));
-    auto *const nulls = static_cast<bool *>(palloc(static_cast<Size>(width)));
-    memset(nulls, true, static_cast<Size>(width));
-    for (std::size_t i = 0; i < n; ++i) {
-        NullableDatum const value = fields[i].value(item);
-        values[type.places[i]] = value.value;
-        nulls[type.places[i]] = value.isnull;
+public:
+    explicit row_filler(const row_type &row) : row_(row) {}
+
+    template <typename Item, std::size_t n>
+    row_filler &add(const field<Item> (&fields)[n], const Item &item)
+    {
+        for (field<Item> const &f : fields) {
+            NullableDatum const value = f.value(item);
+            int const place = row_.places[at_++];
+            row_.values[place] = value.value;
+            row_.nulls[place] = value.isnull;
+        }
+        return *this;
     }
-    return HeapTupleGetDatum(heap_form_tuple(type.description, values, nulls));
-}
+
+private:
+    const row_type &row_;
+    int at_ = 0;
+};
 
 // The errors of one type.
 struct errors_of_type {
@@ -222,154 +259,358 @@ constexpr field<errors_of_type> error_type_fields[] = {
     {"error_type", [](auto &e) { return stored_text(e.names[0].type); }},
     {"errors",
      [](auto &e) {
-         return stored(
-             array_of(e.names, e.one->type, [&](auto &n) { return form(*e.one, error_count_fields, n); }));
+         return stored(array_of(e.names, e.one->type, [&](auto &n) {
+             row_filler(*e.one).add(error_count_fields, n);
+             return HeapTupleGetDatum(heap_form_tuple(e.one->description, e.one->values, e.one->nulls));
+         }));
      }},
 };
 
-template <typename Item, std::size_t n>
-constexpr std::array<const char *, n> names_of(const field<Item> (&fields)[n])
-{
-    std::array<const char *, n> names{};
-    for (std::size_t i = 0; i < n; ++i)
-        names[i] = fields[i].column;
-    return names;
-}
-constexpr auto daily_names = names_of(daily_fields);
-constexpr auto hourly_names = names_of(hourly_fields);
-constexpr auto agent_names = names_of(agent_fields);
-constexpr auto event_usage_names = names_of(event_usage_fields);
-constexpr auto error_type_names = names_of(error_type_fields);
-constexpr auto error_count_names = names_of(error_count_fields);
-
-template <std::size_t n>
-constexpr column_names view_of(const std::array<const char *, n> &names)
-{
-    return {names.data(), static_cast<int>(n)};
-}
-
-// The row type of a table or another composite type.
-row_type find_row_type(const char *name, const column_names &columns)
-{
-    Oid const type = pg::type_named(name);
-    TupleDesc const shared = lookup_rowtype_tupdesc(type, -1);
-    TupleDesc const description = BlessTupleDesc(CreateTupleDescCopy(shared));
-    ReleaseTupleDesc(shared);
-    auto *const places = static_cast<int *>(palloc(static_cast<Size>(columns.count) * sizeof(int)));
-    for (int i = 0; i < columns.count; ++i) {
-        int const number = SPI_fnumber(description, columns.names[i]);
-        if (number <= 0)
-            elog(ERROR, "%s has no column \"%s\"", name, columns.names[i]);
-        places[i] = number - 1;
-    }
-    return {type, description, places};
-}
-
-constexpr column daily_summary_columns[] = {
-    {"workspace_id", "uuid"},
-    {"is_final", "boolean"},
-    {"metrics", "analytics.daily_metrics"},
-    {"agents", "analytics.agent_performance[]"},
-    {"event_usage", "analytics.daily_event_usage[]"},
-    {"error_types", "analytics.daily_error_types[]"},
-    {"user_ids", "uuid[]"}, // ascending; the other arrays are about these users
-    {"first_events", "timestamp with time zone[]"},
-    {"last_events", "timestamp with time zone[]"},
-    {"revenue_places", "integer[]"}, // from 1, of the users with a revenue
-    {"revenues", "numeric[]"},
-    {"named_agents", "uuid[]"}, // those that events name by text
-    {"agent_names", "text[]"},
+// The users of a day: who they are and how many.
+struct day_users {
+    std::int64_t active, joined, earlier;
+    std::string_view all, joining; // stored sets of numbers
 };
-constexpr column hourly_summary_columns[] = {
-    {"workspace_id", "uuid"}, {"is_final", "boolean"}, {"metrics", "analytics.hourly_metrics"}};
-static_assert(lengthof(daily_summary_columns) <= most_summary_columns);
+constexpr field<day_users> user_count_fields[] = {
+    {"new_users", [](auto &u) { return stored(u.joined); }},
+    {"returning_users", [](auto &u) { return stored(u.active - u.joined); }},
+    {"total_users", [](auto &u) { return stored(u.earlier + u.joined); }},
+};
+constexpr field<day_users> user_set_fields[] = {
+    {"users", [](auto &u) { return stored_bytes(u.all); }},
+    {"new_users", [](auto &u) { return stored_bytes(u.joining); }},
+};
 
-// An array of elements of fixed width without NULLs: write(element, i) fills them in.
-template <typename Write>
-Datum fixed_array_datum(std::size_t n, std::size_t width, Oid type, Write write)
-{
-    if (n == 0)
-        return PointerGetDatum(construct_empty_array(type));
-    ArrayType *const array = pg::new_fixed_array(n, width, type);
-    for (std::size_t i = 0; i < n; ++i)
-        write(ARR_DATA_PTR(array) + i * width, i);
-    return PointerGetDatum(array);
-}
+struct user_revenue {
+    std::int64_t number;
+    int128 revenue; // 10^-9
+};
+constexpr field<user_revenue> revenue_fields[] = {
+    {"user_number", [](auto &u) { return stored(u.number); }},
+    {"revenue", [](auto &u) { return stored_sum(u.revenue, 9); }},
+};
 
-Datum times_datum(span<user_activity> users, std::int64_t user_activity::*time)
-{
-    return fixed_array_datum(users.size, sizeof(TimestampTz), TIMESTAMPTZOID, [&](char *out, std::size_t i) {
-        memcpy(out, &(users[i].*time), sizeof(TimestampTz));
-    });
-}
+struct user_of_workspace {
+    uuid workspace;
+    const user_record *user;
+};
+constexpr field<user_of_workspace> user_fields[] = {
+    {"workspace_id", [](auto &u) { return stored(u.workspace); }},
+    {"user_id", [](auto &u) { return stored(u.user->user); }},
+    {"user_number", [](auto &u) { return stored(u.user->number); }},
+    {"first_date", [](auto &u) { return stored(DateADTGetDatum(u.user->first_date)); }},
+    {"last_date", [](auto &u) { return stored(DateADTGetDatum(u.user->last_date)); }},
+    {"first_seen", [](auto &u) { return stored(TimestampTzGetDatum(u.user->first_seen)); }},
+    {"last_seen", [](auto &u) { return stored(TimestampTzGetDatum(u.user->last_seen)); }},
+    {"is_forgotten", [](auto &u) { return stored(BoolGetDatum(u.user->is_forgotten)); }},
+};
 
-// Parallel arrays, which take a third of the room of an array of rows; revenue only where there is some.
-void form_users(span<user_activity> users, Datum *values)
+struct named_agent {
+    uuid workspace, agent;
+    std::string_view name;
+    TimestampTz since;
+};
+constexpr field<named_agent> named_agent_fields[] = {
+    {"workspace_id", [](auto &a) { return stored(a.workspace); }},
+    {"agent_id", [](auto &a) { return stored(a.agent); }},
+    {"name", [](auto &a) { return stored_text(a.name); }},
+    {"first_seen", [](auto &a) { return stored(TimestampTzGetDatum(a.since)); }},
+};
+
+struct new_from {
+    uuid workspace;
+    DateADT day;
+    std::string_view users; // a stored set of numbers
+};
+constexpr field<new_from> newcomer_fields[] = {
+    {"workspace_id", [](auto &n) { return stored(n.workspace); }},
+    {"metric_date", [](auto &n) { return stored(DateADTGetDatum(n.day)); }},
+    {"users", [](auto &n) { return stored_bytes(n.users); }},
+};
+
+// ---- row types ----------------------------------------------------------------------------------------------
+
+template <typename Item, std::size_t n>
+void add_places(row_type &row, const char *name, const field<Item> (&fields)[n])
 {
-    values[0] = fixed_array_datum(users.size, UUID_LEN, UUIDOID, [&](char *out, std::size_t i) {
-        users[i].user.to_bytes(reinterpret_cast<unsigned char *>(out));
-    });
-    values[1] = times_datum(users, &user_activity::first);
-    values[2] = times_datum(users, &user_activity::last);
-    Datum *const places = new_elements(users.size);
-    Datum *const revenues = new_elements(users.size);
-    int n = 0;
-    for (std::size_t i = 0; i < users.size; ++i) {
-        if (users[i].revenue == 0)
-            continue;
-        places[n] = Int32GetDatum(static_cast<int>(i + 1));
-        revenues[n++] = pg::trimmed_numeric_datum(users[i].revenue, 9);
+    if (row.count + n > lengthof(row.places))
+        elog(ERROR, "%s has too many columns", name);
+    for (field<Item> const &f : fields) {
+        int const number = SPI_fnumber(row.description, f.column);
+        if (number <= 0)
+            elog(ERROR, "%s has no column \"%s\"", name, f.column);
+        row.places[row.count++] = number - 1;
     }
-    values[3] = PointerGetDatum(construct_array(places, n, INT4OID, 4, true, TYPALIGN_INT));
-    values[4] = PointerGetDatum(construct_array(revenues, n, NUMERICOID, -1, false, TYPALIGN_INT));
 }
 
-void form_agent_names(span<agent_metrics> agents, Datum *values)
+// The row type of a table or another composite type. The columns without a field stay NULL.
+template <typename... Fields>
+row_type find_row_type(const char *name, const Fields &...fields)
 {
-    Datum *const ids = new_elements(agents.size);
-    Datum *const names = new_elements(agents.size);
-    int n = 0;
-    for (std::size_t i = 0; i < agents.size; ++i) {
-        if (agents[i].name.empty())
-            continue;
-        ids[n] = pg::uuid_datum(agents[i].agent);
-        names[n++] = pg::text_datum(agents[i].name);
+    row_type row;
+    memset(&row, 0, sizeof row);
+    row.type = pg::type_named(name);
+    TupleDesc const shared = lookup_rowtype_tupdesc(row.type, -1);
+    row.description = BlessTupleDesc(CreateTupleDescCopyConstr(shared));
+    ReleaseTupleDesc(shared);
+    auto const width = static_cast<Size>(row.description->natts);
+    row.values = static_cast<Datum *>(palloc0(width * sizeof(Datum)));
+    row.nulls = static_cast<bool *>(palloc(width));
+    memset(row.nulls, true, width);
+    (add_places(row, name, fields), ...);
+    return row;
+}
+
+// ---- rows ---------------------------------------------------------------------------------------------------
+
+// Forms the rows of one workspace. Their values live for a row or a few more.
+class row_former
+{
+public:
+    row_former(const row_types &types, const row_head &head, row_receiver &to)
+        : types_(types), head_(head), to_(to), rows_(0)
+    {
     }
-    values[0] = pg::make_array({ids, nullptr, n}, UUIDOID);
-    values[1] = pg::make_array({names, nullptr, n}, TEXTOID);
-}
 
-// One row for each run of items that are of one kind, as they are in the order of their kinds: row(items).
-template <typename Item, typename IsSame, typename Row>
-Datum rows_of_groups(span<Item> items, Oid type, IsSame is_same, Row row)
-{
-    Datum *const rows = new_elements(items.size);
-    int n = 0;
-    for (std::size_t first = 0, last = 0; first < items.size; first = last) {
+    row_filler begin(rollup_table table)
+    {
         CHECK_FOR_INTERRUPTS();
-        while (last < items.size && is_same(items[last], items[first]))
-            ++last;
-        rows[n++] = row(span<Item>{&items[first], last - first});
+        return row_filler(types_.tables[static_cast<int>(table)]);
     }
-    return pg::make_array({rows, nullptr, n}, type);
+    void end(rollup_table table, ItemPointer place = nullptr)
+    {
+        to_.take(to_, table, types_.tables[static_cast<int>(table)], place);
+        if (++rows_ % rows_between_resets == 0)
+            MemoryContextReset(types_.row_context);
+    }
+
+    // In the memory context of rows, to which the caller has switched.
+    void form_hour(const rollup_metrics &metrics);
+    void form_day(const rollup_metrics &metrics, const day_users &users);
+    void form_agents(span<agent_metrics> agents, TimestampTz since);
+    void form_event_usage(span<event_count> counts);
+    void form_error_types(span<error_count> errors);
+    void form_revenues(span<user_activity> list, span<user_record> users);
+    void form_users(span<user_record> users);
+
+private:
+    static constexpr std::uint32_t rows_between_resets = 64;
+
+    const row_types &types_;
+    const row_head &head_;
+    row_receiver &to_;
+    std::uint32_t rows_;
+};
+
+void row_former::form_hour(const rollup_metrics &metrics)
+{
+    begin(rollup_table::hourly_metrics)
+        .add(hour_fields, head_)
+        .add(final_fields, head_)
+        .add(hourly_fields, metrics);
+    end(rollup_table::hourly_metrics);
 }
 
-Datum event_usage_datum(const row_types &types, span<event_count> counts)
+void row_former::form_day(const rollup_metrics &metrics, const day_users &users)
 {
-    return rows_of_groups(
-        counts, types.event_usage.type, [](auto &a, auto &b) { return a.type == b.type; },
-        [&](span<event_count> names) {
-            return form(types.event_usage, event_usage_fields, {names, types.user_set});
-        });
+    begin(rollup_table::daily_metrics)
+        .add(day_fields, head_)
+        .add(final_fields, head_)
+        .add(daily_fields, metrics)
+        .add(user_count_fields, users);
+    end(rollup_table::daily_metrics);
+    begin(rollup_table::daily_users)
+        .add(day_fields, head_)
+        .add(final_fields, head_)
+        .add(user_set_fields, users);
+    end(rollup_table::daily_users);
 }
 
-Datum error_types_datum(const row_types &types, span<error_count> errors)
+void row_former::form_agents(span<agent_metrics> agents, TimestampTz since)
 {
-    return rows_of_groups(
-        errors, types.error_type.type, [](auto &a, auto &b) { return a.type == b.type; },
-        [&](span<error_count> names) {
-            return form(types.error_type, error_type_fields, {names, &types.error_count});
-        });
+    for (agent_metrics const &agent : agents) {
+        begin(rollup_table::agent_performance)
+            .add(day_fields, head_)
+            .add(final_fields, head_)
+            .add(agent_fields, agent);
+        end(rollup_table::agent_performance);
+        if (agent.name.empty())
+            continue;
+        begin(rollup_table::agents)
+            .add(named_agent_fields, {head_.workspace, agent.agent, agent.name, since});
+        end(rollup_table::agents);
+    }
+}
+
+// visit(items) for each run of items that are of one type, as they are in the order of their types.
+template <typename Item, typename Visit>
+void for_each_type(span<Item> items, Visit visit)
+{
+    for (std::size_t first = 0, last = 0; first < items.size; first = last) {
+        while (last < items.size && items[last].type == items[first].type)
+            ++last;
+        visit(span<Item>{&items[first], last - first});
+    }
+}
+
+void row_former::form_event_usage(span<event_count> counts)
+{
+    for_each_type(counts, [this](span<event_count> names) {
+        begin(rollup_table::daily_event_usage)
+            .add(day_fields, head_)
+            .add(event_usage_fields, {names, types_.user_set});
+        end(rollup_table::daily_event_usage);
+    });
+}
+
+void row_former::form_error_types(span<error_count> errors)
+{
+    for_each_type(errors, [this](span<error_count> names) {
+        begin(rollup_table::daily_error_types)
+            .add(day_fields, head_)
+            .add(error_type_fields, {names, &types_.error_count});
+        end(rollup_table::daily_error_types);
+    });
+}
+
+void row_former::form_revenues(span<user_activity> list, span<user_record> users)
+{
+    for (std::size_t i = 0; i < list.size; ++i) {
+        if (list[i].revenue == 0)
+            continue;
+        begin(rollup_table::daily_user_revenue)
+            .add(day_fields, head_)
+            .add(revenue_fields, {users[i].number, list[i].revenue});
+        end(rollup_table::daily_user_revenue);
+    }
+}
+
+void row_former::form_users(span<user_record> users)
+{
+    for (user_record &user : users) {
+        if (user.is_known && !user.is_changed)
+            continue;
+        begin(rollup_table::users).add(user_fields, {head_.workspace, &user});
+        end(rollup_table::users, user.is_known ? &user.place : nullptr);
+    }
+}
+
+// ---- sets of users ------------------------------------------------------------------------------------------
+
+using number_list = std::pmr::vector<std::uint32_t>;
+
+// The stored form; in `memory`.
+std::string_view make_set(number_list &numbers, std::pmr::memory_resource &memory)
+{
+    std::sort(numbers.begin(), numbers.end());
+    roaring::writer set(&memory);
+    write_sorted_values(numbers.data(), numbers.size(), set, pg::interrupted);
+    std::size_t const size = stored_size(set);
+    auto *const bytes = static_cast<std::uint8_t *>(memory.allocate(size, 1));
+    write_stored(set, bytes);
+    return {reinterpret_cast<const char *>(bytes), size};
+}
+
+// The numbers of the users that `choose` chooses.
+template <typename User, typename Choose>
+std::string_view set_of_users(span<User> users, Choose choose)
+{
+    pg::palloc_resource memory(CurrentMemoryContext);
+    number_list numbers(&memory);
+    for (User const &user : users)
+        if (choose(user))
+            numbers.push_back(user_set_element(user.number));
+    return make_set(numbers, memory);
+}
+
+// A stored set of positions as one of numbers.
+std::string_view number_set(std::string_view positions, span<user_record> users)
+{
+    pg::palloc_resource memory(CurrentMemoryContext);
+    user_set_view const view =
+        user_set_view::stored(reinterpret_cast<const std::uint8_t *>(positions.data()), positions.size());
+    number_list numbers(&memory);
+    numbers.reserve(view.cardinality());
+    view.for_each(
+        [&](std::uint32_t position) { numbers.push_back(user_set_element(users[position].number)); });
+    return make_set(numbers, memory);
+}
+
+// In a workspace's first day they are the positions.
+void number_sets(rollup_metrics &metrics, span<user_record> users)
+{
+    std::size_t i = 0;
+    while (i < users.size && users[i].number == static_cast<std::int64_t>(i))
+        ++i;
+    if (i == users.size)
+        return;
+    for (agent_metrics &agent : metrics.agents)
+        agent.user_positions = number_set(agent.user_positions, users);
+    for (event_count &count : metrics.event_counts)
+        count.user_positions = number_set(count.user_positions, users);
+}
+
+bool is_new_on(const user_record &user, DateADT day)
+{
+    return !user.is_known || user.known_first >= day;
+}
+
+struct moved_user {
+    DateADT from;
+    std::int64_t number;
+};
+
+// Those whose first day was later until now, by that day.
+span<moved_user> moved_users(DateADT day, span<user_record> users)
+{
+    span<moved_user> moved = {nullptr, 0};
+    for (user_record const &user : users) {
+        if (!user.is_known || user.known_first <= day)
+            continue;
+        if (moved.data == nullptr)
+            moved.data =
+                static_cast<moved_user *>(palloc_extended(users.size * sizeof(moved_user), MCXT_ALLOC_HUGE));
+        moved.data[moved.size++] = {user.known_first, user.number};
+    }
+    std::sort(moved.begin(), moved.end(),
+              [](const moved_user &a, const moved_user &b) { return a.from < b.from; });
+    return moved;
+}
+
+// A row for each of those days, and one for the day itself if it has users who were in none before.
+void form_newcomers(row_former &rows, const row_head &head, span<user_record> users, span<moved_user> moved)
+{
+    auto const form = [&](DateADT day, span<moved_user> group) {
+        std::string_view const set = set_of_users(group, [](auto &) { return true; });
+        rows.begin(rollup_table::newcomers).add(newcomer_fields, {head.workspace, day, set});
+        rows.end(rollup_table::newcomers);
+    };
+    if (std::any_of(users.begin(), users.end(), [](auto &user) { return !user.is_known; }))
+        form(DatumGetDateADT(head.key), {nullptr, 0});
+    for (std::size_t first = 0, last = 0; first < moved.size; first = last) {
+        while (last < moved.size && moved[last].from == moved[first].from)
+            ++last;
+        form(moved[first].from, {&moved[first], last - first});
+    }
+}
+
+void form_all_of_day(row_former &rows, const row_types &types, const row_head &head, TimestampTz since,
+                     const rollup_metrics &metrics, const user_records &users)
+{
+    DateADT const day = DatumGetDateADT(head.key);
+    auto const joins = [day](auto &user) { return is_new_on(user, day); };
+    day_users const counts = {metrics.users, std::count_if(users.users.begin(), users.users.end(), joins),
+                              users.earlier, set_of_users(users.users, [](auto &) { return true; }),
+                              set_of_users(users.users, joins)};
+    span<moved_user> const moved = moved_users(day, users.users);
+    MemoryContextSwitchTo(types.row_context);
+    rows.form_day(metrics, counts);
+    rows.form_agents(metrics.agents, since);
+    rows.form_event_usage(metrics.event_counts);
+    rows.form_error_types(metrics.error_counts);
+    rows.form_revenues(metrics.user_list, users.users);
+    rows.form_users(users.users);
+    form_newcomers(rows, head, users.users, moved);
 }
 
 } // namespace
@@ -377,46 +618,49 @@ Datum error_types_datum(const row_types &types, span<error_count> errors)
 namespace shadow::entry
 {
 
-const column_names daily_columns = view_of(daily_names), hourly_columns = view_of(hourly_names),
-                   agent_columns = view_of(agent_names), event_usage_columns = view_of(event_usage_names),
-                   error_type_columns = view_of(error_type_names);
-
-const temporary_relation daily_summary = {"summary", daily_summary_columns, lengthof(daily_summary_columns)};
-const temporary_relation hourly_summary = {"summary", hourly_summary_columns,
-                                           lengthof(hourly_summary_columns)};
-
 row_types *find_row_types(bool is_day)
 {
     auto *const types = static_cast<row_types *>(palloc0(sizeof(row_types)));
-    types->is_day = is_day;
-    types->metrics = is_day ? find_row_type("analytics.daily_metrics", daily_columns)
-                            : find_row_type("analytics.hourly_metrics", hourly_columns);
-    if (!is_day)
+    auto const set = [types](rollup_table table, const char *name, const auto &...fields) {
+        types->tables[static_cast<int>(table)] = find_row_type(name, fields...);
+    };
+    types->row_context = AllocSetContextCreate(CurrentMemoryContext, "rollup rows", ALLOCSET_DEFAULT_SIZES);
+    if (!is_day) {
+        set(rollup_table::hourly_metrics, "analytics.hourly_metrics", hour_fields, final_fields,
+            hourly_fields);
         return types;
-    types->agent = find_row_type("analytics.agent_performance", agent_columns);
-    types->event_usage = find_row_type("analytics.daily_event_usage", event_usage_columns);
-    types->error_type = find_row_type("analytics.daily_error_types", error_type_columns);
-    types->error_count = find_row_type("analytics.error_count", view_of(error_count_names));
+    }
+    set(rollup_table::daily_metrics, "analytics.daily_metrics", day_fields, final_fields, daily_fields,
+        user_count_fields);
+    set(rollup_table::agent_performance, "analytics.agent_performance", day_fields, final_fields,
+        agent_fields);
+    set(rollup_table::daily_event_usage, "analytics.daily_event_usage", day_fields, event_usage_fields);
+    set(rollup_table::daily_error_types, "analytics.daily_error_types", day_fields, error_type_fields);
+    set(rollup_table::daily_users, "analytics.daily_users", day_fields, final_fields, user_set_fields);
+    set(rollup_table::daily_user_revenue, "analytics.daily_user_revenue", day_fields, revenue_fields);
+    set(rollup_table::users, "analytics.users", user_fields);
+    set(rollup_table::agents, "analytics.agents", named_agent_fields);
+    set(rollup_table::newcomers, "analytics.daily_users", newcomer_fields);
+    types->error_count = find_row_type("analytics.error_count", error_count_fields);
     types->user_set = pg::type_named("analytics.user_set");
     return types;
 }
 
-void form_summary(const row_types &types, const uuid &workspace, bool is_final, const rollup_metrics &metrics,
-                  Datum *values)
+void form_rows(row_types &types, const bucket &b, const uuid &workspace, bool is_final,
+               rollup_metrics &metrics, const user_records &users, row_receiver &to)
 {
-    values[0] = pg::uuid_datum(workspace);
-    values[1] = BoolGetDatum(is_final);
-    if (!types.is_day) {
-        values[2] = form(types.metrics, hourly_fields, metrics);
-        return;
+    row_head const head = {workspace, b.key, TimestampTzGetDatum(b.now), is_final};
+    row_former rows(types, head, to);
+    MemoryContext const old = CurrentMemoryContext;
+    if (b.is_day) {
+        number_sets(metrics, users.users);
+        form_all_of_day(rows, types, head, b.first, metrics, users);
+    } else {
+        MemoryContextSwitchTo(types.row_context);
+        rows.form_hour(metrics);
     }
-    values[2] = form(types.metrics, daily_fields, metrics);
-    values[3] = array_of(metrics.agents, types.agent.type,
-                         [&](auto &agent) { return form(types.agent, agent_fields, agent); });
-    values[4] = event_usage_datum(types, metrics.event_counts);
-    values[5] = error_types_datum(types, metrics.error_counts);
-    form_users(metrics.user_list, &values[6]);
-    form_agent_names(metrics.agents, &values[11]);
+    MemoryContextSwitchTo(old);
+    MemoryContextReset(types.row_context);
 }
 
 } // namespace shadow::entry

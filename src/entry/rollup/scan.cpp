@@ -1,19 +1,23 @@
-// The scan of a bucket's events: what a rollup is made of, as the relation "summary". Large days are shared
-// out: each process of a parallel plan reads the day and collects the workspaces of its share. That beats a
+// The scan of a bucket's events: what a rollup is made of. Large days are shared
+// out: each process of a parallel plan reads the day and forms the rows of the workspaces of its share. That beats a
 // parallel scan below one aggregate, as the states of a workspace need not be combined
 // (doc/performance.md). PostgreSQL calls and plain data only.
 
 #include "entry/rollup/scan.hpp"
 #include "entry/rollup/collector.hpp"
-#include "entry/rollup/rows.hpp"
 #include "entry/rollup/statements.hpp"
+#include "entry/rollup/workspace_writer.hpp"
 
 extern "C" {
+#include "access/htup_details.h"
+#include "catalog/pg_type_d.h"
+#include "executor/tuptable.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "optimizer/cost.h"
 #include "optimizer/paths.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 }
 
 #include "pg/settings.hpp"
@@ -82,27 +86,88 @@ int shares_wanted(const bucket &b, double bytes)
     return max_parallel_workers_per_gather < 3 ? 2 : 4;
 }
 
-const temporary_relation &summary_of(const bucket &b)
-{
-    return b.is_day ? daily_summary : hourly_summary;
-}
-
-std::uint64_t scan_share(const bucket &b, const division &d, Tuplestorestate *store, TupleDesc description)
+std::uint64_t scan_share(const bucket &b, const division &d, row_types &types, row_receiver &to)
 {
     char const *const scan = has_time_zones(b) ? statements::select_local_days : statements::select_events;
+    workspace_writer writer;
+    writer.open(b, types, to);
     std::uint64_t workspaces = 0;
     for (int pass = 0; pass < d.passes; ++pass) {
         char condition[160];
         append_condition(condition, b, d, pass);
         DestReceiver *const collector = create_event_collector(b.last <= b.now);
         execute(psprintf("%s%s", scan, condition), b, collector);
-        workspaces += store_collected(collector, b.is_day, store, description);
+        workspaces += write_collected(collector, writer);
     }
+    writer.close();
     return workspaces;
 }
 
-// UNION ALL of functions becomes a parallel Append of one function per process.
-std::uint64_t scan_in_parallel(run_relations &relations, const bucket &b, const division &d)
+// Rows on their way from a share to the leader: as rows of their tables, in a relation of three columns.
+struct row_sender {
+    row_receiver receiver;
+    Tuplestorestate *store;
+    TupleDesc description;
+};
+
+void send_row(row_receiver &self, rollup_table table, const row_type &row, ItemPointer place)
+{
+    auto &to = reinterpret_cast<row_sender &>(self);
+    HeapTuple const tuple = heap_form_tuple(row.description, row.values, row.nulls);
+    Datum values[] = {Int32GetDatum(static_cast<int>(table)), HeapTupleGetDatum(tuple),
+                      PointerGetDatum(place)};
+    bool nulls[] = {false, false, place == nullptr};
+    tuplestore_putvalues(to.store, to.description, values, nulls);
+}
+
+TupleDesc describe_sent_rows()
+{
+    TupleDesc const description = CreateTemplateTupleDesc(3);
+    TupleDescInitEntry(description, 1, "rollup", INT4OID, -1, 0);
+    TupleDescInitEntry(description, 2, "contents", RECORDOID, -1, 0);
+    TupleDescInitEntry(description, 3, "place", TIDOID, -1, 0);
+    return description;
+}
+
+rollup_table take_sent_row(TupleTableSlot *slot, row_types &types, row_receiver &to)
+{
+    slot_getallattrs(slot);
+    int const table = DatumGetInt32(slot->tts_values[0]);
+    if (table < 0 || table >= rollup_table_count)
+        elog(ERROR, "no such rollup: %d", table);
+    row_type const &row = types.tables[table];
+    HeapTupleHeader const contents = DatumGetHeapTupleHeader(slot->tts_values[1]);
+    HeapTupleData tuple;
+    memset(&tuple, 0, sizeof tuple);
+    tuple.t_len = HeapTupleHeaderGetDatumLength(contents);
+    tuple.t_data = contents;
+    heap_deform_tuple(&tuple, row.description, row.values, row.nulls);
+    to.take(to, static_cast<rollup_table>(table), row,
+            slot->tts_isnull[2] ? nullptr
+                                : reinterpret_cast<ItemPointer>(DatumGetPointer(slot->tts_values[2])));
+    return static_cast<rollup_table>(table);
+}
+
+// The number of workspaces.
+std::uint64_t take_sent_rows(Tuplestorestate *store, row_types &types, row_receiver &to)
+{
+    TupleTableSlot *const slot = MakeSingleTupleTableSlot(describe_sent_rows(), &TTSOpsMinimalTuple);
+    MemoryContext const old = MemoryContextSwitchTo(types.row_context);
+    std::uint64_t workspaces = 0;
+    while (tuplestore_gettupleslot(store, true, false, slot)) {
+        CHECK_FOR_INTERRUPTS();
+        workspaces += take_sent_row(slot, types, to) == rollup_table::daily_metrics;
+        MemoryContextReset(types.row_context);
+    }
+    MemoryContextSwitchTo(old);
+    ExecDropSingleTupleTableSlot(slot);
+    return workspaces;
+}
+
+// UNION ALL of functions becomes a parallel Append of one function per process. Nothing can be written before they
+// have ended.
+std::uint64_t scan_in_parallel(run_relations &relations, const bucket &b, const division &d, row_types &types,
+                               row_receiver &to)
 {
     StringInfoData sql;
     initStringInfo(&sql);
@@ -110,12 +175,15 @@ std::uint64_t scan_in_parallel(run_relations &relations, const bucket &b, const 
         appendStringInfo(
             &sql, "%sSELECT c.* FROM analytics_internal.collect_rollups($1, $3, $4, $5, %d, %d, %d) AS c",
             share == 0 ? "" : " UNION ALL ", d.shares, share, d.passes);
-    return materialize(relations, daily_summary, sql.data, b);
+    Tuplestorestate *const store = new_store(relations);
+    keep_rows(store, sql.data, b);
+    return take_sent_rows(store, types, to);
 }
 
 } // namespace
 
-std::uint64_t shadow::entry::scan_events(run_relations &relations, const bucket &b)
+std::uint64_t shadow::entry::scan_events(run_relations &relations, const bucket &b, row_types &types,
+                                         row_receiver &to)
 {
     division d = {1, 0, 1};
     if (b.all_workspaces) {
@@ -123,12 +191,7 @@ std::uint64_t shadow::entry::scan_events(run_relations &relations, const bucket 
         d.passes = passes_needed(b, bytes);
         d.shares = shares_wanted(b, bytes);
     }
-    if (d.shares > 1)
-        return scan_in_parallel(relations, b, d);
-    Tuplestorestate *const store = new_store(relations);
-    std::uint64_t const workspaces = scan_share(b, d, store, describe(summary_of(b)));
-    register_relation(summary_of(b), store, workspaces);
-    return workspaces;
+    return d.shares > 1 ? scan_in_parallel(relations, b, d, types, to) : scan_share(b, d, types, to);
 }
 
 // Hashes are masked by the product.
@@ -160,7 +223,8 @@ SHADOW_FUNCTION(shadow_collect_rollups)
     int const guc_level = NewGUCNestLevel();
     pg::set_parameter("max_parallel_workers_per_gather", "0");
     SPI_connect();
-    scan_share(b, d, result->setResult, result->setDesc);
+    row_sender to = {{send_row}, result->setResult, result->setDesc};
+    scan_share(b, d, *find_row_types(true), to.receiver);
     SPI_finish();
     AtEOXact_GUC(true, guc_level);
     return Datum{0};

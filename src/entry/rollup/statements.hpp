@@ -1,7 +1,7 @@
 #pragma once
 // The statements of a bucket's aggregation. Parameters are those of execute(): $1 the date or hour, $2 the
 // workspace or NULL, $3 now, $4 and $5 the bounds of workspaces without a time zone of their own. The relations
-// summary, seen, numbers, departed, moved, activities and changed live for one run.
+// agents, newcomers, before, departed, moved and changed live for one run.
 
 namespace shadow::entry::statements
 {
@@ -76,72 +76,41 @@ WHERE s.event_day = ($4 AT TIME ZONE 'UTC')::date AND ($2 IS NULL OR s.workspace
 ORDER BY s.workspace_id LIMIT 1
 )sql";
 
-// Users.
+// What is written by SQL.
+
+// As analytics_internal.note_changes() does it. $1: the day, $2: workspaces.
+inline constexpr const char *note_changes = R"sql(
+INSERT INTO analytics.rollup_changes (workspace_id, metric_date)
+SELECT DISTINCT w.workspace_id, $1 FROM unnest($2) AS w (workspace_id) ON CONFLICT DO NOTHING
+)sql";
 
 // Agents that clients name by text. A name that is there stays: people may have changed it.
 inline constexpr const char *insert_agent_names = R"sql(
 INSERT INTO analytics.agents AS t (workspace_id, agent_id, name, first_seen)
-SELECT s.workspace_id, a.agent_id, a.name, $4
-FROM activities AS s, LATERAL unnest(s.named_agents, s.agent_names) AS a (agent_id, name)
+SELECT a.workspace_id, a.agent_id, a.name, a.first_seen FROM agents AS a
 ON CONFLICT (workspace_id, agent_id) DO UPDATE SET first_seen = EXCLUDED.first_seen
 WHERE EXCLUDED.first_seen < t.first_seen
 )sql";
 
-// New users get the next numbers of their workspace, in the order of user_id.
-inline constexpr const char *select_seen = R"sql(
-SELECT s.workspace_id, a.place, a.user_id, a.first_event, a.last_event,
-       coalesce(u.user_number, next.user_number - 1
-           + count(*) FILTER (WHERE u.user_number IS NULL) OVER (PARTITION BY s.workspace_id ORDER BY a.place)),
-       u.user_number IS NULL, u.first_date, u.last_date
-FROM summary AS s
-CROSS JOIN LATERAL (SELECT coalesce(max(l.user_number) + 1, 0) AS user_number
-                    FROM analytics.users AS l WHERE l.workspace_id = s.workspace_id) AS next
-CROSS JOIN LATERAL unnest(s.user_ids, s.first_events, s.last_events)
-    WITH ORDINALITY AS a (user_id, first_event, last_event, place)
-LEFT JOIN analytics.users AS u ON u.workspace_id = s.workspace_id AND u.user_id = a.user_id
-)sql";
-
-inline constexpr const char *select_numbers = R"sql(
-SELECT v.workspace_id, array_agg(v.user_number ORDER BY v.place),
-       coalesce(analytics.user_set_agg(v.user_number) FILTER (WHERE v.is_new OR v.first_date >= $1), '{}')
-FROM seen AS v GROUP BY v.workspace_id
-)sql";
-
-// Those whom the day held until now.
-inline constexpr const char *select_departed = R"sql(
-SELECT t.workspace_id, d.user_number
-FROM analytics.daily_users AS t
-LEFT JOIN numbers AS n ON n.workspace_id = t.workspace_id
-CROSS JOIN LATERAL analytics.user_set_elements(
-    analytics_internal.user_set_difference(t.users, coalesce(analytics.user_set(n.user_numbers), '{}'))) AS d (user_number)
+inline constexpr const char *select_before = R"sql(
+SELECT t.workspace_id, t.users FROM analytics.daily_users AS t
 WHERE t.metric_date = $1 AND ($2 IS NULL OR t.workspace_id = $2)
 )sql";
 
-inline constexpr const char *insert_users = R"sql(
-INSERT INTO analytics.users (workspace_id, user_id, user_number, first_date, last_date, first_seen, last_seen)
-SELECT v.workspace_id, v.user_id, v.user_number, $1, $1, v.first_event, v.last_event
-FROM seen AS v WHERE v.is_new ORDER BY v.workspace_id, v.user_id
+inline constexpr const char *select_departed = R"sql(
+SELECT b.workspace_id, d.user_number
+FROM before AS b
+LEFT JOIN analytics.daily_users AS t ON t.workspace_id = b.workspace_id AND t.metric_date = $1
+CROSS JOIN LATERAL analytics.user_set_elements(
+    analytics_internal.user_set_difference(b.users, coalesce(t.users, '{}'))) AS d (user_number)
 )sql";
 
 // A user seen earlier than known is no longer new on the day that was the first.
 inline constexpr const char *take_back_new = R"sql(
 UPDATE analytics.daily_users AS t
-SET new_users = analytics_internal.user_set_difference(t.new_users, m.users), updated_at = $3
-FROM (SELECT v.workspace_id, v.first_date, analytics.user_set_agg(v.user_number) AS users
-      FROM seen AS v WHERE v.first_date > $1 GROUP BY v.workspace_id, v.first_date) AS m
-WHERE t.workspace_id = m.workspace_id AND t.metric_date = m.first_date
-)sql";
-
-// An instant belongs to its day: it changes only when that day is aggregated, or another becomes the first or last.
-inline constexpr const char *update_dictionary = R"sql(
-UPDATE analytics.users AS u
-SET first_date = least(u.first_date, $1), last_date = greatest(u.last_date, $1),
-    first_seen = CASE WHEN u.first_date >= $1 THEN v.first_event ELSE u.first_seen END,
-    last_seen = CASE WHEN u.last_date <= $1 THEN v.last_event ELSE u.last_seen END
-FROM seen AS v
-WHERE NOT v.is_new AND u.workspace_id = v.workspace_id AND u.user_id = v.user_id
-  AND ((v.first_date >= $1 AND (u.first_date, u.first_seen) <> ($1, v.first_event))
-       OR (v.last_date <= $1 AND (u.last_date, u.last_seen) <> ($1, v.last_event)))
+SET new_users = analytics_internal.user_set_difference(t.new_users, n.users), updated_at = $3
+FROM newcomers AS n
+WHERE n.metric_date > $1 AND t.workspace_id = n.workspace_id AND t.metric_date = n.metric_date
 )sql";
 
 // The nearest days that still hold the departed; NULL: none.
@@ -194,27 +163,11 @@ FROM (SELECT m.workspace_id, m.first_date, analytics.user_set_agg(m.user_number)
 WHERE t.workspace_id = g.workspace_id AND t.metric_date = g.first_date
 )sql";
 
-// The workspaces of a day in key order with the numbers of their users, for the rows of all rollups.
-inline constexpr const char *select_daily_activities = R"sql(
-SELECT s.*, n.user_numbers, n.new_users, analytics.user_set_cardinality(n.new_users),
-       c.total_users + analytics.user_set_cardinality(n.new_users)
-FROM summary AS s
-JOIN numbers AS n ON n.workspace_id = s.workspace_id
-JOIN analytics_internal.count_users(ARRAY(SELECT n.workspace_id FROM numbers AS n),
-                                    ARRAY(SELECT $1 - 1 FROM numbers)) AS c ON c.workspace_id = s.workspace_id
-ORDER BY s.workspace_id
-)sql";
-
-inline constexpr const char *select_hourly_activities = R"sql(
-SELECT s.* FROM summary AS s ORDER BY s.workspace_id
-)sql";
-
 // First days move to and from the bucket's day and later ones only, so earlier days keep their counts; later
 // ones too in a workspace without users who came or went.
 inline constexpr const char *select_changed = R"sql(
 SELECT w.workspace_id
-FROM (SELECT v.workspace_id FROM seen AS v WHERE v.is_new OR v.first_date > $1
-      UNION SELECT d.workspace_id FROM departed AS d) AS w
+FROM (SELECT n.workspace_id FROM newcomers AS n UNION SELECT d.workspace_id FROM departed AS d) AS w
 WHERE EXISTS (SELECT FROM analytics.daily_users AS l WHERE l.workspace_id = w.workspace_id AND l.metric_date > $1)
 )sql";
 

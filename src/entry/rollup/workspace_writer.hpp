@@ -1,0 +1,44 @@
+#pragma once
+// From the metrics of a workspace to its rows: numbers its users first.
+
+#include "entry/rollup/users.hpp"
+
+namespace shadow::entry
+{
+
+// Plain data; lives for a scan, under one active snapshot.
+class workspace_writer
+{
+public:
+    void open(const bucket &b, row_types &types, row_receiver &to)
+    {
+        bucket_ = &b;
+        types_ = &types;
+        to_ = &to;
+        if (b.is_day)
+            users_.open();
+    }
+    void close()
+    {
+        if (bucket_->is_day)
+            users_.close();
+    }
+    bool is_day() const { return bucket_->is_day; }
+
+    // In the current memory context, which the caller resets.
+    void write(const uuid &workspace, bool is_final, rollup_metrics &metrics)
+    {
+        user_records users = {{nullptr, 0}, 0};
+        if (bucket_->is_day)
+            users = users_.read(workspace, DatumGetDateADT(bucket_->key), metrics.user_list);
+        form_rows(*types_, *bucket_, workspace, is_final, metrics, users, *to_);
+    }
+
+private:
+    const bucket *bucket_;
+    row_types *types_;
+    row_receiver *to_;
+    user_reader users_;
+};
+
+} // namespace shadow::entry
