@@ -6,6 +6,7 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_class_d.h"
 #include "executor/executor.h"
@@ -57,6 +58,20 @@ void check_privileges(Relation table)
         aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, RelationGetRelationName(table));
 }
 
+// Which are checked after the statement, or against other rows than equal ones.
+bool has_special_index(Relation table)
+{
+    bool is_special = false;
+    ListCell *item;
+    foreach (item, RelationGetIndexList(table)) {
+        Relation const index = index_open(lfirst_oid(item), AccessShareLock);
+        is_special = is_special || index->rd_index->indisexclusion ||
+                     (index->rd_index->indisunique && !index->rd_index->indimmediate);
+        index_close(index, AccessShareLock);
+    }
+    return is_special;
+}
+
 Oid primary_key(Relation table)
 {
     list_free(RelationGetIndexList(table));
@@ -81,7 +96,8 @@ bool bulk_writer::can_write(Relation table, const bulk_columns &columns, Oid own
     return form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID && !form->relispartition &&
            !form->relhassubclass && !form->relhasrules && OidIsValid(primary_key(table)) &&
            check_enable_rls(RelationGetRelid(table), InvalidOid, false) != RLS_ENABLED &&
-           !has_other_trigger(table, own_trigger) && !has_other_default(table, columns);
+           !has_special_index(table) && !has_other_trigger(table, own_trigger) &&
+           !has_other_default(table, columns);
 }
 
 void bulk_writer::open(Relation table, const bulk_columns &columns, Snapshot snapshot)
@@ -241,6 +257,38 @@ void bulk_writer::insert(const Datum *values, const bool *nulls)
         flush();
 }
 
+// Of all waiting rows in one index, whose pages stay in the processor's cache meanwhile.
+void bulk_writer::index_waiting(int number)
+{
+    Relation const index = target_->ri_IndexRelationDescs[number];
+    IndexInfo *const info = target_->ri_IndexRelationInfo[number];
+    auto const unique = index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
+    if (!info->ii_ReadyForInserts)
+        return;
+    for (int i = 0; i < waiting_count_; ++i) {
+        MemoryContext const old = MemoryContextSwitchTo(GetPerTupleMemoryContext(state_));
+        Datum values[INDEX_MAX_KEYS];
+        bool nulls[INDEX_MAX_KEYS];
+        if (has_entry(info, waiting_[i])) {
+            FormIndexDatum(info, waiting_[i], state_, values, nulls);
+            index_insert(index, values, nulls, &waiting_[i]->tts_tid, table_, unique, false, info);
+        }
+        MemoryContextSwitchTo(old);
+        ResetPerTupleExprContext(state_);
+    }
+}
+
+bool bulk_writer::has_entry(IndexInfo *index, TupleTableSlot *row)
+{
+    ExprContext *const context = GetPerTupleExprContext(state_);
+    context->ecxt_scantuple = row;
+    if (index->ii_Predicate == NIL)
+        return true;
+    if (index->ii_PredicateState == nullptr)
+        index->ii_PredicateState = ExecPrepareQual(index->ii_Predicate, state_);
+    return ExecQual(index->ii_PredicateState, context);
+}
+
 void bulk_writer::flush()
 {
     if (waiting_count_ == 0)
@@ -248,11 +296,10 @@ void bulk_writer::flush()
     MemoryContext const old = MemoryContextSwitchTo(GetPerTupleMemoryContext(state_));
     table_multi_insert(table_, waiting_, waiting_count_, GetCurrentCommandId(true), 0, nullptr);
     MemoryContextSwitchTo(old);
-    for (int i = 0; i < waiting_count_; ++i) {
-        insert_index_entries(target_, waiting_[i], state_);
+    for (int i = 0; i < target_->ri_NumIndices; ++i)
+        index_waiting(i);
+    for (int i = 0; i < waiting_count_; ++i)
         ExecClearTuple(waiting_[i]);
-        ResetPerTupleExprContext(state_);
-    }
     waiting_count_ = 0;
     waiting_bytes_ = 0;
 }

@@ -24,8 +24,8 @@ class bulk_writer
 {
 public:
     // Whether SQL would do no more than this writer: a plain table with a primary key, without triggers (but those
-    // that call own_trigger, whose work the caller does), rules, row security for this user, or defaults of other
-    // columns. An error without the privileges.
+    // that call own_trigger, whose work the caller does), rules, row security for this user, exclusion or deferrable
+    // constraints, or defaults of other columns. An error without the privileges.
     static bool can_write(Relation table, const bulk_columns &columns, Oid own_trigger);
 
     // Looks for rows under the snapshot. The caller keeps it, and locks the table for writing.
@@ -74,6 +74,8 @@ private:
     bool update(ItemPointer place, const Datum *values, const bool *nulls);
     TupleTableSlot *delete_row(ItemPointer place);
     TupleTableSlot *next_waiting();
+    void index_waiting(int number);
+    bool has_entry(IndexInfo *index, TupleTableSlot *row);
 
     Relation table_;
     Relation key_;
