@@ -25,6 +25,14 @@ public:
         return *probe(slots_, capacity_, hash, matches);
     }
     void count_new() noexcept { ++size_; }
+    // Frees the memory.
+    void release() noexcept
+    {
+        if (slots_ != nullptr)
+            memory_->deallocate(slots_, capacity_ * sizeof(Slot), alignof(Slot));
+        slots_ = nullptr;
+        capacity_ = size_ = 0;
+    }
     // The slot for which matches(slot) holds; `missing` without one.
     template <typename Matches>
     Slot find_present(std::uint32_t hash, Matches matches, const Slot &missing) const noexcept
@@ -122,6 +130,7 @@ public:
         const position_slot *const slot = table_.first_slot(tag);
         return slot != nullptr && slot->tag == tag ? slot->position : npos;
     }
+    void release() noexcept { table_.release(); }
 
 private:
     probing_table<position_slot> table_;

@@ -3,10 +3,11 @@
 namespace shadow
 {
 
-// Of a batch: few enough bytes for the processor's cache, enough that a workspace among thousands has dozens of events.
-constexpr std::size_t block_bytes = 1u << 18;
-constexpr std::uint32_t most_blocks = 64;
+constexpr std::uint32_t block_bytes = 1u << 18;
+// Most workspaces have few events, so the first chunk is small.
 constexpr std::uint32_t first_chunk_bytes = 256, chunk_bytes = 1024;
+// Of a queue: a large workspace has enough events of its own to be added at once.
+constexpr std::uint32_t most_bytes_of_queue = 1u << 19;
 
 static std::uint32_t bytes_of(const decoded_head &event) noexcept
 {
@@ -16,12 +17,11 @@ static_assert(sizeof(decoded_head) % alignof(decoded_facts) == 0);
 static_assert(sizeof(event_chunk) % alignof(decoded_head) == 0);
 static_assert(sizeof(event_chunk) + sizeof(decoded_event) <= first_chunk_bytes);
 
-// nullptr: the batch is full.
-char *event_batch::take(std::size_t bytes)
+char *event_batch::take_from_block(std::uint32_t bytes)
 {
     if (blocks_.size() == 0 || used_ + bytes > block_bytes) {
-        if (blocks_.size() != 0 && ++block_ == most_blocks)
-            return nullptr;
+        if (blocks_.size() != 0)
+            ++block_;
         if (block_ == blocks_.size())
             blocks_.push(static_cast<char *>(memory_->allocate(block_bytes, alignof(std::max_align_t))));
         used_ = 0;
@@ -31,66 +31,76 @@ char *event_batch::take(std::size_t bytes)
     return taken;
 }
 
+char *event_batch::take(std::uint32_t bytes)
+{
+    waiting_ += bytes;
+    if (bytes != chunk_bytes || free_ == nullptr)
+        return take_from_block(bytes);
+    event_chunk *const chunk = free_;
+    free_ = chunk->next;
+    return reinterpret_cast<char *>(chunk);
+}
+
 std::uint32_t event_batch::open(rollup_state *target)
 {
-    return queues_.push({target, nullptr, 0, nullptr, nullptr});
+    return queues_.push({target, nullptr, 0, 0, nullptr, nullptr});
 }
 
-void event_batch::append_chunk(const rollup_rules &rules, std::uint32_t place)
+void event_batch::append_chunk(std::uint32_t place)
 {
-    std::uint32_t size = queues_[place].last == nullptr ? first_chunk_bytes : chunk_bytes;
-    char *space = take(size);
-    if (space == nullptr) {
-        flush(rules);
-        space = take(size = first_chunk_bytes);
-    }
-    queue &l = queues_[place];
+    if (queues_[place].bytes >= most_bytes_of_queue)
+        flush(place);
+    if (waiting_ >= most_waiting_)
+        flush_all();
+    queue &q = queues_[place];
+    std::uint32_t const size = q.last == nullptr ? first_chunk_bytes : chunk_bytes;
+    char *const space = take(size);
     auto *const chunk = new (space) event_chunk{nullptr, nullptr};
-    if (l.last != nullptr) {
-        l.last->end = l.at;
-        l.last->next = chunk;
+    if (q.last != nullptr) {
+        q.last->end = q.at;
+        q.last->next = chunk;
     } else {
-        l.first = chunk;
+        q.first = chunk;
     }
-    l.last = chunk;
-    l.at = space + sizeof(event_chunk);
-    l.room = size - sizeof(event_chunk);
+    q.last = chunk;
+    q.at = space + sizeof(event_chunk);
+    q.room = size - sizeof(event_chunk);
+    q.bytes += size;
 }
 
-void event_batch::add(const rollup_rules &rules, std::uint32_t place, const decoded_event &event)
+void event_batch::add(std::uint32_t place, const decoded_event &event)
 {
     std::uint32_t const size = bytes_of(event);
-    queue &l = queues_[place];
-    if (l.room < size)
-        append_chunk(rules, place);
-    new (l.at) decoded_head(event);
+    queue &q = queues_[place];
+    if (q.room < size)
+        append_chunk(place);
+    new (q.at) decoded_head(event);
     if (event.has_facts)
-        new (l.at + sizeof(decoded_head)) decoded_facts(event.facts);
-    l.at += size;
-    l.room -= size;
+        new (q.at + sizeof(decoded_head)) decoded_facts(event.facts);
+    q.at += size;
+    q.room -= size;
 }
 
-// Goes through the waiting events, state by state.
+// Goes through the waiting events of a queue.
 class event_batch::reader
 {
 public:
-    explicit reader(const event_batch &batch) noexcept : batch_(batch) {}
+    explicit reader(const queue &q) noexcept : queue_(q) {}
 
     bool next() noexcept
     {
         if (at_ != end_)
             at_ += bytes_of(*head());
-        while (at_ == end_) {
-            chunk_ = chunk_ == nullptr ? nullptr : chunk_->next;
-            if (chunk_ == nullptr && !next_queue())
-                return false;
-            at_ = reinterpret_cast<const char *>(chunk_ + 1);
-            end_ = chunk_->next == nullptr ? queue_->at : chunk_->end;
-            prefetch_chunk(chunk_->next);
-        }
+        if (at_ != end_)
+            return true;
+        if (at_ == queue_.at) // also of an empty queue
+            return false;
+        chunk_ = chunk_ == nullptr ? queue_.first : chunk_->next;
+        at_ = reinterpret_cast<const char *>(chunk_ + 1);
+        end_ = chunk_->next == nullptr ? queue_.at : chunk_->end;
+        prefetch_chunk(chunk_->next);
         return true;
     }
-    rollup_state &target() const noexcept { return *queue_->target; }
     const decoded_head *head() const noexcept { return reinterpret_cast<const decoded_head *>(at_); }
     const decoded_facts *facts() const noexcept
     {
@@ -98,17 +108,6 @@ public:
     }
 
 private:
-    bool next_queue() noexcept
-    {
-        while (place_ < batch_.queues_.size()) {
-            queue_ = &batch_.queues_[place_++];
-            if (queue_->first == nullptr)
-                continue;
-            chunk_ = queue_->first;
-            return true;
-        }
-        return false;
-    }
     static void prefetch_chunk(const event_chunk *chunk) noexcept
     {
         if (chunk != nullptr)
@@ -116,32 +115,50 @@ private:
                 __builtin_prefetch(reinterpret_cast<const char *>(chunk) + line);
     }
 
-    const event_batch &batch_;
-    std::uint32_t place_ = 0; // of the next queue
-    const queue *queue_ = nullptr;
+    const queue &queue_;
     const event_chunk *chunk_ = nullptr;
     const char *at_ = nullptr, *end_ = nullptr;
 };
 
 // What an event will touch is asked for some events ahead, in three steps.
-void event_batch::flush(const rollup_rules &rules)
+void event_batch::add_waiting(const queue &q)
 {
-    if (block_ == 0 && used_ == 0)
-        return;
     constexpr int to_tables = 8, to_entries = 4, to_sets = 2;
-    reader tables(*this), entries(*this), sets(*this), events(*this);
+    rollup_state &target = *q.target;
+    reader tables(q), entries(q), sets(q), events(q);
     for (int step = 0; step < to_tables || events.next(); ++step) {
         if (step >= to_tables)
-            events.target().add(rules, *events.head(), events.facts());
+            target.add(rules_, *events.head(), events.facts());
         if (tables.next())
-            tables.target().prefetch_tables(*tables.head(), tables.facts());
+            target.prefetch_tables(*tables.head(), tables.facts());
         if (step >= to_tables - to_entries && entries.next())
-            entries.target().prefetch_entries(*entries.head());
+            target.prefetch_entries(*entries.head());
         if (step >= to_tables - to_sets && sets.next())
-            sets.target().prefetch_sets(*sets.head());
+            target.prefetch_sets(*sets.head());
     }
+}
+
+void event_batch::flush(std::uint32_t place)
+{
+    queue &q = queues_[place];
+    if (q.first == nullptr)
+        return;
+    add_waiting(q);
+    poll_.now();
+    if (q.first != q.last) { // the first chunk is small
+        q.last->next = free_;
+        free_ = q.first->next;
+    }
+    waiting_ -= q.bytes;
+    q = {q.target, nullptr, 0, 0, nullptr, nullptr};
+}
+
+// All room is free then.
+void event_batch::flush_all()
+{
     for (std::uint32_t i = 0; i < queues_.size(); ++i)
-        queues_[i] = {queues_[i].target, nullptr, 0, nullptr, nullptr};
+        flush(i);
+    free_ = nullptr;
     block_ = 0;
     used_ = 0;
 }
@@ -150,7 +167,8 @@ void event_batch::release() noexcept
 {
     for (std::uint32_t i = 0; i < blocks_.size(); ++i)
         memory_->deallocate(blocks_[i], block_bytes, alignof(std::max_align_t));
-    blocks_.clear();
+    blocks_.release();
+    free_ = nullptr;
     block_ = 0;
     used_ = 0;
 }

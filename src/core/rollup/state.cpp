@@ -415,6 +415,12 @@ void rollup_state::release() noexcept
     for (std::uint32_t i = 0; i < names_.size(); ++i)
         names_[i].users.release(memory_);
     names_.release();
+    models_.release();
+    model_index_.release();
+    errors_.release();
+    error_index_.release();
+    feedbacks_.release();
+    feedback_index_.release();
     sessions_.release();
     users_.release();
     keyed_runs_.release();

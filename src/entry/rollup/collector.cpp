@@ -24,10 +24,11 @@ constexpr const char *columns[] = {"workspace_id", "user_id",    "session_id", "
 class event_collector
 {
 public:
-    explicit event_collector(MemoryContext context)
+    event_collector(MemoryContext context, std::size_t waiting_bytes)
         : query_(context), index_(&query_.memory), workspaces_(&query_.memory)
     {
         query_.read_rules(context);
+        query_.batch.limit(waiting_bytes);
     }
 
     void add(const Datum *values, const bool *nulls)
@@ -36,10 +37,10 @@ public:
         if (!read_event(query_, values, nulls, event))
             return;
         uuid const id = uuid::from_bytes(DatumGetUUIDP(values[event_workspace])->data);
-        query_.batch.add(query_.rules, queue_of(id, DatumGetBool(values[final_column])), event);
+        query_.batch.add(queue_of(id, DatumGetBool(values[final_column])), event);
     }
 
-    void finish();
+    // After all events.
     std::uint64_t write(workspace_writer &to);
 
 private:
@@ -70,18 +71,12 @@ private:
     pool<workspace> workspaces_;
 };
 
-// All events have come.
-void event_collector::finish()
-{
-    query_.batch.flush(query_.rules);
-    query_.batch.release();
-    for (std::uint32_t i = 0; i < workspaces_.size(); ++i)
-        workspaces_[i].data->finish();
-}
-
-// Computed apart, so that no object of core is alive while the rows are formed; frees the workspace's state.
+// Adds what waits of the workspace, computes and frees its state: one after the other, so that it is still in the
+// processor's cache. Apart, so that no object of core is alive while the rows are formed.
 rollup_metrics event_collector::take_metrics(const workspace &w, bool is_day, MemoryContext context)
 {
+    query_.batch.flush(w.queue);
+    w.data->finish();
     pg::palloc_resource memory(context);
     rollup_metrics const metrics =
         compute_metrics(w.id, *w.data, query_.rules, is_day, &memory, pg::interrupted);
@@ -108,6 +103,7 @@ std::uint64_t event_collector::write(workspace_writer &to)
     }
     MemoryContextSwitchTo(old);
     MemoryContextDelete(context);
+    query_.batch.release();
     return n;
 }
 
@@ -162,7 +158,7 @@ void ignore(DestReceiver *) {}
 
 } // namespace
 
-DestReceiver *shadow::entry::create_event_collector(bool is_final)
+DestReceiver *shadow::entry::create_event_collector(bool is_final, std::size_t waiting_bytes)
 {
     MemoryContext const context =
         AllocSetContextCreate(CurrentMemoryContext, "activity collector", ALLOCSET_DEFAULT_SIZES);
@@ -172,7 +168,7 @@ DestReceiver *shadow::entry::create_event_collector(bool is_final)
     receiver->context = context;
     receiver->is_final = is_final;
     receiver->row_context = AllocSetContextCreate(context, "collected row", ALLOCSET_DEFAULT_SIZES);
-    receiver->collector = pg::new_state<event_collector>(context);
+    receiver->collector = pg::new_state<event_collector>(context, waiting_bytes);
     return &receiver->base;
 }
 
@@ -182,9 +178,6 @@ std::uint64_t shadow::entry::write_collected(DestReceiver *collector, workspace_
 {
     auto *const receiver = reinterpret_cast<collecting_receiver *>(collector);
     bool const is_large = MemoryContextMemAllocated(receiver->context, true) >= large_state;
-    receiver->collector->finish();
-    if (is_large)
-        pg::return_free_memory();
     std::uint64_t const workspaces = receiver->collector->write(to);
     MemoryContextDelete(receiver->context);
     if (is_large)

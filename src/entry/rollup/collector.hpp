@@ -12,9 +12,9 @@ namespace shadow::entry
 {
 
 // For rows of analytics.user_activity, as they lie there if the SELECT adds nothing. A column "is_final" says
-// whether the workspace's bucket is over; without one, `is_final` holds. Lives in the current memory context. The
-// caller has connected to SPI.
-DestReceiver *create_event_collector(bool is_final);
+// whether the workspace's bucket is over; without one, `is_final` holds. So many bytes of events may wait to be added.
+// Lives in the current memory context. The caller has connected to SPI.
+DestReceiver *create_event_collector(bool is_final, std::size_t waiting_bytes);
 
 class workspace_writer;
 

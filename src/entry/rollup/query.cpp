@@ -86,7 +86,10 @@ span<Price> read_prices(const char *select, MemoryContext context)
 
 } // namespace
 
-rollup_query::rollup_query(MemoryContext context) : memory(context), interned(&memory), batch(&memory) {}
+rollup_query::rollup_query(MemoryContext context)
+    : memory(context), interned(&memory), batch(&memory, rules, pg::interrupted)
+{
+}
 
 void rollup_query::read_rules(MemoryContext context)
 {

@@ -16,8 +16,8 @@ struct rollup_query {
 
     pg::palloc_resource memory;
     interner interned;
-    event_batch batch;
     rollup_rules rules{};
+    event_batch batch;
 };
 
 // The columns of an event.

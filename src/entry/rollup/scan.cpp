@@ -63,18 +63,39 @@ double bytes_near(const bucket &b)
         DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null)));
 }
 
-// Activities do not spill, so a bucket that may need more memory than allowed is done in several
-// passes over hash ranges of workspaces. A state is smaller than its events on disk.
-int passes_needed(const bucket &b, double bytes)
+double bytes_allowed()
 {
-    double const allowed = static_cast<double>(pg::setting_integer("rollup_memory_mb")) * 1024 * 1024;
-    // Neighbouring days are in the sum, hence a sixth rather than half of it.
-    double const needed = b.is_day ? bytes / 6 : bytes / 48;
+    return static_cast<double>(pg::setting_integer("rollup_memory_mb")) * 1024 * 1024;
+}
+
+// Of the states of all workspaces at once. A state is smaller than its events on disk; neighbouring days are in the sum,
+// hence a sixth rather than half of it.
+double bytes_of_states(const bucket &b, double bytes_on_disk)
+{
+    return b.is_day ? bytes_on_disk / 6 : bytes_on_disk / 48;
+}
+
+// States do not spill, so a bucket that may need more memory than allowed is done in several passes over hash ranges of
+// workspaces.
+int passes_needed(const bucket &b, double bytes_on_disk)
+{
+    double const allowed = bytes_allowed(), needed = bytes_of_states(b, bytes_on_disk);
     int passes = 1;
     while (passes < 1024 && needed / passes > allowed)
         passes *= 2;
     ereport(DEBUG1, errmsg_internal("the events are aggregated in passes: %d", passes));
     return passes;
+}
+
+// Events wait in the memory that the states leave, in each process; with less than this, workspaces among thousands had
+// too few each time.
+std::size_t bytes_to_wait(const bucket &b, const division &d)
+{
+    constexpr double least = 16 << 20;
+    if (!b.all_workspaces)
+        return static_cast<std::size_t>(least);
+    double const left = bytes_allowed() - bytes_of_states(b, bytes_near(b)) / d.passes;
+    return static_cast<std::size_t>(Max(left / d.shares, least));
 }
 
 // As many as there are processes for it, the leader among them; but each reads the whole day.
@@ -89,13 +110,14 @@ int shares_wanted(const bucket &b, double bytes)
 std::uint64_t scan_share(const bucket &b, const division &d, row_types &types, row_receiver &to)
 {
     char const *const scan = has_time_zones(b) ? statements::select_local_days : statements::select_events;
+    std::size_t const waiting_bytes = bytes_to_wait(b, d);
     workspace_writer writer;
     writer.open(b, types, to);
     std::uint64_t workspaces = 0;
     for (int pass = 0; pass < d.passes; ++pass) {
         char condition[160];
         append_condition(condition, b, d, pass);
-        DestReceiver *const collector = create_event_collector(b.last <= b.now);
+        DestReceiver *const collector = create_event_collector(b.last <= b.now, waiting_bytes);
         execute(psprintf("%s%s", scan, condition), b, collector);
         workspaces += write_collected(collector, writer);
     }

@@ -51,7 +51,8 @@ struct workspace {
     std::pmr::monotonic_buffer_resource memory;
     interner interned{&memory};
     rollup_state state{&memory, &interned};
-    event_batch batch{&memory};
+    rollup_rules const held = rules();
+    event_batch batch{&memory, held, nullptr};
     std::uint32_t queue = batch.open(&state);
 
     void add(const test_event &e)
@@ -63,9 +64,9 @@ struct workspace {
         event.name = e.name;
         decoded_event decoded;
         decode(rules(), interned, event, values, decoded);
-        batch.add(rules(), queue, decoded);
+        batch.add(queue, decoded);
     }
-    void flush() { batch.flush(rules()); }
+    void flush() { batch.flush(queue); }
 };
 
 template <typename T>
@@ -289,6 +290,57 @@ TEST(RollupState, OrderDoesNotMatter)
             ASSERT_EQ(report_in_order(events), expected) << "seed " << seed;
         }
     }
+}
+
+// Events of many workspaces, mixed, of which the first has half: what each says once the batch was flushed, and the most
+// bytes that waited.
+struct batch_result {
+    std::vector<std::string> numbers;
+    std::size_t peak;
+};
+batch_result add_in_batch(std::uint32_t workspaces, std::uint32_t events, std::size_t limit)
+{
+    std::pmr::monotonic_buffer_resource memory;
+    counting_resource room;
+    rollup_rules const held = rules();
+    interner interned(&memory);
+    event_batch batch(&room, held, nullptr);
+    batch.limit(limit);
+    std::vector<std::unique_ptr<rollup_state>> states;
+    for (std::uint32_t i = 0; i < workspaces; ++i) {
+        states.push_back(std::make_unique<rollup_state>(&memory, &interned));
+        batch.open(states.back().get());
+    }
+    for (int i = 0; i < 9; ++i)
+        interned.name_id(event_type::page_view, interned.text_id("name " + std::to_string(i)));
+    for (std::uint64_t i = 0; i < 20; ++i)
+        interned.agent_id({i, i});
+    std::mt19937_64 random(5);
+    for (std::uint32_t i = 0; i < events; ++i)
+        batch.add(random() % 2 == 0 ? 0 : static_cast<std::uint32_t>(random() % workspaces),
+                  busy_event(random, 9, i));
+    batch_result result{{}, room.peak};
+    for (std::uint32_t i = 0; i < workspaces; ++i) {
+        batch.flush(i);
+        rollup_metrics const n = compute_metrics({1, 1}, *states[i], held, true, &memory, nullptr);
+        result.numbers.push_back(std::to_string(n.events) + ' ' + std::to_string(n.users) + ' ' +
+                                 std::to_string(n.sessions) + ' ' + shown(n.runs) + ' ' + shown(n.runtime) +
+                                 ' ' + sorted(n.events_by_type));
+    }
+    return result;
+}
+
+TEST(EventBatch, SaysTheSameHoweverMuchMayWait)
+{
+    batch_result const all = add_in_batch(60, 60000, SIZE_MAX), few = add_in_batch(60, 60000, 1 << 20);
+    EXPECT_EQ(all.numbers, few.numbers);
+    EXPECT_GT(all.peak, 3u << 20);
+    EXPECT_LE(few.peak, 3u << 19);
+}
+
+TEST(EventBatch, DoesNotLetManyEventsOfAWorkspaceWait)
+{
+    EXPECT_LE(add_in_batch(1, 60000, SIZE_MAX).peak, 1u << 20);
 }
 
 // From 4713 BC to AD 294276: further apart than a signed number of microseconds reaches.
