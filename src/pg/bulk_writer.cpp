@@ -118,7 +118,8 @@ void bulk_writer::open(Relation table, const bulk_columns &columns, Snapshot sna
     TupleConstr const *const constraints = RelationGetDescr(table)->constr;
     has_generated_ = constraints != nullptr && constraints->has_generated_stored;
     key_ = index_open(primary_key(table), AccessShareLock);
-    open_lookup(snapshot);
+    snapshot_ = snapshot;
+    lookup_.open(table, key_, snapshot);
 }
 
 void bulk_writer::close()
@@ -126,36 +127,12 @@ void bulk_writer::close()
     flush();
     lookup_.close();
     index_close(key_, NoLock);
-    if (latest_ != nullptr)
-        UnregisterSnapshot(latest_);
     for (int i = 0; i < most_waiting && waiting_[i] != nullptr; ++i)
         ExecDropSingleTupleTableSlot(waiting_[i]);
     ExecDropSingleTupleTableSlot(found_);
     ExecDropSingleTupleTableSlot(changed_);
     ExecCloseIndices(target_);
     FreeExecutorState(state_);
-}
-
-void bulk_writer::open_lookup(Snapshot snapshot)
-{
-    MemoryContext const old = MemoryContextSwitchTo(context_);
-    snapshot_ = snapshot;
-    lookup_.open(table_, key_, snapshot);
-    MemoryContextSwitchTo(old);
-}
-
-// Somebody else has changed a row since the snapshot.
-void bulk_writer::see_latest()
-{
-    if (IsolationUsesXactSnapshot())
-        raise_concurrent_change(table_);
-    CHECK_FOR_INTERRUPTS();
-    lookup_.close();
-    Snapshot const before = latest_;
-    latest_ = RegisterSnapshot(GetLatestSnapshot());
-    open_lookup(latest_);
-    if (before != nullptr)
-        UnregisterSnapshot(before);
 }
 
 // ---- old rows -----------------------------------------------------------------------------------------------
@@ -186,13 +163,13 @@ void bulk_writer::meet(ItemPointer place)
 }
 
 // Into found_.
-bool bulk_writer::find(const Datum *values)
+bool bulk_writer::find(index_lookup &lookup, const Datum *values)
 {
     Datum key[index_lookup::most_columns];
     Form_pg_index const form = key_->rd_index;
     for (int i = 0; i < form->indnkeyatts; ++i)
         key[i] = values[form->indkey.values[i] - 1];
-    return lookup_.find(key, found_);
+    return lookup.find(key, found_);
 }
 
 bool bulk_writer::is_same(const Datum *values, const bool *nulls)
@@ -306,20 +283,35 @@ void bulk_writer::flush()
 
 bool bulk_writer::put(const Datum *values, const bool *nulls)
 {
-    if (old_count_ == 0) {
+    if (old_count_ == 0 || !find(lookup_, values)) {
         insert(values, nulls);
         return true;
     }
-    while (find(values)) {
-        meet(&found_->tts_tid);
-        if (is_same(values, nulls))
-            return false;
-        if (update(&found_->tts_tid, values, nulls))
-            return true;
-        see_latest();
-    }
-    insert(values, nulls);
+    meet(&found_->tts_tid);
+    if (is_same(values, nulls))
+        return false;
+    if (!update(&found_->tts_tid, values, nulls))
+        put_latest(values, nulls);
     return true;
+}
+
+// Somebody else has changed the row since the snapshot: until it is as it should be.
+void bulk_writer::put_latest(const Datum *values, const bool *nulls)
+{
+    bool is_there, is_done;
+    do {
+        if (IsolationUsesXactSnapshot())
+            raise_concurrent_change(table_);
+        Snapshot const latest = RegisterSnapshot(GetLatestSnapshot());
+        index_lookup lookup;
+        lookup.open(table_, key_, latest);
+        is_there = find(lookup, values);
+        is_done = !is_there || is_same(values, nulls) || update(&found_->tts_tid, values, nulls);
+        lookup.close();
+        UnregisterSnapshot(latest);
+    } while (!is_done);
+    if (!is_there)
+        insert(values, nulls);
 }
 
 void bulk_writer::replace(ItemPointer place, const Datum *values, const bool *nulls)

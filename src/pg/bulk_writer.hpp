@@ -64,13 +64,12 @@ private:
         bool is_met;
     };
 
-    void open_lookup(Snapshot snapshot);
-    void see_latest();
-    bool find(const Datum *values);
+    bool find(index_lookup &lookup, const Datum *values);
     void meet(ItemPointer place);
     bool is_same(const Datum *values, const bool *nulls);
     void fill(TupleTableSlot *row, const Datum *values, const bool *nulls);
     void complete(TupleTableSlot *row);
+    void put_latest(const Datum *values, const bool *nulls);
     bool update(ItemPointer place, const Datum *values, const bool *nulls);
     TupleTableSlot *delete_row(ItemPointer place);
     TupleTableSlot *next_waiting();
@@ -83,7 +82,6 @@ private:
     EState *state_;
     ResultRelInfo *target_;
     MemoryContext context_;
-    Snapshot latest_; // registered; nullptr: the caller's will do
     Snapshot snapshot_;
     index_lookup lookup_;
     TupleTableSlot *found_, *changed_;

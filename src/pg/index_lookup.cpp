@@ -81,6 +81,7 @@ void index_lookup::begin(Relation table, int compared, Snapshot snapshot, lookup
     }
     compared_ = compared;
     direction_ = order == lookup_order::ascending ? ForwardScanDirection : BackwardScanDirection;
+    context_ = CurrentMemoryContext;
     scan_ = begin_index_scan(table, index_, snapshot, compared);
 }
 
@@ -88,7 +89,18 @@ void index_lookup::start(const Datum *values)
 {
     for (int i = 0; i < compared_; ++i)
         keys_[i].sk_argument = values[i];
+    MemoryContext const old = MemoryContextSwitchTo(context_);
     index_rescan(scan_, keys_, compared_, nullptr, 0);
+    MemoryContextSwitchTo(old);
+}
+
+// A scan may allocate at any time: the list of dead entries only when it meets the first.
+bool index_lookup::next(TupleTableSlot *row)
+{
+    MemoryContext const old = MemoryContextSwitchTo(context_);
+    bool const is_found = index_getnext_slot(scan_, direction_, row);
+    MemoryContextSwitchTo(old);
+    return is_found;
 }
 
 void index_lookup::close()

@@ -32,7 +32,7 @@ public:
 
     // Starts again, with one value per compared column; next() gives the rows.
     void start(const Datum *values);
-    bool next(TupleTableSlot *row) { return index_getnext_slot(scan_, direction_, row); }
+    bool next(TupleTableSlot *row);
     bool find(const Datum *values, TupleTableSlot *row)
     {
         start(values);
@@ -44,6 +44,7 @@ private:
 
     Relation index_;
     IndexScanDesc scan_;
+    MemoryContext context_; // of all that the scan keeps between two calls
     ScanDirection direction_;
     int compared_;
     ScanKeyData keys_[most_columns];

@@ -67,7 +67,8 @@ RESET client_min_messages;
 SELECT * FROM pg_temp.failures;
 SELECT * FROM pg_temp.wrong ORDER BY age;
 
--- Closing goes on without the workspace, hours too, and repair makes good for it.
+-- Closing goes on without the workspace, hours too, and repair makes good for it. A day whose rows stay as they are is
+-- not written, so nothing disturbs it.
 DELETE FROM analytics.pending_buckets WHERE attempts > 0;
 DELETE FROM analytics.dirty_hours;
 DELETE FROM analytics.watermark;

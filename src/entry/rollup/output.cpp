@@ -157,7 +157,22 @@ void append_values(StringInfo sql, const table_of_rows &table, const row_type &r
 
 // A row is touched only when a value differs, so updated_at tells of changes. Compared as stored: the operators of some
 // types are not in the search path.
-char *make_upsert(const table_of_rows &table, const row_type &row)
+void append_on_conflict(StringInfo sql, const table_of_rows &table, const row_type &row)
+{
+    appendStringInfoString(sql, " ON CONFLICT (");
+    append_key(sql, table, "");
+    appendStringInfo(sql, ") DO UPDATE SET (%s", table.key[0]);
+    append_values(sql, table, row, "", true);
+    appendStringInfo(sql, ") = ROW(EXCLUDED.%s", table.key[0]);
+    append_values(sql, table, row, "EXCLUDED.", true);
+    appendStringInfoString(sql, ") WHERE ROW(NULL");
+    append_values(sql, table, row, "t.", false);
+    appendStringInfoString(sql, ")::record *<> ROW(NULL");
+    append_values(sql, table, row, "EXCLUDED.", false);
+    appendStringInfoString(sql, ")::record");
+}
+
+char *make_insert(const table_of_rows &table, const row_type &row)
 {
     StringInfoData sql, columns;
     initStringInfo(&sql);
@@ -167,17 +182,6 @@ char *make_upsert(const table_of_rows &table, const row_type &row)
     appendStringInfo(&sql, "INSERT INTO analytics.%s AS t (%s) SELECT %s FROM %s ORDER BY ", table.name,
                      columns.data, columns.data, table.name);
     append_key(&sql, table, "");
-    appendStringInfoString(&sql, " ON CONFLICT (");
-    append_key(&sql, table, "");
-    appendStringInfo(&sql, ") DO UPDATE SET (%s", table.key[0]);
-    append_values(&sql, table, row, "", true);
-    appendStringInfo(&sql, ") = ROW(EXCLUDED.%s", table.key[0]);
-    append_values(&sql, table, row, "EXCLUDED.", true);
-    appendStringInfoString(&sql, ") WHERE ROW(NULL");
-    append_values(&sql, table, row, "t.", false);
-    appendStringInfoString(&sql, ")::record *<> ROW(NULL");
-    append_values(&sql, table, row, "EXCLUDED.", false);
-    appendStringInfoString(&sql, ")::record");
     return sql.data;
 }
 
@@ -196,10 +200,17 @@ char *make_delete(const table_of_rows &table)
     return sql.data;
 }
 
-void write_by_sql(const table_of_rows &table, const row_type &row, const bucket &b)
+// A bucket without rows needs neither.
+void write_by_sql(const table_of_rows &table, const row_type &row, const bucket &b, bool had_rows)
 {
-    execute(make_upsert(table, row), b);
-    if (table.bucket_column != nullptr)
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfoString(&sql, make_insert(table, row));
+    bool const is_replaced = table.bucket_column != nullptr;
+    if (had_rows || !is_replaced)
+        append_on_conflict(&sql, table, row);
+    execute(sql.data, b);
+    if (had_rows && is_replaced)
         execute(make_delete(table), b);
 }
 
@@ -259,7 +270,7 @@ void close_target(rollup_output &output, int i)
     } else if (to.store != nullptr) {
         register_relation(tables[i].name, CreateTupleDescCopy(row.description), to.store, to.stored);
         if (tables[i].is_written)
-            write_by_sql(tables[i], row, *output.b);
+            write_by_sql(tables[i], row, *output.b, to.had_rows);
     }
     if (to.table != nullptr)
         table_close(to.table, NoLock);

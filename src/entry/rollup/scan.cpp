@@ -174,14 +174,14 @@ rollup_table take_sent_row(TupleTableSlot *slot, row_types &types, row_receiver 
 std::uint64_t take_sent_rows(Tuplestorestate *store, row_types &types, row_receiver &to)
 {
     TupleTableSlot *const slot = MakeSingleTupleTableSlot(describe_sent_rows(), &TTSOpsMinimalTuple);
-    MemoryContext const old = MemoryContextSwitchTo(types.row_context);
     std::uint64_t workspaces = 0;
     while (tuplestore_gettupleslot(store, true, false, slot)) {
         CHECK_FOR_INTERRUPTS();
+        MemoryContext const old = MemoryContextSwitchTo(types.row_context);
         workspaces += take_sent_row(slot, types, to) == rollup_table::daily_metrics;
+        MemoryContextSwitchTo(old);
         MemoryContextReset(types.row_context);
     }
-    MemoryContextSwitchTo(old);
     ExecDropSingleTupleTableSlot(slot);
     return workspaces;
 }
