@@ -394,7 +394,7 @@ COMMENT ON COLUMN analytics.daily_errors.created_at IS
 COMMENT ON COLUMN analytics.daily_errors.updated_at IS
     'when a value of that row last changed';
 
--- Time-range scans over all workspaces and lookups by content; everything else goes through the primary keys.
+-- Time-range scans over all workspaces, and an agent's in all; everything else goes through the primary keys.
 CREATE INDEX daily_metrics_metric_date_brin ON analytics.daily_metrics USING brin (metric_date);
 COMMENT ON INDEX analytics.daily_metrics_metric_date_brin IS
     'serves: SELECT ... FROM analytics.daily_metrics WHERE metric_date >= ... over all workspaces (refresh of the materialized views)';
@@ -419,9 +419,6 @@ COMMENT ON INDEX analytics.hourly_metrics_metric_hour_brin IS
 CREATE INDEX agent_performance_agent_id ON analytics.agent_performance (agent_id, metric_date);
 COMMENT ON INDEX analytics.agent_performance_agent_id IS
     'serves: analytics.get_agent_insights(agent_id, days), one agent over a range of days in every visible workspace';
-CREATE INDEX agent_performance_error_types_gin ON analytics.agent_performance USING gin (error_types);
-COMMENT ON INDEX analytics.agent_performance_error_types_gin IS
-    'serves: SELECT ... FROM analytics.agent_performance WHERE error_types ? ''timeout'', for the owner and service role (the operator is not leakproof, so row security keeps tenants from using the index)';
 COMMENT ON INDEX analytics.daily_metrics_pkey IS
     'serves: a workspace''s days, analytics.get_workspace_metrics(workspace_id, start_date, end_date)';
 COMMENT ON INDEX analytics.hourly_metrics_pkey IS

@@ -30,7 +30,6 @@ SELECT q.index_name, replace(q.query, ':w', quote_literal(md5('w50')::uuid)) FRO
 ('agent_performance_pkey', 'SELECT * FROM analytics.agent_performance WHERE workspace_id = :w AND agent_id = md5(''a7'')::uuid AND metric_date >= current_date - 30'),
 ('agent_performance_agent_id', 'SELECT * FROM analytics.agent_performance WHERE agent_id = md5(''a7'')::uuid AND metric_date >= current_date - 7'),
 ('agent_performance_metric_date_brin', 'SELECT count(*), sum(total_runs) FROM analytics.agent_performance WHERE metric_date >= current_date - 7'),
-('agent_performance_error_types_gin', 'SELECT * FROM analytics.agent_performance WHERE error_types ? ''timeout'''),
 ('daily_error_types_pkey', 'SELECT * FROM analytics.daily_error_types WHERE workspace_id = :w AND metric_date BETWEEN current_date - 30 AND current_date'),
 ('daily_error_types_metric_date_brin', 'SELECT * FROM analytics.daily_error_types WHERE metric_date = current_date - 7'),
 ('daily_event_usage_pkey', 'SELECT * FROM analytics.daily_event_usage WHERE workspace_id = :w AND metric_date BETWEEN current_date - 30 AND current_date'),
