@@ -559,7 +559,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.setup_roles(name, name, name) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.setup_roles(name, name, name) IS
-    'grants the roles of PostgREST and Supabase what they need: anonymous_role nothing, member_role its workspaces'' rows and its own events, service_role every row (BYPASSRLS) and maintenance. Missing roles are created (NOLOGIN NOINHERIT). For the owner; to be repeated after ALTER EXTENSION UPDATE; grants nothing outside the extension''s schemas. Errors: equal names, an anonymous or member role that row security does not apply to (22023), NULL (22004), lacking rights to create or alter roles (42501)';
+    'grants the roles of PostgREST and Supabase what they need. anonymous_role: nothing; member_role: its workspaces'' rows and its own events; service_role: every row (BYPASSRLS) and maintenance. Missing roles are created (NOLOGIN NOINHERIT). Nothing outside the extension''s schemas is granted. For the owner; to be repeated after ALTER EXTENSION UPDATE. Errors: equal names, an anonymous or member role that row security does not apply to (22023), NULL (22004), lacking rights to create or alter roles (42501)';
 
 CREATE FUNCTION analytics.grant_operator(role_name name) RETURNS void
 LANGUAGE plpgsql

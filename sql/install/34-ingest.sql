@@ -36,7 +36,7 @@ LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_uuid';
 REVOKE EXECUTE ON FUNCTION analytics.user_uuid(uuid, text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.user_uuid(uuid, text) IS
-    'the user_id of a user that events of a workspace name by text, here and in shadow-analytics-import: a text that is a uuid is that uuid, any other the uuid v5 of "user:" and the text in the namespace of workspace_id. workspace_id NULL: events without one; with the setting text_subjects the namespace is the nil uuid for all; user_id NULL: NULL';
+    'the user_id of a user whom events of a workspace name by text. shadow-analytics-import gives the same. A text that is a uuid is that uuid; any other gives the uuid v5 of "user:" and the text in the namespace of workspace_id. workspace_id NULL: events without one; with the setting text_subjects the namespace is the nil uuid for all; user_id NULL: NULL';
 
 CREATE FUNCTION analytics.read_event(
     event jsonb, OUT id uuid, OUT workspace_id uuid, OUT user_id uuid, OUT event_type text, OUT event_name text,

@@ -191,7 +191,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_active_users(uuid, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_active_users(uuid, date, date) IS
-    'distinct users of the 1, 7 and 30 days that end with each date (trailing, so also on dates without an event), stickiness = 100 * daily / monthly; from the workspace''s first event to its last complete day, at the end a running day that was aggregated (is_final = false). Dates inclusive, default: the last 30 complete days. NULL or a foreign workspace: no row; more than 36,525 days are an error (54000)';
+    'distinct users of the 1, 7 and 30 days that end with each date, also with dates without an event. stickiness = 100 * daily / monthly. From the workspace''s first event to its last complete day, or to a running day that was aggregated (is_final = false). Dates inclusive, default: the last 30 complete days. NULL or a foreign workspace: no row; more than 36,525 days are an error (54000)';
 
 CREATE FUNCTION analytics_internal.user_lifecycle(workspace_id uuid, period text, start_date date, end_date date)
 RETURNS TABLE (period_start date, new_users bigint, returning_users bigint, resurrecting_users bigint, dormant_users bigint, is_final boolean)
@@ -220,7 +220,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_lifecycle(uuid, text, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_lifecycle(uuid, text, date, date) IS
-    'per daily, weekly (ISO) or monthly period that start_date to end_date touches: users first seen in it (new), active in it and the one before (returning), active in it, not in the one before and first seen earlier (resurrecting), active in the one before only (dormant). Active = new + returning + resurrecting. is_final = false: the period runs or has provisional days, so dormant_users is NULL: who has not come yet is not gone. Default: the periods of the last 30 complete days. NULL or a foreign workspace: no row. Errors: an unknown period (22023), more than 36,525 days (54000)';
+    'new, returning, resurrecting and dormant users per daily, weekly (ISO) or monthly period. Of each period that the dates touch: users first seen in it (new), active in it and the one before (returning), active in it, not in the one before and first seen earlier (resurrecting), active in the one before only (dormant). Active = new + returning + resurrecting. is_final = false: the period runs or has provisional days, so dormant_users is NULL. Default: the periods of the last 30 complete days. NULL or a foreign workspace: no row. Errors: an unknown period (22023), more than 36,525 days (54000)';
 
 CREATE FUNCTION analytics.get_feature_usage(workspace_id uuid, start_date date DEFAULT NULL, end_date date DEFAULT NULL)
 RETURNS TABLE (event_type text, event_name text, events bigint, distinct_users bigint)
@@ -243,4 +243,4 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_feature_usage(uuid, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_feature_usage(uuid, date, date) IS
-    'events and distinct users per event type and name over the dates (inclusive, default: the last 30 complete days), by events descending; event_name is empty where it was missing, (other) beyond the 1,000 most frequent names of a day. NULL or a foreign workspace: no row';
+    'events and distinct users per event type and name over the dates, by events descending. Dates inclusive, default: the last 30 complete days. event_name is empty where it was missing, (other) beyond the 1,000 most frequent names of a day. NULL or a foreign workspace: no row';

@@ -115,7 +115,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_retention_matrix(uuid, text, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_retention_matrix(uuid, text, date, date) IS
-    'retention of the cohorts first seen in the daily, weekly or monthly periods that the dates touch (default: the last 90 days): per period that is over, users active in it, in percent, and the percentage active in it or later, up to the settings cohort_max_days, _weeks, _months. NULL or a foreign workspace: no row. Errors: an unknown period (22023); more than 36,525 days, or more than 20 million cohorts times periods up to today (54000)';
+    'retention of the cohorts of the daily, weekly or monthly periods that the dates touch. A cohort is the users first seen in a period. For each later period that is over: users active in it, their percentage, and the percentage active in it or later, up to the settings cohort_max_days, _weeks, _months. Default: the last 90 days. NULL or a foreign workspace: no row. Errors: an unknown period (22023); more than 36,525 days, or more than 20 million cohorts times periods up to today (54000)';
 
 CREATE FUNCTION analytics_internal.cohort_unit(period text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -409,4 +409,4 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT analytics_internal.aggregate_user_cohorts(period, cohort_date, target_workspace_id) $$;
 REVOKE EXECUTE ON FUNCTION analytics.aggregate_user_cohorts(text, date, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.aggregate_user_cohorts(text, date, uuid) IS
-    'computes user_cohorts of the daily, weekly or monthly period that holds cohort_date, for every workspace or for one, from the daily sets and never from raw events; replaces what was there and returns the number of workspaces written. A period that is not over has no row. Another period or no date is an error (22023)';
+    'computes user_cohorts of the daily, weekly or monthly period that holds cohort_date. For every workspace or for one, from the daily sets and never from raw events; replaces what was there and returns the number of workspaces written. A period that is not over has no row. Another period or no date is an error (22023)';

@@ -753,7 +753,7 @@ END
 $$;
 REVOKE EXECUTE ON PROCEDURE analytics.backfill(date, date) FROM PUBLIC;
 COMMENT ON PROCEDURE analytics.backfill(date, date) IS
-    'makes the partitions and rollups of imported history, day by day in date order, committing after each (not inside a transaction block); progress in analytics.job_progress. Called again with the same dates after a break it goes on where it was. Days later than today are an error (22023), NULL too (22004)';
+    'makes the partitions and rollups of imported history, day by day in date order. It commits after each day, so it cannot run inside a transaction block; progress in analytics.job_progress. Called again with the same dates after an interruption it continues where it stopped. Days later than today are an error (22023), NULL too (22004)';
 
 -- Who calls maintain(), and what keeps them from it.
 

@@ -98,7 +98,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) IS
-    'daily metrics of a workspace from start_date to end_date, both included (default: the last 30 complete days), ascending. A day without an event has no row, or with fill_gaps one with counts 0 and rates NULL (none in the future). No row for a workspace that the caller may not see. Errors: start_date after end_date, an infinite range with fill_gaps (22023); more than 36,525 days with fill_gaps (54000)';
+    'daily metrics of a workspace from start_date to end_date, both included, ascending. Default: the last 30 complete days. A day without an event has no row, or with fill_gaps one with counts 0 and rates NULL (none in the future). No row for a workspace that the caller may not see. Errors: start_date after end_date, an infinite range with fill_gaps (22023); more than 36,525 days with fill_gaps (54000)';
 
 CREATE FUNCTION analytics.get_agent_insights(agent_id uuid, days integer DEFAULT 30)
 RETURNS TABLE (
@@ -211,7 +211,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_agent_insights(uuid, integer) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_agent_insights(uuid, integer) IS
-    'one row about an agent over the last complete local days (default 30) of every workspace that the caller may see: sums, percentiles (Hyndman-Fan type 7) from the merged sketches (relative error 1 %), distinct users (NULL to a reader who sees the agent in several workspaces), top_error_types {type: errors} (the 10 most frequent), agent_name as in analytics.agents (NULL without one). The cost is NULL, and cost_reason says why, where it would be a partial sum: in several currencies, or of credits without a price. trend_direction compares the last 7 complete days with the 7 before. Without a run: counts 0, rates and runtimes NULL. No row for an agent without data; error (22023) for days below 1 or above 36500';
+    'one row about an agent over the last complete local days (default 30). It covers every workspace that the caller may see: sums, percentiles (Hyndman-Fan type 7) from the merged sketches (relative error 1 %), distinct users (NULL to a reader who sees the agent in several workspaces), top_error_types {type: errors} (the 10 most frequent), agent_name as in analytics.agents (NULL without one). The cost is NULL, and cost_reason says why, where it would be a partial sum: in several currencies, or of credits without a price. trend_direction compares the last 7 complete days with the 7 before. Without a run: counts 0, rates and runtimes NULL. No row for an agent without data; error (22023) for days below 1 or above 36500';
 
 -- One row: the range, then the range of equal length before it.
 CREATE FUNCTION analytics.get_workspace_summary(
@@ -317,7 +317,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_workspace_summary(uuid, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_workspace_summary(uuid, date, date) IS
-    'one row about a workspace from start_date to end_date, both included (default: the last 30 complete days): distinct users and percentiles from the merged sets and sketches (relative error 1 %), beside each value that of the range of equal length before it (previous_) and the change in percent (_change; NULL where the previous value is 0 or NULL, and while the range is not over). Rates and runtimes are NULL without data. A cost is NULL, and cost_reason says why, where it would be a partial sum: in several currencies, or of credits without a price; its change also where the two ranges have different currencies. No row for a workspace without data or that the caller may not see; error (22023) for a range that is reversed or infinite';
+    'one row about a workspace from start_date to end_date, both included, with the range before. Default: the last 30 complete days. Distinct users and percentiles come from the merged sets and sketches (relative error 1 %). Beside each value stand that of the range of equal length before it (previous_) and the change in percent (_change; NULL where the previous value is 0 or NULL, and while the range is not over). Rates and runtimes are NULL without data. A cost is NULL, and cost_reason says why, where it would be a partial sum: in several currencies, or of credits without a price; its change also where the two ranges have different currencies. No row for a workspace without data or that the caller may not see; error (22023) for a range that is reversed or infinite';
 
 -- The week as a grid: what an hour of it brings on average.
 CREATE FUNCTION analytics.get_usage_by_hour(
@@ -386,4 +386,4 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.get_usage_by_hour(uuid, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_usage_by_hour(uuid, date, date) IS
-    'when a workspace is used: 168 rows, day_of_week (1 = Monday to 7 = Sunday) by hour_of_day (0 to 23) of its time zone, over the local days from start_date to end_date, both included (default: the last 28 complete days). hours: how many such hours are over, counted from the workspace''s first row in hourly_metrics, which are kept for 30 days unless retention says otherwise; avg_active_users: mean over those hours, NULL without one; then the most active users of one hour, and sums. An hour of UTC belongs to the local hour that it begins in. No row for a workspace without hourly metrics or that the caller may not see; error (22023): start_date after end_date';
+    'use of a workspace by day of the week and hour of the day: 168 rows. day_of_week (1 = Monday to 7 = Sunday) by hour_of_day (0 to 23) of its time zone, over the local days from start_date to end_date, both included (default: the last 28 complete days). hours: how many such hours are over, counted from the workspace''s first row in hourly_metrics, which are kept for 30 days unless retention says otherwise; avg_active_users: mean over those hours, NULL without one; then the most active users of one hour, and sums. An hour of UTC belongs to the local hour that it begins in. No row for a workspace without hourly metrics or that the caller may not see; error (22023): start_date after end_date';

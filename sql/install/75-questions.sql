@@ -275,7 +275,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_event_lifecycle(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_event_lifecycle(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From daily sets where plain, else raw events: get_lifecycle() of one event: users who did it for the first time in a period (new), in it and the one before (returning), in it after a pause (resurrecting), in the one before only (dormant; NULL while the period runs: is_final = false). Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From daily sets where plain, else raw events: get_lifecycle() of one event. Users who did it for the first time in a period (new), in it and the one before (returning), in it after a pause (resurrecting), in the one before only (dormant; NULL while the period runs: is_final = false). Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_paths(
     workspace_id uuid, start_date date DEFAULT NULL, end_date date DEFAULT NULL, events jsonb DEFAULT '"page_view"',
@@ -502,4 +502,4 @@ CREATE FUNCTION analytics.compare_conversions(
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_compare_conversions';
 COMMENT ON FUNCTION analytics.compare_conversions(bigint, bigint, bigint, bigint, numeric) IS
-    'compares two conversion rates: difference with Newcombe''s hybrid score interval (1998, method 10), lift in percent, two-sided pooled z-test, probability that the variant is better (uniform priors), and a mixture sequential test (Johari et al. 2022) whose p-value and interval hold however often one looks; expected_effect is the standard deviation of its mixture. NULL where there is no variance or an argument is NULL; counts that are none are an error (22023)';
+    'compares two conversion rates: difference, lift, p-value and probability. The difference has Newcombe''s hybrid score interval (1998, method 10), the lift is in percent, the z-test two-sided and pooled, the probability that the variant is better of uniform priors. The mixture sequential test (Johari et al. 2022) has a p-value and an interval that hold however often one looks; expected_effect is the standard deviation of its mixture. NULL where there is no variance or an argument is NULL; counts that are none are an error (22023)';

@@ -216,7 +216,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'SELECT analytics_internal.forget_user(user_id, workspace_id)';
 REVOKE EXECUTE ON FUNCTION analytics.forget_user(uuid, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.forget_user(uuid, uuid) IS
-    'makes a user unknowable, in one workspace or in all, and changes no count: the events get a random user and sessions, and lose addresses, user agent, paths, referrer, free text and unknown metadata; the audit log is cleared of the user. Returns the number of events. For the service role and the owner; NULL user: error (22004)';
+    'makes a user unknowable, in one workspace or in all, and changes no count. The user''s events get a random user and sessions, and lose addresses, user agent, paths, referrer, free text and unknown metadata; the audit log is cleared of the user. Returns the number of events. For the service role and the owner; NULL user: error (22004)';
 
 -- A table that comes to hold something about a person is listed here.
 CREATE FUNCTION analytics_internal.export_user(target_user_id uuid) RETURNS jsonb
@@ -302,4 +302,4 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.export_user(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.export_user(uuid) IS
-    'everything stored about a user as one JSON object: user_id, events (raw), users (number, first and last seen per workspace), daily_users (days active), agents_used and events_by_day (rollups that count the user), revenue, segments, annotations and alert_rules (made by the user), in_segments (saved sets with the user), acknowledged_alerts, audit_log (what the user changed). The user gets it, of every workspace, and so do the service role and the owner; anybody else NULL';
+    'everything stored about a user, as one JSON object. user_id, events (raw), users (number, first and last seen per workspace), daily_users (days active), agents_used and events_by_day (rollups that count the user), revenue, segments, annotations and alert_rules (made by the user), in_segments (saved sets with the user), acknowledged_alerts, audit_log (what the user changed). For the user, of every workspace, the service role and the owner; NULL to others';

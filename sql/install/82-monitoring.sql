@@ -436,7 +436,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.prepare_restore() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.prepare_restore() IS
-    'to be called by the owner in a fresh extension before a dump made with --schema=analytics alone is restored: drops the empty partitions, which the dump brings along, and returns how many. An error (55000) when there are events. Dumps that contain the extension do not need it';
+    'drops the empty partitions of a fresh extension before a dump of the schema alone is restored. To be called by the owner; the dump, made with --schema=analytics, brings the partitions along. Returns how many. An error (55000) when there are events. Dumps that contain the extension do not need it';
 
 CREATE FUNCTION analytics.post_restore() RETURNS integer
 LANGUAGE plpgsql
@@ -468,4 +468,4 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.post_restore() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.post_restore() IS
-    'to be called once by the owner after a restore: makes missing partitions (returns how many), forgets transaction ids of the old server, grants the roles of analytics.access_roles and analytics.readers what they had, refreshes the materialized views';
+    'finishes a restore; to be called once by the owner. It makes missing partitions (returns how many), forgets transaction ids of the old server, grants the roles of analytics.access_roles and analytics.readers what they had, and refreshes the materialized views';
