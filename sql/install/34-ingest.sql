@@ -89,6 +89,13 @@ REVOKE EXECUTE ON FUNCTION analytics.track(text, jsonb, uuid, analytics.any_text
 COMMENT ON FUNCTION analytics.track(text, jsonb, uuid, analytics.any_text, text, text, analytics.any_text, inet, text, text, timestamptz, uuid) IS
     'stores an event with the caller''s rights and returns its id. user_id and session_id are uuids or, with the setting text_ids, any text (else 22P02). user_id NULL: the current user of the request, an error without one (22004, 22023); workspace_id NULL: none; created_at NULL: now, or the time of an id of version 7; with any other id it must be given (22023). A retry with the same workspace_id, created_at and id stores nothing. What the table refuses is an error (22023, 54000)';
 
+CREATE FUNCTION analytics_internal.replace_deep_events(batch text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'shadow_replace_deep_events';
+REVOKE EXECUTE ON FUNCTION analytics_internal.replace_deep_events(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.replace_deep_events(text) IS
+    'a JSON array with the text "nested too deeply" in the place of each element that is nested more than 1,000 levels deep, which PostgreSQL may be unable to parse';
+
 CREATE FUNCTION analytics.track_batch(
     events analytics.any_text, OUT accepted bigint, OUT duplicates bigint, OUT rejected jsonb, OUT warnings jsonb)
 RETURNS SETOF record
@@ -98,7 +105,7 @@ SET TimeZone = 'UTC'
 AS $$
 DECLARE
     most_events CONSTANT integer := 10000;
-    batch CONSTANT json := events::text;
+    batch json;
     parts json[]; -- its events, once they are stored one by one
     first_index integer := 0; -- of the event that is stored next
     size integer;
@@ -109,6 +116,12 @@ DECLARE
     detail text;
     hint text;
 BEGIN
+    BEGIN
+        batch := events::text;
+    EXCEPTION WHEN statement_too_complex THEN -- one deep event, and nothing of the batch is parsed
+        batch := analytics_internal.replace_deep_events(events::text);
+        parts := '{}';
+    END;
     IF batch IS NULL OR json_typeof(batch) <> 'array' THEN
         RAISE EXCEPTION 'events must be a JSON array'
             USING ERRCODE = 'invalid_parameter_value',
@@ -124,11 +137,19 @@ BEGIN
     duplicates := 0;
     rejected := '[]';
     warnings := '[]';
-    size := json_array_length(batch);
     -- All at once. If something in the batch is wrong: one by one, so that only that is refused. An error that is not
     -- the event's fault ends the call.
+    size := json_array_length(batch);
+    IF parts IS NOT NULL THEN
+        parts := ARRAY(SELECT j.value FROM json_array_elements(batch) AS j (value));
+        size := 1;
+    END IF;
     WHILE first_index < COALESCE(cardinality(parts), size) LOOP
         BEGIN
+            IF parts[first_index + 1]::text = '"nested too deeply"' THEN
+                RAISE EXCEPTION 'the event is nested too deeply'
+                    USING ERRCODE = 'program_limit_exceeded', HINT = 'Send at most 1,000 levels of arrays and objects.';
+            END IF;
             WITH e AS MATERIALIZED (
                 SELECT first_index + j.position - 1 AS index, r.*
                 FROM jsonb_array_elements(CASE WHEN parts IS NULL THEN batch::jsonb ELSE jsonb_build_array(parts[first_index + 1]::jsonb) END)

@@ -115,3 +115,12 @@ DROP OWNED BY regress_track_client;
 DROP ROLE regress_track_client;
 SELECT user_id, event_type, metadata FROM analytics.user_activity WHERE created_at > now() - interval '1 minute' AND event_name IS DISTINCT FROM E'fine \U0001F600' ORDER BY event_type, metadata;
 TRUNCATE analytics.user_activity;
+
+-- An event that is too deep for the parser refuses itself; brackets within texts are no levels.
+TRUNCATE analytics.user_activity;
+SELECT * FROM analytics.track_batch(format('[{"event_type": "login", "user_id": "%1$s", "metadata": {"a": "[[{\"[\\"}},
+    {"event_type": "login", "user_id": "%1$s", "metadata": {"a": %2$s}}, %2$s , {"event_type": "logout", "user_id": "%1$s"}]', :'u', repeat('[', 30000) || repeat(']', 30000)));
+SELECT event_type, metadata FROM analytics.user_activity ORDER BY event_type;
+SELECT accepted, rejected FROM analytics.track_batch(repeat('[', 30000) || repeat(']', 30000));
+SELECT accepted, rejected FROM analytics.track_batch('[' || repeat('{"a":', 30000));
+TRUNCATE analytics.user_activity;

@@ -1,6 +1,7 @@
 // An event as JSON to the row of analytics.user_activity that it becomes: what track() and track_batch() take.
 
 #include "core/event/names.hpp"
+#include "core/ingest/deep_events.hpp"
 #include "core/ingest/event_keys.hpp"
 #include "core/ingest/times.hpp"
 
@@ -244,4 +245,15 @@ SHADOW_FUNCTION(shadow_user_uuid)
     text const *const name = PG_GETARG_TEXT_PP(1);
     return pg::uuid_datum(
         user_id_of(entry::user_space(workspace), {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}));
+}
+
+// (batch text)
+SHADOW_FUNCTION(shadow_replace_deep_events)
+{
+    text const *const batch = PG_GETARG_TEXT_PP(0);
+    std::size_t const most = VARSIZE_ANY_EXHDR(batch);
+    auto *const result = static_cast<text *>(palloc(VARHDRSZ + most));
+    auto const size = replace_deep_events({VARDATA_ANY(batch), most}, VARDATA(result), pg::interrupted);
+    SET_VARSIZE(result, VARHDRSZ + size);
+    PG_RETURN_TEXT_P(result);
 }
