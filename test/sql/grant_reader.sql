@@ -197,6 +197,36 @@ EXECUTE seen;
 DEALLOCATE seen;
 RESET plan_cache_mode;
 
+-- PostgreSQL's role for reading everything goes through row security too: by itself it reads settings and sizes only, and as
+-- a reader what readers read and nothing about persons, whatever it may SELECT from.
+GRANT pg_read_all_data TO regress_nobody;
+CREATE PROCEDURE pg_temp.read_all() LANGUAGE plpgsql AS $$
+DECLARE
+    name text;
+    seen boolean;
+BEGIN
+    CREATE TEMPORARY TABLE read_by_bi (name text);
+    FOR name IN SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p', 'v') ORDER BY 1 LOOP
+        BEGIN
+            SET LOCAL ROLE regress_nobody;
+            EXECUTE format('SELECT EXISTS (SELECT FROM analytics.%I)', name) INTO seen;
+        EXCEPTION WHEN insufficient_privilege THEN
+            seen := false;
+        END;
+        RESET ROLE;
+        INSERT INTO read_by_bi SELECT name WHERE seen;
+    END LOOP;
+END $$;
+BEGIN;
+CALL pg_temp.read_all();
+SELECT string_agg(name, ' ' ORDER BY name) AS without_grant FROM read_by_bi;
+ROLLBACK;
+BEGIN;
+SELECT analytics.grant_reader('regress_nobody') IS NOT NULL AS granted;
+CALL pg_temp.read_all();
+SELECT string_agg(name, ' ' ORDER BY name) AS as_reader FROM read_by_bi;
+ROLLBACK;
+
 DROP FUNCTION public.regress_seen(), public.regress_seen_plpgsql(), public.regress_as(name, text, text);
 DROP TABLE public.workspace_members;
 DELETE FROM analytics.readers;
