@@ -623,11 +623,27 @@ match shapes::hex_word(std::size_t at) noexcept
     return ip(at);
 }
 
+// Whether a word of up to three characters, which ends before `next`, may begin something but an address.
+bool shapes::may_continue(std::size_t at, char next) const noexcept
+{
+    return next == '-' || next == '.' || next == '/' || next == '_' || next == '+' ||
+           (next == ' ' && text_.has(at, digit)) || (text_.at(at) == '0' && text_.at(at + 1) == 'x');
+}
+
 match shapes::at_start(std::size_t at, char before, bool after_name) noexcept
 {
     char const c = text_.at(at);
     if (!is(c, alnum))
         return ip(at);
+    constexpr std::size_t longest_short = 3;
+    auto const end = text_.run(at, alnum, at + longest_short + 1);
+    if (char const next = text_.at(end); end - at <= longest_short && !may_continue(at, next)) {
+        bool const may_be_address = (next == ':' || next == '%') && is(c, hex) && before != '%';
+        if (!may_be_address)
+            return {};
+        auto const found = mac(at);
+        return found.end > 0 ? found : ip(at);
+    }
     if (is(c, hex) && before != '%')
         if (auto const found = hex_word(at); found.end > 0)
             return found;

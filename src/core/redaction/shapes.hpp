@@ -36,6 +36,7 @@ private:
     bool names_host(std::size_t from, std::size_t end) const noexcept;
     void read_address(std::size_t at, std::size_t end) noexcept;
 
+    bool may_continue(std::size_t at, char next) const noexcept;
     match hex_word(std::size_t at) noexcept;
     match uuid(std::size_t at) const noexcept;
     match hex_groups(std::size_t at) const noexcept;
