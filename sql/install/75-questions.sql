@@ -405,7 +405,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_run_tree(uuid, text, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_run_tree(uuid, text, date, date) IS
-    'From raw events: a run and its descendants by metadata.parent_run_id (parent_execution_id), depth first, each run once by its deciding event. tokens and cost are what it states itself, 0 if nothing; the totals are its own and those of its descendants. Only for those who may read the workspace''s raw events, else 42501; other workspaces and NULL: no row. Raw events gone: 55000';
+    'From raw events: a run and its descendants by metadata.parent_run_id (parent_execution_id), depth first, each run once by its deciding event; what that lacks comes from the latest earlier event of the run that has it. tokens and cost are what a run states itself, each attempt once, 0 if nothing; the totals are its own and those of its descendants. Only for those who may read the workspace''s raw events, else 42501; other workspaces and NULL: no row. Raw events gone: 55000';
 
 CREATE FUNCTION analytics_internal.session_gap() RETURNS interval
 LANGUAGE sql STABLE SECURITY DEFINER

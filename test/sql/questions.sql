@@ -146,6 +146,17 @@ SELECT r.key AS run, jsonb_agg(jsonb_build_array(t.depth, t.run, t.parent_run_id
 FROM jsonb_each(:'tree'::jsonb -> 'expected') AS r
 CROSS JOIN LATERAL analytics.get_run_tree(user_uuid(4242), r.key, '2025-03-03', '2025-03-03') WITH ORDINALITY AS t
 GROUP BY r.key, r.value ORDER BY r.key;
+-- What the end lacks comes from an update, the parent too; attempts are paid one by one.
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
+SELECT user_uuid(4244), user_uuid(1), 'agent_run', e, timestamptz '2025-03-03 10:00+00' + n * interval '1 minute'
+FROM unnest(ARRAY['{"run_id": "p", "agent_id": "planner", "status": "running", "model": "large", "tokens": 300, "runtime": 7}',
+                  '{"run_id": "p", "status": "completed"}', '{"run_id": "p", "status": "running", "tokens": 9}',
+                  '{"run_id": "c", "parent_run_id": "p", "status": "running", "usage": {"input_tokens": 3, "output_tokens": 4}, "cost": 2}',
+                  '{"run_id": "c", "status": "completed"}',
+                  '{"run_id": "d", "parent_run_id": "c", "status": "failed", "attempt": 1, "tokens": 10, "cost": 1}',
+                  '{"run_id": "d", "parent_run_id": "c", "status": "completed", "attempt": 2, "tokens": 20}']::jsonb[]) WITH ORDINALITY AS e (e, n);
+SELECT depth, run, parent_run_id AS parent, agent_id IS NOT NULL AS has_agent, model, runtime_seconds, tokens, total_tokens, cost, total_cost
+FROM analytics.get_run_tree(user_uuid(4244), 'p', '2025-03-03', '2025-03-03');
 
 -- Runs of a day by model are those of daily_metrics: prices, aliases, repeated events, unfinished runs, attempts, and what an
 -- earlier event says: the model, in some runs credits and usage.

@@ -27,7 +27,7 @@ public:
         place const where;
         for (std::string_view const name :
              {"metadata.parent_run_id", "metadata.parent_execution_id", "agent_id", "model", "error_type",
-              "runtime_seconds", "tokens", "cost"}) {
+              "runtime_seconds", "tokens", "cost", "attempt"}) {
             details_.slots.push_back(question_.events.add_property(name, where));
         }
         parent_ = runs_.status + 1;
@@ -40,6 +40,8 @@ public:
         stream_.emplace(
             question_.scan(question_.range.from, question_.range.until, details_, question::kept::matching));
         decide();
+        inherit();
+        find_children();
         place_runs();
         std::vector<totals> sums = add_up();
         table out(14);
@@ -49,7 +51,26 @@ public:
     }
 
 private:
-    enum fact { parent_run, parent_execution, agent, model, error_type, runtime, tokens, cost };
+    enum fact {
+        parent_run,
+        parent_execution,
+        agent,
+        model,
+        error_type,
+        runtime,
+        tokens,
+        cost,
+        attempt,
+        fact_count
+    };
+
+    struct decided_run {
+        const stream_event *event = nullptr;
+        const stream_event *source[fact_count] =
+            {}; // of each fact: the event, or an earlier one where it lacks it
+        // Of each attempt: its last event that states them.
+        std::map<value_number, const stream_event *> tokens_of, cost_of;
+    };
 
     struct placed {
         value_number run;
@@ -61,21 +82,35 @@ private:
         std::int64_t runs = 0; // with itself
     };
 
-    const stream_event &event_of(value_number run) const { return *decided_.at(run); }
+    const stream_event &event_of(value_number run) const { return *decided_.at(run).event; }
     value_number value_at(const stream_event &e, fact f) const { return stream_->value(e, parent_ + f); }
-    value_number parent_of(const stream_event &e) const
+    value_number value_of(value_number run, fact f) const
     {
-        value_number const p = value_at(e, parent_run);
-        return p != 0 ? p : value_at(e, parent_execution);
+        decided_run const &r = decided_.at(run);
+        return value_at(r.source[f] != nullptr ? *r.source[f] : *r.event, f);
+    }
+    value_number parent_of(value_number run) const
+    {
+        value_number const p = value_of(run, parent_run);
+        return p != 0 ? p : value_of(run, parent_execution);
     }
     std::string_view text(value_number v) const
     {
         return v == 0 ? std::string_view{} : stream_->texts().text(v);
     }
-    int128 number_at(const stream_event &e, fact f)
+    int128 number_of(value_number run, fact f)
     {
-        value_number const v = value_at(e, f);
+        value_number const v = value_of(run, f);
         return v == 0 ? int128{0} : stream_->texts().number(v).value;
+    }
+    // Of all attempts: a failed one was paid for too.
+    int128 sum_of(value_number run, fact f)
+    {
+        int128 sum = 0;
+        for (auto const &a : f == tokens ? decided_.at(run).tokens_of : decided_.at(run).cost_of)
+            if (a.second != nullptr)
+                sum += stream_->texts().number(value_at(*a.second, f)).value;
+        return sum;
     }
     int rank_of(const stream_event &e) const
     {
@@ -90,13 +125,51 @@ private:
             value_number const run = stream_->value(e, runs_.run_id);
             if (run == 0)
                 continue;
-            const stream_event *&best = decided_[run];
+            const stream_event *&best = decided_[run].event;
             if (best == nullptr || std::make_tuple(rank_of(*best), best->at, stream_->id(*best)) <
                                        std::make_tuple(rank_of(e), e.at, stream_->id(e)))
                 best = &e;
         }
+    }
+    bool is_later(const stream_event &a, const stream_event &b) const
+    {
+        return std::make_tuple(a.at, stream_->id(a)) > std::make_tuple(b.at, stream_->id(b));
+    }
+    // What the deciding event lacks, as clients that send an update and then a bare end leave it.
+    void inherit()
+    {
+        for (stream_event const &e : stream_->all()) {
+            stream_->poll()();
+            auto const found = decided_.find(stream_->value(e, runs_.run_id));
+            if (found != decided_.end())
+                inherit(found->second, e);
+        }
+    }
+    void inherit(decided_run &run, const stream_event &e)
+    {
+        bool const is_after = is_later(e, *run.event);
+        for (int f = 0; f < fact_count && !is_after; ++f)
+            take(run.source[f], e, static_cast<fact>(f));
+        value_number const own = value_at(e, attempt);
+        if (is_after && own == value_at(*run.event, attempt))
+            return;
+        take(run.tokens_of[own], e, tokens);
+        take(run.cost_of[own], e, cost);
+    }
+    void take(const stream_event *&source, const stream_event &e, fact f) const
+    {
+        if (states(e, f) && (source == nullptr || is_later(e, *source)))
+            source = &e;
+    }
+    bool states(const stream_event &e, fact f) const
+    {
+        value_number const v = value_at(e, f);
+        return v != 0 && (f != model || text(v) != "unknown");
+    }
+    void find_children()
+    {
         for (auto const &d : decided_)
-            if (value_number const p = parent_of(*d.second); p != 0)
+            if (value_number const p = parent_of(d.first); p != 0)
                 children_[p].push_back(d.first);
         for (auto &c : children_)
             std::sort(c.second.begin(), c.second.end(),
@@ -130,9 +203,8 @@ private:
     {
         std::vector<totals> sums(placed_.size());
         for (std::size_t i = placed_.size(); i-- > 0;) {
-            stream_event const &e = event_of(placed_[i].run);
-            sums[i].tokens += number_at(e, tokens);
-            sums[i].cost += number_at(e, cost);
+            sums[i].tokens += sum_of(placed_[i].run, tokens);
+            sums[i].cost += sum_of(placed_[i].run, cost);
             ++sums[i].runs;
             if (placed_[i].parent == SIZE_MAX)
                 continue;
@@ -146,14 +218,13 @@ private:
     void add_row(table &out, const placed &p, const totals &sum)
     {
         stream_event const &e = event_of(p.run);
-        auto const seconds = value_at(e, runtime);
-        out << cell::integer(p.depth) << cell::of_text(text(p.run)) << text_cell(text(parent_of(e)))
-            << text_cell(text(value_at(e, agent))) << text_cell(text(value_at(e, model)))
-            << text_cell(text(stream_->value(e, runs_.status))) << text_cell(text(value_at(e, error_type)))
-            << cell::instant(e.at)
-            << (seconds == 0 ? cell{} : cell::trimmed(number_at(e, runtime), nano_scale))
-            << cell::trimmed(number_at(e, tokens), nano_scale) << cell::trimmed(sum.tokens, nano_scale)
-            << cell::trimmed(number_at(e, cost), nano_scale) << cell::trimmed(sum.cost, nano_scale)
+        out << cell::integer(p.depth) << cell::of_text(text(p.run)) << text_cell(text(parent_of(p.run)))
+            << text_cell(text(value_of(p.run, agent))) << text_cell(text(value_of(p.run, model)))
+            << text_cell(text(stream_->value(e, runs_.status)))
+            << text_cell(text(value_of(p.run, error_type))) << cell::instant(e.at)
+            << (value_of(p.run, runtime) == 0 ? cell{} : cell::trimmed(number_of(p.run, runtime), nano_scale))
+            << cell::trimmed(sum_of(p.run, tokens), nano_scale) << cell::trimmed(sum.tokens, nano_scale)
+            << cell::trimmed(sum_of(p.run, cost), nano_scale) << cell::trimmed(sum.cost, nano_scale)
             << cell::integer(sum.runs - 1);
     }
 
@@ -163,7 +234,7 @@ private:
     std::size_t parent_ = 0; // the first of the slots by `fact`
     std::string root_;
     std::optional<event_stream> stream_;
-    std::map<value_number, const stream_event *> decided_;
+    std::map<value_number, decided_run> decided_;
     std::map<value_number, std::vector<value_number>> children_;
     std::vector<placed> placed_;
 };
