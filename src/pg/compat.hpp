@@ -16,15 +16,20 @@
 
 extern "C" {
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/tableam.h"
 #include "catalog/pg_namespace.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_relation.h"
+#include "storage/bufmgr.h"
 #include "storage/proc.h"
 #include "tcop/pquery.h"
 #include "utils/acl.h"
+#if PG_VERSION_NUM >= 170000
+#include "storage/read_stream.h"
+#endif
 }
 
 namespace shadow::pg
@@ -129,6 +134,29 @@ inline IndexScanDesc begin_index_scan(Relation table, Relation index, Snapshot s
     return index_beginscan(table, index, snapshot, nullptr, keys, 0);
 #else
     return index_beginscan(table, index, snapshot, keys, 0);
+#endif
+}
+
+// Pins the next page of a scan and finds its visible rows; pages are counted from 0. 17 reads ahead by a stream, which
+// knows the next one itself.
+inline bool next_page(HeapScanDesc scan, [[maybe_unused]] BlockNumber page)
+{
+#if PG_VERSION_NUM >= 170000
+    if (BufferIsValid(scan->rs_cbuf))
+        ReleaseBuffer(scan->rs_cbuf);
+    scan->rs_cbuf = InvalidBuffer;
+    CHECK_FOR_INTERRUPTS();
+    scan->rs_cbuf = read_stream_next_buffer(scan->rs_read_stream, nullptr);
+    if (!BufferIsValid(scan->rs_cbuf))
+        return false;
+    scan->rs_cblock = BufferGetBlockNumber(scan->rs_cbuf);
+    heap_prepare_pagescan(reinterpret_cast<TableScanDesc>(scan));
+    return true;
+#else
+    if (page >= scan->rs_nblocks)
+        return false;
+    heapgetpage(reinterpret_cast<TableScanDesc>(scan), page);
+    return true;
 #endif
 }
 

@@ -3,11 +3,13 @@
 #include "entry/rollup/query.hpp"
 #include "entry/rollup/workspace_writer.hpp"
 #include "pg/aggregate.hpp"
+#include "pg/page_scan.hpp"
 
 extern "C" {
+#include "access/table.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
-#include "utils/uuid.h"
 }
 
 using namespace shadow;
@@ -16,28 +18,34 @@ using namespace shadow::entry;
 namespace
 {
 
-constexpr int final_column = event_argument_count;
 // In the order of the event arguments.
-constexpr const char *columns[] = {"workspace_id", "user_id",    "session_id", "event_type", "event_name",
-                                   "metadata",     "created_at", "id",         "is_final"};
+constexpr const char *columns[] = {"workspace_id", "user_id",  "session_id", "event_type",
+                                   "event_name",   "metadata", "created_at", "id"};
+static_assert(lengthof(columns) == event_argument_count);
 
 class event_collector
 {
 public:
-    event_collector(MemoryContext context, std::size_t waiting_bytes)
-        : query_(context), index_(&query_.memory), workspaces_(&query_.memory)
+    event_collector(MemoryContext context, const event_selection &selection)
+        : query_(context), selection_(selection), index_(&query_.memory), workspaces_(&query_.memory)
     {
         query_.read_rules(context);
-        query_.batch.limit(waiting_bytes);
+        query_.batch.limit(selection.waiting_bytes);
     }
 
     void add(const Datum *values, const bool *nulls)
     {
-        decoded_event event;
-        if (!read_event(query_, values, nulls, event))
+        if (!is_event(nulls) || !is_selected(values[event_workspace]))
             return;
-        uuid const id = uuid::from_bytes(DatumGetUUIDP(values[event_workspace])->data);
-        query_.batch.add(queue_of(id, DatumGetBool(values[final_column])), event);
+        workspace &w = workspace_of(uuid::from_bytes(DatumGetUUIDP(values[event_workspace])->data));
+        TimestampTz const at = DatumGetTimestampTz(values[event_at]);
+        if (at < w.bounds.first || at >= w.bounds.last)
+            return;
+        decoded_event event;
+        read_event(query_, values, nulls, event);
+        if (w.data == nullptr)
+            open(w);
+        query_.batch.add(w.queue, event);
     }
 
     // After all events.
@@ -46,27 +54,43 @@ public:
 private:
     struct workspace {
         uuid id;
-        rollup_state *data;
+        event_bounds bounds;
+        rollup_state *data;  // nullptr: no event yet
         std::uint32_t queue; // in the batch
-        bool is_final;
     };
 
-    std::uint32_t queue_of(const uuid &id, bool is_final)
+    bool is_selected(Datum id) const
+    {
+        return selection_.mask == 0 ||
+               (hash_bytes(DatumGetUUIDP(id)->data, UUID_LEN) & selection_.mask) == selection_.pattern;
+    }
+    event_bounds bounds_of(const uuid &id) const
+    {
+        const local_day *const end = selection_.local_days + selection_.local_day_count;
+        auto const at_of = [](const local_day &d) { return uuid::from_bytes(d.workspace.data); };
+        const local_day *const found =
+            std::lower_bound(selection_.local_days, end, id,
+                             [&](const local_day &d, const uuid &wanted) { return at_of(d) < wanted; });
+        return found != end && at_of(*found) == id ? found->bounds : selection_.bounds;
+    }
+    workspace &workspace_of(const uuid &id)
     {
         return workspaces_[index_.find_or_add(
-                               id.hash(), [&](std::uint32_t i) { return workspaces_[i].id == id; },
-                               [&] { return workspaces_.push(make_workspace(id, is_final)); })]
-            .queue;
+            id.hash(), [&](std::uint32_t i) { return workspaces_[i].id == id; },
+            [&] {
+                return workspaces_.push({id, bounds_of(id), nullptr, 0});
+            })];
+    }
+    void open(workspace &w)
+    {
+        w.data = new (query_.memory.allocate(sizeof(rollup_state), alignof(rollup_state)))
+            rollup_state(&query_.memory, &query_.interned);
+        w.queue = query_.batch.open(w.data);
     }
     rollup_metrics take_metrics(const workspace &w, bool is_day, MemoryContext context);
-    workspace make_workspace(const uuid &id, bool is_final)
-    {
-        auto *const data = new (query_.memory.allocate(sizeof(rollup_state), alignof(rollup_state)))
-            rollup_state(&query_.memory, &query_.interned);
-        return {id, data, query_.batch.open(data), is_final};
-    }
 
     rollup_query query_;
+    event_selection selection_;
     pool_index index_;
     pool<workspace> workspaces_;
 };
@@ -94,17 +118,21 @@ std::uint64_t event_collector::write(workspace_writer &to)
     MemoryContext const context =
         AllocSetContextCreate(CurrentMemoryContext, "collected workspace", ALLOCSET_DEFAULT_SIZES);
     MemoryContext const old = MemoryContextSwitchTo(context);
+    std::uint64_t written = 0;
     for (std::uint32_t i = 0; i < n; ++i) {
         CHECK_FOR_INTERRUPTS();
         workspace const &w = workspaces_[i];
+        if (w.data == nullptr)
+            continue;
         rollup_metrics metrics = take_metrics(w, to.is_day(), context);
-        to.write(w.id, w.is_final, metrics);
+        to.write(w.id, w.bounds.is_final, metrics);
         MemoryContextReset(context);
+        ++written;
     }
     MemoryContextSwitchTo(old);
     MemoryContextDelete(context);
     query_.batch.release();
-    return n;
+    return written;
 }
 
 struct collecting_receiver {
@@ -113,8 +141,7 @@ struct collecting_receiver {
     MemoryContext row_context;
     event_collector *collector;
     std::uint32_t rows;
-    bool is_final;                  // without a column that says it
-    int numbers[lengthof(columns)]; // of the attributes; of the last <= 0: none
+    int numbers[lengthof(columns)]; // of the attributes
 };
 
 void read_columns(const collecting_receiver &receiver, const TupleTableSlot &slot, Datum *values, bool *nulls)
@@ -123,8 +150,6 @@ void read_columns(const collecting_receiver &receiver, const TupleTableSlot &slo
         values[i] = slot.tts_values[receiver.numbers[i] - 1];
         nulls[i] = slot.tts_isnull[receiver.numbers[i] - 1];
     }
-    int const number = receiver.numbers[final_column];
-    values[final_column] = number > 0 ? slot.tts_values[number - 1] : BoolGetDatum(receiver.is_final);
 }
 
 // Detoasted copies are few: it is enough to let them go now and then.
@@ -148,9 +173,9 @@ bool receive(TupleTableSlot *slot, DestReceiver *self)
 void start(DestReceiver *self, int, TupleDesc description)
 {
     auto *const receiver = reinterpret_cast<collecting_receiver *>(self);
-    for (int i = 0; i <= final_column; ++i) {
+    for (int i = 0; i < event_argument_count; ++i) {
         receiver->numbers[i] = SPI_fnumber(description, columns[i]);
-        if (i != final_column && receiver->numbers[i] <= 0)
+        if (receiver->numbers[i] <= 0)
             elog(ERROR, "analytics.user_activity has no column \"%s\"", columns[i]);
     }
 }
@@ -158,7 +183,7 @@ void ignore(DestReceiver *) {}
 
 } // namespace
 
-DestReceiver *shadow::entry::create_event_collector(bool is_final, std::size_t waiting_bytes)
+DestReceiver *shadow::entry::create_event_collector(const event_selection &selection)
 {
     MemoryContext const context =
         AllocSetContextCreate(CurrentMemoryContext, "activity collector", ALLOCSET_DEFAULT_SIZES);
@@ -166,10 +191,51 @@ DestReceiver *shadow::entry::create_event_collector(bool is_final, std::size_t w
         static_cast<collecting_receiver *>(MemoryContextAllocZero(context, sizeof(collecting_receiver)));
     receiver->base = {receive, start, ignore, ignore, DestNone};
     receiver->context = context;
-    receiver->is_final = is_final;
     receiver->row_context = AllocSetContextCreate(context, "collected row", ALLOCSET_DEFAULT_SIZES);
-    receiver->collector = pg::new_state<event_collector>(context, waiting_bytes);
+    receiver->collector = pg::new_state<event_collector>(context, selection);
     return &receiver->base;
+}
+
+namespace
+{
+
+// Rows are as long as some cache lines, and not in the cache yet.
+void prefetch_row(HeapTupleHeader row)
+{
+    for (int line = 0; line < 320; line += 64)
+        __builtin_prefetch(reinterpret_cast<const char *>(row) + line);
+}
+
+void collect_page(collecting_receiver &receiver, HeapScanDesc scan, const pg::row_reader &reader)
+{
+    Page const page = BufferGetPage(scan->rs_cbuf);
+    int const n = static_cast<int>(scan->rs_ntuples);
+    constexpr int ahead = 2;
+    for (int i = 0; i < n; ++i) {
+        if (i + ahead < n)
+            prefetch_row(pg::row_of(scan, page, i + ahead));
+        Datum values[event_argument_count];
+        bool nulls[event_argument_count];
+        reader.read(pg::row_of(scan, page, i), values, nulls);
+        receiver.collector->add(values, nulls);
+    }
+}
+
+} // namespace
+
+void shadow::entry::collect_table(DestReceiver *collector, Oid table, Snapshot snapshot)
+{
+    auto *const receiver = reinterpret_cast<collecting_receiver *>(collector);
+    Relation const relation = table_open(table, AccessShareLock);
+    start(collector, 0, RelationGetDescr(relation));
+    pg::row_reader const reader(RelationGetDescr(relation), receiver->numbers, event_argument_count);
+    pg::scan_pages(relation, snapshot, [&](HeapScanDesc scan) {
+        MemoryContext const old = MemoryContextSwitchTo(receiver->row_context);
+        pg::enter_callback([&] { collect_page(*receiver, scan, reader); });
+        MemoryContextSwitchTo(old);
+        MemoryContextReset(receiver->row_context);
+    });
+    table_close(relation, NoLock);
 }
 
 constexpr Size large_state = Size{64} << 20;

@@ -125,11 +125,9 @@ uuid uuid_value(const Datum *values, const bool *nulls, int argument)
 
 } // namespace
 
-bool shadow::entry::read_event(rollup_query &query, const Datum *values, const bool *nulls,
+void shadow::entry::read_event(rollup_query &query, const Datum *values, const bool *nulls,
                                decoded_event &out)
 {
-    if (nulls[event_user] || nulls[event_type_name] || nulls[event_at])
-        return false;
     text *const type = DatumGetTextPP(values[event_type_name]);
     text *const name = nulls[event_name] ? nullptr : DatumGetTextPP(values[event_name]);
     void *const json = nulls[event_metadata] ? nullptr : PG_DETOAST_DATUM_PACKED(values[event_metadata]);
@@ -152,5 +150,4 @@ bool shadow::entry::read_event(rollup_query &query, const Datum *values, const b
     if (json != nullptr)
         entry::read_metadata(json, facts);
     decode(query.rules, query.interned, event, facts, out);
-    return true;
 }

@@ -33,8 +33,14 @@ enum event_argument {
     event_argument_count
 };
 
-// Decodes an event, with nothing of core alive while PostgreSQL may raise. False: a row without user, type or
-// time, which is none. May leave a copy of the metadata in the current memory context.
-bool read_event(rollup_query &query, const Datum *values, const bool *nulls, decoded_event &out);
+// False: a row without user, type or time, which is none.
+inline bool is_event(const bool *nulls)
+{
+    return !nulls[event_user] && !nulls[event_type_name] && !nulls[event_at];
+}
+
+// Decodes an event, with nothing of core alive while PostgreSQL may raise. May leave a copy of the metadata in the current
+// memory context.
+void read_event(rollup_query &query, const Datum *values, const bool *nulls, decoded_event &out);
 
 } // namespace shadow::entry

@@ -8,16 +8,23 @@
 #include "entry/rollup/statements.hpp"
 #include "entry/rollup/workspace_writer.hpp"
 
+#include "pg/cells.hpp"
+#include "pg/page_scan.hpp"
+#include "pg/spi.hpp"
+
 extern "C" {
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "executor/tuptable.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "optimizer/cost.h"
 #include "optimizer/paths.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+#include "utils/uuid.h"
 }
 
 #include "pg/settings.hpp"
@@ -43,17 +50,6 @@ struct division {
     int shares, share; // of processes: their number, and which one
     int passes;
 };
-
-// The condition of one pass of one share.
-void append_condition(char (&condition)[160], const bucket &b, const division &d, int pass)
-{
-    condition[0] = '\0';
-    if (!b.all_workspaces)
-        strlcpy(condition, " AND e.workspace_id = $2", sizeof condition);
-    else if (d.shares * d.passes > 1)
-        snprintf(condition, sizeof condition, " AND pg_catalog.uuid_hash(e.workspace_id) & %d = %d",
-                 d.shares * d.passes - 1, pass * d.shares + d.share);
-}
 
 double bytes_near(const bucket &b)
 {
@@ -107,18 +103,98 @@ int shares_wanted(const bucket &b, double bytes)
     return max_parallel_workers_per_gather < 3 ? 2 : 4;
 }
 
+// Of the row of select_local_days.
+local_day read_local_day(const bucket &b, HeapTuple row, TupleDesc description)
+{
+    bool has_no_day, is_null;
+    local_day day;
+    day.workspace = *DatumGetUUIDP(SPI_getbinval(row, description, 1, &is_null));
+    TimestampTz const first = DatumGetTimestampTz(SPI_getbinval(row, description, 2, &has_no_day));
+    TimestampTz const last = DatumGetTimestampTz(SPI_getbinval(row, description, 3, &is_null));
+    day.bounds =
+        has_no_day ? event_bounds{DT_NOEND, DT_NOEND, false} : event_bounds{first, last, last <= b.now};
+    return day;
+}
+
+void select_local_days(const bucket &b, event_selection &selection)
+{
+    std::uint64_t const n = execute(statements::select_local_days, b);
+    auto *const days =
+        static_cast<local_day *>(MemoryContextAllocHuge(CurrentMemoryContext, n * sizeof(local_day)));
+    for (std::uint64_t i = 0; i < n; ++i)
+        days[i] = read_local_day(b, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+    SPI_freetuptable(SPI_tuptable);
+    selection.local_days = days;
+    selection.local_day_count = static_cast<int>(n);
+}
+
+event_selection select_events(const bucket &b, const division &d)
+{
+    event_selection selection;
+    memset(&selection, 0, sizeof selection);
+    selection.bounds = {b.first, b.last, b.last <= b.now};
+    selection.mask = static_cast<std::uint32_t>(d.shares * d.passes - 1);
+    selection.waiting_bytes = bytes_to_wait(b, d);
+    if (has_time_zones(b))
+        select_local_days(b, selection);
+    return selection;
+}
+
+// The bucket from the first to the last instant of any workspace.
+bucket widened(const bucket &b, const event_selection &selection)
+{
+    bucket wide = b;
+    for (int i = 0; i < selection.local_day_count; ++i) {
+        event_bounds const &day = selection.local_days[i].bounds;
+        if (day.first == DT_NOEND)
+            continue;
+        wide.first = Min(wide.first, day.first);
+        wide.last = Max(wide.last, day.last);
+    }
+    return wide;
+}
+
+// In a cell of Citus: what lies in the cell. InvalidOid: only Citus knows where the events are.
+Oid table_of_events()
+{
+    Oid const table = pg::extension_relation("user_activity");
+    Oid const local = pg::local_relation(table);
+    return pg::has_citus() && local == table ? InvalidOid : local;
+}
+
+// False: for the executor.
+bool scan_directly(const bucket &wide, DestReceiver *collector)
+{
+    pg::leaf_list leaves;
+    Oid const table = wide.all_workspaces ? table_of_events() : InvalidOid;
+    if (!OidIsValid(table) || !pg::find_leaves(table, "created_at", wide.first, wide.last, leaves))
+        return false;
+    ereport(DEBUG1, errmsg_internal("the events are read page by page"));
+    bool const can_take_snapshot = !IsInParallelMode();
+    if (can_take_snapshot) {
+        CommandCounterIncrement();
+        PushActiveSnapshot(GetTransactionSnapshot());
+    }
+    for (int i = 0; i < leaves.count; ++i)
+        collect_table(collector, leaves.leaves[i], GetActiveSnapshot());
+    if (can_take_snapshot)
+        PopActiveSnapshot();
+    return true;
+}
+
 std::uint64_t scan_share(const bucket &b, const division &d, row_types &types, row_receiver &to)
 {
-    char const *const scan = has_time_zones(b) ? statements::select_local_days : statements::select_events;
-    std::size_t const waiting_bytes = bytes_to_wait(b, d);
+    event_selection selection = select_events(b, d);
+    bucket const wide = widened(b, selection);
     workspace_writer writer;
     writer.open(b, types, to);
     std::uint64_t workspaces = 0;
     for (int pass = 0; pass < d.passes; ++pass) {
-        char condition[160];
-        append_condition(condition, b, d, pass);
-        DestReceiver *const collector = create_event_collector(b.last <= b.now, waiting_bytes);
-        execute(psprintf("%s%s", scan, condition), b, collector);
+        selection.pattern = static_cast<std::uint32_t>(pass * d.shares + d.share);
+        DestReceiver *const collector = create_event_collector(selection);
+        if (!scan_directly(wide, collector))
+            execute(b.all_workspaces ? statements::select_events : statements::select_events_of_workspace,
+                    wide, collector);
         workspaces += write_collected(collector, writer);
     }
     writer.close();

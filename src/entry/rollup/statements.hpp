@@ -17,30 +17,23 @@ SELECT FROM analytics_internal.local_day_bounds($1, $1, CASE WHEN $2 IS NOT NULL
 WHERE b.day_start <= $3 LIMIT 1
 )sql";
 
-// The two scans end in a condition, to which one-workspace runs and passes add theirs.
-
-// By the bounds of the local day of every workspace that has chosen a time zone; a day that has not begun is
-// empty. The others' day is the UTC day $4..$5.
+// The local days of the workspaces that have chosen a time zone; NULL: the workspace has no such day, or it has not
+// begun. The others' day is the UTC day $4..$5.
 inline constexpr const char *select_local_days = R"sql(
-WITH bounds AS MATERIALIZED (
-    SELECT b.workspace_id, CASE WHEN b.day_start <= $3 THEN b.day_start ELSE 'infinity' END AS day_start, b.day_end
-    FROM analytics_internal.local_day_bounds($1, $1, CASE WHEN $2 IS NOT NULL THEN ARRAY[$2] END) AS b
-)
-SELECT e.workspace_id, e.user_id, e.session_id, e.event_type, e.event_name, e.metadata, e.created_at, e.id,
-       coalesce(z.day_end, $5) <= $3 AS is_final
-FROM analytics.user_activity AS e
-LEFT JOIN (SELECT c.workspace_id, b.day_start, b.day_end
-           FROM (SELECT DISTINCT s.workspace_id FROM analytics.workspace_settings AS s) AS c
-           LEFT JOIN bounds AS b ON b.workspace_id = c.workspace_id) AS z ON z.workspace_id = e.workspace_id
-WHERE e.created_at >= (SELECT least($4, min(b.day_start)) FROM bounds AS b)
-  AND e.created_at < (SELECT greatest($5, max(b.day_end)) FROM bounds AS b)
-  AND CASE WHEN z.workspace_id IS NULL THEN e.created_at >= $4 AND e.created_at < $5
-           ELSE e.created_at >= z.day_start AND e.created_at < z.day_end END
+SELECT c.workspace_id, b.day_start, b.day_end
+FROM (SELECT DISTINCT s.workspace_id FROM analytics.workspace_settings AS s
+      WHERE $2 IS NULL OR s.workspace_id = $2) AS c
+LEFT JOIN analytics_internal.local_day_bounds($1, $1, CASE WHEN $2 IS NOT NULL THEN ARRAY[$2] END) AS b
+    ON b.workspace_id = c.workspace_id AND b.day_start <= $3
+ORDER BY c.workspace_id
 )sql";
 
 // Nothing but the rows as they lie, which spares the executor a projection.
 inline constexpr const char *select_events = R"sql(
 SELECT e.* FROM analytics.user_activity AS e WHERE e.created_at >= $4 AND e.created_at < $5
+)sql";
+inline constexpr const char *select_events_of_workspace = R"sql(
+SELECT e.* FROM analytics.user_activity AS e WHERE e.created_at >= $4 AND e.created_at < $5 AND e.workspace_id = $2
 )sql";
 
 // Of the events on disk, with those of the neighbouring days.
