@@ -87,7 +87,14 @@ public:
     {
         return scaled<std::uint64_t, 18>(scale, out);
     }
-    bool to_scaled(int scale, int128 &out) const noexcept { return scaled<uint128, 38>(scale, out); }
+    bool to_scaled(int scale, int128 &out) const noexcept
+    {
+        std::int64_t small;
+        if (!scaled<std::uint64_t, 18>(scale, small))
+            return scaled<uint128, 38>(scale, out);
+        out = small; // nearly always
+        return true;
+    }
 
     // As numeric_out prints it; empty if it is not finite or does not fit into `capacity` bytes. `buffer`
     // must have room for 8 bytes more.

@@ -1,5 +1,7 @@
 #include "core/base/uuid.hpp"
 
+#include <cstring>
+
 namespace shadow
 {
 
@@ -24,21 +26,42 @@ int hex_digit(char c) noexcept
     return hex_digits.values[static_cast<unsigned char>(c)];
 }
 
+// Eight digits at once; what is none sets a bit of `bad`.
+std::uint64_t eight_digits(const char *text, std::uint64_t &bad) noexcept
+{
+    constexpr std::uint64_t ones = 0x0101010101010101u, high = 0x80 * ones;
+    std::uint64_t word;
+    std::memcpy(&word, text, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    // In bytes below 0x80 nothing carries over, and bit 7 of the sum says "at least c".
+    auto const at_least = [](std::uint64_t w, unsigned c) { return (w + (0x80u - c) * ones) & high; };
+    std::uint64_t const plain = word & ~high, lower = plain | 0x20 * ones;
+    std::uint64_t const digits = at_least(plain, '0') & ~at_least(plain, '9' + 1);
+    std::uint64_t const letters = at_least(lower, 'a') & ~at_least(lower, 'f' + 1);
+    bad |= (word & high) | (high & ~(digits | letters));
+    std::uint64_t values = (word & 0x0F * ones) + (letters >> 7) * 9;
+    // Pairs, fours, eights: the first digit is the highest.
+    values = (values << 4 | values >> 8) & 0x00FF00FF00FF00FFu;
+    values = (values << 8 | values >> 16) & 0x0000FFFF0000FFFFu;
+    return (values << 16 | values >> 32) & 0xFFFFFFFFu;
+}
+
 // The usual form, 8-4-4-4-12: all digits at once, one test at the end.
 bool parse_usual(std::string_view text, std::uint64_t (&words)[2]) noexcept
 {
     if (text.size() != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-')
         return false;
-    static constexpr unsigned char places[32] = {0,  1,  2,  3,  4,  5,  6,  7,  9,  10, 11,
-                                                 12, 14, 15, 16, 17, 19, 20, 21, 22, 24, 25,
-                                                 26, 27, 28, 29, 30, 31, 32, 33, 34, 35};
-    int bad = 0;
-    for (int i = 0; i < 32; ++i) {
-        int const value = hex_digit(text[places[i]]);
-        bad |= value;
-        words[i / 16] = words[i / 16] << 4 | static_cast<unsigned>(value & 15);
-    }
-    return bad >= 0;
+    char middle[16];
+    std::memcpy(middle, text.data() + 9, 4);
+    std::memcpy(middle + 4, text.data() + 14, 4);
+    std::memcpy(middle + 8, text.data() + 19, 4);
+    std::memcpy(middle + 12, text.data() + 24, 4);
+    std::uint64_t bad = 0;
+    words[0] = eight_digits(text.data(), bad) << 32 | eight_digits(middle, bad);
+    words[1] = eight_digits(middle + 8, bad) << 32 | eight_digits(text.data() + 28, bad);
+    return bad == 0;
 }
 
 } // namespace

@@ -102,7 +102,7 @@ void decode(const decoding_rules &rules, interner &interned, const raw_event &ev
         out.session = hash_of(session_of_user, sizeof session_of_user);
     }
     out.at = event.at;
-    out.name = interned.name_id(event.type, interned.text_id(event.name));
+    out.name = interned.name_id(event.type, event.name);
     out.type = event.type;
     out.has_session = event.has_session;
     out.has_facts =

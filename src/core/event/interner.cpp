@@ -49,6 +49,32 @@ std::uint32_t interner::name_id(event_type type, std::uint32_t text)
         });
 }
 
+// The first and the last bytes tell most names apart.
+static std::uint64_t edges_of(std::string_view text) noexcept
+{
+    if (text.empty())
+        return 0;
+    std::uint64_t first = 0, last = 0;
+    std::size_t const n = std::min(text.size(), sizeof first);
+    std::memcpy(&first, text.data(), n);
+    std::memcpy(&last, text.data() + text.size() - n, n);
+    return first * 31 + last + text.size();
+}
+
+std::uint32_t &interner::recent_name(event_type type, std::string_view text) noexcept
+{
+    std::uint64_t const key = edges_of(text) * 0x9E3779B97F4A7C15u + static_cast<std::uint64_t>(type);
+    return recent_names_[(key * 0xD6E8FEB86659FD93u) >> 55];
+}
+
+std::uint32_t interner::name_id(event_type type, std::string_view text)
+{
+    std::uint32_t &recent = recent_name(type, text);
+    if (recent == npos || names_[recent].type != type || texts_[names_[recent].text] != text)
+        recent = name_id(type, text_id(text));
+    return recent;
+}
+
 static constexpr int longest_message = 200; // characters
 
 std::uint32_t interner::message_id(const error_message &message)

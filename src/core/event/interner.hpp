@@ -19,6 +19,7 @@ public:
         : arena_(memory), texts_(memory), text_index_(memory), agents_(memory), agent_index_(memory),
           names_(memory), name_index_(memory), messages_(memory), message_index_(memory), memory_(memory)
     {
+        std::fill(std::begin(recent_names_), std::end(recent_names_), npos);
     }
 
     struct event_name {
@@ -37,6 +38,7 @@ public:
     // Of an agent that a client of the workspace names by text.
     std::uint32_t named_agent_id(const uuid &workspace, std::string_view name);
     std::uint32_t name_id(event_type type, std::uint32_t text);
+    std::uint32_t name_id(event_type type, std::string_view text);
     std::uint32_t message_id(const error_message &message);
     std::uint32_t message_id(std::string_view raw, text_clipper clip); // npos if empty
     // The text of a reason for failure, redacted too, at most 100 characters; npos if empty.
@@ -68,7 +70,7 @@ private:
         std::uint64_t raw_hash;
         std::uint32_t id = npos;
     };
-    using recently_redacted = redacted[64];
+    using recently_redacted = redacted[512];
     template <typename Keep>
     std::uint32_t redacted_id(recently_redacted &recent, std::string_view raw, Keep keep);
 
@@ -78,6 +80,10 @@ private:
         std::uint32_t id = npos;
     };
 
+    // Most events are of few names: one look at the name instead of a hash of it and two tables.
+    std::uint32_t &recent_name(event_type type, std::string_view text) noexcept;
+
+    std::uint32_t recent_names_[512];
     named_agent recent_agents_[64] = {};
     recently_redacted recent_messages_ = {};
     recently_redacted recent_reasons_ = {};

@@ -23,6 +23,51 @@ std::uint32_t word_at(const char *p) noexcept
     return w;
 }
 
+// The keys of an object as they lie there, and which they are: most objects have the keys of one shortly before.
+class key_shape
+{
+public:
+    static constexpr std::uint32_t most_keys = 16; // none of their entries but the first holds an offset
+    static constexpr std::uint32_t most_bytes = 256;
+
+    // The keys of an object of at most most_keys keys whose names take so many bytes.
+    static const metadata_key *keys_of(std::uint32_t count, const char *entries, const char *names,
+                                       std::uint32_t bytes) noexcept
+    {
+        static key_shape shapes[64];
+        key_shape &shape = shapes[(count * 5 + bytes) % std::size(shapes)];
+        if (!shape.is(count, entries, names, bytes))
+            shape.take(count, entries, names, bytes);
+        return shape.keys_;
+    }
+
+private:
+    // Entries that are equal have the same lengths.
+    bool is(std::uint32_t count, const char *entries, const char *names, std::uint32_t bytes) const noexcept
+    {
+        return count_ == count && bytes_ == bytes &&
+               std::memcmp(entries_, entries, count * sizeof(JEntry)) == 0 &&
+               std::memcmp(names_, names, bytes) == 0;
+    }
+    void take(std::uint32_t count, const char *entries, const char *names, std::uint32_t bytes) noexcept
+    {
+        count_ = bytes <= most_bytes ? count : 0; // 0: of no object
+        bytes_ = bytes;
+        std::memcpy(entries_, entries, count * sizeof(JEntry));
+        std::memcpy(names_, names, Min(bytes, most_bytes));
+        for (std::uint32_t i = 0; i < count; ++i) {
+            std::uint32_t const length = word_at(entries + i * sizeof(JEntry)) & JENTRY_OFFLENMASK;
+            keys_[i] = find_metadata_key({names, length});
+            names += length;
+        }
+    }
+
+    std::uint32_t count_, bytes_;
+    char entries_[most_keys * sizeof(JEntry)];
+    char names_[most_bytes];
+    metadata_key keys_[most_keys];
+};
+
 class object_reader
 {
 public:
@@ -35,6 +80,47 @@ public:
     void read(metadata &out) const noexcept
     {
         std::uint32_t const n = header_ & JB_CMASK;
+        if (n <= key_shape::most_keys)
+            read_few(n, out);
+        else
+            read_many(n, out);
+    }
+
+    json_value find(std::string_view key) const noexcept
+    {
+        std::uint32_t const n = header_ & JB_CMASK;
+        const char *const data = entries_ + std::size_t{2} * n * sizeof(JEntry);
+        std::uint32_t offset = 0;
+        for (std::uint32_t i = 0; i < n; ++i) {
+            std::uint32_t const end = end_of(i, offset);
+            if (std::string_view(data + offset, end - offset) == key) {
+                std::uint32_t const start = offset_of(n + i);
+                return value_of(entry_at(n + i), data, start, end_of(n + i, start));
+            }
+            offset = end;
+        }
+        return {json_type::null, false, nullptr, {}};
+    }
+
+private:
+    void read_few(std::uint32_t n, metadata &out) const noexcept
+    {
+        if (n == 0)
+            return;
+        const char *const data = entries_ + std::size_t{2} * n * sizeof(JEntry);
+        std::uint32_t offset = 0;
+        for (std::uint32_t i = 0; i < n; ++i)
+            offset += entry_at(i) & JENTRY_OFFLENMASK;
+        const metadata_key *const keys = key_shape::keys_of(n, entries_, data, offset);
+        for (std::uint32_t i = 0; i < n; ++i) {
+            std::uint32_t const end = end_of(n + i, offset);
+            if (keys[i] != metadata_key::none)
+                out.set(keys[i], value_of(entry_at(n + i), data, offset, end));
+            offset = end;
+        }
+    }
+    void read_many(std::uint32_t n, metadata &out) const noexcept
+    {
         const char *const data = entries_ + std::size_t{2} * n * sizeof(JEntry);
         metadata_key keys_on_stack[64];
         // Keys come first, then the values in the same order.
@@ -57,24 +143,6 @@ public:
             }
         }
     }
-
-    json_value find(std::string_view key) const noexcept
-    {
-        std::uint32_t const n = header_ & JB_CMASK;
-        const char *const data = entries_ + std::size_t{2} * n * sizeof(JEntry);
-        std::uint32_t offset = 0;
-        for (std::uint32_t i = 0; i < n; ++i) {
-            std::uint32_t const end = end_of(i, offset);
-            if (std::string_view(data + offset, end - offset) == key) {
-                std::uint32_t const start = offset_of(n + i);
-                return value_of(entry_at(n + i), data, start, end_of(n + i, start));
-            }
-            offset = end;
-        }
-        return {json_type::null, false, nullptr, {}};
-    }
-
-private:
     std::uint32_t entry_at(std::uint32_t i) const noexcept { return word_at(entries_ + i * sizeof(JEntry)); }
     // Every JB_OFFSET_STRIDE-th entry holds the end of its data, the others their length.
     std::uint32_t end_of(std::uint32_t i, std::uint32_t start) const noexcept

@@ -2,6 +2,7 @@
 
 #include "core/base/decimal.hpp"
 #include "core/base/uuid.hpp"
+#include "core/event/interner.hpp"
 #include "core/event/metadata.hpp"
 
 #include <gtest/gtest.h>
@@ -83,6 +84,42 @@ TEST(Uuid, ReadsWhatPostgresReads)
         EXPECT_FALSE(parse_uuid(text)) << text;
     char buffer[37];
     EXPECT_EQ(format_uuid(expected, buffer), "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+}
+
+TEST(Uuid, TakesNothingButDigitsInAnyPlace)
+{
+    std::string const text = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+    for (std::size_t at = 0; at < text.size(); ++at)
+        for (int c = 0; c < 256; ++c) {
+            std::string changed = text;
+            changed[at] = static_cast<char>(c);
+            auto const id = parse_uuid(changed);
+            std::string_view const allowed = text[at] == '-' ? "-" : "0123456789abcdefABCDEF";
+            ASSERT_EQ(id.has_value(), c != 0 && allowed.find(changed[at]) != allowed.npos) << at << ' ' << c;
+            char buffer[37];
+            if (!id)
+                continue;
+            changed[at] = static_cast<char>(c >= 'A' && c <= 'F' ? c + 'a' - 'A' : c);
+            ASSERT_EQ(format_uuid(*id, buffer), changed);
+        }
+}
+
+// Far more names than are remembered, some of which begin and end alike.
+TEST(Interner, GivesANameTheSameNumberAgain)
+{
+    std::pmr::monotonic_buffer_resource memory;
+    interner names(&memory);
+    for (int round = 0; round < 2; ++round)
+        for (int i = 0; i < 3000; ++i)
+            for (event_type const type : {event_type::page_view, event_type::custom}) {
+                std::string name(static_cast<std::size_t>(i % 40), 'n');
+                if (i >= 40)
+                    name = "beginning " + std::to_string(i) + " end of it";
+                std::uint32_t const id = names.name_id(type, std::string_view(name));
+                ASSERT_EQ(id, names.name_id(type, names.text_id(name)));
+                ASSERT_EQ(names.text(names.name(id).text), name);
+                ASSERT_TRUE(names.name(id).type == type);
+            }
 }
 
 TEST(Metadata, FindsEachKeyAndNoOther)
