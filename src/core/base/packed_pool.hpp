@@ -1,7 +1,7 @@
 #pragma once
 // An append-only array of rows for aggregation states that hold millions of them: a column takes as many
 // bytes as its widest value so far, none while all values are 0, and rows never move as a whole when one is
-// added.
+// added. A few thousand rows are kept as they are, which is faster.
 //
 // Row: `columns`, their number; `widths`, the bytes to begin with; pack(values, origin) and unpack(values,
 // origin), which turn it into unsigned numbers, small ones where possible, and back. `origin` is an instant
@@ -63,6 +63,8 @@ public:
 
     Row operator[](std::uint32_t i) const noexcept
     {
+        if (is_plain_)
+            return plain_[i];
         values v;
         read(row_at(i), layout_, v);
         Row result;
@@ -72,16 +74,56 @@ public:
     // One column, as pack() made it.
     std::uint64_t column(std::uint32_t i, int c) const noexcept
     {
-        return load(row_at(i) + layout_.offsets[c]) & layout_.masks[c];
+        if (!is_plain_)
+            return load(row_at(i) + layout_.offsets[c]) & layout_.masks[c];
+        values v;
+        plain_[i].pack(v, origin_);
+        return v[c];
     }
     void set(std::uint32_t i, const Row &row)
     {
+        if (is_plain_) {
+            plain_[i] = row;
+            return;
+        }
         values v;
         row.pack(v, origin_);
         make_room_for(v);
         write(row_at(i), v);
     }
     std::uint32_t push(const Row &row)
+    {
+        if (is_plain_ && size_ == plain_capacity_)
+            grow_plain();
+        if (!is_plain_)
+            return push_packed(row);
+        plain_[size_] = row;
+        return size_++;
+    }
+    void prefetch(std::uint32_t i) const noexcept
+    {
+        if (is_plain_)
+            prefetch_lines(plain_ + i, sizeof(Row));
+        else
+            prefetch_lines(row_at(i), layout_.stride);
+    }
+    // Frees the memory.
+    void release() noexcept
+    {
+        release_plain();
+        is_plain_ = true;
+        for (std::uint32_t s = 0; s < segments_.size(); ++s)
+            memory_->deallocate(segments_[s], bytes_of(rows_of(s), layout_.stride), 1);
+        segments_.release();
+        size_ = capacity_ = 0;
+    }
+
+private:
+    static constexpr std::uint32_t segment_rows = 4096;
+    static constexpr std::uint32_t most_plain_rows = 4096;
+    static_assert(std::is_trivially_copyable_v<Row>);
+
+    std::uint32_t push_packed(const Row &row)
     {
         values v;
         row.pack(v, origin_);
@@ -91,18 +133,36 @@ public:
         write(row_at(size_), v);
         return size_++;
     }
-    void prefetch(std::uint32_t i) const noexcept { prefetch_lines(row_at(i), layout_.stride); }
-    // Frees the memory.
-    void release() noexcept
+    void release_plain() noexcept
     {
-        for (std::uint32_t s = 0; s < segments_.size(); ++s)
-            memory_->deallocate(segments_[s], bytes_of(rows_of(s), layout_.stride), 1);
-        segments_.release();
-        size_ = capacity_ = 0;
+        if (plain_ != nullptr)
+            memory_->deallocate(plain_, plain_capacity_ * sizeof(Row), alignof(Row));
+        plain_ = nullptr;
+        plain_capacity_ = 0;
     }
-
-private:
-    static constexpr std::uint32_t segment_rows = 4096;
+    void grow_plain()
+    {
+        if (size_ == most_plain_rows) {
+            pack_all();
+            return;
+        }
+        std::uint32_t const wanted = std::max<std::uint32_t>(plain_capacity_ * 2, 4);
+        auto *const bigger = static_cast<Row *>(memory_->allocate(wanted * sizeof(Row), alignof(Row)));
+        if (size_ > 0)
+            std::memcpy(static_cast<void *>(bigger), plain_, size_ * sizeof(Row));
+        release_plain();
+        plain_ = bigger;
+        plain_capacity_ = wanted;
+    }
+    void pack_all()
+    {
+        std::uint32_t const n = size_;
+        size_ = 0;
+        is_plain_ = false;
+        for (std::uint32_t i = 0; i < n; ++i)
+            push_packed(plain_[i]);
+        release_plain();
+    }
 
     struct layout {
         std::uint64_t masks[Row::columns];
@@ -236,6 +296,9 @@ private:
     std::uint32_t size_ = 0;
     std::uint32_t capacity_ = 0;
     std::int64_t origin_ = 0;
+    Row *plain_ = nullptr;
+    std::uint32_t plain_capacity_ = 0;
+    bool is_plain_ = true;
     std::pmr::memory_resource *memory_;
 };
 

@@ -31,6 +31,13 @@ public:
             return position;
         }
     }
+    // Room for so many rows, while it is empty.
+    void reserve(std::uint32_t rows)
+    {
+        std::uint32_t const wanted = rows / (bucket_rows * 2 / 3) + 1;
+        if (size_ == 0 && wanted > count_)
+            make(wanted);
+    }
     void prefetch(std::uint64_t hash) const noexcept
     {
         if (buckets_ != nullptr)
@@ -80,15 +87,19 @@ private:
         b.positions[b.used++] = position;
         ++size_;
     }
+    void make(std::uint64_t buckets)
+    {
+        release();
+        buckets_ = static_cast<bucket *>(memory_->allocate(buckets * sizeof(bucket), alignof(bucket)));
+        count_ = static_cast<std::uint32_t>(buckets);
+        std::memset(static_cast<void *>(buckets_), 0, buckets * sizeof(bucket));
+    }
     template <typename Rows>
     void grow(Rows for_each_row)
     {
         std::uint64_t const wanted = count_ < 64 ? std::max<std::uint64_t>(std::uint64_t{count_} * 2, 1)
                                                  : std::uint64_t{count_} + count_ / 4;
-        release();
-        buckets_ = static_cast<bucket *>(memory_->allocate(wanted * sizeof(bucket), alignof(bucket)));
-        count_ = static_cast<std::uint32_t>(wanted);
-        std::memset(static_cast<void *>(buckets_), 0, wanted * sizeof(bucket));
+        make(wanted);
         for_each_row([this](std::uint64_t hash, std::uint32_t position) {
             bucket *b = home(hash);
             while (b->used == bucket_rows)

@@ -339,6 +339,87 @@ void sketch_builder::merge(const sketch_builder &other)
     sum_.add(other.sum_);
 }
 
+namespace
+{
+
+// Counts numbers, none negative, in buckets that lie close together: no search, and in order at the end.
+class dense_counter
+{
+public:
+    explicit dense_counter(std::pmr::memory_resource *memory)
+        : buckets_(memory), counts_(memory), memory_(memory)
+    {
+    }
+
+    // False: they are too far apart, or there is a negative one.
+    bool count(const std::int64_t *units, std::size_t n, interrupt_check interrupted)
+    {
+        auto const [least, most] = std::minmax_element(units, units + n);
+        least_ = *least;
+        most_ = *most;
+        if (least_ < 0)
+            return false;
+        find_buckets(units, n, interrupted);
+        if (buckets_.empty())
+            return true;
+        auto const [lowest, highest] = std::minmax_element(buckets_.begin(), buckets_.end());
+        if (*highest - *lowest >= static_cast<std::int32_t>(sketch_options{}.max_buckets))
+            return false;
+        first_ = *lowest;
+        counts_.assign(static_cast<std::size_t>(*highest - *lowest) + 1, 0);
+        for (std::int32_t const bucket : buckets_)
+            ++counts_[static_cast<std::size_t>(bucket - first_)];
+        return true;
+    }
+    std::pmr::vector<unsigned char> serialize() const
+    {
+        sketch_parts parts{sketch_options{},        to_value(least_),        to_value(most_), sum_, zeros_,
+                           sketch_buckets(memory_), sketch_buckets(memory_), false,           false};
+        parts.positive.reserve(counts_.size());
+        for (std::size_t i = 0; i < counts_.size(); ++i)
+            if (counts_[i] != 0)
+                parts.positive.push_back({first_ + static_cast<std::int32_t>(i), counts_[i]});
+        return encode(parts, memory_);
+    }
+
+private:
+    static double to_value(std::int64_t units) noexcept { return static_cast<double>(units) / 1e9; }
+    void find_buckets(const std::int64_t *units, std::size_t n, interrupt_check interrupted)
+    {
+        interrupt_poll poll(interrupted);
+        buckets_.reserve(n);
+        for (std::size_t i = 0; i < n; ++i, poll()) {
+            sum_.add_units(units[i]);
+            if (units[i] == 0)
+                ++zeros_;
+            else
+                buckets_.push_back(index_of(to_value(units[i]), default_multiplier));
+        }
+    }
+
+    std::pmr::vector<std::int32_t> buckets_; // of each number but zeros
+    std::pmr::vector<std::uint64_t> counts_; // of the buckets from first_ on
+    std::int32_t first_ = 0;
+    std::int64_t least_ = 0, most_ = 0;
+    std::uint64_t zeros_ = 0;
+    exact_sum sum_;
+    std::pmr::memory_resource *memory_;
+};
+
+} // namespace
+
+std::pmr::vector<unsigned char> sketch_of_units(const std::int64_t *units, std::size_t n,
+                                                std::pmr::memory_resource *memory,
+                                                interrupt_check interrupted)
+{
+    dense_counter dense(memory);
+    if (n > 0 && dense.count(units, n, interrupted))
+        return dense.serialize();
+    sketch_builder sketch({}, memory);
+    sketch.add_units(units, n, interrupted);
+    return sketch.serialize();
+}
+
 std::pmr::vector<unsigned char> sketch_builder::serialize() const
 {
     bool positive_collapsed, negative_collapsed;

@@ -273,6 +273,11 @@ private:
     bucket_span negative_;
 };
 
+// What a builder with the default options serializes to that takes in these numbers of 1e-9.
+std::pmr::vector<unsigned char> sketch_of_units(const std::int64_t *units, std::size_t n,
+                                                std::pmr::memory_resource *memory,
+                                                interrupt_check interrupted);
+
 // The shortest decimal of a double, for messages.
 std::string number_text(double value);
 

@@ -143,6 +143,7 @@ void event_batch::flush(std::uint32_t place)
     queue &q = queues_[place];
     if (q.first == nullptr)
         return;
+    q.target->expect(q.bytes / (2 * sizeof(decoded_head)));
     add_waiting(q);
     poll_.now();
     if (q.first != q.last) { // the first chunk is small

@@ -401,6 +401,14 @@ void rollup_state::add(const rollup_rules &rules, const decoded_head &event, con
         add_other(event, *facts);
 }
 
+void rollup_state::expect(std::uint32_t events)
+{
+    constexpr std::uint32_t most_names = 128;
+    session_index_.reserve(events / 4);
+    keyed_run_index_.reserve(events / 4);
+    name_index_.reserve(std::min(events / 4, most_names));
+}
+
 void rollup_state::finish() noexcept
 {
     session_index_.release();

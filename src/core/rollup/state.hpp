@@ -40,6 +40,8 @@ public:
 
     // `facts`: nullptr for an event without.
     void add(const rollup_rules &rules, const decoded_head &event, const decoded_facts *facts);
+    // About so many events will be added: indexes of an empty state get their room at once.
+    void expect(std::uint32_t events);
     // For a state of which nothing but the sessions is asked.
     void add_visit(const rollup_rules &rules, const decoded_head &event);
     // visit(session): a session by inactivity that is part of one with an id is joined to it.

@@ -236,6 +236,28 @@ bytes by_random_tree(values v, sketch_options options, std::mt19937_64 &random)
     return forest.front().serialize();
 }
 
+// Close together and far apart, with zeros and with a negative number.
+TEST(QuantileSketch, UnitsAtOnceGiveTheBytesOfABuilder)
+{
+    std::mt19937_64 random(7);
+    for (std::size_t const n : {1, 2, 50, 3000})
+        for (int bits = 0; bits < 63; ++bits)
+            for (bool const has_negative : {false, true}) {
+                std::vector<std::int64_t> units(n);
+                for (std::int64_t &u : units)
+                    u = static_cast<std::int64_t>(random() >> 1 >> (62 - bits));
+                if (bits % 3 == 0)
+                    units[random() % n] = 0;
+                if (has_negative)
+                    units[random() % n] *= -1;
+                sketch_builder builder;
+                builder.add_units(units.data(), n, nullptr);
+                auto const expected = builder.serialize();
+                ASSERT_EQ(sketch_of_units(units.data(), n, std::pmr::get_default_resource(), nullptr),
+                          expected);
+            }
+}
+
 TEST(QuantileSketch, MergingInAnyOrderGivesTheSameBytes)
 {
     std::mt19937_64 random(3);
