@@ -179,6 +179,7 @@ VALUES
     ('member', 'SELECT', 'TABLE', 'analytics.daily_users'),
     ('member', 'SELECT', 'TABLE', 'analytics.daily_user_revenue'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.trailing_users(uuid, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.user_days(uuid)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_active_users(uuid, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.user_lifecycle(uuid, text, date, date)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_lifecycle(uuid, text, date, date)'),
@@ -369,6 +370,7 @@ VALUES
     ('reader', 'SELECT', 'TABLE', 'analytics.daily_errors'),
     ('reader', 'SELECT', 'TABLE', 'analytics.daily_users'), -- sets of numbers: who is behind them is in analytics.users
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.trailing_users(uuid, date, date)'),
+    ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.user_days(uuid)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_active_users(uuid, date, date)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics_internal.user_lifecycle(uuid, text, date, date)'),
     ('reader', 'EXECUTE', 'FUNCTION', 'analytics.get_lifecycle(uuid, text, date, date)'),

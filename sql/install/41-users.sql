@@ -167,23 +167,31 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.trailing_users(uuid, date, date) F
 COMMENT ON FUNCTION analytics_internal.trailing_users(uuid, date, date) IS
     'distinct users of the 1, 7 and 30 days ending with each day from start_date to end_date, in one pass over the sets of analytics.daily_users that the caller may see; get_active_users() without bounds by the data. A NULL gives no row. Errors: dates that are infinite or not from 0001-01-01 to 9999-12-31 (22023), more than 36,525 days (54000)';
 
+-- Tables are read by PL/pgSQL: Citus cannot plan what a function of SQL asks of them by its parameters.
+CREATE FUNCTION analytics_internal.user_days(workspace_id uuid, OUT today date, OUT first_day date, OUT last_day date, OUT provisional date)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    today := analytics.workspace_today(user_days.workspace_id);
+    SELECT min(d.metric_date), max(d.metric_date), min(d.metric_date) FILTER (WHERE NOT d.is_final) INTO first_day, last_day, provisional
+    FROM analytics.daily_users AS d WHERE d.workspace_id = user_days.workspace_id;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.user_days(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.user_days(uuid) IS
+    'days of a workspace: today, the first and the last in analytics.daily_users, and the first that is not final; NULL where there is none, or the caller sees none';
+
 CREATE FUNCTION analytics.get_active_users(workspace_id uuid, start_date date DEFAULT NULL, end_date date DEFAULT NULL)
 RETURNS TABLE (activity_date date, daily_active_users bigint, weekly_active_users bigint, monthly_active_users bigint,
                stickiness numeric, is_final boolean)
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    WITH w AS MATERIALIZED (
-        SELECT analytics.workspace_today(get_active_users.workspace_id) AS today,
-               (SELECT min(d.metric_date) FROM analytics.daily_users AS d WHERE d.workspace_id = get_active_users.workspace_id) AS first_day,
-               (SELECT max(d.metric_date) FROM analytics.daily_users AS d WHERE d.workspace_id = get_active_users.workspace_id) AS last_day,
-               (SELECT min(d.metric_date) FROM analytics.daily_users AS d
-                WHERE d.workspace_id = get_active_users.workspace_id AND NOT d.is_final) AS provisional
-    )
     SELECT t.activity_date, t.daily_active_users, t.weekly_active_users, t.monthly_active_users,
            (100.0 * t.daily_active_users / nullif(t.monthly_active_users, 0))::numeric(5, 2),
            t.activity_date < least(w.today, w.provisional)
-    FROM w
+    FROM analytics_internal.user_days(get_active_users.workspace_id) AS w
     CROSS JOIN LATERAL analytics_internal.trailing_users(
         get_active_users.workspace_id, greatest(coalesce(start_date, w.today - 30), w.first_day),
         least(coalesce(end_date, CASE start_date WHEN w.today THEN w.today ELSE w.today - 1 END), greatest(w.last_day, w.today - 1))) AS t
@@ -207,12 +215,8 @@ RETURNS TABLE (period_start date, new_users bigint, returning_users bigint, resu
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    WITH w AS MATERIALIZED (
-        SELECT analytics.workspace_today(get_lifecycle.workspace_id) AS today,
-               (SELECT min(d.metric_date) FROM analytics.daily_users AS d WHERE d.workspace_id = get_lifecycle.workspace_id) AS first_day
-    )
     SELECT l.period_start, l.new_users, l.returning_users, l.resurrecting_users, l.dormant_users, l.is_final
-    FROM w
+    FROM analytics_internal.user_days(get_lifecycle.workspace_id) AS w
     CROSS JOIN LATERAL analytics_internal.user_lifecycle(
         get_lifecycle.workspace_id, get_lifecycle.period, greatest(coalesce(start_date, w.today - 30), w.first_day),
         least(coalesce(end_date, CASE start_date WHEN w.today THEN w.today ELSE w.today - 1 END), w.today)) AS l

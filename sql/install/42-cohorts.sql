@@ -99,19 +99,15 @@ RETURNS TABLE (cohort_date date, initial_users bigint, period_number integer, re
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    WITH w AS MATERIALIZED (
-        SELECT analytics.workspace_today(get_retention_matrix.workspace_id) AS today,
-               (SELECT min(d.metric_date) FROM analytics.daily_users AS d WHERE d.workspace_id = get_retention_matrix.workspace_id) AS first_day,
-               analytics_internal.cohort_limit(get_retention_matrix.period) AS last_number
-    )
     SELECT r.cohort_date, r.initial_users, r.period_number, r.retained_users,
            (100.0 * r.retained_users / r.initial_users)::numeric(5, 2),
            (100.0 * r.remaining_users / r.initial_users)::numeric(5, 2)
-    FROM w
+    FROM analytics_internal.user_days(get_retention_matrix.workspace_id) AS w
+    CROSS JOIN analytics_internal.cohort_limit(get_retention_matrix.period) AS last_number
     CROSS JOIN LATERAL analytics_internal.user_retention(
         get_retention_matrix.workspace_id, get_retention_matrix.period, greatest(coalesce(start_date, w.today - 90), w.first_day),
         least(coalesce(end_date, w.today - 1), w.today), w.today) AS r
-    WHERE w.first_day IS NOT NULL AND r.period_number <= w.last_number;
+    WHERE w.first_day IS NOT NULL AND r.period_number <= last_number;
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_retention_matrix(uuid, text, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_retention_matrix(uuid, text, date, date) IS

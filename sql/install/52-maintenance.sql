@@ -264,7 +264,7 @@ WHERE s.step = ANY (analytics_internal.steps_here())
                 OR s.step = 'cleanup' -- it kept events that could not be aggregated, and no failed day waits for its next attempt
                    AND (SELECT r.kept_unaggregated FROM analytics.job_runs AS r
                         WHERE r.cell = analytics_internal.cell_key() AND r.step = 'cleanup' ORDER BY r.started_at DESC LIMIT 1)
-                   AND NOT EXISTS (SELECT FROM analytics.pending_buckets AS f WHERE f.kind = 'day' AND f.next_attempt_at > now())
+                   AND NOT EXISTS (SELECT 1 FROM analytics.pending_buckets AS f WHERE f.kind = 'day' AND f.next_attempt_at > now())
            THEN analytics_internal.has_work(s.step) END)
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.due_steps() FROM PUBLIC;
