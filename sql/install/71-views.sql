@@ -636,27 +636,50 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.write_view_changes(regclass, text,
 COMMENT ON FUNCTION analytics_internal.write_view_changes(regclass, text, uuid[], date[]) IS
     'writes into a populated materialized view of the caller''s: deletes and inserts what the query (ctid, row; $1 and $2 are the arrays) says, under the lock of REFRESH MATERIALIZED VIEW CONCURRENTLY; how many rows. Another relation is an error (42809), another owner''s too (42501)';
 
+-- In a cell of Citus the view is a table. All of the DELETE comes before the first row of the INSERT, which needs the
+-- count.
+CREATE FUNCTION analytics_internal.write_table_changes(view text, workspace_ids uuid[], from_dates date[]) RETURNS void
+LANGUAGE plpgsql STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('WITH change (place, fresh) AS MATERIALIZED (%s), gone AS (DELETE FROM analytics.%I AS v USING change AS c WHERE v.ctid = c.place RETURNING 1)
+                    INSERT INTO analytics.%2$I
+                    SELECT (c.fresh).* FROM (SELECT count(*) AS rows FROM gone) AS g, change AS c WHERE g.rows >= 0 AND (c.fresh).workspace_id IS NOT NULL',
+                   analytics_internal.view_differences(view), view)
+    USING workspace_ids, from_dates;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.write_table_changes(text, uuid[], date[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.write_table_changes(text, uuid[], date[]) IS
+    'analytics_internal.write_view_changes() for a table in place of a view';
+
 CREATE FUNCTION analytics_internal.refresh_view(view text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    populated boolean := (SELECT c.relispopulated FROM pg_class AS c WHERE c.oid = format('analytics.%I', view)::regclass);
+    known CONSTANT record := (SELECT c FROM pg_class AS c WHERE c.oid = format('analytics.%I', view)::regclass);
     basis text := (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'shadow_analytics')
         || CASE view WHEN 'mv_active_users' THEN ' ' || analytics.setting('active_users_days') ELSE '' END;
     scope record;
 BEGIN
-    IF NOT populated THEN
+    IF NOT known.relispopulated THEN
         PERFORM analytics_internal.read_changes(view, basis, false);
         EXECUTE format('REFRESH MATERIALIZED VIEW analytics.%I', view);
         RETURN;
     END IF;
     SELECT s.* INTO scope FROM analytics_internal.view_scope(view, basis) AS s;
-    IF scope.is_everything THEN
+    IF known.relkind = 'm' AND scope.is_everything THEN
         EXECUTE format('REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.%I', view);
-    ELSE
+    ELSIF known.relkind = 'm' THEN
         PERFORM analytics_internal.write_view_changes(format('analytics.%I', view)::regclass, analytics_internal.view_differences(view),
                                                       scope.workspace_ids, scope.from_dates);
+    ELSIF scope.is_everything THEN
+        EXECUTE format('DELETE FROM analytics.%I', view);
+        EXECUTE format('INSERT INTO analytics.%I SELECT * FROM analytics_internal.%I(NULL, NULL)', view, substr(view, 4));
+    ELSE
+        PERFORM analytics_internal.write_table_changes(view, scope.workspace_ids, scope.from_dates);
     END IF;
 END
 $$;
@@ -678,12 +701,19 @@ AS $$
 DECLARE
     started timestamptz;
 BEGIN
-    PERFORM analytics_internal.refuse_distributed('refreshing the materialized views', 'Read the rollups and the functions over them.');
+    IF analytics_internal.has_cells() THEN
+        RETURN QUERY
+        SELECT r.view, sum(r.rows)::bigint, max(r.milliseconds), string_agg(DISTINCT r.error, '; '), bool_or(r.is_busy)
+        FROM analytics_internal.rows_of_cells('SELECT * FROM analytics_internal.refresh_all_materialized_views()') AS found (row),
+             jsonb_to_record(found.row) AS r (view text, rows bigint, milliseconds numeric, error text, is_busy boolean)
+        GROUP BY r.view ORDER BY r.view;
+        RETURN;
+    END IF;
     -- Two refreshes at a time would only wait for each other, view by view.
     PERFORM analytics_internal.lock('views');
     FOR view IN
         SELECT c.relname::text FROM pg_class AS c
-        WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'm'
+        WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('m', 'r') -- on Citus tables
           AND c.relname IN ('mv_active_users', 'mv_top_agents', 'mv_workspace_summary', 'mv_error_trends', 'mv_agent_usage_trends')
         ORDER BY c.relname
     LOOP

@@ -36,7 +36,7 @@ BEGIN
         SELECT DISTINCT c.oid::regclass AS relation
         FROM analytics_internal.role_grants() AS g
         JOIN pg_class AS c ON c.oid = to_regclass(g.object) AND c.relrowsecurity
-        WHERE g.audience = 'reader' AND g.object_type = 'TABLE'
+        WHERE g.audience IN ('reader', 'reader of all') AND g.object_type = 'TABLE'
     LOOP
         IF EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = granted.relation AND p.polname = 'reader_reads') THEN
             EXECUTE format('DROP POLICY reader_reads ON %s', granted.relation);

@@ -195,7 +195,11 @@ BEGIN
     JOIN analytics.daily_metrics AS m ON m.workspace_id = d.workspace_id AND m.metric_date = d.day;
     IF events > 0 AND EXISTS (SELECT FROM pg_class AS c WHERE c.oid = to_regclass('analytics.mv_error_trends') AND c.relispopulated) THEN
         PERFORM analytics_internal.lock('views');
-        REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_error_trends;
+        IF analytics_internal.cell_key() > 0 THEN
+            PERFORM analytics_internal.refresh_view('mv_error_trends');
+        ELSE
+            REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_error_trends;
+        END IF;
     END IF;
 
     PERFORM analytics_internal.lock('alerts');

@@ -27,7 +27,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF analytics_internal.cell_key() > 0 THEN
-        RETURN '{mend_clock,evaluate_alerts,close_buckets,repair_buckets,aggregate_cohorts,aggregate_open}';
+        RETURN '{mend_clock,evaluate_alerts,close_buckets,repair_buckets,aggregate_cohorts,aggregate_open,refresh_views}';
     ELSIF NOT analytics_internal.is_distributed() THEN
         RETURN (SELECT array_agg(s.step) FROM analytics_internal.steps() AS s WHERE s.step <> 'maintain_cells');
     ELSIF analytics_internal.citus_group() > 0 THEN
@@ -56,8 +56,8 @@ UNION ALL
 SELECT t.name, 'workspace_id', 3
 FROM unnest('{workspaces,agents,user_activity,hourly_metrics,daily_metrics,agent_performance,daily_event_usage,daily_error_types,
               users,daily_users,daily_user_revenue,user_cohorts,rollup_changes,segments,annotations,workspace_retention,alert_rules,alert_rule_states,alert_history,
-              notification_destinations,notification_outbox,audit_log,dirty_hours,pending_buckets,
-              closed_days}'::text[]) AS t (name)
+              notification_destinations,notification_outbox,audit_log,dirty_hours,pending_buckets,closed_days,
+              mv_active_users,mv_top_agents,mv_workspace_summary,mv_error_trends,mv_agent_usage_trends}'::text[]) AS t (name)
 UNION ALL
 SELECT 'sealed_days', 'workspace_id', 4
 $$;
@@ -188,6 +188,79 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.release_relations() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.release_relations() IS
     'takes tables and views out of the extension: Citus neither moves nor changes its members';
 
+-- Citus spreads no materialized view. A table takes its place, which each cell fills with what the view shows. Row
+-- security knows it, as workers are asked by the role that reads and not by the owner of the tenants' view.
+
+CREATE FUNCTION analytics_internal.make_view_table(view text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keys CONSTANT text := (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY k.place)
+                           FROM pg_index AS i, unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (number, place), pg_attribute AS a
+                           WHERE i.indexrelid = format('analytics.%I', view || '_key')::regclass AND a.attrelid = i.indrelid AND a.attnum = k.number);
+    was CONSTANT text := view || '_before';
+    command text;
+    -- As the table has no row yet, the text is of the old names.
+    commands CONSTANT text[] := ARRAY(
+        SELECT DISTINCT format('CREATE OR REPLACE VIEW %s WITH (%s) AS %s', c.oid::regclass, array_to_string(c.reloptions, ', '), pg_get_viewdef(c.oid))
+        FROM pg_depend AS d JOIN pg_rewrite AS r ON r.oid = d.objid JOIN pg_class AS c ON c.oid = r.ev_class AND c.relkind = 'v'
+        WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid = format('analytics.%I', view)::regclass);
+BEGIN
+    EXECUTE format('ALTER MATERIALIZED VIEW analytics.%I RENAME TO %I', view, was);
+    EXECUTE format('CREATE TABLE analytics.%I (LIKE analytics.%I INCLUDING COMMENTS, CONSTRAINT %I PRIMARY KEY (%s))', view, was, view || '_pkey', keys);
+    EXECUTE format('COMMENT ON TABLE analytics.%I IS %L', view, obj_description(format('analytics.%I', was)::regclass, 'pg_class'));
+    EXECUTE format('ALTER TABLE analytics.%I ENABLE ROW LEVEL SECURITY', view);
+    EXECUTE format('CREATE POLICY member_reads ON analytics.%I FOR SELECT USING (workspace_id = ANY (analytics.workspace_ids()))', view);
+    EXECUTE format('COMMENT ON POLICY member_reads ON analytics.%I IS %L', view, 'members read their workspaces');
+    FOREACH command IN ARRAY commands LOOP
+        EXECUTE command;
+    END LOOP;
+    EXECUTE format('DROP MATERIALIZED VIEW analytics.%I', was);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.make_view_table(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.make_view_table(text) IS
+    'puts an empty table in the place of a materialized view, under the views over it';
+
+CREATE FUNCTION analytics_internal.make_view_tables() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET citus.enable_ddl_propagation = off -- the tables are here only, until they are distributed
+AS $$
+BEGIN
+    PERFORM analytics_internal.make_view_table(c.relname)
+    FROM pg_class AS c WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'm';
+    IF FOUND THEN
+        UPDATE analytics.readers AS r SET role_name = r.role_name; -- so that its trigger makes the policies of new tables
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.make_view_tables() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.make_view_tables() IS
+    'a step of distribute(): puts tables in the place of the materialized views';
+
+CREATE FUNCTION analytics_internal.grant_view_tables() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    command text;
+BEGIN
+    FOR command IN
+        SELECT format('GRANT SELECT ON %s TO %I', t.oid::regclass, a.grantee::regrole)
+        FROM pg_class AS t JOIN pg_class AS v ON v.relnamespace = t.relnamespace AND v.relkind = 'v' AND t.relname = 'mv_' || v.relname,
+             aclexplode(v.relacl) AS a
+        WHERE t.relnamespace = 'analytics'::regnamespace AND t.relkind = 'r' AND a.privilege_type = 'SELECT' AND a.grantee NOT IN (0, v.relowner)
+    LOOP
+        EXECUTE command;
+    END LOOP;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.grant_view_tables() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.grant_view_tables() IS
+    'a step of distribute(): lets who may read a tenants'' view read its table, where row security applies';
+
 -- Rows that move are neither new nor late, so no trigger of ours sees them.
 CREATE FUNCTION analytics_internal.distribute_table(table_name text, place_by text) RETURNS void
 LANGUAGE plpgsql
@@ -255,14 +328,14 @@ FROM (SELECT format('GRANT EXECUTE ON FUNCTION %s TO %I', p.oid::regprocedure, a
       WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace) AND p.prokind = 'f'
         AND a.grantee NOT IN (0, p.proowner) AND a.privilege_type = 'EXECUTE'
       UNION ALL
-      SELECT format('GRANT USAGE ON SCHEMA %s TO %I', n.oid::regnamespace, a.grantee::regrole)
+      -- Workers get queries as text, in which members' views name functions of theirs in analytics_internal.
+      SELECT format('GRANT USAGE ON SCHEMA analytics, analytics_internal TO %I', a.grantee::regrole)
       FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
-      WHERE n.oid IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace) AND a.grantee NOT IN (0, n.nspowner)
-        AND a.privilege_type = 'USAGE') AS g
+      WHERE n.oid = 'analytics'::regnamespace AND a.grantee NOT IN (0, n.nspowner) AND a.privilege_type = 'USAGE') AS g
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.function_grants() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.function_grants() IS
-    'the statements that grant functions and schemas as they are granted here; NULL: none are';
+    'the statements that grant on workers functions as they are granted here, and the schemas; NULL: none are';
 
 CREATE FUNCTION analytics_internal.run_on_workers(command text) RETURNS void
 LANGUAGE plpgsql
@@ -281,6 +354,21 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.run_on_workers(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.run_on_workers(text) IS
     'runs a command on every worker; an error (55000) where one fails';
+
+CREATE FUNCTION analytics_internal.view_statements() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT string_agg(format('CREATE OR REPLACE VIEW analytics.%I %s AS %s', c.relname, 'WITH (' || array_to_string(c.reloptions, ', ') || ')',
+                         rtrim(pg_get_viewdef(c.oid), ';'))
+                  || coalesce((SELECT string_agg(format('; GRANT %s ON analytics.%I TO %I', a.privilege_type, c.relname, a.grantee::regrole), '')
+                               FROM aclexplode(c.relacl) AS a WHERE a.grantee NOT IN (0, c.relowner)), ''), '; ' ORDER BY c.oid)
+FROM pg_class AS c
+WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'v'
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.view_statements() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.view_statements() IS
+    'the statements that make the views as they are here, with their grants';
 
 -- A worker is without its tables at first, and so without the functions that depend on them or on the types of
 -- their rows.
@@ -310,6 +398,7 @@ BEGIN
     END LOOP;
     PERFORM analytics_internal.run_on_workers(format('DO $do$ BEGIN SET LOCAL citus.enable_ddl_propagation = off; %s; END $do$', analytics_internal.function_grants()))
     WHERE analytics_internal.function_grants() IS NOT NULL;
+    PERFORM analytics_internal.run_on_workers(format('DO $do$ BEGIN SET LOCAL citus.enable_ddl_propagation = off; %s; END $do$', analytics_internal.view_statements()));
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.prepare_workers() FROM PUBLIC;
@@ -317,15 +406,21 @@ COMMENT ON FUNCTION analytics_internal.prepare_workers() IS
     'makes the functions on the workers that went with the tables there, and grants all as they are granted here';
 
 -- Changes of a reference table are logged by the coordinator, in another shard; a plan for any workspace is none for
--- one shard.
+-- one shard; and a function whose body the planner would put into a query must not be, or its tables were not those of
+-- the cell.
 CREATE FUNCTION analytics_internal.adapt_functions() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    name text;
 BEGIN
     ALTER FUNCTION analytics_internal.write_audit(uuid, text, text, jsonb, jsonb) SET citus.allow_nested_distributed_execution = on;
     ALTER FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) RESET plan_cache_mode;
     PERFORM analytics_internal.run_on_workers('ALTER FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) RESET plan_cache_mode');
+    FOR name IN SELECT substr(t.table_name, 4) FROM analytics_internal.table_placements() AS t WHERE t.table_name LIKE 'mv\_%' LOOP
+        EXECUTE format('ALTER FUNCTION analytics_internal.%I(uuid[], date[]) SET search_path = pg_catalog, pg_temp', name);
+    END LOOP;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.adapt_functions() FROM PUBLIC;
@@ -348,6 +443,7 @@ BEGIN
     PERFORM set_config('citus.enable_unsafe_triggers', 'on', true), set_config('client_min_messages', 'warning', true);
     PERFORM analytics_internal.release_relations();
     INSERT INTO analytics.ip_secret DEFAULT VALUES ON CONFLICT DO NOTHING;
+    PERFORM analytics_internal.make_view_tables();
     FOR next IN EXECUTE
         'SELECT t.* FROM analytics_internal.table_placements() AS t
          WHERE NOT EXISTS (SELECT FROM pg_dist_partition AS p WHERE p.logicalrelid = format(''analytics.%I'', t.table_name)::regclass)
@@ -359,10 +455,11 @@ BEGIN
         RETURN NEXT;
     END LOOP;
     PERFORM analytics_internal.seed_watermarks();
+    PERFORM analytics_internal.grant_view_tables();
+    PERFORM analytics_internal.adapt_functions();
     IF table_name IS NULL THEN -- else the workers do not see the tables yet: maintain() does it
         PERFORM analytics_internal.prepare_workers();
     END IF;
-    PERFORM analytics_internal.adapt_functions();
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.distribute() FROM PUBLIC;
@@ -464,12 +561,12 @@ COMMENT ON FUNCTION analytics_internal.maintain_cells() IS
 
 -- Within the caller's transaction: one row per cell, on its worker.
 
-CREATE FUNCTION analytics_internal.in_cell(shard oid, command text) RETURNS bigint
+CREATE FUNCTION analytics_internal.in_cell(shard oid, command text) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    result bigint;
+    result jsonb;
 BEGIN
     PERFORM analytics_internal.enter_cell(analytics_internal.cell_of(shard::regclass::text), true);
     EXECUTE command INTO result;
@@ -479,7 +576,27 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.in_cell(oid, text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.in_cell(oid, text) IS
-    'runs a command that returns a number in the cell of a shard, and returns that';
+    'runs a command that returns a number or jsonb in the cell of a shard, and returns that';
+
+CREATE FUNCTION analytics_internal.in_cell_of(workspace_id uuid, command text) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    result jsonb;
+    cell uuid;
+BEGIN
+    PERFORM analytics_internal.seed_watermarks();
+    EXECUTE 'SELECT w.cell FROM (SELECT t.cell FROM analytics.watermark AS t OFFSET 0) AS w
+             WHERE get_shard_id_for_distribution_column(''analytics.watermark'', w.cell) = get_shard_id_for_distribution_column(''analytics.watermark'', $1)'
+    INTO cell USING workspace_id;
+    EXECUTE 'SELECT analytics_internal.in_cell(w.tableoid, $1) FROM analytics.watermark AS w WHERE w.cell = $2' INTO result USING command, cell;
+    RETURN result;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.in_cell_of(uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.in_cell_of(uuid, text) IS
+    'runs a command that returns a number or jsonb in the cell of a workspace, in the caller''s transaction, and returns that';
 
 CREATE FUNCTION analytics_internal.in_cells(command text, target_workspace_id uuid) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
@@ -487,24 +604,35 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     result bigint;
-    cell uuid;
 BEGIN
     PERFORM analytics_internal.lock('rollups');
-    PERFORM analytics_internal.seed_watermarks();
     IF target_workspace_id IS NOT NULL THEN
-        EXECUTE 'SELECT w.cell FROM (SELECT t.cell FROM analytics.watermark AS t OFFSET 0) AS w
-                 WHERE get_shard_id_for_distribution_column(''analytics.watermark'', w.cell) = get_shard_id_for_distribution_column(''analytics.watermark'', $1)'
-        INTO cell USING target_workspace_id;
-        EXECUTE 'SELECT analytics_internal.in_cell(w.tableoid, $1) FROM analytics.watermark AS w WHERE w.cell = $2' INTO result USING command, cell;
-    ELSE
-        EXECUTE 'SELECT sum(analytics_internal.in_cell(w.tableoid, $1)) FROM analytics.watermark AS w' INTO result USING command;
+        RETURN analytics_internal.in_cell_of(target_workspace_id, command)::bigint;
     END IF;
+    PERFORM analytics_internal.seed_watermarks();
+    EXECUTE 'SELECT sum(analytics_internal.in_cell(w.tableoid, $1)::bigint) FROM analytics.watermark AS w' INTO result USING command;
     RETURN result;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.in_cells(text, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.in_cells(text, uuid) IS
     'runs a command that returns a number in the cell of a workspace or (NULL) in every cell, as the owner and in the caller''s transaction; the sum';
+
+CREATE FUNCTION analytics_internal.rows_of_cells(query text) RETURNS SETOF jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM analytics_internal.seed_watermarks();
+    RETURN QUERY EXECUTE
+        'SELECT jsonb_array_elements(c.found)
+         FROM (SELECT analytics_internal.in_cell(w.tableoid, $1) AS found FROM analytics.watermark AS w OFFSET 0) AS c'
+    USING format('SELECT coalesce(jsonb_agg(to_jsonb(q)), ''[]'') FROM (%s) AS q', query);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.rows_of_cells(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.rows_of_cells(text) IS
+    'the rows of a query that is run in every cell, in the caller''s transaction, as objects';
 
 CREATE FUNCTION analytics_internal.aggregate_in_cells(day date, hour timestamptz, target_workspace_id uuid) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER

@@ -180,6 +180,23 @@ my $rollups = same_rollups('the same rollups after the repair');
 isnt($rollups->{$_}, undef, "$_ has rows") for @rollups;
 is(sql($coordinator, q{SELECT outcome || coalesce(error, '') FROM analytics.job_runs WHERE step = 'maintain_cells' ORDER BY started_at DESC LIMIT 1}), 'done', 'the coordinator tells of the cells');
 
+# The views, whose tables the cells fill.
+my @views = qw(active_users top_agents workspace_summary error_trends agent_usage_trends);
+sub view_digests { my $on = shift; return join ', ', map { "$_ " . sql($on, "SELECT count(*) || ' ' || md5(string_agg(v::text, ',' ORDER BY v::text)) FROM analytics.$_ AS v") } @views }
+sub same_views
+{
+	my ($what) = @_;
+	my $refresh = q{SELECT view, rows, error FROM analytics.refresh_all_materialized_views() ORDER BY 1};
+	is(sql($coordinator, $refresh), sql($plain, $refresh), "$what: views are refreshed");
+	is(view_digests($_), view_digests($plain), "$what: the same rows on " . $_->name) for $coordinator, $workers[0];
+}
+same_views('after the repair');
+unlike(view_digests($plain), qr/ 0 /, 'no view is empty');
+sql($_, q{INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, metadata, created_at)
+	SELECT md5('late' || i)::uuid, md5('w' || i % 5)::uuid, md5('u' || i)::uuid, 'agent_run', jsonb_build_object('agent_id', md5('new agent'), 'status', 'failed'), date_trunc('day', now(), 'UTC') - interval '85 hours' FROM generate_series(1, 20) AS i}) for @both;
+settle();
+same_views('after late events');
+
 # Everything once more from the beginning, as a server does that gets history.
 sql($_, 'DELETE FROM analytics.watermark') for @both;
 same_rollups('the same rollups when the watermark is deleted');
@@ -240,7 +257,7 @@ sql($coordinator, 'SELECT analytics.distribute(); ALTER ROLE authenticated LOGIN
 my $member = sql($plain, q{SELECT md5('member')::uuid});
 sub as_member { my ($on, $query) = @_;
 	return sql($on, ($on == $plain ? 'BEGIN;' : q{BEGIN; SET LOCAL citus.propagate_set_commands = 'local';}) . qq{SET LOCAL ROLE authenticated; SET LOCAL request.jwt.claim.sub = '$member'; $query; ROLLBACK}) }
-for my $query (q{SELECT workspace_id, sum(total_events) FROM analytics.daily_metrics GROUP BY 1 ORDER BY 1}, q{SELECT count(*) FROM analytics.user_activity}, q{SELECT count(*) FROM analytics.get_workspace_metrics(md5('w3')::uuid)},
+for my $query (q{SELECT workspace_id, sum(total_events) FROM analytics.daily_metrics GROUP BY 1 ORDER BY 1}, q{SELECT workspace_id, sum(total_runs) FROM analytics.agent_usage_trends GROUP BY 1 ORDER BY 1}, q{SELECT count(*) FROM analytics.user_activity}, q{SELECT count(*) FROM analytics.get_workspace_metrics(md5('w3')::uuid)},
 	q{SELECT analytics.track('login', workspace_id => md5('w1')::uuid) IS NOT NULL},
 	q{SELECT accepted, duplicates, jsonb_array_length(rejected), rejected -> 0 ->> 'sqlstate' FROM analytics.track_batch(jsonb_build_array(jsonb_build_object('event_type', 'login', 'workspace_id', md5('w2')::uuid), jsonb_build_object('event_type', 'login', 'workspace_id', md5('w3')::uuid)))})
 {
@@ -310,7 +327,7 @@ is(sql($coordinator, 'SELECT count(*) FROM analytics.freshness WHERE closed_unti
 
 # What is not offered says so.
 for (['CALL analytics.backfill(current_date - 2, current_date - 1)', 'maintain'], ['SELECT analytics.cleanup_old_data()', 'partitions'],
-	['SELECT * FROM analytics.health()', 'freshness'], ['SELECT analytics.refresh_all_materialized_views()', 'rollups'], ['SELECT analytics.evaluate_alert_rules()', 'maintain'], ['TRUNCATE analytics.user_activity', 'DELETE'],
+	['SELECT * FROM analytics.health()', 'freshness'], ['SELECT analytics.evaluate_alert_rules()', 'maintain'], ['TRUNCATE analytics.user_activity', 'DELETE'],
 	[q{INSERT INTO analytics.alert_rules (name, scope, metric_type, condition, threshold_value) VALUES ('all', 'platform', 'failed_runs', 'greater_than', 1)}, 'rule for each workspace'])
 {
 	my ($query, $instead) = @$_;
