@@ -331,7 +331,7 @@ VALUES
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.retry_failed_days(uuid)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.retry_failed_days(uuid)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.cleanup_old_data()'),
-    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.cleanup_old_data()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.remove_old_data()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.due_steps()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.begin_step(text, date, date)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.run_step(text, timestamptz)'),

@@ -378,17 +378,59 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.has_old_default_rows(timestamptz) 
 COMMENT ON FUNCTION analytics_internal.has_old_default_rows(timestamptz) IS
     'whether the default partition, if there is one, holds events before an instant';
 
+-- The numbers were counted when the day was closed. What was missing by then has not been removed now.
+CREATE FUNCTION analytics_internal.seal_days(from_time timestamptz, to_time timestamptz) RETURNS bigint
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+WITH counts AS (
+    DELETE FROM analytics.closed_days AS c
+    WHERE c.event_day >= (from_time AT TIME ZONE 'UTC')::date AND c.event_day < (to_time AT TIME ZONE 'UTC')::date
+    RETURNING c.workspace_id, c.event_day, c.events
+), sealed AS (
+    INSERT INTO analytics.sealed_days AS s (workspace_id, event_day, events)
+    SELECT c.workspace_id, c.event_day, c.events FROM counts AS c WHERE c.events > 0
+    ON CONFLICT (workspace_id, event_day)
+    DO UPDATE SET events = s.events + EXCLUDED.events, missing = 0, sealed_at = now()
+)
+SELECT coalesce(sum(c.events - coalesce(s.missing, 0)), 0)::bigint
+FROM counts AS c LEFT JOIN analytics.sealed_days AS s USING (workspace_id, event_day)
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.seal_days(timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.seal_days(timestamptz, timestamptz) IS
+    'seals the days of a partition that is being dropped; how many events go with it';
+
 CREATE FUNCTION analytics_internal.cleanup_old_data(
     OUT table_name text, OUT rows_deleted bigint, OUT note text, OUT has_more boolean, OUT kept_unaggregated boolean,
-    OUT is_busy boolean)
+    OUT is_busy boolean, OUT ready text[])
 RETURNS SETOF record
-LANGUAGE c VOLATILE SECURITY DEFINER
+LANGUAGE c VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS 'MODULE_PATHNAME', 'shadow_cleanup_old_data';
 REVOKE EXECUTE ON FUNCTION analytics_internal.cleanup_old_data() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.cleanup_old_data() IS
-    'analytics.cleanup_old_data with the rights of the owner, without noting what it removes as a late change; has_more: more partitions have expired than one call drops, kept_unaggregated: events were kept, as rollups of theirs could not be made, is_busy: partitions were left because they are in use';
+    'the work of analytics.cleanup_old_data(), as the owner, without noting what it removes as a late change; has_more: more partitions have expired than one call drops, kept_unaggregated: events were kept, as rollups of theirs could not be made, is_busy: partitions were left because they are in use, ready: in a cell of Citus the partitions that may be dropped as far as the cell is concerned';
+
+CREATE FUNCTION analytics_internal.remove_old_data(
+    OUT table_name text, OUT rows_deleted bigint, OUT note text, OUT has_more boolean, OUT kept_unaggregated boolean, OUT is_busy boolean)
+RETURNS SETOF record
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $$
+BEGIN
+    IF analytics_internal.has_cells() THEN
+        RETURN QUERY SELECT c.* FROM analytics_internal.cleanup_in_cells() AS c;
+    ELSE
+        RETURN QUERY SELECT c.table_name, c.rows_deleted, c.note, c.has_more, c.kept_unaggregated, c.is_busy
+                     FROM analytics_internal.cleanup_old_data() AS c;
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.remove_old_data() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.remove_old_data() IS
+    'analytics_internal.cleanup_old_data() here, or where the tables are distributed in all cells, with the rights of the owner';
 
 CREATE FUNCTION analytics.cleanup_old_data(OUT table_name text, OUT rows_deleted bigint, OUT note text)
 RETURNS SETOF record
@@ -396,9 +438,10 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM analytics_internal.refuse_distributed('removing what is past its retention', 'DROP TABLE partitions of analytics.user_activity on the coordinator, after their days were closed; DELETE FROM rollups.');
-    PERFORM analytics_internal.catch_up((now() AT TIME ZONE 'UTC')::date, NULL);
-    RETURN QUERY SELECT c.table_name, c.rows_deleted, c.note FROM analytics_internal.cleanup_old_data() AS c;
+    IF NOT analytics_internal.has_cells() THEN
+        PERFORM analytics_internal.catch_up((now() AT TIME ZONE 'UTC')::date, NULL);
+    END IF;
+    RETURN QUERY SELECT c.table_name, c.rows_deleted, c.note FROM analytics_internal.remove_old_data() AS c;
     PERFORM analytics_internal.keep_partitions_ahead();
 END
 $$;

@@ -429,7 +429,7 @@ BEGIN
     SELECT sum(c.rows_deleted) AS rows, bool_or(c.has_more) AS has_more, bool_or(c.kept_unaggregated) AS kept_unaggregated,
            string_agg(c.note, '; ') FILTER (WHERE c.is_busy) AS busy,
            string_agg(concat(c.table_name, ': ', c.note), '; ') FILTER (WHERE c.note IS NOT NULL) AS notes
-    INTO removed FROM analytics_internal.cleanup_old_data() AS c;
+    INTO removed FROM analytics_internal.remove_old_data() AS c;
     UPDATE analytics.job_runs AS r SET detail = removed.notes, kept_unaggregated = removed.kept_unaggregated
     WHERE r.cell = analytics_internal.cell_key() AND r.step = 'cleanup' AND r.outcome = 'running';
     rows := removed.rows;

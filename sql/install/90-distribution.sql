@@ -34,7 +34,7 @@ BEGIN
         RAISE EXCEPTION 'the coordinator maintains this server''s cells'
             USING ERRCODE = 'feature_not_supported', HINT = 'CALL analytics.maintain() on the coordinator.';
     END IF;
-    RETURN '{create_partitions,maintain_cells,index_partitions,analyze}';
+    RETURN '{create_partitions,maintain_cells,index_partitions,cleanup,analyze}';
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.steps_here() FROM PUBLIC;
@@ -633,6 +633,100 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.rows_of_cells(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.rows_of_cells(text) IS
     'the rows of a query that is run in every cell, in the caller''s transaction, as objects';
+
+-- Retention. A day's table of all cells is dropped at once, so all must be ready for it: each does in the transaction
+-- of the coordinator what belongs to its rows, and keeps writers out of what may go.
+
+CREATE FUNCTION analytics_internal.release_partitions(names text[]) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $$
+DECLARE
+    parents CONSTANT oid[] := ARRAY[to_regclass('analytics.user_activity_default')::oid, 'analytics.user_activity'::regclass::oid];
+BEGIN
+    IF NOT analytics_internal.try_to_lock(
+        (SELECT string_agg(format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE NOWAIT', analytics_internal.local_relation(t.relation)::regclass), '; ' ORDER BY t.place)
+         FROM (SELECT n.name::regclass::oid AS relation, n.place FROM unnest(names) WITH ORDINALITY AS n (name, place)
+               UNION ALL
+               SELECT p.relation, 1000000 + p.place FROM unnest(parents) WITH ORDINALITY AS p (relation, place) WHERE p.relation IS NOT NULL) AS t)) THEN
+        RAISE EXCEPTION 'user_activity is in use' USING ERRCODE = 'lock_not_available';
+    END IF;
+    RETURN (SELECT sum(analytics_internal.seal_days(p.from_time, p.to_time)) FROM analytics_internal.partitions() AS p
+            WHERE p.relation::text = ANY (names));
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.release_partitions(text[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.release_partitions(text[]) IS
+    'in a cell: locks everybody out of its shards of partitions, which the coordinator then drops, and seals their days; how many events go. An error (55P03) if they are in use for two seconds';
+
+CREATE FUNCTION analytics_internal.drop_in_cells(names text[]) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text;
+    removed bigint;
+BEGIN
+    removed := analytics_internal.in_cells(format('SELECT analytics_internal.release_partitions(%L)', names), NULL);
+    FOREACH name IN ARRAY names LOOP
+        IF EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = name::regclass AND i.inhparent = 'analytics.user_activity'::regclass) THEN
+            EXECUTE format('DROP TABLE %s', name);
+        END IF;
+    END LOOP;
+    RETURN removed;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.drop_in_cells(text[]) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.drop_in_cells(text[]) IS
+    'drops partitions of user_activity, but for those that the archive function has detached, and seals their days in all cells; how many events have gone, NULL: they are in use, and nothing was done';
+
+CREATE FUNCTION analytics_internal.cleanup_in_cells(
+    OUT table_name text, OUT rows_deleted bigint, OUT note text, OUT has_more boolean, OUT kept_unaggregated boolean, OUT is_busy boolean)
+RETURNS SETOF record
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+SET citus.multi_shard_modify_mode = 'sequential' -- one connection per worker, so that what drops a table meets no lock of a cell
+AS $$
+#variable_conflict use_column
+DECLARE
+    run_days CONSTANT interval := analytics_internal.retention('job_runs');
+    found jsonb;
+    ready text[];
+    dropped bigint := 0;
+    failure text;
+    removed_runs bigint;
+BEGIN
+    PERFORM analytics_internal.lock('rollups');
+    found := (SELECT jsonb_agg(r) FROM analytics_internal.rows_of_cells('SELECT * FROM analytics_internal.cleanup_old_data()') AS r (r));
+    SELECT array_agg(p.name ORDER BY p.name COLLATE "C") INTO ready
+    FROM (SELECT n.name, count(*) AS cells FROM jsonb_array_elements(found) AS e, jsonb_array_elements_text(nullif(e -> 'ready', 'null')) AS n (name) GROUP BY 1) AS p
+    WHERE p.cells = (SELECT count(*) FROM jsonb_array_elements(found) AS e WHERE e ->> 'table_name' = 'user_activity');
+    SELECT min(a.failure), array_agg(a.name) FILTER (WHERE a.failure IS NULL) INTO failure, ready
+    FROM (SELECT n.name, analytics_internal.try_archive(n.name::regclass) AS failure FROM unnest(ready) AS n (name)) AS a;
+    IF ready IS NOT NULL THEN
+        dropped := analytics_internal.drop_in_cells(ready);
+        failure := CASE WHEN dropped IS NULL THEN 'no partition was dropped, as user_activity was in use; the next call tries again' ELSE failure END;
+    END IF;
+    DELETE FROM analytics.job_runs AS r WHERE r.started_at < now() - run_days;
+    GET DIAGNOSTICS removed_runs = ROW_COUNT;
+    RETURN QUERY
+    SELECT c.table_name,
+           c.rows + CASE c.table_name WHEN 'user_activity' THEN coalesce(dropped, 0) WHEN 'job_runs' THEN removed_runs ELSE 0 END,
+           CASE c.table_name WHEN 'user_activity' THEN nullif(concat_ws('; ', failure, c.notes), '') ELSE c.notes END,
+           c.more, c.kept, c.busy OR c.table_name = 'user_activity' AND dropped IS NULL
+    FROM (SELECT r.table_name, sum(r.rows_deleted)::bigint AS rows, string_agg(DISTINCT r.note, '; ') AS notes,
+                 bool_or(r.has_more) AS more, bool_or(r.kept_unaggregated) AS kept, bool_or(r.is_busy) AS busy
+          FROM jsonb_to_recordset(found) AS r (table_name text, rows_deleted bigint, note text, has_more boolean, kept_unaggregated boolean, is_busy boolean)
+          GROUP BY r.table_name) AS c;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.cleanup_in_cells() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cleanup_in_cells() IS
+    'analytics_internal.cleanup_old_data() in every cell; then the partitions go that all cells can spare';
 
 CREATE FUNCTION analytics_internal.aggregate_in_cells(day date, hour timestamptz, target_workspace_id uuid) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER

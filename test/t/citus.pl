@@ -310,10 +310,29 @@ for my $on (@both)
 }
 is(sql($coordinator, q{SELECT count(*) FROM analytics.audit_log WHERE action = 'forget_user'}), '2', 'each call is logged once');
 
+# Retention: partitions that all cells can spare go, and the rollups of their days stay. Who reads events is not waited for.
+sql($_, q{INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('user_activity', 6); INSERT INTO analytics.settings VALUES ('import_grace_hours', '0')}) for @both;
+my $reading = $workers[0]->background_psql('postgres');
+$reading->query_safe('BEGIN; SELECT count(*) FROM analytics.user_activity');
+my $cleanup = q{SELECT rows_deleted, note FROM analytics.cleanup_old_data() WHERE table_name = 'user_activity'};
+like(sql($coordinator, $cleanup), qr/user_activity was in use/, 'no partition is dropped that is being read');
+$reading->query_safe('COMMIT');
+$reading->quit;
+my $kept = q{SELECT count(*) FROM pg_inherits WHERE inhparent = 'analytics.user_activity'::regclass};
+my $partitions = sql($coordinator, $kept);
+is(sql($_, $cleanup) =~ /^\d+\|$/, 1, $_->name . ': nothing else keeps them') for @both;
+cmp_ok(sql($coordinator, $kept), '<', $partitions, 'partitions are gone');
+for my $query ($kept, q{SELECT count(*) FROM analytics.user_activity}, q{SELECT event_day, count(*), sum(events) FROM analytics.sealed_days GROUP BY 1 ORDER BY 1})
+{
+	is(sql($coordinator, $query), sql($plain, $query), $query);
+}
+same_rollups('the same rollups after cleanup');
+is(sql($coordinator, q{SELECT outcome || coalesce(error, '') FROM analytics.job_runs WHERE step = 'cleanup' ORDER BY started_at DESC LIMIT 1}), 'done', 'maintain() cleans up too');
+
 # A day that is dropped by hand keeps its rollups.
 my $totals = q{SELECT count(*), sum(total_events), sum(total_runs) FROM analytics.daily_metrics};
 my $before = sql($coordinator, $totals);
-sql($coordinator, sprintf 'DROP TABLE analytics.user_activity_%s; CALL analytics.maintain()', sql($plain, q{SELECT to_char((now() AT TIME ZONE 'UTC')::date - 6, 'YYYYMMDD')}));
+sql($coordinator, sprintf 'DROP TABLE analytics.user_activity_%s; CALL analytics.maintain()', sql($plain, q{SELECT to_char((now() AT TIME ZONE 'UTC')::date - 5, 'YYYYMMDD')}));
 is(sql($coordinator, $totals), $before, 'rollups of a day without its partition stay');
 
 # Alert rules of workspaces are evaluated where their events are.
@@ -326,8 +345,7 @@ isnt(sql($plain, $alerts), '', 'and there are some');
 is(sql($coordinator, 'SELECT count(*) FROM analytics.freshness WHERE closed_until IS NOT NULL'), '3', 'freshness tells of the cell that is behind most');
 
 # What is not offered says so.
-for (['CALL analytics.backfill(current_date - 2, current_date - 1)', 'maintain'], ['SELECT analytics.cleanup_old_data()', 'partitions'],
-	['SELECT * FROM analytics.health()', 'freshness'], ['SELECT analytics.evaluate_alert_rules()', 'maintain'], ['TRUNCATE analytics.user_activity', 'DELETE'],
+for (['CALL analytics.backfill(current_date - 2, current_date - 1)', 'maintain'], ['SELECT * FROM analytics.health()', 'freshness'], ['SELECT analytics.evaluate_alert_rules()', 'maintain'], ['TRUNCATE analytics.user_activity', 'DELETE'],
 	[q{INSERT INTO analytics.alert_rules (name, scope, metric_type, condition, threshold_value) VALUES ('all', 'platform', 'failed_runs', 'greater_than', 1)}, 'rule for each workspace'])
 {
 	my ($query, $instead) = @$_;

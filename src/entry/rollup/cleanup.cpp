@@ -5,6 +5,7 @@
 #include "entry/locks.hpp"
 #include "entry/rollup/cleanup_statements.hpp"
 
+#include "pg/cells.hpp"
 #include "pg/spi.hpp"
 
 extern "C" {
@@ -220,7 +221,8 @@ void lock_out_writers(event_partitions &all)
     for (int i = 0; i < all.count; ++i) {
         event_partition &item = all.items[i];
         item.is_locked =
-            ConditionalLockRelationOid(item.relation, ShareRowExclusiveLock) && exists(item.relation);
+            ConditionalLockRelationOid(pg::local_relation(item.relation), ShareRowExclusiveLock) &&
+            exists(item.relation);
         all.busy += !item.is_locked;
     }
 }
@@ -267,7 +269,7 @@ std::uint64_t trim(const event_partition &item, const parameter &before)
 
 std::uint64_t seal(const event_partition &item)
 {
-    run(entry::statements::seal_days, {instant(item.from), instant(item.to)});
+    run("SELECT analytics_internal.seal_days($1, $2)", {instant(item.from), instant(item.to)});
     return first_count();
 }
 
@@ -370,7 +372,8 @@ struct outcome {
     char const *note; // why some rows were left; nullptr: none was
     bool has_more;
     bool kept_unaggregated;
-    bool is_busy; // partitions that could not be locked were left
+    bool is_busy;     // partitions that could not be locked were left
+    ArrayType *ready; // in a cell: names of the partitions that the coordinator may drop; nullptr: none
 };
 
 char const *what_was_left(const event_partitions &all)
@@ -383,11 +386,27 @@ char const *what_was_left(const event_partitions &all)
                           : nullptr;
 }
 
+ArrayType *names_of_expired(const event_partitions &all, MemoryContext context)
+{
+    MemoryContext const before = MemoryContextSwitchTo(context);
+    ArrayBuildState *names = initArrayResult(TEXTOID, context, false);
+    for (int i = 0; i < all.count; ++i)
+        if (all.items[i].is_expired && all.items[i].is_locked)
+            names = accumArrayResult(names, CStringGetTextDatum(all.items[i].name), false, TEXTOID, context);
+    auto *const result = DatumGetArrayTypeP(makeArrayResult(names, context));
+    MemoryContextSwitchTo(before);
+    return result;
+}
+
 void remove_expired(event_partitions &all, outcome &result, const parameter &before, MemoryContext context)
 {
     for (int i = 0; i < all.count; ++i)
         if (!all.items[i].is_expired && all.items[i].is_locked)
             result.removed += trim(all.items[i], before);
+    if (pg::cell_key() > 0) { // all cells must agree, before one table of all is dropped
+        result.ready = names_of_expired(all, context);
+        return;
+    }
     char const *const failure = archive(all, context);
     if (failure != nullptr)
         result.note = failure;
@@ -443,14 +462,15 @@ void report(ReturnSetInfo *result, const char *table, const outcome &done)
                       done.note == nullptr ? Datum{0} : CStringGetTextDatum(done.note),
                       BoolGetDatum(done.has_more),
                       BoolGetDatum(done.kept_unaggregated),
-                      BoolGetDatum(done.is_busy)};
-    bool nulls[] = {false, false, done.note == nullptr, false, false, false};
+                      BoolGetDatum(done.is_busy),
+                      PointerGetDatum(done.ready)};
+    bool nulls[] = {false, false, done.note == nullptr, false, false, false, done.ready == nullptr};
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 } // namespace
 
-// (table_name, rows_deleted, note, has_more, kept_unaggregated, is_busy)
+// (table_name, rows_deleted, note, has_more, kept_unaggregated, is_busy, ready)
 SHADOW_FUNCTION(shadow_cleanup_old_data)
 {
     InitMaterializedSRF(fcinfo, 0);
@@ -460,11 +480,12 @@ SHADOW_FUNCTION(shadow_cleanup_old_data)
     entry::lock(entry::lock_name::rollups);
     aged_tables const tables = find_aged_tables();
     for (int i = 0; i < tables.count; ++i)
-        report(result, tables.items[i].name, {remove_rows(tables.items[i]), nullptr, false, false, false});
+        report(result, tables.items[i].name,
+               {remove_rows(tables.items[i]), nullptr, false, false, false, nullptr});
     std::uint64_t const forgotten = forget_identities();
     run("SELECT analytics_internal.identities_notice()", {});
-    report(result, "identities", {forgotten, first_text(context), false, false, false});
-    outcome events = {0, nullptr, false, false, false};
+    report(result, "identities", {forgotten, first_text(context), false, false, false, nullptr});
+    outcome events = {0, nullptr, false, false, false, nullptr};
     remove_events(events, context);
     report(result, "user_activity", events);
     SPI_finish();

@@ -91,22 +91,6 @@ WITH gone AS (
 SELECT coalesce(sum(c.events), 0)::bigint FROM counts AS c
 )sql";
 
-// The numbers were counted when the day was closed. What was missing by then has not been removed now.
-inline constexpr const char *seal_days = R"sql(
-WITH counts AS (
-    DELETE FROM analytics.closed_days AS c
-    WHERE c.event_day >= ($1 AT TIME ZONE 'UTC')::date AND c.event_day < ($2 AT TIME ZONE 'UTC')::date
-    RETURNING c.workspace_id, c.event_day, c.events
-), sealed AS (
-    INSERT INTO analytics.sealed_days AS s (workspace_id, event_day, events)
-    SELECT c.workspace_id, c.event_day, c.events FROM counts AS c WHERE c.events > 0
-    ON CONFLICT (workspace_id, event_day)
-    DO UPDATE SET events = s.events + EXCLUDED.events, missing = 0, sealed_at = now()
-)
-SELECT coalesce(sum(c.events - coalesce(s.missing, 0)), 0)::bigint
-FROM counts AS c LEFT JOIN analytics.sealed_days AS s USING (workspace_id, event_day)
-)sql";
-
 inline constexpr const char *find_attached = R"sql(
 SELECT FROM pg_inherits AS i WHERE i.inhrelid = $1 AND i.inhparent = 'analytics.user_activity'::regclass
 )sql";
