@@ -15,9 +15,9 @@ CROSS JOIN LATERAL (SELECT COALESCE(parent.relname, c.relname) AS name) AS t
 WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'm')
 GROUP BY t.name;
 COMMENT ON VIEW analytics.table_sizes IS
-    'sizes of the tables and materialized views of the schema analytics, partitions summed; ORDER BY total_bytes DESC';
+    'sizes of the tables and materialized views of the schema analytics, partitions summed; ORDER BY total_bytes DESC. On Citus over all servers';
 COMMENT ON COLUMN analytics.table_sizes.table_name IS 'table, or the one that it is a partition of';
-COMMENT ON COLUMN analytics.table_sizes.partitions IS 'tables that store its rows: 1 without partitions';
+COMMENT ON COLUMN analytics.table_sizes.partitions IS 'tables that store its rows: 1 without partitions; on Citus its shards';
 COMMENT ON COLUMN analytics.table_sizes.estimated_rows IS 'rows as of the last ANALYZE';
 COMMENT ON COLUMN analytics.table_sizes.table_bytes IS 'bytes without indexes';
 COMMENT ON COLUMN analytics.table_sizes.index_bytes IS 'bytes of the indexes';
@@ -268,12 +268,13 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.partitions_health(integer) FROM PU
 COMMENT ON FUNCTION analytics_internal.partitions_health(integer) IS
     'the check "partitions" of analytics.health(): warn where a query over all of them would take half of the locks';
 
-CREATE FUNCTION analytics_internal.health() RETURNS TABLE (check_name text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER
+CREATE FUNCTION analytics_internal.health_here() RETURNS TABLE (check_name text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET IntervalStyle = 'postgres'
 AS $$
 DECLARE
+    has_rows CONSTANT boolean := NOT analytics_internal.has_cells();
     closed timestamptz := (SELECT min(w.closed_until) FROM analytics.watermark AS w);
     today date := (now() AT TIME ZONE 'UTC')::date;
     ahead integer := (SELECT count(*) FROM generate_series(1, 366) AS n JOIN analytics_internal.partitions() AS p
@@ -285,7 +286,6 @@ DECLARE
     missing numeric;
     kept numeric;
 BEGIN
-    PERFORM analytics_internal.refuse_distributed('analytics.health()', 'Read analytics.freshness, and analytics.job_runs on each server.');
     check_name := 'maintenance';
     SELECT m.status, m.detail, m.hint INTO status, detail, hint FROM analytics_internal.maintenance_health() AS m;
     RETURN NEXT;
@@ -323,55 +323,57 @@ BEGIN
         * (current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer)) AS p;
     RETURN NEXT;
 
-    check_name := 'default_partition';
-    IF to_regclass('analytics.user_activity_default') IS NOT NULL THEN
-        SELECT count(*) INTO lingering FROM analytics.user_activity_default AS e
-        WHERE e.created_at < now() - interval '1 day';
+    IF has_rows THEN
+        check_name := 'default_partition';
+        IF to_regclass('analytics.user_activity_default') IS NOT NULL THEN
+            SELECT count(*) INTO lingering FROM analytics.user_activity_default AS e
+            WHERE e.created_at < now() - interval '1 day';
+        END IF;
+        status := CASE WHEN lingering = 0 THEN 'ok' ELSE 'warn' END;
+        detail := COALESCE(lingering || ' events older than a day', 'there is none: events of days without a partition are refused');
+        hint := CASE WHEN lingering IS NULL THEN 'CALL analytics.maintain(), which makes it.'
+                     WHEN lingering > 0 THEN 'CALL analytics.maintain(), which moves those within the retention, and removes the others.' END;
+        RETURN NEXT;
+
+        check_name := 'closing';
+        status := CASE WHEN closed > now() - interval '3 hours' THEN 'ok' WHEN closed IS NULL THEN 'warn'
+                       WHEN closed > now() - interval '1 day' THEN 'warn' ELSE 'fail' END;
+        detail := COALESCE('rollups are final until ' || closed::text || '; held by: ' || COALESCE(analytics_internal.watermark_holders(), 'nobody'),
+                           'nothing was closed yet');
+        hint := CASE WHEN closed IS NULL THEN 'CALL analytics.maintain().'
+                     WHEN status <> 'ok' THEN 'End the transactions that hold it: SELECT pg_terminate_backend(<process>), ROLLBACK PREPARED <name>; then CALL analytics.maintain().' END;
+        RETURN NEXT;
+
+        check_name := 'failed_days';
+        SELECT string_agg(format('workspace %s, %s: %s (attempts: %s, next at %s)', f.workspace_id, to_char(f.metric_date, 'YYYY-MM-DD'), f.error, f.attempts, f.next_attempt_at), '; '
+                          ORDER BY f.metric_date DESC, f.workspace_id) FILTER (WHERE f.place <= 3), count(*)
+        INTO failed, failed_days
+        FROM (SELECT d.*, row_number() OVER (ORDER BY d.metric_date DESC, d.workspace_id) AS place
+              FROM analytics.pending_buckets AS d WHERE d.kind = 'day' AND d.attempts > 0) AS f;
+        status := CASE WHEN failed_days = 0 THEN 'ok' ELSE 'fail' END;
+        detail := format('%s days of workspaces could not be aggregated', failed_days) || COALESCE(': ' || failed, '');
+        hint := CASE WHEN failed_days > 0 THEN 'Mend the cause and SELECT analytics.retry_failed_days(), or wait for the next attempt; others are not held up. See analytics.pending_buckets.' END;
+        RETURN NEXT;
+
+        check_name := 'frozen_days';
+        SELECT string_agg(format('workspace %s, %s: %s missing, %s kept', f.workspace_id, to_char(f.event_day, 'YYYY-MM-DD'), f.missing, f.kept_events), '; '
+                          ORDER BY f.event_day DESC, f.workspace_id) FILTER (WHERE f.place <= 3), count(*), COALESCE(sum(f.missing), 0), COALESCE(sum(f.kept_events), 0)
+        INTO failed, failed_days, missing, kept
+        FROM (SELECT s.*, row_number() OVER (ORDER BY s.event_day DESC, s.workspace_id) AS place FROM analytics.sealed_days AS s
+              WHERE s.missing > 0 OR s.kept_events > 0) AS f;
+        status := CASE WHEN missing > 0 THEN 'fail' WHEN kept > 0 THEN 'warn' ELSE 'ok' END;
+        detail := format('events that rollups count but are missing: %s, events kept that they may not count: %s', missing, kept) || COALESCE(': ' || failed, '');
+        hint := CASE WHEN status <> 'ok' THEN 'Restore or attach missing events and CALL analytics.backfill() for the day, or decide by analytics.settle_day(). See analytics.sealed_days.' END;
+        RETURN NEXT;
+
+        check_name := 'expiring_imports';
+        SELECT count(*), COALESCE(sum(k.events), 0), min(k.kept_until)::text INTO failed_days, kept, failed
+        FROM analytics_internal.kept_days(now() - analytics_internal.retention('user_activity')) AS k WHERE k.kept_until < 'infinity';
+        status := CASE WHEN kept = 0 THEN 'ok' ELSE 'warn' END;
+        detail := format('%s events were past their retention when they were loaded', kept) || COALESCE('; cleanup removes them from ' || failed || ' on', '');
+        hint := CASE WHEN kept > 0 THEN 'Their rollups stay. To keep them for ever: ' || analytics_internal.keeping_statement() END;
+        RETURN NEXT;
     END IF;
-    status := CASE WHEN lingering = 0 THEN 'ok' ELSE 'warn' END;
-    detail := COALESCE(lingering || ' events older than a day', 'there is none: events of days without a partition are refused');
-    hint := CASE WHEN lingering IS NULL THEN 'CALL analytics.maintain(), which makes it.'
-                 WHEN lingering > 0 THEN 'CALL analytics.maintain(), which moves those within the retention, and removes the others.' END;
-    RETURN NEXT;
-
-    check_name := 'closing';
-    status := CASE WHEN closed > now() - interval '3 hours' THEN 'ok' WHEN closed IS NULL THEN 'warn'
-                   WHEN closed > now() - interval '1 day' THEN 'warn' ELSE 'fail' END;
-    detail := COALESCE('rollups are final until ' || closed::text || '; held by: ' || COALESCE(analytics_internal.watermark_holders(), 'nobody'),
-                       'nothing was closed yet');
-    hint := CASE WHEN closed IS NULL THEN 'CALL analytics.maintain().'
-                 WHEN status <> 'ok' THEN 'End the transactions that hold it: SELECT pg_terminate_backend(<process>), ROLLBACK PREPARED <name>; then CALL analytics.maintain().' END;
-    RETURN NEXT;
-
-    check_name := 'failed_days';
-    SELECT string_agg(format('workspace %s, %s: %s (attempts: %s, next at %s)', f.workspace_id, to_char(f.metric_date, 'YYYY-MM-DD'), f.error, f.attempts, f.next_attempt_at), '; '
-                      ORDER BY f.metric_date DESC, f.workspace_id) FILTER (WHERE f.place <= 3), count(*)
-    INTO failed, failed_days
-    FROM (SELECT d.*, row_number() OVER (ORDER BY d.metric_date DESC, d.workspace_id) AS place
-          FROM analytics.pending_buckets AS d WHERE d.kind = 'day' AND d.attempts > 0) AS f;
-    status := CASE WHEN failed_days = 0 THEN 'ok' ELSE 'fail' END;
-    detail := format('%s days of workspaces could not be aggregated', failed_days) || COALESCE(': ' || failed, '');
-    hint := CASE WHEN failed_days > 0 THEN 'Mend the cause and SELECT analytics.retry_failed_days(), or wait for the next attempt; others are not held up. See analytics.pending_buckets.' END;
-    RETURN NEXT;
-
-    check_name := 'frozen_days';
-    SELECT string_agg(format('workspace %s, %s: %s missing, %s kept', f.workspace_id, to_char(f.event_day, 'YYYY-MM-DD'), f.missing, f.kept_events), '; '
-                      ORDER BY f.event_day DESC, f.workspace_id) FILTER (WHERE f.place <= 3), count(*), COALESCE(sum(f.missing), 0), COALESCE(sum(f.kept_events), 0)
-    INTO failed, failed_days, missing, kept
-    FROM (SELECT s.*, row_number() OVER (ORDER BY s.event_day DESC, s.workspace_id) AS place FROM analytics.sealed_days AS s
-          WHERE s.missing > 0 OR s.kept_events > 0) AS f;
-    status := CASE WHEN missing > 0 THEN 'fail' WHEN kept > 0 THEN 'warn' ELSE 'ok' END;
-    detail := format('events that rollups count but are missing: %s, events kept that they may not count: %s', missing, kept) || COALESCE(': ' || failed, '');
-    hint := CASE WHEN status <> 'ok' THEN 'Restore or attach missing events and CALL analytics.backfill() for the day, or decide by analytics.settle_day(). See analytics.sealed_days.' END;
-    RETURN NEXT;
-
-    check_name := 'expiring_imports';
-    SELECT count(*), COALESCE(sum(k.events), 0), min(k.kept_until)::text INTO failed_days, kept, failed
-    FROM analytics_internal.kept_days(now() - analytics_internal.retention('user_activity')) AS k WHERE k.kept_until < 'infinity';
-    status := CASE WHEN kept = 0 THEN 'ok' ELSE 'warn' END;
-    detail := format('%s events were past their retention when they were loaded', kept) || COALESCE('; cleanup removes them from ' || failed || ' on', '');
-    hint := CASE WHEN kept > 0 THEN 'Their rollups stay. To keep them for ever: ' || analytics_internal.keeping_statement() END;
-    RETURN NEXT;
 
     check_name := 'locks';
     failed := analytics_internal.lock_holders(interval '10 minutes');
@@ -393,12 +395,30 @@ BEGIN
     hint := CASE WHEN failed IS NOT NULL THEN 'End the transaction that holds the lock; maintain() then goes on by itself.' END;
     RETURN NEXT;
 
-    check_name := 'dirty_hours';
-    SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) INTO dirty FROM analytics.dirty_hours AS d;
-    status := CASE WHEN dirty < 10000 THEN 'ok' ELSE 'warn' END;
-    detail := format('%s hours wait for repair', dirty);
-    hint := CASE WHEN dirty >= 10000 THEN 'CALL analytics.maintain(''1 hour'').' END;
-    RETURN NEXT;
+    IF has_rows THEN
+        check_name := 'dirty_hours';
+        SELECT count(DISTINCT (d.workspace_id, d.metric_hour)) INTO dirty FROM analytics.dirty_hours AS d;
+        status := CASE WHEN dirty < 10000 THEN 'ok' ELSE 'warn' END;
+        detail := format('%s hours wait for repair', dirty);
+        hint := CASE WHEN dirty >= 10000 THEN 'CALL analytics.maintain(''1 hour'').' END;
+        RETURN NEXT;
+    END IF;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.health_here() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.health_here() IS
+    'analytics.health() of this server or, in a cell of Citus, of the cell; of the coordinator without what only cells know';
+
+CREATE FUNCTION analytics_internal.health() RETURNS TABLE (check_name text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF analytics_internal.has_cells() THEN
+        RETURN QUERY SELECT h.* FROM analytics_internal.cluster_health() AS h;
+    ELSE
+        RETURN QUERY SELECT h.* FROM analytics_internal.health_here() AS h;
+    END IF;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.health() FROM PUBLIC;

@@ -456,6 +456,7 @@ BEGIN
     END LOOP;
     PERFORM analytics_internal.seed_watermarks();
     PERFORM analytics_internal.grant_view_tables();
+    PERFORM analytics_internal.sum_sizes();
     PERFORM analytics_internal.adapt_functions();
     IF table_name IS NULL THEN -- else the workers do not see the tables yet: maintain() does it
         PERFORM analytics_internal.prepare_workers();
@@ -633,6 +634,121 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.rows_of_cells(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.rows_of_cells(text) IS
     'the rows of a query that is run in every cell, in the caller''s transaction, as objects';
+
+CREATE FUNCTION analytics_internal.cluster_health() RETURNS TABLE (check_name text, status text, detail text, hint text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found jsonb;
+    cells bigint;
+    failure text;
+BEGIN
+    BEGIN
+        found := (SELECT jsonb_agg(r) FROM analytics_internal.rows_of_cells(
+            'SELECT h.*, analytics_internal.cell_key() AS cell FROM analytics_internal.health_here() AS h') AS r);
+    EXCEPTION WHEN OTHERS THEN
+        failure := SQLERRM;
+    END;
+    RETURN QUERY
+    WITH row AS (
+        SELECT h.check_name, h.status, h.detail, h.hint, CASE WHEN h.status <> 'ok' THEN format('cell %s: ', h.cell) ELSE '' END AS place, h.number
+        FROM ROWS FROM (jsonb_to_recordset(found) AS (check_name text, status text, detail text, hint text, cell bigint))
+             WITH ORDINALITY AS h (check_name, status, detail, hint, cell, number)
+        UNION ALL
+        SELECT l.check_name, l.status, l.detail, l.hint, '', NULL FROM analytics_internal.health_here() AS l
+    ), judged AS (
+        SELECT r.*, max(CASE r.status WHEN 'ok' THEN 0 WHEN 'warn' THEN 1 ELSE 2 END) OVER (PARTITION BY r.check_name) AS worst FROM row AS r
+    )
+    SELECT j.check_name, (ARRAY['ok', 'warn', 'fail'])[j.worst + 1],
+           string_agg(DISTINCT j.place || j.detail, '; ') FILTER (WHERE (j.status = 'ok') = (j.worst = 0)), string_agg(DISTINCT j.hint, ' ')
+    FROM judged AS j GROUP BY j.check_name, j.worst ORDER BY min(j.number);
+    cells := (SELECT count(DISTINCT h ->> 'cell') FROM jsonb_array_elements(found) AS h);
+    RETURN QUERY SELECT 'cells'::text, CASE WHEN failure IS NULL THEN 'ok'::text ELSE 'fail' END, coalesce(failure, format('%s cells answer', cells)),
+                        CASE WHEN failure IS NOT NULL THEN 'Look after the servers of pg_dist_node; nothing is known of the cells.'::text END;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.cluster_health() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cluster_health() IS
+    'analytics.health() of the coordinator and all cells: the worst status of each check, and whose it is; the check "cells" fails where they do not answer';
+
+-- On each server, of the shards there and of what is not distributed.
+CREATE FUNCTION analytics_internal.shard_sizes(
+    OUT table_name text, OUT partitions bigint, OUT estimated_rows bigint, OUT table_bytes bigint, OUT index_bytes bigint, OUT total_bytes bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE $q$
+        SELECT coalesce(parent.relname, l.relname)::text, count(*), sum(greatest(c.reltuples, 0))::bigint, sum(pg_table_size(c.oid))::bigint,
+               sum(pg_indexes_size(c.oid))::bigint, sum(pg_total_relation_size(c.oid))::bigint
+        FROM (SELECT s.logicalrelid::oid AS table, to_regclass(shard_name(s.logicalrelid, s.shardid))::oid AS shard
+              FROM pg_dist_shard AS s JOIN pg_dist_placement AS p ON p.shardid = s.shardid JOIN pg_dist_local_group AS g ON g.groupid = p.groupid
+              UNION ALL SELECT r.oid, r.oid FROM to_regclass('analytics.job_runs') AS r (oid)) AS s
+        JOIN pg_class AS l ON l.oid = s.table AND l.relnamespace = 'analytics'::regnamespace
+        JOIN pg_class AS c ON c.oid = s.shard AND c.relkind = 'r'
+        LEFT JOIN pg_inherits AS i ON i.inhrelid = l.oid
+        LEFT JOIN pg_class AS parent ON parent.oid = i.inhparent
+        GROUP BY 1 $q$;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.shard_sizes() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.shard_sizes() IS
+    'rows of analytics.table_sizes of the shards on this server';
+
+CREATE FUNCTION analytics_internal.cluster_sizes(
+    OUT table_name text, OUT partitions bigint, OUT estimated_rows bigint, OUT table_bytes bigint, OUT index_bytes bigint, OUT total_bytes bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    answer record;
+    found jsonb := '[]';
+BEGIN
+    FOR answer IN EXECUTE 'SELECT r.success, r.result FROM run_command_on_all_nodes($1) AS r'
+        USING 'SELECT jsonb_agg(to_jsonb(s)) FROM analytics_internal.shard_sizes() AS s'
+    LOOP
+        IF NOT answer.success THEN
+            RAISE EXCEPTION 'a server does not tell its sizes' USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = answer.result;
+        END IF;
+        found := found || coalesce(answer.result::jsonb, '[]');
+    END LOOP;
+    RETURN QUERY
+    SELECT s.table_name, sum(s.partitions)::bigint, sum(s.estimated_rows)::bigint, sum(s.table_bytes)::bigint, sum(s.index_bytes)::bigint, sum(s.total_bytes)::bigint
+    FROM jsonb_to_recordset(found) AS s (table_name text, partitions bigint, estimated_rows bigint, table_bytes bigint, index_bytes bigint, total_bytes bigint)
+    GROUP BY s.table_name;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.cluster_sizes() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.cluster_sizes() IS
+    'rows of analytics.table_sizes over all servers; an error (55000) where one does not answer';
+
+CREATE FUNCTION analytics_internal.sum_sizes() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET citus.enable_ddl_propagation = off -- workers get views and grants by prepare_workers()
+AS $$
+DECLARE
+    reader text;
+BEGIN
+    CREATE OR REPLACE VIEW analytics.table_sizes WITH (security_invoker = true) AS
+    SELECT s.table_name::name AS table_name, s.partitions::integer AS partitions, s.estimated_rows, s.table_bytes, s.index_bytes, s.total_bytes,
+           pg_size_pretty(s.total_bytes) AS total_size
+    FROM analytics_internal.cluster_sizes() AS s;
+    FOR reader IN
+        SELECT a.grantee::regrole::text FROM pg_class AS c, aclexplode(c.relacl) AS a
+        WHERE c.oid = 'analytics.table_sizes'::regclass AND a.privilege_type = 'SELECT' AND a.grantee NOT IN (0, c.relowner)
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION analytics_internal.cluster_sizes() TO %s', reader);
+    END LOOP;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.sum_sizes() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.sum_sizes() IS
+    'a step of distribute(): analytics.table_sizes is of all servers from now on, for those who may read it';
 
 -- Retention. A day's table of all cells is dropped at once, so all must be ready for it: each does in the transaction
 -- of the coordinator what belongs to its rows, and keeps writers out of what may go.

@@ -344,8 +344,20 @@ is(sql($coordinator, $alerts), sql($plain, $alerts), 'the same alerts');
 isnt(sql($plain, $alerts), '', 'and there are some');
 is(sql($coordinator, 'SELECT count(*) FROM analytics.freshness WHERE closed_until IS NOT NULL'), '3', 'freshness tells of the cell that is behind most');
 
+# What an operator looks at is of all servers.
+my $checks = q{SELECT string_agg(check_name, ', ' ORDER BY check_name) FROM analytics.health() WHERE check_name <> 'cells'};
+is(sql($coordinator, $checks), sql($plain, $checks), 'health() has all checks');
+is(sql($coordinator, q{SELECT status || ' ' || detail FROM analytics.health() WHERE check_name = 'cells'}), 'ok 4 cells answer', 'of all cells');
+is(sql($coordinator, q{SELECT string_agg(check_name || ' ' || detail, ', ') FROM analytics.health() WHERE status = 'fail'}), '', 'nothing fails');
+sql($coordinator, q{INSERT INTO analytics.pending_buckets (workspace_id, kind, metric_date, attempts, error, next_attempt_at, day_start, day_end) VALUES (md5('w1')::uuid, 'day', current_date - 1, 1, 'broken', now() + interval '1 hour', now(), now())});
+like(sql($coordinator, q{SELECT status || ' ' || detail FROM analytics.health() WHERE check_name = 'failed_days'}), qr/^fail cell $home: 1 days of workspaces.*broken$/, 'a failure in one cell is told of, and only that');
+sql($coordinator, q{DELETE FROM analytics.pending_buckets});
+my $size = q{SELECT table_bytes > 0 AND index_bytes > 0 AND total_bytes >= table_bytes + index_bytes, partitions FROM analytics.table_sizes WHERE table_name = 'daily_metrics'};
+is(sql($_, $size), $_ == $plain ? 't|1' : 't|4', $_->name . ': sizes') for @both;
+cmp_ok(sql($coordinator, q{SELECT total_bytes FROM analytics.table_sizes WHERE table_name = 'daily_metrics'}), '>', sql($plain, q{SELECT total_bytes FROM analytics.table_sizes WHERE table_name = 'daily_metrics'}), 'of all shards');
+
 # What is not offered says so.
-for (['CALL analytics.backfill(current_date - 2, current_date - 1)', 'maintain'], ['SELECT * FROM analytics.health()', 'freshness'], ['SELECT analytics.evaluate_alert_rules()', 'maintain'], ['TRUNCATE analytics.user_activity', 'DELETE'],
+for (['CALL analytics.backfill(current_date - 2, current_date - 1)', 'maintain'], ['SELECT analytics.evaluate_alert_rules()', 'maintain'], ['TRUNCATE analytics.user_activity', 'DELETE'],
 	[q{INSERT INTO analytics.alert_rules (name, scope, metric_type, condition, threshold_value) VALUES ('all', 'platform', 'failed_runs', 'greater_than', 1)}, 'rule for each workspace'])
 {
 	my ($query, $instead) = @$_;
