@@ -618,15 +618,46 @@ REVOKE EXECUTE ON PROCEDURE analytics.maintain(interval, boolean) FROM PUBLIC;
 COMMENT ON PROCEDURE analytics.maintain(interval, boolean) IS
     'does whatever is due: partitions, alerts, finalization and repair of rollups, cohorts, provisional rollups of today, indexes, views, cleanup, statistics, and repairs after a clock that was ahead. It commits between units of work, so it cannot run inside a transaction block. Steps take turns, each for its share of the time, and are isolated: a step that fails is recorded in analytics.job_runs and the others run; a step that meets a lock is skipped until the next call. time_budget: when it is over, each step that has not begun does one unit. show_steps: a notice per step. Call it every minute; a second call at the same time returns at once';
 
-CREATE FUNCTION analytics_internal.backfill_day(day date, started timestamptz, days integer) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION analytics_internal.backfill_rollups(day date, OUT written bigint, OUT failures text)
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan -- only the day's partition is planned
 AS $$
 DECLARE
-    written bigint;
     oldest timestamptz := greatest(day::timestamp AT TIME ZONE 'UTC', now() - analytics_internal.retention('hourly_metrics'));
     day_end timestamptz := least((day + 1)::timestamp AT TIME ZONE 'UTC', now());
+BEGIN
+    IF analytics_internal.has_cells() THEN
+        SELECT sum((r ->> 'written')::bigint), string_agg(DISTINCT r ->> 'failures', '; ') INTO written, failures
+        FROM analytics_internal.rows_of_cells(format('SELECT b.* FROM analytics_internal.backfill_rollups(%L) AS b', day)) AS r;
+        RETURN;
+    END IF;
+    PERFORM analytics_internal.lock('rollups');
+    -- What was noted while the events were loaded is done with the rest.
+    written := analytics_internal.try_repair_day(NULL, day);
+    IF written = 0 THEN
+        PERFORM analytics_internal.count_day(day, NULL) FROM analytics.watermark AS w
+        WHERE (day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
+        written := analytics_internal.try_aggregate(day, NULL);
+    END IF;
+    written := written + COALESCE(sum(analytics_internal.try_aggregate(NULL, h.hour)), 0)
+    FROM (SELECT DISTINCT date_trunc('hour', e.created_at, 'UTC') AS hour FROM analytics.user_activity AS e
+          WHERE e.created_at >= oldest AND e.created_at < day_end) AS h;
+    PERFORM analytics_internal.release_days(day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+    failures := analytics_internal.new_failures();
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.backfill_rollups(date) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.backfill_rollups(date) IS
+    'rollups of one day of a backfill: how many were written, and what failed';
+
+CREATE FUNCTION analytics_internal.backfill_day(day date, started timestamptz, days integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET citus.multi_shard_modify_mode = 'sequential' -- the rollups are made on the connections that have made the partition
+AS $$
+DECLARE
+    made record;
 BEGIN
     IF NOT analytics_internal.try_lock('maintenance') THEN
         RETURN false;
@@ -639,19 +670,9 @@ BEGIN
     EXCEPTION WHEN duplicate_table THEN
         NULL; -- its partition was detached: what came since waits in the default partition
     END;
-    -- What was noted while the events were loaded is done with the rest.
-    written := analytics_internal.try_repair_day(NULL, day);
-    IF written = 0 THEN
-        PERFORM analytics_internal.count_day(day, NULL) FROM analytics.watermark AS w
-        WHERE (day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
-        written := analytics_internal.try_aggregate(day, NULL);
-    END IF;
-    written := written + COALESCE(sum(analytics_internal.try_aggregate(NULL, h.hour)), 0)
-    FROM (SELECT DISTINCT date_trunc('hour', e.created_at, 'UTC') AS hour FROM analytics.user_activity AS e
-          WHERE e.created_at >= oldest AND e.created_at < day_end) AS h;
-    PERFORM analytics_internal.release_days(day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+    made := analytics_internal.backfill_rollups(day);
     UPDATE analytics.job_runs AS r
-    SET rows = r.rows + written, done = r.done + 1, total = days, error = COALESCE(r.error, analytics_internal.new_failures())
+    SET rows = r.rows + made.written, done = r.done + 1, total = days, error = COALESCE(r.error, made.failures)
     WHERE r.cell = analytics_internal.cell_key() AND r.started_at = started AND r.step = 'backfill';
     RETURN true;
 END
@@ -700,7 +721,6 @@ BEGIN
     IF start_date IS NULL OR end_date IS NULL THEN
         RAISE EXCEPTION 'start_date and end_date must not be NULL' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM analytics_internal.refuse_distributed('analytics.backfill()', 'CALL analytics.maintain(): each cell closes its history by itself.');
     IF days OPERATOR(pg_catalog.<) 1 THEN
         RAISE EXCEPTION 'start_date is after end_date'
             USING ERRCODE = 'invalid_parameter_value', DETAIL = pg_catalog.concat('The range is ', pg_catalog.to_char(start_date, 'YYYY-MM-DD'), ' to ',

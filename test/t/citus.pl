@@ -310,6 +310,16 @@ for my $on (@both)
 }
 is(sql($coordinator, q{SELECT count(*) FROM analytics.audit_log WHERE action = 'forget_user'}), '2', 'each call is logged once');
 
+# Imported history, in a partition that is made for it.
+sql($_, q{INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, created_at) SELECT md5('history' || i)::uuid, md5('w' || i % 9)::uuid, md5('u' || i)::uuid, 'login', date_trunc('day', now(), 'UTC') - interval '40 days' FROM generate_series(1, 60) AS i;
+	DELETE FROM analytics.dirty_hours}) for @both;
+sql($_, q{CALL analytics.backfill(current_date - 41, current_date - 39)}) for @both;
+my $backfilled = q{SELECT outcome, done, rows, error FROM analytics.job_runs WHERE step = 'backfill'};
+is(sql($coordinator, $backfilled), sql($plain, $backfilled), 'backfill()');
+my $history = q{SELECT workspace_id, metric_date, total_events FROM analytics.daily_metrics WHERE metric_date < current_date - 30 ORDER BY 1, 2};
+is(sql($coordinator, $history), sql($plain, $history), 'the same history');
+isnt(sql($plain, $history), '', 'and there is some');
+
 # Retention: partitions that all cells can spare go, and the rollups of their days stay. Who reads events is not waited for.
 sql($_, q{INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('user_activity', 6); INSERT INTO analytics.settings VALUES ('import_grace_hours', '0')}) for @both;
 my $reading = $workers[0]->background_psql('postgres');
@@ -357,7 +367,7 @@ is(sql($_, $size), $_ == $plain ? 't|1' : 't|4', $_->name . ': sizes') for @both
 cmp_ok(sql($coordinator, q{SELECT total_bytes FROM analytics.table_sizes WHERE table_name = 'daily_metrics'}), '>', sql($plain, q{SELECT total_bytes FROM analytics.table_sizes WHERE table_name = 'daily_metrics'}), 'of all shards');
 
 # What is not offered says so.
-for (['CALL analytics.backfill(current_date - 2, current_date - 1)', 'maintain'], ['SELECT analytics.evaluate_alert_rules()', 'maintain'], ['TRUNCATE analytics.user_activity', 'DELETE'],
+for (['SELECT analytics.evaluate_alert_rules()', 'maintain'], ['TRUNCATE analytics.user_activity', 'DELETE'],
 	[q{INSERT INTO analytics.alert_rules (name, scope, metric_type, condition, threshold_value) VALUES ('all', 'platform', 'failed_runs', 'greater_than', 1)}, 'rule for each workspace'])
 {
 	my ($query, $instead) = @$_;
