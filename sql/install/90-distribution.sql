@@ -268,6 +268,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     relation CONSTANT regclass := format('analytics.%I', table_name);
+    states CONSTANT text[] := ARRAY(
+        SELECT format('ALTER TABLE %s %s TRIGGER %I', relation, CASE t.tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'DISABLE' END, t.tgname)
+        FROM pg_trigger AS t WHERE t.tgrelid = relation AND NOT t.tgisinternal AND t.tgenabled <> 'O');
+    command text;
 BEGIN
     EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', relation);
     IF place_by IS NULL THEN
@@ -278,6 +282,9 @@ BEGIN
     END IF;
     EXECUTE 'SELECT truncate_local_data_after_distributing_table($1)' USING relation;
     EXECUTE format('ALTER TABLE %s ENABLE TRIGGER USER', relation);
+    FOREACH command IN ARRAY states LOOP
+        EXECUTE command;
+    END LOOP;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.distribute_table(text, text) FROM PUBLIC;

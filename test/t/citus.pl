@@ -92,6 +92,12 @@ is(sql($coordinator, q{SELECT string_agg(c.relname, ', ') FROM pg_class AS c JOI
 	WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> 'job_runs'}), '', 'no table was forgotten');
 like(refusal($workers[0], 'SELECT analytics.distribute()'), qr/^0A000 \| On the coordinator/, 'not on a worker');
 
+# Triggers keep their state, here and on shards.
+my $states = q{SELECT string_agg(DISTINCT t.tgrelid::regclass::text || ' ' || t.tgname || ' ' || t.tgenabled::text, ', ') FROM pg_trigger AS t
+	WHERE t.tgrelid IN (SELECT c.oid FROM pg_class AS c WHERE c.relnamespace = 'analytics'::regnamespace AND NOT c.relispartition) AND t.tgenabled <> 'O' AND NOT t.tgisinternal};
+is(sql($coordinator, $states), sql($plain, $states), 'ALWAYS triggers are still such');
+cmp_ok(sql($workers[0], q{SELECT count(*) FROM pg_trigger AS t WHERE t.tgname ~ '^note_insert_[0-9]+$' AND t.tgenabled = 'A'}), '>=', 6, 'on shards too');
+
 # Rollups as text, without when they were written. Users have numbers in the order in which they are aggregated, so
 # their ids stand for them.
 my @rollups = qw(hourly_metrics daily_metrics agent_performance daily_event_counts daily_error_types users daily_users daily_user_revenue user_cohorts closed_days);
