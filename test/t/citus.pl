@@ -306,6 +306,15 @@ sql($_, q{INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_
 same_rollups('the same rollups with a cell on the new worker');
 is(as_member($node{worker3}, q{SELECT count(DISTINCT workspace_id) FROM analytics.daily_metrics}), '2', 'members read there');
 
+# While it moves without stopping writers, nothing that they write is lost, nor that it is late.
+my $writes = q{INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, created_at)
+	SELECT md5('moving ' || i || ' ' || n)::uuid, md5('w' || n)::uuid, md5('u9')::uuid, 'login', date_trunc('day', now(), 'UTC') - interval '91 hours' FROM generate_series(1, 8) AS n};
+my $writer = background($coordinator, qq{DO \$\$ BEGIN FOR i IN 1 .. 100 LOOP $writes; COMMIT; PERFORM pg_sleep(0.1); END LOOP; END \$\$});
+sql($coordinator, sprintf q{SELECT citus_move_shard_placement(%d, '%s', %d, '%s', %d, 'force_logical')}, $home, map { ($_->host, $_->port) } $node{worker3}, $from);
+is(finish($writer), '', 'writers go on while the cell moves');
+sql($plain, qq{DO \$\$ BEGIN FOR i IN 1 .. 100 LOOP $writes; END LOOP; END \$\$});
+same_rollups('the same rollups after the move beside writers');
+
 # A person is forgotten everywhere, or in one workspace.
 for my $on (@both)
 {
