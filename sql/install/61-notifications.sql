@@ -570,7 +570,14 @@ AS $$
 DECLARE
     last_attempt CONSTANT integer := analytics.setting('alert_delivery_attempts')::integer;
 BEGIN
-    PERFORM analytics_internal.refuse_distributed('the notifier', 'Read analytics.active_alerts, and deliver from there.');
+    IF analytics_internal.has_cells() THEN
+        RETURN QUERY
+        SELECT r.* FROM analytics_internal.rows_of_cells(format(
+                 'SELECT c.* FROM analytics_internal.claim_notifications(%L, %s, %L) AS c', worker,
+                 greatest(most / greatest((SELECT count(*) FROM analytics.watermark), 1), 1), lease)) AS found (row),
+             jsonb_to_record(found.row) AS r (workspace_id uuid, id uuid, attempt integer, channel text, address text, signing_secret text, subject text, body text);
+        RETURN;
+    END IF;
     -- What cannot be delivered any more: its destination is gone, or the notifier died each time it tried.
     UPDATE analytics.notification_outbox AS o
     SET status = 'dead', leased_by = NULL, leased_until = NULL,
@@ -619,6 +626,10 @@ AS $$
 DECLARE
     new_status text;
 BEGIN
+    IF analytics_internal.has_cells() THEN
+        RETURN analytics_internal.in_cell_of(workspace_id, format('SELECT to_jsonb(analytics_internal.record_delivery(%L, %L, %L, %L, %L, %L, %L, %L, %L))',
+            worker, workspace_id, id, is_delivered, is_final, response_status, latency_ms, error, retry_after)) #>> '{}';
+    END IF;
     UPDATE analytics.notification_outbox AS o
     SET status = CASE WHEN is_delivered THEN 'delivered'
                       WHEN is_final OR o.attempts >= analytics.setting('alert_delivery_attempts')::integer THEN 'dead'

@@ -361,12 +361,22 @@ sql($coordinator, sprintf 'DROP TABLE analytics.user_activity_%s; CALL analytics
 is(sql($coordinator, $totals), $before, 'rollups of a day without its partition stay');
 
 # Alert rules of workspaces are evaluated where their events are.
-sql($_, q{INSERT INTO analytics.alert_rules (id, workspace_id, name, metric_type, condition, threshold_value, for_minutes, evaluation_window_minutes) SELECT md5('r' || i)::uuid, md5('w' || i)::uuid, 'failures', 'failed_runs', 'greater_than', i % 3, 0, 60 FROM generate_series(1, 20) AS i;
+sql($_, q{SELECT analytics.set_notification_destination(md5('w' || i)::uuid, 'hook', 'webhook', 'https://example.org/' || i) FROM generate_series(1, 20) AS i}) for @both;
+sql($_, q{INSERT INTO analytics.alert_rules (id, workspace_id, name, metric_type, condition, threshold_value, for_minutes, evaluation_window_minutes, notification_channels, notification_recipients)
+	SELECT md5('r' || i)::uuid, md5('w' || i)::uuid, 'failures', 'failed_runs', 'greater_than', i % 3, 0, 60, '["webhook"]', '["hook"]' FROM generate_series(1, 20) AS i;
 	INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at) SELECT md5('w' || i)::uuid, md5('u1')::uuid, 'agent_run', jsonb_build_object('agent_id', md5('a'), 'status', 'failed'), now() - interval '10 minutes' FROM generate_series(1, 20) AS i, generate_series(0, i % 4)}) for @both;
 sql($_, 'CALL analytics.maintain()') for @both;
 my $alerts = q{SELECT workspace_id, alert_rule_id, metric_value FROM analytics.alert_history ORDER BY 1};
 is(sql($coordinator, $alerts), sql($plain, $alerts), 'the same alerts');
 isnt(sql($plain, $alerts), '', 'and there are some');
+# The notifier sends what waits in any cell.
+my $claim = q{SELECT workspace_id, attempt, channel, address, subject FROM analytics_internal.claim_notifications('a notifier', 100, '1 minute') ORDER BY 1};
+my $messages = sql($plain, $claim);
+is(sql($coordinator, $claim), $messages, 'the notifier gets the same messages');
+isnt($messages, '', 'and there are some');
+is(sql($coordinator, $claim), '', 'each once');
+is(sql($coordinator, q{SELECT string_agg(DISTINCT analytics_internal.record_delivery('a notifier', o.workspace_id, o.id, true, false, 200, 10, NULL, NULL), ', ') FROM (SELECT workspace_id, id FROM analytics.notification_outbox OFFSET 0) AS o}), 'delivered', 'and what has become of them is noted');
+is(sql($coordinator, q{SELECT DISTINCT status FROM analytics.notification_outbox}), 'delivered', 'in their cells');
 is(sql($coordinator, 'SELECT count(*) FROM analytics.freshness WHERE closed_until IS NOT NULL'), '3', 'freshness tells of the cell that is behind most');
 
 # What an operator looks at is of all servers.
