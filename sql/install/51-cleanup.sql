@@ -404,7 +404,7 @@ CREATE FUNCTION analytics_internal.cleanup_old_data(
     OUT table_name text, OUT rows_deleted bigint, OUT note text, OUT has_more boolean, OUT kept_unaggregated boolean,
     OUT is_busy boolean, OUT ready text[])
 RETURNS SETOF record
-LANGUAGE c VOLATILE
+LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS 'MODULE_PATHNAME', 'shadow_cleanup_old_data';

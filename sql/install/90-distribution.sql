@@ -425,7 +425,7 @@ BEGIN
     ALTER FUNCTION analytics_internal.write_audit(uuid, text, text, jsonb, jsonb) SET citus.allow_nested_distributed_execution = on;
     ALTER FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) RESET plan_cache_mode;
     PERFORM analytics_internal.run_on_workers('ALTER FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) RESET plan_cache_mode');
-    FOR name IN SELECT substr(t.table_name, 4) FROM analytics_internal.table_placements() AS t WHERE t.table_name LIKE 'mv\_%' LOOP
+    FOR name IN SELECT substr(t.table_name, 4) FROM analytics_internal.table_placements() AS t WHERE starts_with(t.table_name, 'mv_') LOOP
         EXECUTE format('ALTER FUNCTION analytics_internal.%I(uuid[], date[]) SET search_path = pg_catalog, pg_temp', name);
     END LOOP;
 END
