@@ -288,10 +288,10 @@ BEGIN
                                      r.at >= b.day_start AND r.at < b.day_end AS is_local) AS e
           WHERE m.metric_date = adopt_uncounted.day AND m.workspace_id = ANY (workspaces)
           GROUP BY m.workspace_id, m.total_events, b.day_start, b.day_end) AS c
-    WHERE c.present + c.removed + greatest(c.lost, 0) > 0
-      AND (c.lost <= 0 OR NOT EXISTS ( -- another UTC day of it is known to lack events
+    -- With nothing, too: then a deletion that is being repaired is not taken for a loss.
+    WHERE c.lost <= 0 OR NOT EXISTS ( -- another UTC day of it is known to lack events
           SELECT FROM generate_series(c.first_day, c.last_day, interval '1 day') AS n, analytics_internal.compare_day(n::date, ARRAY[c.workspace_id]) AS o
-          WHERE o.known - o.removed > o.present));
+          WHERE o.known - o.removed > o.present);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.adopt_uncounted(date, uuid[]) FROM PUBLIC;

@@ -89,7 +89,7 @@ SELECT * FROM
     (SELECT workspace_id, (created_at AT TIME ZONE 'UTC')::date AS event_day, count(*) AS events FROM analytics.user_activity
      WHERE created_at < (SELECT date_trunc('day', closed_until) FROM analytics.watermark) GROUP BY 1, 2) AS e
     FULL JOIN (SELECT workspace_id, event_day, events FROM analytics.closed_days) AS c USING (workspace_id, event_day)
-WHERE e.events IS DISTINCT FROM c.events;
+WHERE COALESCE(e.events, 0) IS DISTINCT FROM c.events;
 
 -- A new day's counts of users are right at once; when several days have changed, those of later days are written once.
 CREATE TEMP TABLE change (metric_date date, old bigint, new bigint);
