@@ -85,6 +85,7 @@ tap_files() {
         failed=$(grep -E '^not ok ' "$log" | grep -vc '# TODO' || true)
         if [ "$status" -ne 0 ]; then
             tail -n 60 "$log"
+            grep -A 20 'Failed test' "$CLUSTER_DIR/out/tmp_check/log/regress_log_$name" || true # what was got and expected
             [ "$failed" -gt 0 ] || failed=1
         fi
         tally "TAP: $name" "$(grep -E '^ok ' "$log" | grep -vic '# skip' || true)" "$failed" \
