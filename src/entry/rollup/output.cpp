@@ -12,6 +12,7 @@ extern "C" {
 #include "catalog/pg_type_d.h"
 #include "lib/stringinfo.h"
 #include "parser/parse_func.h"
+#include "utils/array.h"
 #include "utils/tuplestore.h"
 #include "utils/uuid.h"
 }
