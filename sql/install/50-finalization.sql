@@ -268,7 +268,7 @@ SET plan_cache_mode = force_custom_plan -- three partitions
 AS $$
 BEGIN
     INSERT INTO analytics.closed_days (workspace_id, event_day, events, counted_at, grown_at)
-    SELECT c.workspace_id, day, c.present + c.removed + greatest(c.lost, 0), '-infinity', '-infinity'
+    SELECT c.workspace_id, day, c.present + c.removed + greatest(c.lost, 0), '-infinity', CASE WHEN c.present > 0 THEN now() ELSE '-infinity' END
     FROM (SELECT m.workspace_id,
                  COALESCE(sum(e.n) FILTER (WHERE e.day = adopt_uncounted.day AND NOT e.is_removed), 0) AS present,
                  COALESCE(sum(e.n) FILTER (WHERE e.day = adopt_uncounted.day AND e.is_removed), 0) AS removed,

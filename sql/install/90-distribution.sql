@@ -741,10 +741,10 @@ AS $$
 DECLARE
     reader text;
 BEGIN
-    CREATE OR REPLACE VIEW analytics.table_sizes WITH (security_invoker = true) AS
+    EXECUTE 'CREATE OR REPLACE VIEW analytics.table_sizes WITH (security_invoker = true) AS
     SELECT s.table_name::name AS table_name, s.partitions::integer AS partitions, s.estimated_rows, s.table_bytes, s.index_bytes, s.total_bytes,
            pg_size_pretty(s.total_bytes) AS total_size
-    FROM analytics_internal.cluster_sizes() AS s;
+    FROM analytics_internal.cluster_sizes() AS s';
     FOR reader IN
         SELECT a.grantee::regrole::text FROM pg_class AS c, aclexplode(c.relacl) AS a
         WHERE c.oid = 'analytics.table_sizes'::regclass AND a.privilege_type = 'SELECT' AND a.grantee NOT IN (0, c.relowner)

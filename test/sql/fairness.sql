@@ -39,7 +39,7 @@ CREATE TRIGGER trickle AFTER DELETE ON analytics.dirty_hours REFERENCING OLD TAB
 CALL pg_temp.add('busy', 1);
 CALL pg_temp.add('victim', 4);
 DELETE FROM analytics.job_runs;
-CALL analytics.maintain('3 seconds');
+CALL analytics.maintain('1 minute');
 SELECT pg_temp.total('victim', 4) AS victim, count(*) AS repairs FROM repairs;
 -- Alerts do not wait for it.
 SELECT step FROM analytics.job_runs WHERE step IN ('evaluate_alerts', 'repair_buckets') ORDER BY started_at;

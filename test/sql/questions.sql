@@ -90,6 +90,7 @@ SELECT c.function, asked(c) AS beside, count(*) FROM again AS a JOIN cases AS c 
 CREATE TEMP TABLE kept AS SELECT workspace_id, COALESCE((arguments ->> 'as_of')::timestamptz, '2026-01-02')::date AS since FROM again;
 DELETE FROM analytics.user_activity AS e USING kept AS k WHERE e.workspace_id = k.workspace_id AND e.created_at < k.since;
 INSERT INTO analytics.sealed_days (workspace_id, event_day, events) SELECT workspace_id, since - 1, 1 FROM kept;
+DELETE FROM analytics.closed_days;
 DELETE FROM analytics.watermark;
 INSERT INTO analytics.watermark (marked_until, closed_until) VALUES ('2026-01-02Z', '2026-01-02Z');
 SELECT c.function, asked(c) AS without, count(*), string_agg(CASE WHEN asked(c) = 'differs' THEN c.name END, ' ') AS wrong
