@@ -742,7 +742,7 @@ DECLARE
     reader text;
 BEGIN
     EXECUTE 'CREATE OR REPLACE VIEW analytics.table_sizes WITH (security_invoker = true) AS
-    SELECT s.table_name::name AS table_name, s.partitions::integer AS partitions, s.estimated_rows, s.table_bytes, s.index_bytes, s.total_bytes,
+    SELECT s.table_name::name COLLATE "C" AS table_name, s.partitions::integer AS partitions, s.estimated_rows, s.table_bytes, s.index_bytes, s.total_bytes,
            pg_size_pretty(s.total_bytes) AS total_size
     FROM analytics_internal.cluster_sizes() AS s';
     FOR reader IN
