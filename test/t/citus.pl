@@ -114,7 +114,8 @@ sub contents
 		my $values = join ', ', map {
 			/^(?:new_)?users$/ && $table =~ /daily_users|counts|agent/ ? "(SELECT string_agg(u.user_id::text, ',' ORDER BY u.user_id) FROM $person IN (SELECT e.* FROM analytics.user_set_elements(t.$_) AS e))"
 			: $_ eq 'user_number' ? "(SELECT u.user_id FROM $person = t.user_number)" : "t.$_" } @columns;
-		$script .= qq{CREATE TEMP TABLE "copy of $table" AS SELECT $list FROM analytics.$table;
+		my $some = $table eq 'closed_days' ? 'WHERE events > 0' : ''; # days without events are noted where a repair came by
+		$script .= qq{CREATE TEMP TABLE "copy of $table" AS SELECT $list FROM analytics.$table $some;
 			SELECT '$table ' || r.v FROM (SELECT ROW($values)::text AS v FROM "copy of $table" AS t) AS r ORDER BY r.v COLLATE "C";};
 	}
 	my %rows;
