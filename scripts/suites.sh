@@ -101,6 +101,7 @@ hostile_regress() {
         privileges | postgrest | search_path | reading_doc) continue ;; # of rights and of documents, not of plans
         maintenance | failed_days | missing_events) continue ;;         # of the order of steps; late_events has their statements
         report | questions_real) continue ;;                            # of what readers and questions have in parts
+        event_scan | workspace_settings) continue ;;                    # of ways to scan; of many instants, slow so: exactness has zones
         esac
         grep -q '^-- plain settings only' "test/sql/$name.sql" || tests+=("$name")
     done
