@@ -305,13 +305,14 @@ AS $$
 DECLARE
     uncounted CONSTANT uuid[] := ARRAY(
         SELECT m.workspace_id
-        FROM analytics.daily_metrics AS m
-        CROSS JOIN LATERAL analytics_internal.workspace_day_bounds(m.workspace_id, m.metric_date) AS b
+        -- Nearly always none: OFFSET keeps what asks for each workspace until then.
+        FROM (SELECT d.workspace_id FROM analytics.daily_metrics AS d
+              WHERE d.metric_date = day AND d.is_final AND d.total_events > 0 AND (workspaces IS NULL OR d.workspace_id = ANY (workspaces))
+                AND NOT EXISTS (SELECT FROM analytics.closed_days AS c WHERE c.workspace_id = d.workspace_id AND c.event_day = day)
+              OFFSET 0) AS m
+        CROSS JOIN LATERAL analytics_internal.workspace_day_bounds(m.workspace_id, day) AS b
         CROSS JOIN analytics.watermark AS w
-        WHERE m.metric_date = day AND m.is_final AND m.total_events > 0 AND b.day_end <= w.marked_until
-          AND (workspaces IS NULL OR m.workspace_id = ANY (workspaces))
-          AND NOT EXISTS (SELECT FROM analytics.closed_days AS c WHERE c.workspace_id = m.workspace_id AND c.event_day = day)
-          AND NOT analytics_internal.is_sealed(m.workspace_id, b.day_start, b.day_end));
+        WHERE b.day_end <= w.marked_until AND NOT analytics_internal.is_sealed(m.workspace_id, b.day_start, b.day_end));
 BEGIN
     IF uncounted <> '{}' THEN
         PERFORM analytics_internal.adopt_uncounted(day, uncounted);
