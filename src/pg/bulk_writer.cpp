@@ -6,7 +6,6 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/index.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_class_d.h"
 #include "executor/executor.h"
@@ -108,13 +107,9 @@ void bulk_writer::open(Relation table, const bulk_columns &columns, Snapshot sna
     table_ = table;
     columns_ = columns;
     context_ = CurrentMemoryContext;
-    state_ = CreateExecutorState();
-    target_ = makeNode(ResultRelInfo);
-    InitResultRelInfo(target_, table, 0, nullptr, 0);
-    ExecOpenIndices(target_, false);
+    rows_.open(table);
     found_ = table_slot_create(table, nullptr);
     changed_ = table_slot_create(table, nullptr);
-    waiting_ = static_cast<TupleTableSlot **>(palloc0(most_waiting * sizeof(TupleTableSlot *)));
     TupleConstr const *const constraints = RelationGetDescr(table)->constr;
     has_generated_ = constraints != nullptr && constraints->has_generated_stored;
     key_ = index_open(primary_key(table), AccessShareLock);
@@ -124,15 +119,11 @@ void bulk_writer::open(Relation table, const bulk_columns &columns, Snapshot sna
 
 void bulk_writer::close()
 {
-    flush();
     lookup_.close();
     index_close(key_, NoLock);
-    for (int i = 0; i < most_waiting && waiting_[i] != nullptr; ++i)
-        ExecDropSingleTupleTableSlot(waiting_[i]);
     ExecDropSingleTupleTableSlot(found_);
     ExecDropSingleTupleTableSlot(changed_);
-    ExecCloseIndices(target_);
-    FreeExecutorState(state_);
+    rows_.close();
 }
 
 // ---- old rows -----------------------------------------------------------------------------------------------
@@ -204,81 +195,20 @@ void bulk_writer::complete(TupleTableSlot *row)
     ExecStoreVirtualTuple(row);
     row->tts_tableOid = RelationGetRelid(table_);
     if (has_generated_)
-        ExecComputeStoredGenerated(target_, state_, row, CMD_INSERT);
+        ExecComputeStoredGenerated(rows_.target(), rows_.state(), row, CMD_INSERT);
     if (RelationGetDescr(table_)->constr != nullptr)
-        ExecConstraints(target_, row, state_);
+        ExecConstraints(rows_.target(), row, rows_.state());
     ExecMaterializeSlot(row);
-    ResetPerTupleExprContext(state_);
-}
-
-TupleTableSlot *bulk_writer::next_waiting()
-{
-    TupleTableSlot *&slot = waiting_[waiting_count_];
-    if (slot == nullptr) {
-        MemoryContext const old = MemoryContextSwitchTo(context_);
-        slot = table_slot_create(table_, nullptr);
-        MemoryContextSwitchTo(old);
-    }
-    return slot;
+    ResetPerTupleExprContext(rows_.state());
 }
 
 void bulk_writer::insert(const Datum *values, const bool *nulls)
 {
-    CHECK_FOR_INTERRUPTS();
-    TupleTableSlot *const row = next_waiting();
+    TupleTableSlot *const row = rows_.next();
     memset(row->tts_isnull, true, static_cast<Size>(RelationGetDescr(table_)->natts));
     fill(row, values, nulls);
     complete(row);
-    waiting_bytes_ += ExecFetchSlotHeapTuple(row, false, nullptr)->t_len;
-    if (++waiting_count_ == most_waiting || waiting_bytes_ >= most_waiting_bytes)
-        flush();
-}
-
-// Of all waiting rows in one index, whose pages stay in the processor's cache meanwhile.
-void bulk_writer::index_waiting(int number)
-{
-    Relation const index = target_->ri_IndexRelationDescs[number];
-    IndexInfo *const info = target_->ri_IndexRelationInfo[number];
-    auto const unique = index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
-    if (!info->ii_ReadyForInserts)
-        return;
-    for (int i = 0; i < waiting_count_; ++i) {
-        MemoryContext const old = MemoryContextSwitchTo(GetPerTupleMemoryContext(state_));
-        Datum values[INDEX_MAX_KEYS];
-        bool nulls[INDEX_MAX_KEYS];
-        if (has_entry(info, waiting_[i])) {
-            FormIndexDatum(info, waiting_[i], state_, values, nulls);
-            index_insert(index, values, nulls, &waiting_[i]->tts_tid, table_, unique, false, info);
-        }
-        MemoryContextSwitchTo(old);
-        ResetPerTupleExprContext(state_);
-    }
-}
-
-bool bulk_writer::has_entry(IndexInfo *index, TupleTableSlot *row)
-{
-    ExprContext *const context = GetPerTupleExprContext(state_);
-    context->ecxt_scantuple = row;
-    if (index->ii_Predicate == NIL)
-        return true;
-    if (index->ii_PredicateState == nullptr)
-        index->ii_PredicateState = ExecPrepareQual(index->ii_Predicate, state_);
-    return ExecQual(index->ii_PredicateState, context);
-}
-
-void bulk_writer::flush()
-{
-    if (waiting_count_ == 0)
-        return;
-    MemoryContext const old = MemoryContextSwitchTo(GetPerTupleMemoryContext(state_));
-    table_multi_insert(table_, waiting_, waiting_count_, GetCurrentCommandId(true), 0, nullptr);
-    MemoryContextSwitchTo(old);
-    for (int i = 0; i < target_->ri_NumIndices; ++i)
-        index_waiting(i);
-    for (int i = 0; i < waiting_count_; ++i)
-        ExecClearTuple(waiting_[i]);
-    waiting_count_ = 0;
-    waiting_bytes_ = 0;
+    rows_.add(row);
 }
 
 bool bulk_writer::put(const Datum *values, const bool *nulls)
@@ -345,8 +275,8 @@ bool bulk_writer::update(ItemPointer place, const Datum *values, const bool *nul
     if (result != TM_Ok)
         elog(ERROR, "a row of \"%s\" was written twice", RelationGetRelationName(table_));
     if (are_needed(updates))
-        insert_index_entries(target_, changed_, state_, are_summaries(updates));
-    ResetPerTupleExprContext(state_);
+        insert_index_entries(rows_.target(), changed_, rows_.state(), are_summaries(updates));
+    ResetPerTupleExprContext(rows_.state());
     return true;
 }
 

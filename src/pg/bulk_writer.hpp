@@ -4,10 +4,7 @@
 // told by can_write(). Plain data only; lives in the memory context in which it was opened.
 
 #include "pg/index_lookup.hpp"
-
-extern "C" {
-#include "nodes/execnodes.h"
-}
+#include "pg/row_inserter.hpp"
 
 namespace shadow::pg
 {
@@ -45,7 +42,7 @@ public:
     template <typename Visit>
     void delete_unmet(Visit visit)
     {
-        flush();
+        rows_.flush();
         for (std::size_t i = 0; i < old_count_; ++i)
             if (!old_[i].is_met) {
                 visit(delete_row(&old_[i].place));
@@ -53,12 +50,7 @@ public:
             }
     }
 
-    void flush();
-
 private:
-    static constexpr int most_waiting = 512;
-    static constexpr std::size_t most_waiting_bytes = std::size_t{256} << 10;
-
     struct old_row {
         ItemPointerData place;
         bool is_met;
@@ -72,22 +64,15 @@ private:
     void put_latest(const Datum *values, const bool *nulls);
     bool update(ItemPointer place, const Datum *values, const bool *nulls);
     TupleTableSlot *delete_row(ItemPointer place);
-    TupleTableSlot *next_waiting();
-    void index_waiting(int number);
-    bool has_entry(IndexInfo *index, TupleTableSlot *row);
 
     Relation table_;
     Relation key_;
     bulk_columns columns_;
-    EState *state_;
-    ResultRelInfo *target_;
     MemoryContext context_;
     Snapshot snapshot_;
     index_lookup lookup_;
     TupleTableSlot *found_, *changed_;
-    TupleTableSlot **waiting_;
-    int waiting_count_;
-    std::size_t waiting_bytes_;
+    row_inserter rows_;
     old_row *old_;
     std::size_t old_count_, old_room_;
     bool is_sorted_;

@@ -93,9 +93,9 @@ inline void run_whole_portal(Portal portal, DestReceiver *receiver)
 #endif
 }
 
-// Of a row that was just inserted, in all indexes of its table; 16 and later: or in those that summarize only.
+// Of a new version of a row, in all indexes of its table; 16 and later: or in those that summarize only.
 inline void insert_index_entries(ResultRelInfo *table, TupleTableSlot *row, EState *state,
-                                 [[maybe_unused]] bool only_summarizing = false)
+                                 [[maybe_unused]] bool only_summarizing)
 {
 #if PG_VERSION_NUM >= 160000
     list_free(ExecInsertIndexTuples(table, row, state, false, false, nullptr, NIL, only_summarizing));

@@ -16,6 +16,7 @@
 // What is left out is the rewrite of the file, so dead rows wait for autovacuum, which counts these changes too.
 
 #include "pg/boundary.hpp"
+#include "pg/row_inserter.hpp"
 
 extern "C" {
 #include "access/htup_details.h"
@@ -25,7 +26,6 @@ extern "C" {
 #include "catalog/pg_class.h"
 #include "catalog/pg_type_d.h"
 #include "commands/tablecmds.h"
-#include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -103,23 +103,16 @@ counted delete_rows(Relation view, Portal differences, Tuplestorestate *fresh)
 
 void insert_rows(Relation view, Tuplestorestate *fresh)
 {
-    EState *const state = CreateExecutorState();
-    ResultRelInfo *const target = makeNode(ResultRelInfo);
-    InitResultRelInfo(target, view, 1, nullptr, 0);
-    ExecOpenIndices(target, false);
+    pg::row_inserter rows;
+    rows.open(view);
     TupleTableSlot *const from = MakeSingleTupleTableSlot(RelationGetDescr(view), &TTSOpsMinimalTuple);
-    TupleTableSlot *const to = table_slot_create(view, nullptr);
     while (tuplestore_gettupleslot(fresh, true, false, from)) {
-        CHECK_FOR_INTERRUPTS();
-        ExecCopySlot(to, from);
-        simple_table_tuple_insert(view, to);
-        pg::insert_index_entries(target, to, state);
-        ResetPerTupleExprContext(state);
+        TupleTableSlot *const row = rows.next();
+        ExecCopySlot(row, from);
+        rows.add(row);
     }
     ExecDropSingleTupleTableSlot(from);
-    ExecDropSingleTupleTableSlot(to);
-    ExecCloseIndices(target);
-    FreeExecutorState(state);
+    rows.close();
 }
 
 } // namespace
