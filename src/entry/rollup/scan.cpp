@@ -49,6 +49,7 @@ namespace
 struct division {
     int shares, share; // of processes: their number, and which one
     int passes;
+    double bytes; // of events on disk, with those of the neighbouring days; 0: of one workspace
 };
 
 double bytes_near(const bucket &b)
@@ -66,16 +67,16 @@ double bytes_allowed()
 
 // Of the states of all workspaces at once. A state is smaller than its events on disk; neighbouring days are in the sum,
 // hence a sixth rather than half of it.
-double bytes_of_states(const bucket &b, double bytes_on_disk)
+double bytes_of_states(const bucket &b, double bytes)
 {
-    return b.is_day ? bytes_on_disk / 6 : bytes_on_disk / 48;
+    return b.is_day ? bytes / 6 : bytes / 48;
 }
 
 // States do not spill, so a bucket that may need more memory than allowed is done in several passes over hash ranges of
 // workspaces.
-int passes_needed(const bucket &b, double bytes_on_disk)
+int passes_needed(const bucket &b, double bytes)
 {
-    double const allowed = bytes_allowed(), needed = bytes_of_states(b, bytes_on_disk);
+    double const allowed = bytes_allowed(), needed = bytes_of_states(b, bytes);
     int passes = 1;
     while (passes < 1024 && needed / passes > allowed)
         passes *= 2;
@@ -90,7 +91,7 @@ std::size_t bytes_to_wait(const bucket &b, const division &d)
     constexpr double least = 16 << 20;
     if (!b.all_workspaces)
         return static_cast<std::size_t>(least);
-    double const left = bytes_allowed() - bytes_of_states(b, bytes_near(b)) / d.passes;
+    double const left = bytes_allowed() - bytes_of_states(b, d.bytes) / d.passes;
     return static_cast<std::size_t>(Max(left / d.shares, least));
 }
 
@@ -283,11 +284,11 @@ std::uint64_t scan_in_parallel(run_relations &relations, const bucket &b, const 
 std::uint64_t shadow::entry::scan_events(run_relations &relations, const bucket &b, row_types &types,
                                          row_receiver &to)
 {
-    division d = {1, 0, 1};
+    division d = {1, 0, 1, 0};
     if (b.all_workspaces) {
-        double const bytes = bytes_near(b);
-        d.passes = passes_needed(b, bytes);
-        d.shares = shares_wanted(b, bytes);
+        d.bytes = bytes_near(b);
+        d.passes = passes_needed(b, d.bytes);
+        d.shares = shares_wanted(b, d.bytes);
     }
     return d.shares > 1 ? scan_in_parallel(relations, b, d, types, to) : scan_share(b, d, types, to);
 }
@@ -316,11 +317,12 @@ SHADOW_FUNCTION(shadow_collect_rollups)
     b.now = PG_GETARG_TIMESTAMPTZ(1);
     b.first = PG_GETARG_TIMESTAMPTZ(2);
     b.last = PG_GETARG_TIMESTAMPTZ(3);
-    division const d = {PG_GETARG_INT32(4), PG_GETARG_INT32(5), PG_GETARG_INT32(6)};
+    division d = {PG_GETARG_INT32(4), PG_GETARG_INT32(5), PG_GETARG_INT32(6), 0};
     check_division(d);
     int const guc_level = NewGUCNestLevel();
     pg::set_parameter("max_parallel_workers_per_gather", "0");
     SPI_connect();
+    d.bytes = bytes_near(b);
     row_sender to = {{send_row}, result->setResult, result->setDesc};
     scan_share(b, d, *find_row_types(true), to.receiver);
     SPI_finish();
