@@ -54,6 +54,14 @@ Oid extension_relation(const char *name)
     return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 }
 
+int column_number(TupleDesc description, const char *relation, const char *column)
+{
+    int const number = SPI_fnumber(description, column);
+    if (number <= 0)
+        elog(ERROR, "%s has no column \"%s\"", relation, column);
+    return number;
+}
+
 Oid type_named(const char *name)
 {
     return DatumGetObjectId(DirectFunctionCall1(regtypein, CStringGetDatum(pstrdup(name))));

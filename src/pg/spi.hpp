@@ -47,6 +47,9 @@ std::uint64_t aborted_subtransactions();
 // A table of the extension, by its name in the schema analytics; InvalidOid when there is none.
 Oid extension_relation(const char *name);
 
+// The number of a column, from 1; an error when the relation has none of this name.
+int column_number(TupleDesc description, const char *relation, const char *column);
+
 // A type by its qualified name in SQL; an error when there is none.
 Oid type_named(const char *name);
 

@@ -6,6 +6,7 @@
 #include "entry/event/metadata.hpp"
 #include "pg/memory.hpp"
 #include "pg/settings.hpp"
+#include "pg/spi.hpp"
 #include "pg/tuple.hpp"
 
 extern "C" {
@@ -300,9 +301,9 @@ void start_events(DestReceiver *self, int, TupleDesc description)
     auto *const receiver = reinterpret_cast<event_receiver *>(self);
     receiver->last_number = 0;
     for (int i = 0; i < event_column_count; ++i) {
-        receiver->numbers[i] = SPI_fnumber(description, event_columns[i]);
-        if (i != event_scope && receiver->numbers[i] <= 0)
-            elog(ERROR, "analytics.user_activity has no column \"%s\"", event_columns[i]);
+        receiver->numbers[i] =
+            i == event_scope ? SPI_fnumber(description, event_columns[i])
+                             : pg::column_number(description, "analytics.user_activity", event_columns[i]);
         receiver->last_number = Max(receiver->last_number, receiver->numbers[i]);
     }
 }

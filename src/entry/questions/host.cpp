@@ -177,11 +177,8 @@ struct event_receiver {
 void start_events(DestReceiver *self, int, TupleDesc description)
 {
     auto *const receiver = reinterpret_cast<event_receiver *>(self);
-    for (int i = 0; i < column_count; ++i) {
-        receiver->numbers[i] = SPI_fnumber(description, column_names[i]);
-        if (receiver->numbers[i] <= 0)
-            elog(ERROR, "analytics.user_activity has no column \"%s\"", column_names[i]);
-    }
+    for (int i = 0; i < column_count; ++i)
+        receiver->numbers[i] = pg::column_number(description, "analytics.user_activity", column_names[i]);
 }
 
 struct user_receiver {

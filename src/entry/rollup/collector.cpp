@@ -4,6 +4,7 @@
 #include "entry/rollup/workspace_writer.hpp"
 #include "pg/aggregate.hpp"
 #include "pg/page_scan.hpp"
+#include "pg/spi.hpp"
 
 extern "C" {
 #include "access/table.h"
@@ -173,11 +174,8 @@ bool receive(TupleTableSlot *slot, DestReceiver *self)
 void start(DestReceiver *self, int, TupleDesc description)
 {
     auto *const receiver = reinterpret_cast<collecting_receiver *>(self);
-    for (int i = 0; i < event_argument_count; ++i) {
-        receiver->numbers[i] = SPI_fnumber(description, columns[i]);
-        if (receiver->numbers[i] <= 0)
-            elog(ERROR, "analytics.user_activity has no column \"%s\"", columns[i]);
-    }
+    for (int i = 0; i < event_argument_count; ++i)
+        receiver->numbers[i] = pg::column_number(description, "analytics.user_activity", columns[i]);
 }
 void ignore(DestReceiver *) {}
 

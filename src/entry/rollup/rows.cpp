@@ -335,12 +335,8 @@ void add_places(row_type &row, const char *name, const field<Item> (&fields)[n])
 {
     if (row.count + n > lengthof(row.places))
         elog(ERROR, "%s has too many columns", name);
-    for (field<Item> const &f : fields) {
-        int const number = SPI_fnumber(row.description, f.column);
-        if (number <= 0)
-            elog(ERROR, "%s has no column \"%s\"", name, f.column);
-        row.places[row.count++] = number - 1;
-    }
+    for (field<Item> const &f : fields)
+        row.places[row.count++] = pg::column_number(row.description, name, f.column) - 1;
 }
 
 // The row type of a table or another composite type. The columns without a field stay NULL.

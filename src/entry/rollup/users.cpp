@@ -32,10 +32,7 @@ Relation open_table(const char *name)
 
 int place_of(Relation table, const char *column)
 {
-    int const number = SPI_fnumber(RelationGetDescr(table), column);
-    if (number <= 0)
-        elog(ERROR, "%s has no column \"%s\"", RelationGetRelationName(table), column);
-    return number - 1;
+    return pg::column_number(RelationGetDescr(table), RelationGetRelationName(table), column) - 1;
 }
 
 // An instant belongs to its day: it changes only when that day is aggregated, or another becomes the first or last.
