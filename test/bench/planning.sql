@@ -11,88 +11,16 @@ BEGIN
     ON CONFLICT (name) DO UPDATE SET ms = least(t.ms, EXCLUDED.ms);
 END
 $$;
-\connect -
-CALL bench.plan_often('2,000 plans, the first of a session');
-CALL bench.plan_often('2,000 plans, module not loaded');
-CALL bench.plan_often('2,000 plans, module not loaded');
-LOAD 'shadow_analytics';
-CALL bench.plan_often('2,000 plans, module loaded');
-CALL bench.plan_often('2,000 plans, module loaded');
-\connect -
-CALL bench.plan_often('2,000 plans, the first of a session');
-CALL bench.plan_often('2,000 plans, module not loaded');
-CALL bench.plan_often('2,000 plans, module not loaded');
-LOAD 'shadow_analytics';
-CALL bench.plan_often('2,000 plans, module loaded');
-CALL bench.plan_often('2,000 plans, module loaded');
-\connect -
-CALL bench.plan_often('2,000 plans, the first of a session');
-CALL bench.plan_often('2,000 plans, module not loaded');
-CALL bench.plan_often('2,000 plans, module not loaded');
-LOAD 'shadow_analytics';
-CALL bench.plan_often('2,000 plans, module loaded');
-CALL bench.plan_often('2,000 plans, module loaded');
-\connect -
-CALL bench.plan_often('2,000 plans, the first of a session');
-CALL bench.plan_often('2,000 plans, module not loaded');
-CALL bench.plan_often('2,000 plans, module not loaded');
-LOAD 'shadow_analytics';
-CALL bench.plan_often('2,000 plans, module loaded');
-CALL bench.plan_often('2,000 plans, module loaded');
-\connect -
-CALL bench.plan_often('2,000 plans, the first of a session');
-CALL bench.plan_often('2,000 plans, module not loaded');
-CALL bench.plan_often('2,000 plans, module not loaded');
-LOAD 'shadow_analytics';
-CALL bench.plan_often('2,000 plans, module loaded');
-CALL bench.plan_often('2,000 plans, module loaded');
-\connect -
-CALL bench.plan_often('2,000 plans, the first of a session');
-CALL bench.plan_often('2,000 plans, module not loaded');
-CALL bench.plan_often('2,000 plans, module not loaded');
-LOAD 'shadow_analytics';
-CALL bench.plan_often('2,000 plans, module loaded');
-CALL bench.plan_often('2,000 plans, module loaded');
-\connect -
-CALL bench.plan_often('2,000 plans, the first of a session');
-CALL bench.plan_often('2,000 plans, module not loaded');
-CALL bench.plan_often('2,000 plans, module not loaded');
-LOAD 'shadow_analytics';
-CALL bench.plan_often('2,000 plans, module loaded');
-CALL bench.plan_often('2,000 plans, module loaded');
-\connect -
-CALL bench.plan_often('2,000 plans, the first of a session');
-CALL bench.plan_often('2,000 plans, module not loaded');
-CALL bench.plan_often('2,000 plans, module not loaded');
-LOAD 'shadow_analytics';
-CALL bench.plan_often('2,000 plans, module loaded');
-CALL bench.plan_often('2,000 plans, module loaded');
-\connect -
-CALL bench.plan_often('2,000 plans, the first of a session');
-CALL bench.plan_often('2,000 plans, module not loaded');
-CALL bench.plan_often('2,000 plans, module not loaded');
-LOAD 'shadow_analytics';
-CALL bench.plan_often('2,000 plans, module loaded');
-CALL bench.plan_often('2,000 plans, module loaded');
-\connect -
-CALL bench.plan_often('2,000 plans, the first of a session');
-CALL bench.plan_often('2,000 plans, module not loaded');
-CALL bench.plan_often('2,000 plans, module not loaded');
-LOAD 'shadow_analytics';
-CALL bench.plan_often('2,000 plans, module loaded');
-CALL bench.plan_often('2,000 plans, module loaded');
-\connect -
-CALL bench.plan_often('2,000 plans, the first of a session');
-CALL bench.plan_often('2,000 plans, module not loaded');
-CALL bench.plan_often('2,000 plans, module not loaded');
-LOAD 'shadow_analytics';
-CALL bench.plan_often('2,000 plans, module loaded');
-CALL bench.plan_often('2,000 plans, module loaded');
-\connect -
-CALL bench.plan_often('2,000 plans, the first of a session');
-CALL bench.plan_often('2,000 plans, module not loaded');
-CALL bench.plan_often('2,000 plans, module not loaded');
-LOAD 'shadow_analytics';
-CALL bench.plan_often('2,000 plans, module loaded');
-CALL bench.plan_often('2,000 plans, module loaded');
+\ir planning_session.sql
+\ir planning_session.sql
+\ir planning_session.sql
+\ir planning_session.sql
+\ir planning_session.sql
+\ir planning_session.sql
+\ir planning_session.sql
+\ir planning_session.sql
+\ir planning_session.sql
+\ir planning_session.sql
+\ir planning_session.sql
+\ir planning_session.sql
 CALL bench.compare('2,000 plans with the module loaded', '2,000 plans, module loaded', '2,000 plans, module not loaded', 1.1);
