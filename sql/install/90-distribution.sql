@@ -403,9 +403,8 @@ BEGIN
             'REVOKE EXECUTE ON FUNCTION %1$s FROM PUBLIC; ALTER EXTENSION shadow_analytics ADD FUNCTION %1$s; END IF; END $do$',
             missing.signature, missing.definition));
     END LOOP;
-    PERFORM analytics_internal.run_on_workers(format('DO $do$ BEGIN SET LOCAL citus.enable_ddl_propagation = off; %s; END $do$', analytics_internal.function_grants()))
-    WHERE analytics_internal.function_grants() IS NOT NULL;
-    PERFORM analytics_internal.run_on_workers(format('DO $do$ BEGIN SET LOCAL citus.enable_ddl_propagation = off; %s; END $do$', analytics_internal.view_statements()));
+    PERFORM analytics_internal.run_on_workers(format('DO $do$ BEGIN SET LOCAL citus.enable_ddl_propagation = off; %s; END $do$',
+        concat_ws('; ', analytics_internal.function_grants(), analytics_internal.view_statements())));
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.prepare_workers() FROM PUBLIC;
