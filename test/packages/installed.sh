@@ -78,7 +78,7 @@ check "and notes what became of it" is 'SELECT status, last_error FROM analytics
 apt install /packages/second/*.deb
 restart
 check "the second revision is installed" bash -c "dpkg-query -W $packages | grep -c -- '-2$' | grep -qx 3"
-check "data and functions are there after the upgrade" is "SELECT sum(total_events), count(analytics.version()) FROM analytics.daily_metrics" '7|1'
+check "data and functions are there after the upgrade" is 'SELECT count(*), count(analytics.version()) FROM analytics.user_activity' '8|8'
 check "settings too" grep -qx 'PGDATABASE=app' /etc/shadow-analytics-notifier/environment
 check "the notifier works" notifier --once
 
