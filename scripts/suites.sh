@@ -98,7 +98,7 @@ hostile_regress() {
     local name tests=() parallel=force_parallel_mode
     for name in $(make -s --no-print-directory list-regress); do
         case $name in
-        privileges | postgrest | search_path | reading_doc) continue ;; # of rights and of documents, not of plans
+        privileges | postgrest | search_path | reading_doc | readers) continue ;; # of rights and of documents, not of plans
         maintenance | failed_days | missing_events) continue ;;         # of the order of steps; late_events has their statements
         report | questions_real) continue ;;                            # of what readers and questions have in parts
         event_scan | workspace_settings) continue ;;                    # of ways to scan; of many instants, slow so: exactness has zones
@@ -239,13 +239,13 @@ case $suites in
 quick)
     (
         start_own_cluster main
-        pg_suite "regression" regress_suite $(make -s --no-print-directory list-regress | tr ' ' '\n' | grep -vx exactness)
+        pg_suite "regression" regress_suite $(make -s --no-print-directory list-regress | tr ' ' '\n' | grep -vxE "exactness(_real)?")
     ) &
     first=$!
     source_checks
     unit
     start_own_cluster longest
-    pg_suite "regression, the longest" regress_suite exactness
+    pg_suite "regression, the longest" regress_suite exactness exactness_real
     wait $first
     ;;
 asan)

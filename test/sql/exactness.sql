@@ -1,18 +1,12 @@
--- Every column of the rollups against an independent calculation in plain SQL (include/oracle.sql), on real events
--- and on hostile ones. Prints what differs: nothing.
+-- Every column of the rollups against an independent calculation in plain SQL (include/oracle.sql), on hostile events
+-- (real ones: exactness_real). Prints what differs: nothing.
 \set QUIET on
 \pset format unaligned
 SET client_min_messages = warning;
 SET jit = off;
--- Compares new_users, returning_users and total_users too.
-\set with_users true
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set oracle :abs_srcdir '/sql/include/oracle.sql'
 \set hostile_events :abs_srcdir '/sql/include/hostile_events.sql'
-\set columns 'analytics.user_activity (id, user_id, workspace_id, event_type, event_name, page_path, session_id, metadata, created_at)'
-\set load_kth_jobs '\\copy ' :columns ' FROM ' '''' :abs_srcdir '/data/kth_jobs.csv' '''' ' CSV HEADER'
-\set load_github_events '\\copy ' :columns ' FROM ' '''' :abs_srcdir '/data/github_events.csv' '''' ' CSV HEADER'
-\set load_reader_sessions '\\copy ' :columns ' FROM ' '''' :abs_srcdir '/data/reader_sessions.csv' '''' ' CSV HEADER'
 
 BEGIN;
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
@@ -22,34 +16,7 @@ INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0'); -- every day an
 \i :oracle
 \set ECHO all
 
--- Real events: jobs in Stockholm's time around both clock changes, repositories, readers. Some in partitions of
--- their own, some in the default partition.
-SELECT count(analytics.create_partitions(day, day)) AS partitions
-FROM unnest('{1996-10-26,1996-10-27,1997-03-30,2015-03-25,2015-03-26,2014-01-10,2014-01-11}'::date[]) AS day;
-:load_kth_jobs
-INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from)
-SELECT DISTINCT workspace_id, 'Europe/Stockholm', '-infinity'::timestamptz FROM analytics.user_activity;
-:load_github_events
-:load_reader_sessions
-SELECT * FROM oracle.aggregate(every_hours => 5);
-SELECT oracle.load(every_hours => 5);
-SELECT * FROM oracle.difference_by_column LIMIT 20;
-\if :with_users
-SELECT * FROM oracle.user_differences LIMIT 20;
-\endif
-SELECT * FROM oracle.size;
-
--- The same with GA4's bounces, a gap of a quarter of an hour, and prices in another currency.
-INSERT INTO analytics.settings VALUES ('bounce_rule', 'engaged'), ('session_gap_minutes', '15'), ('currency', 'SEK');
-SELECT * FROM oracle.aggregate('2014-01-09', '2014-01-12');
-SELECT oracle.load('2014-01-09 00:00+00', '2014-01-13 00:00+00');
-SELECT * FROM oracle.difference_by_column WHERE (key ->> 'date')::date BETWEEN '2014-01-09' AND '2014-01-12' LIMIT 20;
-SELECT sum(total_sessions) FROM oracle.daily;
-DELETE FROM analytics.settings WHERE name IN ('bounce_rule', 'session_gap_minutes', 'currency');
-
 -- Hostile events.
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
-         analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings;
 \set ECHO none
 \o /dev/null
 \i :hostile_events
