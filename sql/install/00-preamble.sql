@@ -43,7 +43,7 @@ END
 $$;
 
 COMMENT ON SCHEMA analytics IS
-    'product and agent analytics (extension shadow_analytics): events, rollups and the functions to read them';
+    'product and agent analytics (extension shadow_analytics). Events, rollups and the functions to read them';
 
 CREATE SCHEMA analytics_internal;
 COMMENT ON SCHEMA analytics_internal IS
@@ -54,4 +54,4 @@ CREATE FUNCTION analytics.version() RETURNS text
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_version';
 COMMENT ON FUNCTION analytics.version() IS
-    'version of the loaded library; it may be newer than the installed SQL until ALTER EXTENSION shadow_analytics UPDATE';
+    'version of the loaded library. It may be newer than the installed SQL until ALTER EXTENSION shadow_analytics UPDATE';

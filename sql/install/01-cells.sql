@@ -13,7 +13,7 @@ LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_cell_key';
 REVOKE EXECUTE ON FUNCTION analytics_internal.cell_key() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.cell_key() IS
-    'number of the cell that was entered, a group of shards on a worker of Citus; 0 outside and on a single server';
+    'number of the cell that was entered, a group of shards on a worker of Citus. 0 outside and on a single server';
 
 CREATE FUNCTION analytics_internal.has_citus() RETURNS boolean
 LANGUAGE c STABLE PARALLEL SAFE
@@ -78,7 +78,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.refuse_distributed(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.refuse_distributed(text, text) IS
-    'an error (0A000), with what to do instead as its hint, where the tables are distributed; nothing on a single server';
+    'an error (0A000), with what to do instead as its hint, where the tables are distributed. Nothing on a single server';
 
 -- What was moved from the default partition went through a table here.
 CREATE FUNCTION analytics_internal.remove_local_rows(relation regclass) RETURNS void
@@ -93,7 +93,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.remove_local_rows(regclass) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.remove_local_rows(regclass) IS
-    'removes what Citus left on the coordinator of a table whose rows it has spread; nothing on a single server';
+    'removes what Citus left on the coordinator of a table whose rows it has spread. Nothing on a single server';
 
 CREATE FUNCTION analytics_internal.logical_table(relation oid) RETURNS regclass
 LANGUAGE plpgsql STABLE
@@ -180,4 +180,4 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.enter_cell_beside(oid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.enter_cell_beside(oid) IS
-    'for triggers that read or write other tables: enters the cell of the shard that is being changed; false where that is no shard, or its cell was entered before';
+    'for triggers that read or write other tables: enters the cell of the shard that is being changed. False where that is no shard, or its cell was entered before';

@@ -7,13 +7,13 @@ CREATE FUNCTION analytics_internal.user_set_in(cstring) RETURNS analytics.user_s
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_in';
 COMMENT ON FUNCTION analytics_internal.user_set_in(cstring) IS
-    'text input, like {1,2,5-9}: elements and ranges in any order; a malformed text or an element outside 0..4294967295 is an error';
+    'text input, like {1,2,5-9}: elements and ranges in any order. A malformed text or an element outside 0..4294967295 is an error';
 
 CREATE FUNCTION analytics_internal.user_set_out(analytics.user_set) RETURNS cstring
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_out';
 COMMENT ON FUNCTION analytics_internal.user_set_out(analytics.user_set) IS
-    'text output: elements ascending, three or more consecutive ones as first-last; an error if the text would exceed 1 GB';
+    'text output: elements ascending, three or more consecutive ones as first-last. An error if the text would exceed 1 GB';
 
 CREATE FUNCTION analytics_internal.user_set_recv(internal) RETURNS analytics.user_set
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -47,21 +47,21 @@ CREATE FUNCTION analytics.user_set(integer[]) RETURNS analytics.user_set
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_from_integers';
 COMMENT ON FUNCTION analytics.user_set(integer[]) IS
-    'the set of the elements of an array of any shape; NULL elements are ignored, negative ones are an error';
+    'the set of the elements of an array of any shape. NULL elements are ignored, negative ones are an error';
 
 CREATE CAST (integer[] AS analytics.user_set) WITH FUNCTION analytics.user_set(integer[]);
 COMMENT ON CAST (integer[] AS analytics.user_set) IS
-    'the set of the elements of an array of any shape; NULL elements are ignored, negative ones are an error';
+    'the set of the elements of an array of any shape. NULL elements are ignored, negative ones are an error';
 
 CREATE FUNCTION analytics.user_set(bigint[]) RETURNS analytics.user_set
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_from_bigints';
 COMMENT ON FUNCTION analytics.user_set(bigint[]) IS
-    'the set of the elements of an array of any shape; NULL elements are ignored, those outside 0..4294967295 are an error';
+    'the set of the elements of an array of any shape. NULL elements are ignored, those outside 0..4294967295 are an error';
 
 CREATE CAST (bigint[] AS analytics.user_set) WITH FUNCTION analytics.user_set(bigint[]);
 COMMENT ON CAST (bigint[] AS analytics.user_set) IS
-    'the set of the elements of an array of any shape; NULL elements are ignored, those outside 0..4294967295 are an error';
+    'the set of the elements of an array of any shape. NULL elements are ignored, those outside 0..4294967295 are an error';
 
 CREATE FUNCTION analytics.user_set(bytea) RETURNS analytics.user_set
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -145,7 +145,7 @@ CREATE FUNCTION analytics.user_set_difference_cardinality(analytics.user_set, an
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_user_set_difference_cardinality';
 COMMENT ON FUNCTION analytics.user_set_difference_cardinality(analytics.user_set, analytics.user_set) IS
-    'number of elements of the first set that the second does not have, counted without building the result';
+    'number of elements of the first set that the second does not have. The result is not built';
 
 -- Algebra: | & - and # (symmetric difference, as for bit strings).
 
@@ -482,7 +482,7 @@ CREATE AGGREGATE analytics.user_set_agg(bigint) (
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.user_set_agg(bigint) IS
-    'the set of the integers of a column (smallint and integer convert); NULLs are ignored, NULL without input; an integer outside 0..4294967295 is an error';
+    'the set of the integers of a column (smallint and integer convert). NULLs are ignored, NULL without input; an integer outside 0..4294967295 is an error';
 
 CREATE AGGREGATE analytics.user_set_union_agg(analytics.user_set) (
     SFUNC = analytics_internal.user_set_union_accum,

@@ -37,7 +37,7 @@ CREATE TYPE analytics.quantile_sketch (
     STORAGE = extended
 );
 COMMENT ON TYPE analytics.quantile_sketch IS
-    'DDSketch of at least one number: any quantile within a relative error (default 0.01), exact count, sum, minimum and maximum; merging is exact and independent of order';
+    'DDSketch of at least one number: any quantile within a relative error (default 0.01). Count, sum, minimum and maximum are exact. Merging is exact and independent of order';
 
 -- Functions
 
@@ -45,25 +45,25 @@ CREATE FUNCTION analytics.quantile(sketch analytics.quantile_sketch, fraction do
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile';
 COMMENT ON FUNCTION analytics.quantile(sketch analytics.quantile_sketch, fraction double precision) IS
-    'value of rank floor(fraction * (count - 1)) within the relative accuracy of the sketch; 0 gives the exact minimum, 1 the exact maximum; NULL for a NULL argument; error: a fraction outside [0, 1]';
+    'value of rank floor(fraction * (count - 1)) within the relative accuracy of the sketch. 0 gives the exact minimum, 1 the exact maximum; NULL for a NULL argument; error: a fraction outside [0, 1]';
 
 CREATE FUNCTION analytics.quantile(sketch analytics.quantile_sketch, fraction double precision, interpolated boolean) RETURNS double precision
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_interpolated_quantile';
 COMMENT ON FUNCTION analytics.quantile(sketch analytics.quantile_sketch, fraction double precision, interpolated boolean) IS
-    'interpolated: as percentile_cont (Hyndman-Fan type 7), between neighbouring ranks, each within the relative accuracy of the sketch; else quantile(sketch, fraction). NULL for a NULL argument; error: a fraction outside [0, 1]';
+    'quantile(sketch, fraction), or interpolated as by percentile_cont (Hyndman-Fan type 7). It lies between neighbouring ranks, each within the relative accuracy of the sketch. NULL for a NULL argument; error: a fraction outside [0, 1]';
 
 CREATE FUNCTION analytics.quantile(sketch analytics.quantile_sketch, fractions double precision[]) RETURNS double precision[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_array';
 COMMENT ON FUNCTION analytics.quantile(sketch analytics.quantile_sketch, fractions double precision[]) IS
-    'quantile() of each element of fractions, in their order, as a one-dimensional array; a NULL element gives NULL; NULL for a NULL argument; error: a fraction outside [0, 1]';
+    'quantile() of each element of fractions, in their order, as a one-dimensional array. A NULL element gives NULL; NULL for a NULL argument; error: a fraction outside [0, 1]';
 
 CREATE FUNCTION analytics.quantile_sketch_rank(sketch analytics.quantile_sketch, value double precision) RETURNS double precision
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_rank';
 COMMENT ON FUNCTION analytics.quantile_sketch_rank(sketch analytics.quantile_sketch, value double precision) IS
-    'share of values <= value, 0 to 1, where those in the same bucket (relative distance up to twice the accuracy) count as equal; infinities are allowed; NULL for a NULL argument; error: NaN';
+    'share of values <= value, 0 to 1. Values in the same bucket (relative distance up to twice the accuracy) count as equal; infinities are allowed; NULL for a NULL argument; error: NaN';
 
 CREATE FUNCTION analytics.quantile_sketch_count(sketch analytics.quantile_sketch) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -101,7 +101,7 @@ CREATE FUNCTION analytics_internal.quantile_sketch_add(a analytics.quantile_sket
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_quantile_sketch_add';
 COMMENT ON FUNCTION analytics_internal.quantile_sketch_add(a analytics.quantile_sketch, b analytics.quantile_sketch) IS
-    'sketch of the values of both (operator +); NULL if either is NULL; error: different accuracy or max_buckets';
+    'sketch of the values of both (operator +); NULL if either is NULL. Error: different accuracy or max_buckets';
 
 CREATE FUNCTION analytics_internal.quantile_sketch_eq(a analytics.quantile_sketch, b analytics.quantile_sketch) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -240,7 +240,7 @@ CREATE AGGREGATE analytics.quantile_sketch_agg(value double precision, accuracy 
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.quantile_sketch_agg(value double precision, accuracy double precision) IS
-    'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity; accuracy from 0.0001 to 0.5, default 0.01, the same for all rows';
+    'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity. Accuracy from 0.0001 to 0.5, default 0.01, the same for all rows';
 
 CREATE AGGREGATE analytics.quantile_sketch_agg(value double precision, accuracy double precision, max_buckets integer) (
     SFUNC = analytics_internal.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
@@ -251,7 +251,7 @@ CREATE AGGREGATE analytics.quantile_sketch_agg(value double precision, accuracy 
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.quantile_sketch_agg(value double precision, accuracy double precision, max_buckets integer) IS
-    'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity; accuracy from 0.0001 to 0.5, default 0.01; max_buckets, for each sign, from 16 to 65536, default 2048; both must be the same for all rows';
+    'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity. Accuracy from 0.0001 to 0.5, default 0.01; max_buckets, for each sign, from 16 to 65536, default 2048; both must be the same for all rows';
 
 CREATE AGGREGATE analytics.quantile_sketch_agg(value numeric) (
     SFUNC = analytics_internal.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
@@ -273,7 +273,7 @@ CREATE AGGREGATE analytics.quantile_sketch_agg(value numeric, accuracy double pr
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.quantile_sketch_agg(value numeric, accuracy double precision) IS
-    'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity; accuracy from 0.0001 to 0.5, default 0.01, the same for all rows';
+    'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity. Accuracy from 0.0001 to 0.5, default 0.01, the same for all rows';
 
 CREATE AGGREGATE analytics.quantile_sketch_agg(value numeric, accuracy double precision, max_buckets integer) (
     SFUNC = analytics_internal.quantile_sketch_accum, STYPE = internal, SSPACE = 8192,
@@ -284,7 +284,7 @@ CREATE AGGREGATE analytics.quantile_sketch_agg(value numeric, accuracy double pr
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.quantile_sketch_agg(value numeric, accuracy double precision, max_buckets integer) IS
-    'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity; accuracy from 0.0001 to 0.5, default 0.01; max_buckets, for each sign, from 16 to 65536, default 2048; both must be the same for all rows';
+    'sketch of the values; NULLs are ignored, no value at all gives NULL; errors: NaN, infinity. Accuracy from 0.0001 to 0.5, default 0.01; max_buckets, for each sign, from 16 to 65536, default 2048; both must be the same for all rows';
 
 CREATE AGGREGATE analytics.quantile_sketch_merge(sketch analytics.quantile_sketch) (
     SFUNC = analytics_internal.quantile_sketch_merge_accum, STYPE = internal, SSPACE = 8192,
@@ -295,4 +295,4 @@ CREATE AGGREGATE analytics.quantile_sketch_merge(sketch analytics.quantile_sketc
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.quantile_sketch_merge(sketch analytics.quantile_sketch) IS
-    'sketch of all values of the sketches; NULLs are ignored, no sketch at all gives NULL; error: different accuracy or max_buckets';
+    'sketch of all values of the sketches; NULLs are ignored, no sketch at all gives NULL. Error: different accuracy or max_buckets';

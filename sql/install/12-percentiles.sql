@@ -20,7 +20,7 @@ CREATE FUNCTION analytics.calculate_percentiles(numbers bigint[], fractions inte
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_percentiles_numeric';
 COMMENT ON FUNCTION analytics.calculate_percentiles(bigint[], integer[], text) IS
-    'calculate_percentiles() of whole numbers, exact as for numeric[]; integer fractions can only be 0 (minimum) and 1 (maximum)';
+    'calculate_percentiles() of whole numbers, exact as for numeric[]. Integer fractions can only be 0 (minimum) and 1 (maximum)';
 
 CREATE FUNCTION analytics.calculate_percentiles(numbers bigint[], fractions text, method text DEFAULT 'linear') RETURNS numeric[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -122,7 +122,7 @@ CREATE AGGREGATE analytics.percentiles(value numeric, fractions numeric[]) (
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE analytics.percentiles(numeric, numeric[]) IS
-    'percentiles of value at fractions (0..1): calculate_percentiles(array_agg(value), fractions) without the array. NULL values are ignored; no row: NULL; only NULL values: NULLs, one per fraction; NULL fractions: NULL. Fractions must be the same in every row of a group, else 22023. Keeps every value in memory';
+    'percentiles of value at fractions (0..1). As calculate_percentiles(array_agg(value), fractions), without the array. NULL values are ignored; no row: NULL; only NULL values: NULLs, one per fraction; NULL fractions: NULL. Fractions must be the same in every row of a group, else 22023. Keeps every value in memory';
 
 CREATE AGGREGATE analytics.percentiles(value numeric, fractions numeric[], method text) (
     SFUNC = analytics_internal.percentiles_accum,

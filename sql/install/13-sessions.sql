@@ -13,7 +13,7 @@ COMMENT ON COLUMN analytics.session_totals.single_event_sessions IS
     'sessions of one event; divided by sessions this is the bounce rate';
 COMMENT ON COLUMN analytics.session_totals.events IS 'number of events';
 COMMENT ON COLUMN analytics.session_totals.total_duration IS
-    'sum over the sessions of last minus first event, in hours and less; divided by sessions this is the mean duration';
+    'sum over the sessions of last minus first event, in hours and less. Divided by sessions this is the mean duration';
 
 CREATE FUNCTION analytics_internal.session_summary_accum(state internal, at timestamptz)
 RETURNS internal

@@ -8,11 +8,11 @@ ALTER TABLE analytics.settings ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.settings', '');
 
 COMMENT ON TABLE analytics.settings IS
-    'settings changed from their defaults, by the owner only; analytics.setting_values lists all there are';
+    'settings changed from their defaults, by the owner only. analytics.setting_values lists all there are';
 COMMENT ON COLUMN analytics.settings.name IS
     'name of a setting; unknown names are refused (22023)';
 COMMENT ON COLUMN analytics.settings.value IS
-    'the value, checked against the setting''s type and range (22023); delete the row to return to the default';
+    'the value, checked against the setting''s type and range (22023). Delete the row to return to the default';
 
 CREATE POLICY no_access ON analytics.settings FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.settings IS
@@ -48,7 +48,7 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_setting';
 REVOKE EXECUTE ON FUNCTION analytics.setting(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.setting(text) IS
-    'value of a setting in force: the owner''s or the default; unknown names are an error (22023), NULL gives NULL';
+    'value of a setting in force: the owner''s or the default. Unknown names are an error (22023), NULL gives NULL';
 
 CREATE FUNCTION analytics_internal.setting_definitions(
     OUT name text, OUT default_value text, OUT type text, OUT allowed text, OUT description text)
@@ -69,7 +69,7 @@ SELECT d.name,
 FROM analytics_internal.setting_definitions() AS d
 LEFT JOIN analytics.settings AS s ON s.name OPERATOR(pg_catalog.=) d.name;
 COMMENT ON VIEW analytics.setting_values IS
-    'every setting with its value in force; change one by INSERT INTO analytics.settings (name, value), as the owner';
+    'every setting with its value in force. Change one by INSERT INTO analytics.settings (name, value), as the owner';
 COMMENT ON COLUMN analytics.setting_values.name IS 'name of the setting';
 COMMENT ON COLUMN analytics.setting_values.value IS 'value in force';
 COMMENT ON COLUMN analytics.setting_values.default_value IS 'value without a row in analytics.settings';

@@ -36,21 +36,21 @@ CREATE TABLE analytics.membership (
 ALTER TABLE analytics.membership ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.membership', '');
 COMMENT ON TABLE analytics.membership IS
-    'where analytics.workspace_ids() finds who is a member of which workspace; at most one row, changed by the owner only; without one the defaults hold';
+    'where analytics.workspace_ids() finds who is a member of which workspace. At most one row, changed by the owner only; without one the defaults hold';
 COMMENT ON COLUMN analytics.membership.id IS
     'always true: there is one row';
 COMMENT ON COLUMN analytics.membership.source IS
     'relation: read the relation; claim: the array app_metadata.workspaces in request.jwt.claims (never user_metadata, which users edit)';
 COMMENT ON COLUMN analytics.membership.relation IS
-    'schema-qualified table or view with one row per member, as SQL writes it; read with its owner''s rights; missing or malformed: nobody has workspaces';
+    'schema-qualified table or view with one row per member, as SQL writes it. Read with its owner''s rights; missing or malformed: nobody has workspaces';
 COMMENT ON COLUMN analytics.membership.workspace_column IS
     'its column with the workspace (uuid, or text that is one), as it is stored, without quotes';
 COMMENT ON COLUMN analytics.membership.user_column IS
-    'its column with the user (uuid or text), as it is stored, without quotes; text is compared with the subject of the claims, with the setting text_subjects any';
+    'its column with the user (uuid or text), as it is stored, without quotes. Text is compared with the subject of the claims, with the setting text_subjects any';
 COMMENT ON COLUMN analytics.membership.role_column IS
-    'its column with the role of the member in the workspace; NULL: members have no roles, each manages alert rules and none sees others'' raw events by role';
+    'its column with the role of the member in the workspace. NULL: members have no roles, each manages alert rules and none sees others'' raw events by role';
 COMMENT ON COLUMN analytics.membership.manager_roles IS
-    'roles that may manage a workspace''s alert rules and, with raw_events_visible_to = roles, read its raw events';
+    'roles that may manage a workspace''s alert rules. With raw_events_visible_to = roles they read its raw events, too';
 
 CREATE TABLE analytics.access_roles (
     role_name text PRIMARY KEY,
@@ -59,11 +59,11 @@ CREATE TABLE analytics.access_roles (
 ALTER TABLE analytics.access_roles ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.access_roles', '');
 COMMENT ON TABLE analytics.access_roles IS
-    'database roles that analytics.setup_roles() and analytics.grant_operator() have granted something, for analytics.security_audit()';
+    'database roles that analytics.setup_roles() and analytics.grant_operator() have granted something. Read by analytics.security_audit()';
 COMMENT ON COLUMN analytics.access_roles.role_name IS
     'name of the database role';
 COMMENT ON COLUMN analytics.access_roles.audience IS
-    'anonymous (nothing), member (its workspaces), service (everything but settings), operator (maintenance functions)';
+    'what a role may see: anonymous (nothing), member (its workspaces), service (everything but settings), operator (maintenance functions)';
 
 CREATE POLICY no_access ON analytics.membership FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.membership IS
@@ -76,7 +76,7 @@ COMMENT ON POLICY no_access ON analytics.access_roles IS
 CREATE SEQUENCE analytics.refused_subjects MINVALUE 0 START 0;
 SELECT pg_catalog.pg_extension_config_dump('analytics.refused_subjects', '');
 COMMENT ON SEQUENCE analytics.refused_subjects IS
-    'when an event was last refused because the subject of the claims is no uuid, in seconds since 2000; 0: never. For analytics.security_audit()';
+    'when an event was last refused because the subject of the claims is no uuid, in seconds since 2000. 0: never. For analytics.security_audit()';
 
 -- Identity of the caller. The policies call these for every statement, so the functions are C and cached.
 
@@ -92,7 +92,7 @@ LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'shadow_workspace_ids';
 REVOKE EXECUTE ON FUNCTION analytics.workspace_ids() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.workspace_ids() IS
-    'workspaces of the current user, or where the claims name nobody those of a role that analytics.grant_reader() named, sorted, without the nil uuid; empty for nobody and when analytics.membership names nothing readable. Reads the membership relation once per statement';
+    'workspaces of the current user, sorted, without the nil uuid. Where the claims name nobody, those of a role that analytics.grant_reader() named. Empty for nobody and when analytics.membership names nothing readable. Reads the membership relation once per statement';
 
 CREATE FUNCTION analytics_internal.managed_workspace_ids() RETURNS uuid[]
 LANGUAGE c STABLE PARALLEL SAFE
@@ -432,7 +432,7 @@ WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnam
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.restricted_computations() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.restricted_computations() IS
-    'functions without access to data, where ALTER DEFAULT PRIVILEGES has kept them from PUBLIC; else none';
+    'functions without access to data, where ALTER DEFAULT PRIVILEGES has kept them from PUBLIC. Else none';
 
 CREATE FUNCTION analytics_internal.grant_audience(audience text, role_name name) RETURNS void
 LANGUAGE plpgsql
@@ -602,7 +602,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.revoke_operator(name) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.revoke_operator(name) IS
-    'takes back what analytics.grant_operator() granted; for the owner; an error (22023) for a role that is no operator';
+    'takes back what analytics.grant_operator() granted; for the owner. An error (22023) for a role that is no operator';
 
 -- security_audit(): whether the installation keeps to that. One function per question, so that each stays short.
 
@@ -802,4 +802,4 @@ SET search_path = pg_catalog, pg_temp
 AS 'SELECT * FROM analytics_internal.security_audit()';
 REVOKE EXECUTE ON FUNCTION analytics.security_audit() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.security_audit() IS
-    'what is wrong with the installation''s security: finding, severity (error, warning), object, remedy; no row when nothing is. Looks for tables without row security or policies, materialized views and internal functions that API roles may use, tables that they may truncate, functions without pinned search_path, a membership relation that is missing or that API roles may write, tokens whose subject is no uuid and the setting text_subjects off, API roles that bypass row security or are connected without encryption, and privileges that default privileges gave to other roles';
+    'what is wrong with the installation''s security: finding, severity (error, warning), object, remedy. No row when nothing is. Looks for tables without row security or policies, materialized views and internal functions that API roles may use, tables that they may truncate, functions without pinned search_path, a membership relation that is missing or that API roles may write, tokens whose subject is no uuid and the setting text_subjects off, API roles that bypass row security or are connected without encryption, and privileges that default privileges gave to other roles';

@@ -12,11 +12,11 @@ ALTER TABLE analytics.workspace_settings ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.workspace_settings', '');
 
 COMMENT ON TABLE analytics.workspace_settings IS
-    'reporting time zones: the day of an instant is its date in the zone in force then, the one with the greatest valid_from that is not later; UTC without one. After a change for the past the days it touches are aggregated again; where events of one are gone it is refused (55000)';
+    'reporting time zones of workspaces. The day of an instant is its date in the zone in force then, the one with the greatest valid_from that is not later; UTC without one. After a change for the past the days it touches are aggregated again; where events of one are gone it is refused (55000)';
 COMMENT ON COLUMN analytics.workspace_settings.workspace_id IS
     'workspace; the nil uuid is the group of events without a workspace, not a default for the others';
 COMMENT ON COLUMN analytics.workspace_settings.time_zone IS
-    'name as in pg_timezone_names, stored in its proper case; abbreviations and offsets are refused (22023)';
+    'name as in pg_timezone_names, stored in its proper case. Abbreviations and offsets are refused (22023)';
 COMMENT ON COLUMN analytics.workspace_settings.valid_from IS
     'since when: -infinity or a local midnight of the zone (22023). NULL or left out: -infinity for a workspace without settings and daily metrics, else the next local midnight at which the date does not go back';
 COMMENT ON COLUMN analytics.workspace_settings.created_at IS
@@ -53,7 +53,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION analytics.day_start(date, text) IS
-    'first instant of a local day in a time zone; a day is from its start to the next day''s, 23 to 25 hours as a rule. A day the zone left out has the next day''s start. An unknown zone is an error (22023), NULL gives NULL';
+    'first instant of a local day in a time zone. A day is from its start to the next day''s, 23 to 25 hours as a rule. A day the zone left out has the next day''s start. An unknown zone is an error (22023), NULL gives NULL';
 
 CREATE FUNCTION analytics.workspace_time_zone(workspace_id uuid, at timestamptz DEFAULT now()) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -67,7 +67,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.workspace_time_zone(uuid, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.workspace_time_zone(uuid, timestamptz) IS
-    'the workspace''s reporting time zone in force at an instant (default: now); UTC where none is set, also for NULL';
+    'the workspace''s reporting time zone in force at an instant (default: now). UTC where none is set, also for NULL';
 
 CREATE FUNCTION analytics.workspace_today(workspace_id uuid, at timestamptz DEFAULT now()) RETURNS date
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -109,7 +109,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.workspace_day_bounds(uuid, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.workspace_day_bounds(uuid, date) IS
-    'the instants of a workspace''s local day, day_start <= t < day_end, over a change of its time zone; no row for a day that a change left out';
+    'the instants of a workspace''s local day, day_start <= t < day_end, over a change of its time zone. No row for a day that a change left out';
 
 -- Midnights are computed once per zone, not per workspace.
 CREATE FUNCTION analytics_internal.local_day_bounds(
@@ -179,7 +179,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.next_change(uuid, text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.next_change(uuid, text) IS
-    'when a workspace may next change to a time zone without any date going back; none for a zone more than 24 hours behind (22023)';
+    'when a workspace may next change to a time zone without any date going back. None for a zone more than 24 hours behind (22023)';
 
 CREATE FUNCTION analytics_internal.workspace_settings_check() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER

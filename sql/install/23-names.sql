@@ -31,7 +31,7 @@ COMMENT ON TABLE analytics.agents IS
 COMMENT ON COLUMN analytics.agents.workspace_id IS
     'workspace of the agent';
 COMMENT ON COLUMN analytics.agents.agent_id IS
-    'agent; of one that events name by text the uuid v5 of "agent:" and the text in the namespace of workspace_id';
+    'agent. Of one that events name by text the uuid v5 of "agent:" and the text in the namespace of workspace_id';
 COMMENT ON COLUMN analytics.agents.name IS
     'any text of 1 to 200 characters';
 COMMENT ON COLUMN analytics.agents.first_seen IS

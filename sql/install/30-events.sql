@@ -21,7 +21,7 @@ CREATE TABLE analytics.user_activity (
 ALTER TABLE analytics.user_activity ENABLE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE analytics.user_activity IS
-    'raw events, one partition per UTC day of created_at; what a row means is interpreted by the extension alone';
+    'raw events, one partition per UTC day of created_at. What a row means is interpreted by the extension alone';
 COMMENT ON COLUMN analytics.user_activity.id IS
     'the event; unique together with workspace_id and created_at, so a retry must send both again';
 COMMENT ON COLUMN analytics.user_activity.workspace_id IS
@@ -35,7 +35,7 @@ COMMENT ON COLUMN analytics.user_activity.event_name IS
 COMMENT ON COLUMN analytics.user_activity.page_path IS
     'path of the page, cut to 255 characters';
 COMMENT ON COLUMN analytics.user_activity.session_id IS
-    'session given by the client; NULL: part of the visit that it touches, else of one found by inactivity';
+    'session given by the client. NULL: part of the visit that it touches, else of one found by inactivity';
 COMMENT ON COLUMN analytics.user_activity.ip_address IS
     'address of the client: personal data';
 COMMENT ON COLUMN analytics.user_activity.ip_hash IS
@@ -45,9 +45,9 @@ COMMENT ON COLUMN analytics.user_activity.user_agent IS
 COMMENT ON COLUMN analytics.user_activity.referrer IS
     'the page before, cut to 500 characters';
 COMMENT ON COLUMN analytics.user_activity.metadata IS
-    'JSON object with the facts of the event, at most 10,240 bytes as text or as stored, whichever is less (54000); NULL becomes {}';
+    'JSON object with the facts of the event. At most 10,240 bytes as text or as stored, whichever is less (54000); NULL becomes {}';
 COMMENT ON COLUMN analytics.user_activity.created_at IS
-    'when it happened, between 2000-01-01 and one day ahead (the table''s owner may store any finite time); decides the partition, so NULL is refused (23502)';
+    'when it happened, between 2000-01-01 and one day ahead (the table''s owner may store any finite time). Decides the partition, so NULL is refused (23502)';
 
 CREATE FUNCTION analytics_internal.earliest_event_time() RETURNS timestamptz
 LANGUAGE c STABLE PARALLEL SAFE

@@ -91,7 +91,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.lock_partitions() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.lock_partitions() IS
-    'locks out others who make partitions, and everybody from the default partition; an error (55P03) after two seconds of trying';
+    'locks out others who make partitions, and everybody from the default partition. An error (55P03) after two seconds of trying';
 
 CREATE FUNCTION analytics_internal.create_default_partition() RETURNS void
 LANGUAGE plpgsql
@@ -210,7 +210,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.create_partition(name, timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.create_partition(name, timestamptz, timestamptz) IS
-    'makes a partition and moves its rows out of the default partition; the caller holds the locks of lock_partitions()';
+    'makes a partition and moves its rows out of the default partition. The caller holds the locks of lock_partitions()';
 
 CREATE FUNCTION analytics_internal.ensure_partition(day date, OUT is_new boolean, OUT first_day date, OUT end_day date)
 LANGUAGE plpgsql

@@ -74,13 +74,13 @@ CREATE TABLE analytics.token_prices (
     CONSTRAINT token_prices_currency CHECK (currency ~ '^[A-Z]{3}$')
 );
 COMMENT ON TABLE analytics.token_prices IS
-    'prices of a million tokens, for runs that state neither a cost nor credits with a price; the most specific one in force wins, as in analytics.credit_prices';
+    'prices of a million tokens, for runs that state neither a cost nor credits with a price. The most specific one in force wins, as in analytics.credit_prices';
 COMMENT ON COLUMN analytics.token_prices.workspace_id IS
     'workspace the price is for; the nil uuid means every workspace';
 COMMENT ON COLUMN analytics.token_prices.model IS
     'model the price is for; empty means every model';
 COMMENT ON COLUMN analytics.token_prices.input_price IS
-    'price of a million input tokens that are not from a cache, 0 to less than 1000000000, at most 9 decimals';
+    'price of a million input tokens that are not from a cache. From 0 to less than 1000000000, at most 9 decimals';
 COMMENT ON COLUMN analytics.token_prices.output_price IS
     'price of a million output tokens';
 COMMENT ON COLUMN analytics.token_prices.cache_read_price IS

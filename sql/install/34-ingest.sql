@@ -47,7 +47,7 @@ LANGUAGE c STABLE STRICT
 AS 'MODULE_PATHNAME', 'shadow_read_event';
 REVOKE EXECUTE ON FUNCTION analytics.read_event(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.read_event(jsonb) IS
-    'the row that track_batch() stores of an event, id NULL for a new one, and the amounts of it that are dropped. The keys are the arguments of analytics.track; any other is an error (22023). user_id and session_id are uuids or, with the setting text_ids, any text (else 22P02). user_id defaults to the current user, an error without one (22004, 22023). created_at is ISO 8601 with a zone, or seconds or milliseconds since 1970 (22023); without it: the time of an id of version 7, an error with any other id (22023), else now';
+    'the row that track_batch() stores of an event, and the amounts of it that are dropped. id is NULL for a new one. The keys are the arguments of analytics.track; any other is an error (22023). user_id and session_id are uuids or, with the setting text_ids, any text (else 22P02). user_id defaults to the current user, an error without one (22004, 22023). created_at is ISO 8601 with a zone, or seconds or milliseconds since 1970 (22023); without it: the time of an id of version 7, an error with any other id (22023), else now';
 
 CREATE FUNCTION analytics.track(
     event_type text,
@@ -196,4 +196,4 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.track_batch(analytics.any_text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.track_batch(analytics.any_text) IS
-    'stores a JSON array of at most 10,000 events (54000) with the caller''s rights; analytics.read_event() says how they are read. Returns how many were stored, how many were there already (same workspace_id, created_at and id), the refused ones as [{index, sqlstate, reason, hint}], and those whose amounts are dropped (setting trust_client_amounts) as [{index, dropped}], index counting from 0; one bad event refuses only itself. NULL and what is no JSON array are an error (22023, 22P02)';
+    'stores a JSON array of at most 10,000 events (54000) with the caller''s rights. analytics.read_event() says how they are read. Returns how many were stored, how many were there already (same workspace_id, created_at and id), the refused ones as [{index, sqlstate, reason, hint}], and those whose amounts are dropped (setting trust_client_amounts) as [{index, dropped}], index counting from 0; one bad event refuses only itself. NULL and what is no JSON array are an error (22023, 22P02)';

@@ -144,7 +144,7 @@ SELECT t.workspace_id, t.metric_date, t.error_type, e.event_name, e.errors, e.me
 FROM analytics.daily_error_types AS t, LATERAL unnest(t.errors) AS e;
 
 COMMENT ON TABLE analytics.daily_metrics IS
-    'one row per workspace and local day; written by analytics.aggregate_daily_metrics(), replaced as a whole when the day is aggregated again';
+    'one row per workspace and local day. Written by analytics.aggregate_daily_metrics(), replaced as a whole when the day is aggregated again';
 COMMENT ON COLUMN analytics.daily_metrics.workspace_id IS
     'workspace; the nil uuid stands for events without one';
 COMMENT ON COLUMN analytics.daily_metrics.metric_date IS
@@ -162,9 +162,9 @@ COMMENT ON COLUMN analytics.daily_metrics.returning_users IS
 COMMENT ON COLUMN analytics.daily_metrics.total_users IS
     'users first seen on or before this day';
 COMMENT ON COLUMN analytics.daily_metrics.total_sessions IS
-    'sessions of the day: (user, session_id), or by inactivity where session_id is missing, which are part of a session that they touch; sessions end at midnight (Universal Analytics)';
+    'sessions of the day: (user, session_id), or by inactivity where session_id is missing. Those are part of a session that they touch. Sessions end at midnight (Universal Analytics)';
 COMMENT ON COLUMN analytics.daily_metrics.avg_session_duration_seconds IS
-    'mean of last minus first event over all sessions, single-event sessions being 0; seconds, 2 decimals; NULL without a session';
+    'mean of last minus first event over all sessions, single-event sessions being 0; seconds, 2 decimals. NULL without a session';
 COMMENT ON COLUMN analytics.daily_metrics.bounce_rate IS
     'percent of sessions that bounced, by the setting bounce_rule; NULL without a session';
 COMMENT ON COLUMN analytics.daily_metrics.total_runs IS
@@ -176,7 +176,7 @@ COMMENT ON COLUMN analytics.daily_metrics.failed_runs IS
 COMMENT ON COLUMN analytics.daily_metrics.cancelled_runs IS
     'runs cancelled by the user';
 COMMENT ON COLUMN analytics.daily_metrics.success_rate IS
-    '100 * successful / (successful + failed): cancelled runs are the users doing (SRE: valid events only); NULL without either';
+    '100 * successful / (successful + failed). Cancelled runs are the users'' doing (SRE: valid events only); NULL without either';
 COMMENT ON COLUMN analytics.daily_metrics.avg_runtime_seconds IS
     'mean runtime of the runs that were not cancelled and have one; seconds, 2 decimals; NULL without any';
 COMMENT ON COLUMN analytics.daily_metrics.median_runtime_seconds IS
@@ -186,7 +186,7 @@ COMMENT ON COLUMN analytics.daily_metrics.p95_runtime_seconds IS
 COMMENT ON COLUMN analytics.daily_metrics.p99_runtime_seconds IS
     '99th percentile (Hyndman-Fan type 7) of the same runtimes';
 COMMENT ON COLUMN analytics.daily_metrics.runtime_sketch IS
-    'sketch of the same runtimes in seconds, for percentiles over several days (relative error 1 %); NULL without any';
+    'sketch of the same runtimes in seconds, for percentiles over several days (relative error 1 %). NULL without any';
 COMMENT ON COLUMN analytics.daily_metrics.total_credits_consumed IS
     'credits of the runs, each once, and of all other events';
 COMMENT ON COLUMN analytics.daily_metrics.avg_credits_per_run IS
@@ -194,7 +194,7 @@ COMMENT ON COLUMN analytics.daily_metrics.avg_credits_per_run IS
 COMMENT ON COLUMN analytics.daily_metrics.credits_by_model IS
     '{model: credits}, zero entries left out; sums to total_credits_consumed';
 COMMENT ON COLUMN analytics.daily_metrics.total_cost IS
-    'exact cost rounded to 4 decimals, in currency; NULL without any, and where it would be a partial sum (cost_reason)';
+    'exact cost rounded to 4 decimals, in currency. NULL without any, and where it would be a partial sum (cost_reason)';
 COMMENT ON COLUMN analytics.daily_metrics.cost_by_model IS
     '{model: cost} over the same events; NULL like total_cost';
 COMMENT ON COLUMN analytics.daily_metrics.currency IS
@@ -208,7 +208,7 @@ COMMENT ON COLUMN analytics.daily_metrics.tokens_by_model IS
 COMMENT ON COLUMN analytics.daily_metrics.unique_agents_run IS
     'distinct agents with a counted run';
 COMMENT ON COLUMN analytics.daily_metrics.top_agents IS
-    'up to 10 of {agent_id, runs, success_rate, credits}, by runs descending, agent_id; name beside agent_id where events name the agent by text';
+    'up to 10 of {agent_id, runs, success_rate, credits}, by runs descending, agent_id. Name beside agent_id where events name the agent by text';
 COMMENT ON COLUMN analytics.daily_metrics.total_errors IS
     'error events and failed runs that have no error event of the same run_id that day';
 COMMENT ON COLUMN analytics.daily_metrics.error_rate IS
@@ -252,7 +252,7 @@ COMMENT ON COLUMN analytics.hourly_metrics.updated_at IS
     'when a value of the row last changed';
 
 COMMENT ON TABLE analytics.agent_performance IS
-    'one row per workspace, agent and local day with a counted run, an error event or a feedback; written by analytics.aggregate_daily_metrics()';
+    'one row per workspace, agent and local day with a counted run, an error event or a feedback. Written by analytics.aggregate_daily_metrics()';
 COMMENT ON COLUMN analytics.agent_performance.workspace_id IS
     'workspace; the nil uuid stands for events without one';
 COMMENT ON COLUMN analytics.agent_performance.agent_id IS
@@ -284,15 +284,15 @@ COMMENT ON COLUMN analytics.agent_performance.p95_runtime_seconds IS
 COMMENT ON COLUMN analytics.agent_performance.p99_runtime_seconds IS
     '99th percentile (Hyndman-Fan type 7)';
 COMMENT ON COLUMN analytics.agent_performance.runtime_sketch IS
-    'sketch of the same runtimes in seconds, for percentiles over several days (relative error 1 %); NULL without any';
+    'sketch of the same runtimes in seconds, for percentiles over several days (relative error 1 %). NULL without any';
 COMMENT ON COLUMN analytics.agent_performance.total_credits IS
     'credits of the runs, each once';
 COMMENT ON COLUMN analytics.agent_performance.avg_credits_per_run IS
     'total_credits / total_runs, 2 decimals; NULL without a run';
 COMMENT ON COLUMN analytics.agent_performance.total_cost IS
-    'cost of the runs, 4 decimals, in currency; NULL without any, and where it would be a partial sum (cost_reason)';
+    'cost of the runs, 4 decimals, in currency. NULL without any, and where it would be a partial sum (cost_reason)';
 COMMENT ON COLUMN analytics.agent_performance.currency IS
-    'ISO 4217 code of the costs; NULL without a cost or where the day of the workspace has several currencies';
+    'ISO 4217 code of the costs. NULL without a cost or where the day of the workspace has several currencies';
 COMMENT ON COLUMN analytics.agent_performance.cost_reason IS
     'why total_cost is NULL, as in analytics.daily_metrics';
 COMMENT ON COLUMN analytics.agent_performance.total_tokens_used IS
@@ -308,9 +308,9 @@ COMMENT ON COLUMN analytics.agent_performance.avg_user_rating IS
 COMMENT ON COLUMN analytics.agent_performance.total_feedback_count IS
     'events with a rating or a feedback text that name the agent';
 COMMENT ON COLUMN analytics.agent_performance.error_types IS
-    '{error_type: errors} of the agents error events and of its failed runs without an error event of the same run_id';
+    '{error_type: errors} of the agent''s error events and of its failed runs without one of the same run_id';
 COMMENT ON COLUMN analytics.agent_performance.common_failure_reasons IS
-    'up to 5 of {reason, count} of failed runs, by count descending, reason; the reasons are redacted as error messages are and cut to 100 characters';
+    'up to 5 of {reason, count} of failed runs, by count descending, reason. The reasons are redacted as error messages are and cut to 100 characters';
 COMMENT ON COLUMN analytics.agent_performance.is_final IS
     'false while the day is not over';
 COMMENT ON COLUMN analytics.agent_performance.created_at IS
@@ -319,7 +319,7 @@ COMMENT ON COLUMN analytics.agent_performance.updated_at IS
     'when a value of the row last changed';
 
 COMMENT ON TABLE analytics.daily_event_usage IS
-    'what analytics.daily_event_counts shows, one row per workspace, local day and event type; written by analytics.aggregate_daily_metrics()';
+    'what analytics.daily_event_counts shows, one row per workspace, local day and event type. Written by analytics.aggregate_daily_metrics()';
 COMMENT ON COLUMN analytics.daily_event_usage.workspace_id IS
     'workspace; the nil uuid stands for events without one';
 COMMENT ON COLUMN analytics.daily_event_usage.metric_date IS
@@ -327,7 +327,7 @@ COMMENT ON COLUMN analytics.daily_event_usage.metric_date IS
 COMMENT ON COLUMN analytics.daily_event_usage.event_type IS
     'event type';
 COMMENT ON COLUMN analytics.daily_event_usage.event_names IS
-    'event names in ascending order of their bytes; empty where it was missing, (other) beyond the 1,000 most frequent of the workspace and day';
+    'event names in ascending order of their bytes. Empty where it was missing, (other) beyond the 1,000 most frequent of the workspace and day';
 COMMENT ON COLUMN analytics.daily_event_usage.events IS
     'events of each name';
 COMMENT ON COLUMN analytics.daily_event_usage.users IS
@@ -338,7 +338,7 @@ COMMENT ON COLUMN analytics.daily_event_usage.updated_at IS
     'when a value of the row last changed';
 
 COMMENT ON VIEW analytics.daily_event_counts IS
-    'events per workspace, local day, event type and event name: feature usage that outlives the raw events; the 1,000 most frequent names of a workspace and day, the rest as (other)';
+    'events per workspace, local day, event type and event name. Feature usage outlives the raw events so. The 1,000 most frequent names of a workspace and day, the rest as (other)';
 COMMENT ON COLUMN analytics.daily_event_counts.workspace_id IS
     'workspace; the nil uuid stands for events without one';
 COMMENT ON COLUMN analytics.daily_event_counts.metric_date IS
@@ -359,13 +359,13 @@ COMMENT ON COLUMN analytics.daily_event_counts.updated_at IS
     'when a value of that row last changed';
 
 COMMENT ON TABLE analytics.daily_error_types IS
-    'what analytics.daily_errors shows, one row per workspace, local day and error type; written by analytics.aggregate_daily_metrics()';
+    'what analytics.daily_errors shows, one row per workspace, local day and error type. Written by analytics.aggregate_daily_metrics()';
 COMMENT ON COLUMN analytics.daily_error_types.workspace_id IS
     'workspace; the nil uuid stands for events without one';
 COMMENT ON COLUMN analytics.daily_error_types.metric_date IS
     'local day of the workspace';
 COMMENT ON COLUMN analytics.daily_error_types.error_type IS
-    'error type; unknown where it was missing, (other) for the rest beyond the 1,000 most frequent pairs with event_name';
+    'error type. Unknown where it was missing, (other) for the rest beyond the 1,000 most frequent pairs with event_name';
 COMMENT ON COLUMN analytics.daily_error_types.errors IS
     'errors by event name, in ascending order of its bytes';
 COMMENT ON COLUMN analytics.daily_error_types.created_at IS
@@ -386,9 +386,9 @@ COMMENT ON COLUMN analytics.daily_errors.event_name IS
 COMMENT ON COLUMN analytics.daily_errors.errors IS
     'error events and failed runs that have no error event of the same run_id that day';
 COMMENT ON COLUMN analytics.daily_errors.message_hashes IS
-    'hashes of the distinct messages (of a run without one: its failure reason) after redaction, ascending; the 256 smallest, so that sets of several days can be united';
+    'hashes of the distinct messages (of a run without one: its failure reason) after redaction. Ascending; the 256 smallest, so that sets of several days can be united';
 COMMENT ON COLUMN analytics.daily_errors.sample_messages IS
-    'the messages with the smallest hashes: at most 5 of 200 characters, redacted (addresses, ids, long numbers, keys, passwords)';
+    'the messages with the smallest hashes, at most 5 of 200 characters. Redacted: addresses, ids, long numbers, keys, passwords';
 COMMENT ON COLUMN analytics.daily_errors.created_at IS
     'when the row of analytics.daily_error_types was first written';
 COMMENT ON COLUMN analytics.daily_errors.updated_at IS
@@ -512,7 +512,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.aggregate_daily_metrics(date, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.aggregate_daily_metrics(date, uuid) IS
-    'computes daily_metrics, agent_performance, daily_event_counts and daily_errors of a local day for every workspace, or for one, from the raw events; replaces what was there and returns the number of workspaces written. A day that is not over is provisional (is_final = false); one later than the workspace''s today is an error (22023). NULL date: error (22004). For every workspace it also does what is due of maintenance: it makes partitions ahead and finishes provisional and changed days and hours, for at most the setting catch_up_seconds; so a daily call keeps the rollups right';
+    'computes the daily rollups of a local day, for every workspace or for one, from the raw events. They are daily_metrics, agent_performance, daily_event_counts and daily_errors. Replaces what was there and returns the number of workspaces written. A day that is not over is provisional (is_final = false); one later than the workspace''s today is an error (22023). NULL date: error (22004). For every workspace it also does what is due of maintenance: it makes partitions ahead and finishes provisional and changed days and hours, for at most the setting catch_up_seconds; so a daily call keeps the rollups right';
 
 CREATE FUNCTION analytics_internal.aggregate_hourly_metrics(target_hour timestamptz, target_workspace_id uuid)
 RETURNS bigint
@@ -547,4 +547,4 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.aggregate_hourly_metrics(timestamptz, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.aggregate_hourly_metrics(timestamptz, uuid) IS
-    'computes hourly_metrics of the UTC hour that contains the instant, for every workspace or for one; replaces what was there and returns the number of workspaces written. A running hour is provisional; one that has not begun is an error (22023). NULL: error (22004). For every workspace it also finishes provisional and changed days and hours, for at most the setting catch_up_seconds';
+    'computes hourly_metrics of the UTC hour that contains the instant, for every workspace or for one. Replaces what was there and returns the number of workspaces written. A running hour is provisional; one that has not begun is an error (22023). NULL: error (22004). For every workspace it also finishes provisional and changed days and hours, for at most the setting catch_up_seconds';

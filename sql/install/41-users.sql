@@ -15,13 +15,13 @@ CREATE TABLE analytics.users (
     CONSTRAINT users_user_number_check CHECK (user_number BETWEEN 0 AND 4294967295)
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE analytics.users IS
-    'dictionary of a workspace''s users: written by analytics.aggregate_daily_metrics() and kept when the raw events go. A user whose last active day is aggregated again without that user leaves it';
+    'dictionary of a workspace''s users. Written by analytics.aggregate_daily_metrics() and kept when the raw events go. A user whose last active day is aggregated again without that user leaves it';
 COMMENT ON COLUMN analytics.users.workspace_id IS
     'workspace; the nil uuid stands for events without one';
 COMMENT ON COLUMN analytics.users.user_id IS
     'user, as in analytics.user_activity';
 COMMENT ON COLUMN analytics.users.user_number IS
-    'the user in the sets of this workspace (analytics.user_set): from 0, ascending in the order of first aggregation';
+    'the user in the sets of this workspace (analytics.user_set). From 0, ascending in the order of first aggregation';
 COMMENT ON COLUMN analytics.users.first_date IS
     'local day of the workspace on which the user was first active, and counts as new';
 COMMENT ON COLUMN analytics.users.last_date IS
@@ -31,7 +31,7 @@ COMMENT ON COLUMN analytics.users.first_seen IS
 COMMENT ON COLUMN analytics.users.last_seen IS
     'last event; the start of last_date where that moved to a day whose raw events are gone';
 COMMENT ON COLUMN analytics.users.is_forgotten IS
-    'whether user_id was replaced by a random one, by analytics.forget_user() or the retention of identities: the number and all counts stay';
+    'whether user_id was replaced by a random one. analytics.forget_user() and the retention of identities do so; the number and all counts stay';
 COMMENT ON INDEX analytics.users_pkey IS
     'serves: the numbers of a day''s users while it is aggregated';
 COMMENT ON INDEX analytics.users_user_number_key IS
@@ -50,7 +50,7 @@ CREATE TABLE analytics.daily_users (
     PRIMARY KEY (workspace_id, metric_date)
 );
 COMMENT ON TABLE analytics.daily_users IS
-    'the active users of each workspace and local day as sets of user_number; a day without an event has no row';
+    'the active users of each workspace and local day as sets of user_number. A day without an event has no row';
 COMMENT ON COLUMN analytics.daily_users.workspace_id IS
     'workspace; the nil uuid stands for events without one';
 COMMENT ON COLUMN analytics.daily_users.metric_date IS

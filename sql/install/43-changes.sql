@@ -13,7 +13,7 @@ COMMENT ON INDEX analytics.rollup_changes_pkey IS
     'serves: whether a transaction has noted a day already';
 ALTER TABLE analytics.rollup_changes ENABLE ROW LEVEL SECURITY;
 COMMENT ON TABLE analytics.rollup_changes IS
-    'days of workspaces whose rows in daily_metrics, agent_performance, daily_error_types or daily_users were changed, one row per transaction; written by triggers, removed when all of analytics.change_readers have seen them';
+    'days of workspaces whose rollups were changed, one row per transaction. The rollups: daily_metrics, agent_performance, daily_error_types and daily_users. Written by triggers, removed when all of analytics.change_readers have seen them';
 COMMENT ON COLUMN analytics.rollup_changes.workspace_id IS 'workspace';
 COMMENT ON COLUMN analytics.rollup_changes.metric_date IS
     'local day; -infinity: any of the workspace''s; infinity: none, but names of its agents';
@@ -33,11 +33,11 @@ CREATE TABLE analytics.change_readers (
 );
 ALTER TABLE analytics.change_readers ENABLE ROW LEVEL SECURITY;
 COMMENT ON TABLE analytics.change_readers IS
-    'how far each of those who compute from the rollups has read them; one that is not here, or has not read for a week, reads everything';
+    'how far each of those who compute from the rollups has read them. One that is not here, or has not read for a week, reads everything';
 COMMENT ON COLUMN analytics.change_readers.reader IS 'cohorts, or the name of a materialized view';
 COMMENT ON COLUMN analytics.change_readers.seen IS 'the transactions whose changes it has seen';
 COMMENT ON COLUMN analytics.change_readers.read_by IS
-    'the transaction in which it read: what that has changed it reads once more, as it may have changed it again';
+    'the transaction in which it read. What that has changed it reads once more, as it may have changed it again';
 COMMENT ON COLUMN analytics.change_readers.read_at IS 'when: days that have ended since are new to it';
 COMMENT ON COLUMN analytics.change_readers.basis IS 'what else its rows depend on: another one means that it reads everything';
 COMMENT ON COLUMN analytics.change_readers.cell IS

@@ -47,11 +47,11 @@ COMMENT ON INDEX analytics.dirty_hours_metric_hour IS
 ALTER TABLE analytics.dirty_hours ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.dirty_hours', '');
 COMMENT ON TABLE analytics.dirty_hours IS
-    'invalidation log: hours whose events changed after the pending watermark had passed them; their rollups are computed again. An hour may be noted several times';
+    'invalidation log: hours whose events changed after the pending watermark had passed them. Their rollups are computed again. An hour may be noted several times';
 COMMENT ON COLUMN analytics.dirty_hours.workspace_id IS 'workspace of the changed event';
 COMMENT ON COLUMN analytics.dirty_hours.metric_hour IS 'start of the UTC hour of the changed event';
 COMMENT ON COLUMN analytics.dirty_hours.removed IS
-    'events that were deleted or moved out of the hour; of a statement that removes many, up to an eighth more';
+    'events that were deleted or moved out of the hour. Of a statement that removes many, up to an eighth more';
 COMMENT ON COLUMN analytics.dirty_hours.id IS 'makes the entry unique without a sequence';
 COMMENT ON COLUMN analytics.dirty_hours.noted_at IS 'start of the transaction that changed the event';
 
@@ -454,7 +454,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_unsealed(date, timestamptz, uuid, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_unsealed(date, timestamptz, uuid, boolean) IS
-    'aggregates a local day or (day NULL) an hour for the workspaces that are not frozen there; the number written. Hours past their retention are left. is_repair: as in aggregate_daily_metrics()';
+    'aggregates a local day or (day NULL) an hour for the workspaces that are not frozen there. The number written. Hours past their retention are left. is_repair: as in aggregate_daily_metrics()';
 
 -- A call for all workspaces does all the others, rather than fail.
 CREATE FUNCTION analytics_internal.aggregate_despite_missing(day date, hour timestamptz) RETURNS bigint
@@ -488,7 +488,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT state !~ '^(25|40|57|58)' AND state NOT IN ('53100', '53300', '53400', '55006', '55P03') $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.is_fault_of_data(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.is_fault_of_data(text) IS
-    'whether an error of this SQLSTATE may concern a single bucket; otherwise other buckets would fail too';
+    'whether an error of this SQLSTATE may concern a single bucket. Otherwise other buckets would fail too';
 
 CREATE FUNCTION analytics_internal.quarantine(
     target_workspace_id uuid, kind text, day date, hour timestamptz, reason text) RETURNS void
@@ -519,7 +519,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.quarantine(uuid, text, date, timestamptz, text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.quarantine(uuid, text, date, timestamptz, text) IS
-    'notes in analytics.pending_buckets that a bucket could not be computed and when it is tried again; of a closed day, or its hour, also in analytics.dirty_hours, so that repair has it again';
+    'notes in analytics.pending_buckets that a bucket could not be computed and when it is tried again. Of a closed day, or its hour, also in analytics.dirty_hours, so that repair has it again';
 
 CREATE FUNCTION analytics_internal.try_aggregate(day date, hour timestamptz, target_workspace_id uuid DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
@@ -663,7 +663,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.try_repair_day(uuid, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.try_repair_day(uuid, date) IS
-    'repair_day(); where it fails, a day of one workspace is quarantined, of all workspaces days are repaired one by one up to the one to blame: then the number is negative';
+    'repair_day(). Where it fails, a day of one workspace is quarantined, of all workspaces days are repaired one by one up to the one to blame: then the number is negative';
 
 CREATE FUNCTION analytics_internal.due_dirty_hours(OUT workspace_id uuid, OUT metric_hour timestamptz, OUT noted_at timestamptz)
 RETURNS SETOF record
@@ -813,7 +813,7 @@ SELECT nullif(concat_ws('; ',
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.new_failures() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.new_failures() IS
-    'the days that this transaction has quarantined, and the frozen ones that wait for a decision; NULL: none';
+    'the days that this transaction has quarantined, and the frozen ones that wait for a decision. NULL: none';
 
 CREATE FUNCTION analytics_internal.retry_failed_days(target_workspace_id uuid) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER
@@ -839,7 +839,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'SELECT analytics_internal.retry_failed_days(target_workspace_id)';
 REVOKE EXECUTE ON FUNCTION analytics.retry_failed_days(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.retry_failed_days(uuid) IS
-    'lets the next analytics.maintain() try quarantined days again, of one workspace or (NULL) of all; returns how many there are. They stand in analytics.pending_buckets, with attempts > 0; without this call each waits for its next_attempt_at';
+    'lets the next analytics.maintain() try quarantined days again, of one workspace or (NULL) of all. Returns how many there are. They stand in analytics.pending_buckets, with attempts > 0; without this call each waits for its next_attempt_at';
 
 -- By the indexes, which a plan for any one row would not use: events day by day, and of rollups only what lies before
 -- the first event.
@@ -892,7 +892,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.next_used_day(timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.next_used_day(timestamptz, timestamptz) IS
-    'start of the first UTC day between the instants with an event or a rollup; that of to_time if there is none';
+    'start of the first UTC day between the instants with an event or a rollup. That of to_time if there is none';
 
 -- Hours are aggregated before the days that they belong to, so hourly rollups tell who had events; where those are
 -- past their retention, the events do.
@@ -980,7 +980,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_for_good(timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_for_good(timestamptz, timestamptz) IS
-    'aggregates the hours between the instants and the local days that ended between them; at most one UTC midnight may lie in from_time < t <= to_time, and only at to_time. A day that fails is quarantined';
+    'aggregates the hours between the instants and the local days that ended between them. At most one UTC midnight may lie in from_time < t <= to_time, and only at to_time. A day that fails is quarantined';
 
 CREATE FUNCTION analytics_internal.close_next() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER

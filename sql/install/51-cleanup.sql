@@ -85,7 +85,7 @@ SELECT d.table_name,
 FROM analytics_internal.retention_defaults() AS d
 LEFT JOIN analytics.retention_policies AS p ON p.table_name OPERATOR(pg_catalog.=) d.table_name;
 COMMENT ON VIEW analytics.retention_policy_values IS
-    'how long each table keeps its rows; change it by INSERT INTO analytics.retention_policies, as the owner';
+    'how long each table keeps its rows. Change it by INSERT INTO analytics.retention_policies, as the owner';
 COMMENT ON COLUMN analytics.retention_policy_values.table_name IS 'table of the schema analytics; identities: user_id in analytics.users';
 COMMENT ON COLUMN analytics.retention_policy_values.keep_days IS 'days in force; NULL: for ever';
 COMMENT ON COLUMN analytics.retention_policy_values.default_keep_days IS 'days without a row in analytics.retention_policies; NULL: for ever';
@@ -258,7 +258,7 @@ WHERE v.table_name = 'user_activity' AND first_day < (now() AT TIME ZONE 'UTC'):
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.expiry_notice(date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.expiry_notice(date) IS
-    'notice for those who load events from a day on, if cleanup is going to remove some of them; NULL: none';
+    'notice for those who load events from a day on, if cleanup is going to remove some of them. NULL: none';
 
 -- An import: what counting found when, without it, the day's events would have been expired already. A day is
 -- counted an hour after its end.

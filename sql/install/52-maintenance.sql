@@ -29,7 +29,7 @@ COMMENT ON INDEX analytics.job_runs_running IS
 ALTER TABLE analytics.job_runs ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.job_runs', '');
 COMMENT ON TABLE analytics.job_runs IS
-    'what analytics.maintain() and analytics.backfill() did; steps that are always due and found nothing to do are not kept';
+    'what analytics.maintain() and analytics.backfill() did. Steps that are always due and found nothing to do are not kept';
 COMMENT ON COLUMN analytics.job_runs.started_at IS 'by the clock';
 COMMENT ON COLUMN analytics.job_runs.step IS 'maintain (the whole run), one of its steps, or backfill';
 COMMENT ON COLUMN analytics.job_runs.finished_at IS 'by the clock; NULL while running';
@@ -38,10 +38,10 @@ COMMENT ON COLUMN analytics.job_runs.outcome IS
 COMMENT ON COLUMN analytics.job_runs.rows IS 'what the step counts: partitions, hours, days, rollups, rows removed, alerts';
 COMMENT ON COLUMN analytics.job_runs.done IS 'units committed so far';
 COMMENT ON COLUMN analytics.job_runs.total IS 'units there were to do at the last count; NULL: not counted';
-COMMENT ON COLUMN analytics.job_runs.first_day IS 'backfill: first day of the range; aggregate_open: first UTC day whose changes event_changes counts; else NULL';
+COMMENT ON COLUMN analytics.job_runs.first_day IS 'backfill: first day of the range; aggregate_open: first UTC day whose changes event_changes counts. Else NULL';
 COMMENT ON COLUMN analytics.job_runs.last_day IS 'backfill: last day of the range; else NULL';
 COMMENT ON COLUMN analytics.job_runs.event_changes IS
-    'aggregate_open: changes of events of first_day and later that it has seen, by the statistics; while they do not grow it has nothing to do. NULL: another step, or not counted (track_counts is off)';
+    'aggregate_open: changes of events of first_day and later that it has seen, by the statistics. While they do not grow it has nothing to do. NULL: another step, or not counted (track_counts is off)';
 COMMENT ON COLUMN analytics.job_runs.kept_unaggregated IS
     'cleanup: events past their retention were kept, as rollups of theirs could not be made';
 COMMENT ON COLUMN analytics.job_runs.detail IS 'what the step has to say, for people';
@@ -91,7 +91,7 @@ WHERE l.granted AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.dat
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.lock_holders(interval) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.lock_holders(interval) IS
-    'who holds the locks of lock() in transactions at least as old as min_age, this session left out; NULL: nobody';
+    'who holds the locks of lock() in transactions at least as old as min_age, this session left out. NULL: nobody';
 
 CREATE FUNCTION analytics_internal.last_run(step text) RETURNS timestamptz
 LANGUAGE sql STABLE
@@ -102,7 +102,7 @@ WHERE r.cell = analytics_internal.cell_key() AND r.step = last_run.step AND (r.o
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.last_run(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.last_run(text) IS
-    'when a step last succeeded, possibly with quarantined days; of maintain, the last run that was not broken off. NULL: never';
+    'when a step last succeeded, possibly with quarantined days. Of maintain, the last run that was not broken off. NULL: never';
 
 -- In the order in which they run.
 CREATE FUNCTION analytics_internal.steps(OUT step text, OUT every interval) RETURNS SETOF record
@@ -139,7 +139,7 @@ FROM (SELECT w.marked_until AS at FROM analytics.watermark AS w WHERE w.marked_u
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.clock_lead() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.clock_lead() IS
-    'by how much the clock has gone back: how far records of maintenance lie in the future; NULL: none does';
+    'by how much the clock has gone back: how far records of maintenance lie in the future. NULL: none does';
 
 -- What ended while the clock was ahead was closed too early, and what changed since was repaired while it ran:
 -- closing begins anew at the oldest provisional bucket. Records of the future would make others wait for it.
@@ -269,7 +269,7 @@ WHERE s.step = ANY (analytics_internal.steps_here())
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.due_steps() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.due_steps() IS
-    'steps of maintain() that are due here and now and have something to do; all of them when the clock has gone back';
+    'steps of maintain() that are due here and now and have something to do. All of them when the clock has gone back';
 
 -- What is only told of a run need not have reached the disk before it goes on.
 CREATE FUNCTION analytics_internal.begin_step(step text, first_day date DEFAULT NULL, last_day date DEFAULT NULL) RETURNS timestamptz
@@ -316,7 +316,7 @@ RETURNING r.error
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text, text) IS
-    'records the end of a step and returns its error, or NULL; busy: what was in use (skipped); forgets one that is always due and found nothing to do';
+    'records the end of a step and returns its error, or NULL; busy: what was in use (skipped). Forgets one that is always due and found nothing to do';
 
 CREATE FUNCTION analytics_internal.close_buckets(OUT rows bigint, OUT again boolean, OUT total bigint)
 LANGUAGE plpgsql
@@ -417,7 +417,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.refresh_views() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.refresh_views() IS
-    'refreshes the materialized views and returns how many, and those in use; failures of some go into detail of analytics.job_runs, of all are an error';
+    'refreshes the materialized views and returns how many, and those in use. Failures of some go into detail of analytics.job_runs, of all are an error';
 
 CREATE FUNCTION analytics_internal.cleanup(OUT rows bigint, OUT again boolean, OUT busy text)
 LANGUAGE plpgsql
@@ -616,7 +616,7 @@ END
 $$;
 REVOKE EXECUTE ON PROCEDURE analytics.maintain(interval, boolean) FROM PUBLIC;
 COMMENT ON PROCEDURE analytics.maintain(interval, boolean) IS
-    'does whatever is due: partitions, alerts, finalization and repair of rollups, cohorts, provisional rollups of today, indexes, views, cleanup, statistics, and repairs after a clock that was ahead. It commits between units of work, so it cannot run inside a transaction block. Steps take turns, each for its share of the time, and are isolated: a step that fails is recorded in analytics.job_runs and the others run; a step that meets a lock is skipped until the next call. time_budget: when it is over, each step that has not begun does one unit. show_steps: a notice per step. Call it every minute; a second call at the same time returns at once';
+    'does whatever is due, and returns. Partitions, alerts, finalization and repair of rollups, cohorts, provisional rollups of today, indexes, views, cleanup, statistics, and repairs after a clock that was ahead. It commits between units of work, so it cannot run inside a transaction block. Steps take turns, each for its share of the time, and are isolated: a step that fails is recorded in analytics.job_runs and the others run; a step that meets a lock is skipped until the next call. time_budget: when it is over, each step that has not begun does one unit. show_steps: a notice per step. Call it every minute; a second call at the same time returns at once';
 
 CREATE FUNCTION analytics_internal.backfill_rollups(day date, OUT written bigint, OUT failures text)
 LANGUAGE plpgsql
@@ -679,7 +679,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.backfill_day(date, timestamptz, integer) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.backfill_day(date, timestamptz, integer) IS
-    'partition and rollups of one day of a backfill; false when another session is at work, an error (55P03) when something is in use for two seconds';
+    'partition and rollups of one day of a backfill. False when another session is at work, an error (55P03) when something is in use for two seconds';
 
 CREATE FUNCTION analytics_internal.resume_backfill(started timestamptz) RETURNS integer
 LANGUAGE sql SECURITY DEFINER
@@ -845,7 +845,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.cron_obstacle(name) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.cron_obstacle(name) IS
-    'why pg_cron cannot connect for a user, by its settings and pg_hba.conf; NULL: it can, or nobody may tell';
+    'why pg_cron cannot connect for a user, by its settings and pg_hba.conf. NULL: it can, or nobody may tell';
 
 CREATE FUNCTION analytics_internal.cron_cure() RETURNS text
 LANGUAGE sql STABLE

@@ -29,9 +29,9 @@ CREATE TABLE analytics.alert_rules (
 ALTER TABLE analytics.alert_rules ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.alert_rules', '');
 COMMENT ON TABLE analytics.alert_rules IS
-    'what to watch: a metric over a window, a condition, whom to tell; evaluated by analytics.evaluate_alert_rules(). A change of metric, condition, thresholds, window, delay, scope or workspace, and switching off, end an open episode';
+    'what to watch: a metric over a window, a condition, whom to tell. Evaluated by analytics.evaluate_alert_rules(). A change of metric, condition, thresholds, window, delay, scope or workspace, and switching off, end an open episode';
 COMMENT ON COLUMN analytics.alert_rules.workspace_id IS
-    'workspace whose events are watched; the nil uuid: events without a workspace, or every workspace where scope = platform';
+    'workspace whose events are watched. The nil uuid: events without a workspace, or every workspace where scope = platform';
 COMMENT ON COLUMN analytics.alert_rules.id IS
     'the rule';
 COMMENT ON COLUMN analytics.alert_rules.name IS
@@ -47,7 +47,7 @@ COMMENT ON COLUMN analytics.alert_rules.metric_type IS
 COMMENT ON COLUMN analytics.alert_rules.condition IS
     'greater_than, less_than, equals, not_equals (both after rounding to 2 decimals), between (inclusive, with threshold_max); anomaly, poisson (counts of users, runs and agents) and binomial (rates) score the last full hour against the same hour of earlier days';
 COMMENT ON COLUMN analytics.alert_rules.threshold_value IS
-    'bound in the metric''s unit; for anomaly the modified z-score above which it fires (default 3.5), for poisson and binomial the probability below which it fires';
+    'bound in the metric''s unit. For anomaly the modified z-score above which it fires (default 3.5), for poisson and binomial the probability below which it fires';
 COMMENT ON COLUMN analytics.alert_rules.threshold_max IS
     'upper bound of between; NULL for other conditions';
 COMMENT ON COLUMN analytics.alert_rules.evaluation_window_minutes IS
@@ -57,7 +57,7 @@ COMMENT ON COLUMN analytics.alert_rules.evaluation_delay_minutes IS
 COMMENT ON COLUMN analytics.alert_rules.for_minutes IS
     'how long the condition must hold before the rule fires, 0 to 1440 minutes; until then it is pending';
 COMMENT ON COLUMN analytics.alert_rules.cooldown_minutes IS
-    'after a notification no new episode is notified for so long, 0 to 10080 minutes; an episode that outlasts it is notified then';
+    'after a notification no new episode is notified for so long, 0 to 10080 minutes. An episode that outlasts it is notified then';
 COMMENT ON COLUMN analytics.alert_rules.severity IS
     'info, warning or critical';
 COMMENT ON COLUMN analytics.alert_rules.no_data IS
@@ -92,7 +92,7 @@ CREATE TABLE analytics.alert_rule_states (
 ALTER TABLE analytics.alert_rule_states ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.alert_rule_states', '');
 COMMENT ON TABLE analytics.alert_rule_states IS
-    'where each rule stands; written by analytics.evaluate_alert_rules() when a state changes, no row: ok since ever';
+    'where each rule stands. Written by analytics.evaluate_alert_rules() when a state changes, no row: ok since ever';
 COMMENT ON COLUMN analytics.alert_rule_states.workspace_id IS 'workspace of the rule';
 COMMENT ON COLUMN analytics.alert_rule_states.alert_rule_id IS 'the rule';
 COMMENT ON COLUMN analytics.alert_rule_states.state IS 'ok, pending or firing';
@@ -146,7 +146,7 @@ COMMENT ON COLUMN analytics.alert_history.metric_value IS 'value that made it fi
 COMMENT ON COLUMN analytics.alert_history.threshold_value IS 'threshold of the rule then';
 COMMENT ON COLUMN analytics.alert_history.reason IS 'why it fired, for people';
 COMMENT ON COLUMN analytics.alert_history.evaluation_context IS
-    'what the window held: window_start, window_end, counts of events, users, runs and errors, the agents and error types with most failures, samples of errors (the latest different messages, redacted); for scores the baseline';
+    'what the window held. window_start, window_end, counts of events, users, runs and errors, the agents and error types with most failures, samples of errors (the latest different messages, redacted); for scores the baseline';
 COMMENT ON COLUMN analytics.alert_history.resolved_reason IS 'why it resolved; NULL while firing';
 COMMENT ON COLUMN analytics.alert_history.acknowledged_by IS
     'who has taken it up, always the one who writes; NULL: nobody. Setting it to NULL takes the acknowledgment back';
@@ -304,7 +304,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.rule_problem(record) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.rule_problem(record) IS
-    'the first field of a row of analytics.alert_rules that is wrong, its value and what is allowed; NULLs if none is';
+    'the first field of a row of analytics.alert_rules that is wrong, its value and what is allowed. NULLs if none is';
 
 -- The channels of a rule and its destinations go together; destinations may be dropped later.
 CREATE FUNCTION analytics_internal.missing_recipient(rule record) RETURNS text
@@ -428,7 +428,7 @@ CREATE TRIGGER limit_rules AFTER INSERT ON analytics.alert_rules
     FOR EACH ROW WHEN (row_security_active('analytics.alert_rules'::text))
     EXECUTE FUNCTION analytics_internal.workspace_limit_check('alert_rules_per_workspace');
 COMMENT ON TRIGGER limit_rules ON analytics.alert_rules IS
-    'roles under row security make at most so many rules in a workspace (setting alert_rules_per_workspace)';
+    'roles under row security make so many rules in a workspace at most. Setting alert_rules_per_workspace';
 
 CREATE FUNCTION analytics_internal.alert_rule_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -603,7 +603,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT e.* FROM analytics_internal.evaluate_alert_rules(now()) AS e $$;
 REVOKE EXECUTE ON FUNCTION analytics.evaluate_alert_rules() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.evaluate_alert_rules() IS
-    'evaluates every active rule as of now, from one scan of the events of their windows: opens and ends episodes (alert_history), writes notifications. One row per rule: alert_rule_id, triggered (the rule is firing), metric_value (NULL: no data), threshold_value, state (ok, pending, firing, or resolved just now), reason, workspace_id, alert_id (the episode). To be run every minute or so, for instance by pg_cron; concurrent calls wait for each other. In REPEATABLE READ it may fail with 40001';
+    'evaluates every active rule as of now, from one scan of the events of their windows. Opens and ends episodes (alert_history), writes notifications. One row per rule: alert_rule_id, triggered (the rule is firing), metric_value (NULL: no data), threshold_value, state (ok, pending, firing, or resolved just now), reason, workspace_id, alert_id (the episode). To be run every minute or so, for instance by pg_cron; concurrent calls wait for each other. In REPEATABLE READ it may fail with 40001';
 
 CREATE FUNCTION analytics_internal.test_alert_rule(rule_id uuid, at timestamptz)
 RETURNS TABLE (triggered boolean, metric_value numeric, threshold_value numeric, reason text, evaluation_context jsonb)
@@ -640,7 +640,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.test_alert_rule(uuid, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.test_alert_rule(uuid, timestamptz) IS
-    'what a rule, active or not, would have found at a moment, without effects: triggered (its condition held; for_minutes is not waited for), the value, why, and what the window held. For the service role and for managers of the rule''s workspace; another''s rule is as unknown as one that does not exist (P0002), NULL too (22004)';
+    'what a rule, active or not, would have found at a moment, without effects. triggered (its condition held; for_minutes is not waited for), the value, why, and what the window held. For the service role and for managers of the rule''s workspace; another''s rule is as unknown as one that does not exist (P0002), NULL too (22004)';
 
 -- Acknowledging
 
@@ -669,7 +669,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.alert_history_check() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.alert_history_check() IS
-    'row trigger: an acknowledgment is by the current user and dated now; a snooze is for at most 30 days (22023)';
+    'row trigger: an acknowledgment is by the current user and dated now. A snooze is for at most 30 days (22023)';
 CREATE TRIGGER check_acknowledgment BEFORE UPDATE OF acknowledged_by, acknowledged_at, snoozed_until ON analytics.alert_history
     FOR EACH ROW WHEN (NOT analytics_internal.is_taken_as_is('alert_history')) -- not analytics.forget_user()
     EXECUTE FUNCTION analytics_internal.alert_history_check();
@@ -724,7 +724,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.snooze_alert(uuid, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.snooze_alert(uuid, timestamptz) IS
-    'no notification about the episode''s rule before an instant, at most 30 days ahead (22023); NULL ends the snooze. An episode that the caller cannot see is an error (P0002)';
+    'no notification about the episode''s rule before an instant, at most 30 days ahead (22023). NULL ends the snooze. An episode that the caller cannot see is an error (P0002)';
 
 CREATE VIEW analytics.active_alerts WITH (security_invoker = true) AS
 SELECT s.workspace_id, s.alert_rule_id, s.alert_id, r.name AS rule_name, r.severity,

@@ -19,7 +19,7 @@ CREATE TABLE analytics.notification_destinations (
 ALTER TABLE analytics.notification_destinations ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.notification_destinations', '');
 COMMENT ON TABLE analytics.notification_destinations IS
-    'where notifications go, by name; addresses and secrets are never readable through the API, see analytics.notification_destination_list';
+    'where notifications go, by name. Addresses and secrets are never readable through the API, see analytics.notification_destination_list';
 COMMENT ON COLUMN analytics.notification_destinations.workspace_id IS 'workspace that may use it';
 COMMENT ON COLUMN analytics.notification_destinations.name IS 'name that rules refer to';
 COMMENT ON COLUMN analytics.notification_destinations.channel IS 'email, slack (incoming webhook) or webhook';
@@ -62,7 +62,7 @@ CREATE TABLE analytics.notification_outbox (
 ALTER TABLE analytics.notification_outbox ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.notification_outbox', '');
 COMMENT ON TABLE analytics.notification_outbox IS
-    'messages to be delivered by shadow-analytics-notifier, written in the transaction of the episode; delivered at least once';
+    'messages to be delivered by shadow-analytics-notifier, written in the transaction of the episode. Delivered at least once';
 COMMENT ON COLUMN analytics.notification_outbox.workspace_id IS 'workspace of the message';
 COMMENT ON COLUMN analytics.notification_outbox.id IS 'the message; sent along as its idempotency key, the same at every attempt';
 COMMENT ON COLUMN analytics.notification_outbox.kind IS 'firing, resolved or verification';
@@ -142,7 +142,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.notification_message(record, text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.notification_message(record, text) IS
-    'what a notification says about an episode, a row of analytics.alert_history; the notifier makes mail, Slack blocks or JSON of it';
+    'what a notification says about an episode, a row of analytics.alert_history. The notifier makes mail, Slack blocks or JSON of it';
 
 CREATE FUNCTION analytics_internal.send_notifications(kind text, workspace_ids uuid[], alert_ids uuid[], at timestamptz)
 RETURNS bigint
@@ -290,7 +290,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.send_verification(uuid, text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.send_verification(uuid, text) IS
-    'queues the mail with the code that verifies an address, at most 5 an hour and workspace (54000); returns the code''s SHA-256';
+    'queues the mail with the code that verifies an address, at most 5 an hour and workspace (54000). Returns the code''s SHA-256';
 
 CREATE FUNCTION analytics_internal.check_address(destination record) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -371,7 +371,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.destination_check() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.destination_check() IS
-    'row trigger: checks address and secret; what tenants enter as mail address is unverified, and gets a code to confirm it';
+    'row trigger: checks address and secret. What tenants enter as mail address is unverified, and gets a code to confirm it';
 CREATE TRIGGER check_destination BEFORE INSERT OR UPDATE OF workspace_id, name, channel, address, signing_secret
     ON analytics.notification_destinations
     FOR EACH ROW WHEN (NOT analytics_internal.is_taken_as_is('notification_destinations'))
@@ -383,7 +383,7 @@ CREATE TRIGGER limit_destinations AFTER INSERT ON analytics.notification_destina
     FOR EACH ROW WHEN (row_security_active('analytics.notification_destinations'::text))
     EXECUTE FUNCTION analytics_internal.workspace_limit_check('destinations_per_workspace');
 COMMENT ON TRIGGER limit_destinations ON analytics.notification_destinations IS
-    'roles under row security make at most so many destinations in a workspace (setting destinations_per_workspace)';
+    'roles under row security make so many destinations in a workspace at most. Setting destinations_per_workspace';
 
 -- To write a code's hash is to claim knowledge of the code: the right one verifies, others are refused.
 CREATE FUNCTION analytics_internal.verification_check() RETURNS trigger
@@ -408,7 +408,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.verification_check() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.verification_check() IS
-    'row trigger: verifies a destination when the hash of its code is written; another one is an error (22023)';
+    'row trigger: verifies a destination when the hash of its code is written. Another one is an error (22023)';
 CREATE TRIGGER check_verification BEFORE UPDATE OF verification_hash ON analytics.notification_destinations
     FOR EACH ROW EXECUTE FUNCTION analytics_internal.verification_check();
 COMMENT ON TRIGGER check_verification ON analytics.notification_destinations IS
@@ -434,7 +434,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.set_notification_destination(uuid, text, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.set_notification_destination(uuid, text, text, text, text) IS
-    'makes or replaces a destination: channel email, slack or webhook; address or https URL, which nobody can read back through the API; signing_secret (16 to 200 characters) signs webhooks. A mail address set by a tenant must be of an allowed domain (42501) and be verified by the code mailed to it. A wrong value is an error (22023, 23514)';
+    'makes or replaces a destination: channel email, slack or webhook. Address or https URL, which nobody can read back through the API; signing_secret (16 to 200 characters) signs webhooks. A mail address set by a tenant must be of an allowed domain (42501) and be verified by the code mailed to it. A wrong value is an error (22023, 23514)';
 
 CREATE FUNCTION analytics.verify_notification_destination(workspace_id uuid, name text, code text) RETURNS void
 LANGUAGE plpgsql
@@ -452,7 +452,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.verify_notification_destination(uuid, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.verify_notification_destination(uuid, text, text) IS
-    'confirms a mail address with the code mailed to it, within a day; a wrong code is an error (22023), an unknown destination too (P0002)';
+    'confirms a mail address with the code mailed to it, within a day. A wrong code is an error (22023), an unknown destination too (P0002)';
 
 CREATE VIEW analytics.notification_destination_list WITH (security_barrier = true) AS
 SELECT d.workspace_id, d.name, d.channel,
@@ -558,7 +558,7 @@ LIMIT most
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.due_notifications(integer, integer) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.due_notifications(integer, integer) IS
-    'up to so many messages that may be sent now, oldest first; of one destination at most most_of_one, those being sent included';
+    'up to so many messages that may be sent now, oldest first. Of one destination at most most_of_one, those being sent included';
 
 CREATE FUNCTION analytics_internal.claim_notifications(worker text, most integer, lease interval)
 RETURNS TABLE (workspace_id uuid, id uuid, attempt integer, channel text, address text, signing_secret text, subject text, body text)
@@ -612,7 +612,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.claim_notifications(text, integer, interval) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.claim_notifications(text, integer, interval) IS
-    'leases up to so many due messages to a notifier, with what it needs to send them (secrets included); those whose lease ran out are due again. Messages that cannot be delivered become dead';
+    'leases up to so many due messages to a notifier, with what it needs to send them (secrets included). Those whose lease ran out are due again. Messages that cannot be delivered become dead';
 
 CREATE FUNCTION analytics_internal.record_delivery(
     worker text, workspace_id uuid, id uuid, is_delivered boolean, is_final boolean, response_status integer,

@@ -24,13 +24,13 @@ RETURN CASE
     ELSE 'stable'
 END;
 COMMENT ON FUNCTION analytics.trend_direction(bigint, bigint) IS
-    'growing or declining where the totals of two periods of equal length differ by more than 5 %, else stable; new where the previous one is 0 and the current one is not; NULL for NULL';
+    'growing or declining where the totals of two periods of equal length differ by more than 5 %. Else stable; new where the previous one is 0 and the current one is not; NULL for NULL';
 
 CREATE FUNCTION analytics.growth_rate(current_value numeric, previous_value numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN round(100 * (current_value - previous_value) / nullif(previous_value, 0), 2);
 COMMENT ON FUNCTION analytics.growth_rate(numeric, numeric) IS
-    'growth from the previous to the current value in percent, 2 decimals; NULL where the previous one is 0 or either is NULL';
+    'growth from the previous to the current value in percent, 2 decimals. NULL where the previous one is 0 or either is NULL';
 
 CREATE FUNCTION analytics.get_workspace_metrics(
     workspace_id uuid,

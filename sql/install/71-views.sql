@@ -68,7 +68,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.shown_days(uuid[], date[]) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.shown_days(uuid[], date[]) IS
-    'analytics_internal.last_complete_days() of these workspaces, with the first day to compute of each; NULL: of all, and every day';
+    'analytics_internal.last_complete_days() of these workspaces, with the first day to compute of each. NULL: of all, and every day';
 
 -- The table and not its view daily_errors, which workers of Citus do not have.
 CREATE FUNCTION analytics_internal.error_trends(workspace_ids uuid[], from_dates date[])
@@ -91,13 +91,13 @@ COMMENT ON FUNCTION analytics_internal.error_trends(uuid[], date[]) IS
 CREATE MATERIALIZED VIEW analytics.mv_error_trends AS
 SELECT * FROM analytics_internal.error_trends(NULL, NULL);
 COMMENT ON MATERIALIZED VIEW analytics.mv_error_trends IS
-    'errors by day, type and event name over the last 30 complete days: error events and failed runs without one. Granted to nobody: read analytics.error_trends';
+    'errors by day, type and event name over the last 30 complete days. Error events and failed runs without one. Granted to nobody: read analytics.error_trends';
 COMMENT ON COLUMN analytics.mv_error_trends.workspace_id IS
     'workspace; the nil uuid stands for events without one';
 COMMENT ON COLUMN analytics.mv_error_trends.error_date IS
     'local day of the workspace';
 COMMENT ON COLUMN analytics.mv_error_trends.error_type IS
-    'error type; unknown where it was missing, (other) beyond the 1,000 most frequent pairs with event_name';
+    'error type. Unknown where it was missing, (other) beyond the 1,000 most frequent pairs with event_name';
 COMMENT ON COLUMN analytics.mv_error_trends.event_name IS
     'event name; empty where it was missing';
 COMMENT ON COLUMN analytics.mv_error_trends.total_errors IS
@@ -141,7 +141,7 @@ COMMENT ON FUNCTION analytics_internal.agent_usage_trends(uuid[], date[]) IS
 CREATE MATERIALIZED VIEW analytics.mv_agent_usage_trends AS
 SELECT * FROM analytics_internal.agent_usage_trends(NULL, NULL);
 COMMENT ON MATERIALIZED VIEW analytics.mv_agent_usage_trends IS
-    'every agent on every one of the last 30 complete days from its first day on, also days without a run (agents without activity for 6 weeks are left out). Granted to nobody: read analytics.agent_usage_trends';
+    'every agent on every one of the last 30 complete days from its first day on. Also days without a run; agents without activity for 6 weeks are left out. Granted to nobody: read analytics.agent_usage_trends';
 COMMENT ON COLUMN analytics.mv_agent_usage_trends.workspace_id IS
     'workspace; the nil uuid stands for events without one';
 COMMENT ON COLUMN analytics.mv_agent_usage_trends.agent_id IS
@@ -163,7 +163,7 @@ COMMENT ON COLUMN analytics.mv_agent_usage_trends.total_credits IS
 COMMENT ON COLUMN analytics.mv_agent_usage_trends.unique_users IS
     'distinct users with a run on that day';
 COMMENT ON COLUMN analytics.mv_agent_usage_trends.wow_growth_rate IS
-    '100 * (runs - runs 7 calendar days before) / runs 7 days before; NULL where that is 0 or before the agent''s first day';
+    '100 * (runs - runs 7 calendar days before) / runs 7 days before. NULL where that is 0 or before the agent''s first day';
 COMMENT ON COLUMN analytics.mv_agent_usage_trends.trend_direction IS
     'the 7 days up to this one against the 7 before: growing, declining, stable (within 5 %), new';
 COMMENT ON COLUMN analytics.mv_agent_usage_trends.agent_name IS
@@ -191,7 +191,7 @@ COMMENT ON FUNCTION analytics_internal.active_users(uuid[], date[]) IS
 CREATE MATERIALIZED VIEW analytics.mv_active_users AS
 SELECT * FROM analytics_internal.active_users(NULL, NULL);
 COMMENT ON MATERIALIZED VIEW analytics.mv_active_users IS
-    'active users of the last complete days of each workspace, as many as the setting active_users_days, from its first event on, also dates without any; a workspace without users in that time has none. Granted to nobody: read analytics.active_users';
+    'active users of the last complete days of each workspace, from its first event on. As many days as the setting active_users_days, also dates without any; a workspace without users in that time has none. Granted to nobody: read analytics.active_users';
 COMMENT ON COLUMN analytics.mv_active_users.workspace_id IS
     'workspace; the nil uuid stands for events without one';
 COMMENT ON COLUMN analytics.mv_active_users.activity_date IS
@@ -268,7 +268,7 @@ COMMENT ON COLUMN analytics.mv_top_agents.failed_runs_30d IS
 COMMENT ON COLUMN analytics.mv_top_agents.success_rate IS
     '100 * successful / (successful + failed); NULL without either';
 COMMENT ON COLUMN analytics.mv_top_agents.avg_runtime IS
-    'mean runtime in seconds of all runs that were not cancelled and have one (not of daily means); NULL without any';
+    'mean runtime in seconds of all runs that were not cancelled and have one (not of daily means). NULL without any';
 COMMENT ON COLUMN analytics.mv_top_agents.median_runtime IS
     'their median, from the merged sketches (relative error 1 %); NULL without any';
 COMMENT ON COLUMN analytics.mv_top_agents.total_credits_30d IS
@@ -282,7 +282,7 @@ COMMENT ON COLUMN analytics.mv_top_agents.rank IS
 COMMENT ON COLUMN analytics.mv_top_agents.success_rank IS
     'place within the workspace by success_rate_lower_bound, then runs, agent_id';
 COMMENT ON COLUMN analytics.mv_top_agents.success_rate_lower_bound IS
-    'Wilson''s lower bound of the success rate at 95 %, 0 to 1: few runs prove little; NULL without a successful or failed run';
+    'Wilson''s lower bound of the success rate at 95 %, 0 to 1: few runs prove little. NULL without a successful or failed run';
 COMMENT ON COLUMN analytics.mv_top_agents.agent_name IS
     'name of the agent in analytics.agents; NULL without one';
 CREATE UNIQUE INDEX mv_top_agents_key ON analytics.mv_top_agents (workspace_id, agent_id);
@@ -365,7 +365,7 @@ COMMENT ON COLUMN analytics.mv_workspace_summary.days_active IS
 COMMENT ON COLUMN analytics.mv_workspace_summary.total_users IS
     'users first seen on or before the last complete day';
 COMMENT ON COLUMN analytics.mv_workspace_summary.avg_daily_active_users IS
-    'mean of the daily active users over all 30 days, or over those since the workspace''s first event; days without one count as 0';
+    'mean of the daily active users over all 30 days, or over those since the workspace''s first event. Days without one count as 0';
 COMMENT ON COLUMN analytics.mv_workspace_summary.total_agents IS
     'distinct agents with a run';
 COMMENT ON COLUMN analytics.mv_workspace_summary.total_runs_30d IS
@@ -379,7 +379,7 @@ COMMENT ON COLUMN analytics.mv_workspace_summary.success_rate IS
 COMMENT ON COLUMN analytics.mv_workspace_summary.total_credits_30d IS
     'credits of runs and other events';
 COMMENT ON COLUMN analytics.mv_workspace_summary.avg_runtime_30d IS
-    'mean runtime in seconds of all runs that were not cancelled and have one (not of daily means); NULL without any';
+    'mean runtime in seconds of all runs that were not cancelled and have one (not of daily means). NULL without any';
 COMMENT ON COLUMN analytics.mv_workspace_summary.error_rate_30d IS
     '100 * errors / events; NULL without an event';
 COMMENT ON COLUMN analytics.mv_workspace_summary.failure_rate_30d IS
@@ -389,7 +389,7 @@ COMMENT ON COLUMN analytics.mv_workspace_summary.total_cost_30d IS
 COMMENT ON COLUMN analytics.mv_workspace_summary.currency IS
     'ISO 4217 code of the cost; NULL without any and where days have several';
 COMMENT ON COLUMN analytics.mv_workspace_summary.cost_reason IS
-    'why total_cost_30d is NULL: "several currencies" or "credits without a price"; NULL where it is not, or nothing had a cost or credits';
+    'why total_cost_30d is NULL: "several currencies" or "credits without a price". NULL where it is not, or nothing had a cost or credits';
 COMMENT ON COLUMN analytics.mv_workspace_summary.active_users_30d IS
     'distinct users over all days';
 CREATE UNIQUE INDEX mv_workspace_summary_key ON analytics.mv_workspace_summary (workspace_id);
@@ -410,7 +410,7 @@ UNION ALL
 FROM analytics.mv_active_users AS v
 WHERE analytics_internal.sees_all_workspaces() OFFSET 0);
 COMMENT ON VIEW analytics.active_users IS
-    'analytics.mv_active_users of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
+    'analytics.mv_active_users of the caller''s workspaces. Of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.active_users.activity_date IS 'as in analytics.mv_active_users';
 COMMENT ON COLUMN analytics.active_users.workspace_id IS 'as in analytics.mv_active_users';
 COMMENT ON COLUMN analytics.active_users.daily_active_users IS 'as in analytics.mv_active_users';
@@ -431,7 +431,7 @@ UNION ALL
 FROM analytics.mv_top_agents AS v
 WHERE analytics_internal.sees_all_workspaces() OFFSET 0);
 COMMENT ON VIEW analytics.top_agents IS
-    'analytics.mv_top_agents of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
+    'analytics.mv_top_agents of the caller''s workspaces. Of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.top_agents.agent_id IS 'as in analytics.mv_top_agents';
 COMMENT ON COLUMN analytics.top_agents.workspace_id IS 'as in analytics.mv_top_agents';
 COMMENT ON COLUMN analytics.top_agents.total_runs_30d IS 'as in analytics.mv_top_agents';
@@ -463,7 +463,7 @@ UNION ALL
 FROM analytics.mv_workspace_summary AS v
 WHERE analytics_internal.sees_all_workspaces() OFFSET 0);
 COMMENT ON VIEW analytics.workspace_summary IS
-    'analytics.mv_workspace_summary of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
+    'analytics.mv_workspace_summary of the caller''s workspaces. Of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.workspace_summary.workspace_id IS 'as in analytics.mv_workspace_summary';
 COMMENT ON COLUMN analytics.workspace_summary.days_active IS 'as in analytics.mv_workspace_summary';
 COMMENT ON COLUMN analytics.workspace_summary.total_users IS 'as in analytics.mv_workspace_summary';
@@ -493,7 +493,7 @@ UNION ALL
 FROM analytics.mv_error_trends AS v
 WHERE analytics_internal.sees_all_workspaces() OFFSET 0);
 COMMENT ON VIEW analytics.error_trends IS
-    'analytics.mv_error_trends of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
+    'analytics.mv_error_trends of the caller''s workspaces. Of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.error_trends.error_date IS 'as in analytics.mv_error_trends';
 COMMENT ON COLUMN analytics.error_trends.workspace_id IS 'as in analytics.mv_error_trends';
 COMMENT ON COLUMN analytics.error_trends.error_type IS 'as in analytics.mv_error_trends';
@@ -513,7 +513,7 @@ UNION ALL
 FROM analytics.mv_agent_usage_trends AS v
 WHERE analytics_internal.sees_all_workspaces() OFFSET 0);
 COMMENT ON VIEW analytics.agent_usage_trends IS
-    'analytics.mv_agent_usage_trends of the caller''s workspaces, of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
+    'analytics.mv_agent_usage_trends of the caller''s workspaces. Of all to whoever sees them all (analytics_internal.sees_all_workspaces())';
 COMMENT ON COLUMN analytics.agent_usage_trends.metric_date IS 'as in analytics.mv_agent_usage_trends';
 COMMENT ON COLUMN analytics.agent_usage_trends.agent_id IS 'as in analytics.mv_agent_usage_trends';
 COMMENT ON COLUMN analytics.agent_usage_trends.workspace_id IS 'as in analytics.mv_agent_usage_trends';

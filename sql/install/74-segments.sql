@@ -24,7 +24,7 @@ COMMENT ON COLUMN analytics.segments.name IS
 COMMENT ON COLUMN analytics.segments.definition IS
     'segment as in doc/questions.md, an object of at most 65,536 bytes; NULL where users are given';
 COMMENT ON COLUMN analytics.segments.users IS
-    'user_number of its users, for those who may read the workspace''s raw events; NULL where a definition is given';
+    'user_number of its users, for those who may read the workspace''s raw events. NULL where a definition is given';
 COMMENT ON COLUMN analytics.segments.description IS
     'free text, at most 2,000 characters';
 COMMENT ON COLUMN analytics.segments.created_by IS
@@ -79,7 +79,7 @@ CREATE TRIGGER limit_segments AFTER INSERT ON analytics.segments
     FOR EACH ROW WHEN (row_security_active('analytics.segments'::text))
     EXECUTE FUNCTION analytics_internal.workspace_limit_check('segments_per_workspace');
 COMMENT ON TRIGGER limit_segments ON analytics.segments IS
-    'roles under row security save at most so many segments in a workspace (setting segments_per_workspace)';
+    'roles under row security save so many segments in a workspace at most. Setting segments_per_workspace';
 
 CREATE TABLE analytics.annotations (
     workspace_id uuid NOT NULL,
@@ -153,4 +153,4 @@ CREATE TRIGGER limit_annotations AFTER INSERT ON analytics.annotations
     FOR EACH ROW WHEN (row_security_active('analytics.annotations'::text))
     EXECUTE FUNCTION analytics_internal.workspace_limit_check('annotations_per_workspace');
 COMMENT ON TRIGGER limit_annotations ON analytics.annotations IS
-    'roles under row security make at most so many annotations in a workspace (setting annotations_per_workspace)';
+    'roles under row security make so many annotations in a workspace at most. Setting annotations_per_workspace';

@@ -24,7 +24,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.day_starts(uuid, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.day_starts(uuid, date, date) IS
-    'first instants of a workspace''s local days, ascending; a day that a change of zone left out has the next day''s';
+    'first instants of a workspace''s local days, ascending. A day that a change of zone left out has the next day''s';
 
 CREATE FUNCTION analytics_internal.first_whole_day(workspace_id uuid, last_sealed_day date) RETURNS date
 LANGUAGE plpgsql STABLE
@@ -123,7 +123,7 @@ SET row_security = off
 AS 'MODULE_PATHNAME', 'shadow_answer_question';
 REVOKE EXECUTE ON FUNCTION analytics_internal.answer(uuid, text, jsonb, analytics.user_set, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.answer(uuid, text, jsonb, analytics.user_set, timestamptz) IS
-    'answers the reader of this name with the rights of the owner; a workspace that the caller may not ask about, or NULL, has no row';
+    'answers the reader of this name with the rights of the owner. A workspace that the caller may not ask about, or NULL, has no row';
 
 CREATE FUNCTION analytics_internal.users_who(workspace_id uuid, segment jsonb, as_of timestamptz) RETURNS analytics.user_set
 LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER
@@ -152,7 +152,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.users_who(uuid, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.users_who(uuid, jsonb, timestamptz) IS
-    'From daily sets where plain, else raw events: the users of a segment (doc/questions.md) as a set of user_number. Users whose first event is not aggregated yet are in no set. Only for those who may read the workspace''s raw events, else 42501; other workspaces and NULL: NULL. A malformed segment is an error (22023) that names the place, raw events that are gone are one (55000)';
+    'From daily sets where plain, else raw events: the users of a segment as a set of user_number. Users whose first event is not aggregated yet are in no set. Only for those who may read the workspace''s raw events, else 42501; other workspaces and NULL: NULL. A malformed segment is an error (22023) that names the place, raw events that are gone are one (55000)';
 
 CREATE FUNCTION analytics.get_trend(
     workspace_id uuid, series jsonb DEFAULT '"*"', period text DEFAULT 'daily', start_date date DEFAULT NULL,
@@ -173,7 +173,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_trend(uuid, jsonb, text, date, date, text, integer, boolean, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_trend(uuid, jsonb, text, date, date, text, integer, boolean, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From daily sets where plain, else raw events: counts, sums and quantiles of events per period, with a breakdown and the periods before. series: an event, or up to 10 {event, measure}; measure: events, users, sessions, runs, success_rate, failure_rate, sum(p), avg(p), min(p), max(p), median(p), p1(p) to p99(p) of a property; rates and change in percent, NULL without data; no change of a period that runs (is_final = false). period: daily, weekly, monthly or total. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From daily sets where plain, else raw events: counts, sums and quantiles of events per period. With a breakdown and the periods before. series: an event, or up to 10 {event, measure}; measure: events, users, sessions, runs, success_rate, failure_rate, sum(p), avg(p), min(p), max(p), median(p), p1(p) to p99(p) of a property; rates and change in percent, NULL without data; no change of a period that runs (is_final = false). period: daily, weekly, monthly or total. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_funnel(
     workspace_id uuid, steps jsonb, start_date date DEFAULT NULL, end_date date DEFAULT NULL, conversion_window interval DEFAULT '7 days',
@@ -197,7 +197,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_funnel(uuid, jsonb, date, date, interval, text, jsonb, text[], text, text, text, integer, text, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_funnel(uuid, jsonb, date, date, interval, text, jsonb, text[], text, text, text, integer, text, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From raw events: how many users (sessions, attempts) get how far through 1 to 16 steps within conversion_window. step_order: ordered, strict, any; exclusions: up to 8 {event, after, before}; count_by: user, session, attempt; attribution of a breakdown: first_step, last_step, step_N, each_value; period of entry: daily, weekly, monthly. Rates in percent, times in seconds of the decisive chains. The range chooses entries; default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From raw events: how many users (sessions, attempts) get how far through 1 to 16 steps. All within conversion_window. step_order: ordered, strict, any; exclusions: up to 8 {event, after, before}; count_by: user, session, attempt; attribution of a breakdown: first_step, last_step, step_N, each_value; period of entry: daily, weekly, monthly. Rates in percent, times in seconds of the decisive chains. The range chooses entries; default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_conversion_times(
     workspace_id uuid, steps jsonb, start_date date DEFAULT NULL, end_date date DEFAULT NULL, conversion_window interval DEFAULT '7 days',
@@ -219,7 +219,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_conversion_times(uuid, jsonb, date, date, interval, text, jsonb, text[], text, integer, integer, interval[], jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_conversion_times(uuid, jsonb, date, date, interval, text, jsonb, text[], text, integer, integer, interval[], jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From raw events: the time between two steps of a funnel as a histogram, bins [from_seconds, to_seconds), the last one open. Arguments as of get_funnel(); edges ascend, by default from 0 to 30 days below the window. cumulative_rate in percent of those who reach to_step. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From raw events: the time between two steps of a funnel as a histogram. Bins are [from_seconds, to_seconds), the last one open. Arguments as of get_funnel(); edges ascend, by default from 0 to 30 days below the window. cumulative_rate in percent of those who reach to_step. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_event_retention(
     workspace_id uuid, start_event jsonb, return_event jsonb DEFAULT NULL, period text DEFAULT 'weekly', start_date date DEFAULT NULL,
@@ -241,7 +241,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_event_retention(uuid, jsonb, jsonb, text, date, date, text, boolean, text, integer, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_event_retention(uuid, jsonb, jsonb, text, date, date, text, boolean, text, integer, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From daily sets where plain, else raw events: who does return_event (default: start_event) again in the periods after start_event. retention: first (the cohort is the period of the first start_event known) or recurring (of every one); rolling: periods of 24 hours, 7 or 30 days from the event itself. unbounded_rate: in the period or later, in percent. Periods that are not over have no row. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From daily sets where plain, else raw events: retention by event. Who does return_event (default: start_event) again in the periods after start_event. retention: first (the cohort is the period of the first start_event known) or recurring (of every one); rolling: periods of 24 hours, 7 or 30 days from the event itself. unbounded_rate: in the period or later, in percent. Periods that are not over have no row. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_stickiness(
     workspace_id uuid, event jsonb DEFAULT '"*"', period text DEFAULT 'daily', start_date date DEFAULT NULL, end_date date DEFAULT NULL,
@@ -258,7 +258,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_stickiness(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_stickiness(uuid, jsonb, text, date, date, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From daily sets where plain, else raw events: users who did an event in exactly (in at least) k of the range''s periods, for every k, zeros included. period: daily, weekly or monthly. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From daily sets where plain, else raw events: in how many periods users did an event. Users with exactly (with at least) k of the range''s periods, for every k, zeros included. period: daily, weekly or monthly. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_event_lifecycle(
     workspace_id uuid, event jsonb DEFAULT '"*"', period text DEFAULT 'daily', start_date date DEFAULT NULL, end_date date DEFAULT NULL,
@@ -314,7 +314,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_pages(uuid, date, date, text[], jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_pages(uuid, date, date, text[], jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From raw events: page views by path, with the sessions that began (entries), ended (exits) and bounced there (setting bounce_rule). page_groups: LIKE patterns that stand for the paths they match. exit_rate of views, bounce_rate of entries, in percent; avg_seconds to the next event of the session. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From raw events: page views by path. With the sessions that began (entries), ended (exits) and bounced there (setting bounce_rule). page_groups: LIKE patterns that stand for the paths they match. exit_rate of views, bounce_rate of entries, in percent; avg_seconds to the next event of the session. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_attribution(
     workspace_id uuid, conversion jsonb, property text DEFAULT 'referrer_host', start_date date DEFAULT NULL, end_date date DEFAULT NULL,
@@ -359,7 +359,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_experiment(uuid, jsonb, text, jsonb, date, date, text, interval, numeric, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_experiment(uuid, jsonb, text, jsonb, date, date, text, interval, numeric, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From raw events: users by the variant of their first exposure and how many reach the goal within conversion_window, compared with control as analytics.compare_conversions() does. variant_property holds the variant; users exposed to several are counted in the row (several) alone. rate_low, rate_high: Wilson 95 %; srm_p_value: chi-square of equal shares, small where the assignment is broken. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From raw events: users by the variant of their first exposure, and how many reach the goal. Within conversion_window, compared with control as analytics.compare_conversions() does. variant_property holds the variant; users exposed to several are counted in the row (several) alone. rate_low, rate_high: Wilson 95 %; srm_p_value: chi-square of equal shares, small where the assignment is broken. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_run_metrics(
     workspace_id uuid, breakdown text DEFAULT 'model', period text DEFAULT NULL, start_date date DEFAULT NULL, end_date date DEFAULT NULL,
@@ -386,7 +386,7 @@ BEGIN ATOMIC
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_run_metrics(uuid, text, text, date, date, integer, jsonb, analytics.user_set, jsonb, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_run_metrics(uuid, text, text, date, date, integer, jsonb, analytics.user_set, jsonb, timestamptz) IS
-    'From raw events: runs of agents by a property (model, agent_id, metadata.tool, ...), each run once per local day by its deciding event. success_rate in percent of successful and failed runs; errors_by_type: failed runs by error type; cost, currency and cost_reason as in daily_metrics; runtimes in seconds of runs that were not cancelled, percentiles exact; agent_name with the breakdown agent_id. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
+    'From raw events: runs of agents by a property (model, agent_id, metadata.tool, ...). Each run once per local day by its deciding event. success_rate in percent of successful and failed runs; errors_by_type: failed runs by error type; cost, currency and cost_reason as in daily_metrics; runtimes in seconds of runs that were not cancelled, percentiles exact; agent_name with the breakdown agent_id. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
 CREATE FUNCTION analytics.get_run_tree(workspace_id uuid, run_id text, start_date date DEFAULT NULL, end_date date DEFAULT NULL)
 RETURNS TABLE (depth bigint, run text, parent_run_id text, agent_id text, model text, status text, error_type text, created_at timestamptz,

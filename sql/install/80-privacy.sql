@@ -10,7 +10,7 @@ CREATE TABLE analytics.ip_secret (
 ALTER TABLE analytics.ip_secret ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.ip_secret', '');
 COMMENT ON TABLE analytics.ip_secret IS
-    'the key of user_activity.ip_hash, made on first use; read by nobody but the owner; analytics.rotate_ip_secret() replaces it';
+    'the key of user_activity.ip_hash, made on first use, read by nobody but the owner. analytics.rotate_ip_secret() replaces it';
 COMMENT ON COLUMN analytics.ip_secret.id IS
     'always true: there is one row';
 COMMENT ON COLUMN analytics.ip_secret.version IS
@@ -34,7 +34,7 @@ RETURNING version
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.rotate_ip_secret() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.rotate_ip_secret() IS
-    'replaces the key of user_activity.ip_hash and returns its version; the old key is gone, so older hashes can no longer be traced to an address. For the owner';
+    'replaces the key of user_activity.ip_hash and returns its version. The old key is gone, so older hashes can no longer be traced to an address. For the owner';
 
 CREATE FUNCTION analytics_internal.metadata_without_person(metadata jsonb) RETURNS jsonb
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE

@@ -15,7 +15,7 @@ CREATE TABLE analytics.audit_log (
 ALTER TABLE analytics.audit_log ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.audit_log', '');
 COMMENT ON TABLE analytics.audit_log IS
-    'changes of settings, memberships'' configuration, access roles, workspace settings, prices, retention, alert rules, segments, annotations and the like, acknowledgments and erasures; appended by triggers, no role may change it';
+    'who changed what in the configuration. Settings, membership, access roles, workspace settings, prices, retention, alert rules, segments, annotations and the like, acknowledgments and erasures. Appended by triggers; no role may change it';
 COMMENT ON COLUMN analytics.audit_log.workspace_id IS
     'workspace concerned; the nil uuid: the whole installation';
 COMMENT ON COLUMN analytics.audit_log.id IS

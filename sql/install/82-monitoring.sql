@@ -15,7 +15,7 @@ CROSS JOIN LATERAL (SELECT COALESCE(parent.relname, c.relname) AS name) AS t
 WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'm')
 GROUP BY t.name;
 COMMENT ON VIEW analytics.table_sizes IS
-    'sizes of the tables and materialized views of the schema analytics, partitions summed; ORDER BY total_bytes DESC. On Citus over all servers';
+    'sizes of the tables and materialized views of the schema analytics, partitions summed. ORDER BY total_bytes DESC. On Citus over all servers';
 COMMENT ON COLUMN analytics.table_sizes.table_name IS 'table, or the one that it is a partition of';
 COMMENT ON COLUMN analytics.table_sizes.partitions IS 'tables that store its rows: 1 without partitions; on Citus its shards';
 COMMENT ON COLUMN analytics.table_sizes.estimated_rows IS 'rows as of the last ANALYZE';
@@ -39,7 +39,7 @@ CROSS JOIN LATERAL (SELECT COALESCE(parent.relname, s.relname) AS name) AS t
 WHERE s.schemaname = 'analytics'
 GROUP BY 1, 2;
 COMMENT ON VIEW analytics.index_usage IS
-    'how often the indexes of the schema analytics were used since the statistics were reset, partitions summed; ORDER BY scans DESC';
+    'how often the indexes of the schema analytics were used since the statistics were reset. Partitions are summed. ORDER BY scans DESC';
 COMMENT ON COLUMN analytics.index_usage.table_name IS 'table, or the one that it is a partition of';
 COMMENT ON COLUMN analytics.index_usage.index_name IS 'index; * stands for the day of a partition';
 COMMENT ON COLUMN analytics.index_usage.partitions IS 'indexes summed here';
@@ -68,13 +68,13 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.read_slow_queries() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.read_slow_queries() IS
-    'statements of this database that name the schema analytics, from pg_stat_statements; no row without that extension';
+    'statements of this database that name the schema analytics, from pg_stat_statements. No row without that extension';
 
 CREATE VIEW analytics.slow_queries WITH (security_invoker = true) AS
 SELECT q.query, q.calls, q.mean_exec_time, q.max_exec_time, q.total_exec_time, q.rows
 FROM analytics_internal.read_slow_queries() AS q;
 COMMENT ON VIEW analytics.slow_queries IS
-    'statements that name the schema analytics, from pg_stat_statements (empty without it); ORDER BY mean_exec_time DESC';
+    'statements that name the schema analytics, from pg_stat_statements (empty without it). ORDER BY mean_exec_time DESC';
 COMMENT ON COLUMN analytics.slow_queries.query IS 'text with constants replaced';
 COMMENT ON COLUMN analytics.slow_queries.calls IS 'executions';
 COMMENT ON COLUMN analytics.slow_queries.mean_exec_time IS 'mean time of an execution, ms';
@@ -162,7 +162,7 @@ SELECT greatest(
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.last_sign() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.last_sign() IS
-    'when maintain() was last heard of: the end of a run, or the beginning of a step that runs; NULL: never';
+    'when maintain() was last heard of: the end of a run, or the beginning of a step that runs. NULL: never';
 
 CREATE FUNCTION analytics_internal.cron_health(OUT finding text, OUT cure text)
 LANGUAGE plpgsql STABLE
@@ -201,7 +201,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.cron_health(OUT text, OUT text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.cron_health(OUT text, OUT text) IS
-    'what pg_cron tells of its calls of maintain() in this database, and what to do; both NULL: pg_cron is not here';
+    'what pg_cron tells of its calls of maintain() in this database, and what to do. Both NULL: pg_cron is not here';
 
 CREATE FUNCTION analytics_internal.scheduler_health(OUT finding text, OUT cure text)
 LANGUAGE plpgsql STABLE
@@ -407,7 +407,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.health_here() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.health_here() IS
-    'analytics.health() of this server or, in a cell of Citus, of the cell; of the coordinator without what only cells know';
+    'analytics.health() of this server or, in a cell of Citus, of the cell. Of the coordinator without what only cells know';
 
 CREATE FUNCTION analytics_internal.health() RETURNS TABLE (check_name text, status text, detail text, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER

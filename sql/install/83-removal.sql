@@ -63,7 +63,7 @@ LANGUAGE c
 AS 'MODULE_PATHNAME', 'shadow_extension_removal';
 REVOKE EXECUTE ON FUNCTION analytics_internal.extension_removal() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.extension_removal() IS
-    'event trigger: DROP EXTENSION shadow_analytics is refused while there are data; with CASCADE it takes the jobs of pg_cron along';
+    'event trigger: DROP EXTENSION shadow_analytics is refused while there are data. With CASCADE it takes the jobs of pg_cron along';
 CREATE EVENT TRIGGER shadow_analytics_removal ON ddl_command_start WHEN TAG IN ('DROP EXTENSION')
     EXECUTE FUNCTION analytics_internal.extension_removal();
 COMMENT ON EVENT TRIGGER shadow_analytics_removal IS

@@ -63,7 +63,7 @@ SELECT 'sealed_days', 'workspace_id', 4
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.table_placements() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.table_placements() IS
-    'how distribute() spreads the tables, in the order of step: place_by NULL: a copy on every server; else the column whose hash decides, workspace_id or, of what each cell has for itself, cell. workspace_settings gives the others their shards; sealed_days, the last, shows that all is done';
+    'how distribute() spreads the tables, in the order of step: place_by NULL: a copy on every server. Else the column whose hash decides, workspace_id or, of what each cell has for itself, cell. workspace_settings gives the others their shards; sealed_days, the last, shows that all is done';
 
 -- What distribute() needs
 
@@ -342,7 +342,7 @@ FROM (SELECT format('GRANT EXECUTE ON FUNCTION %s TO %I', p.oid::regprocedure, a
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.function_grants() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.function_grants() IS
-    'the statements that grant on workers functions as they are granted here, and the schemas; NULL: none are';
+    'the statements that grant on workers functions as they are granted here, and the schemas. NULL: none are';
 
 CREATE FUNCTION analytics_internal.run_on_workers(command text) RETURNS void
 LANGUAGE plpgsql
@@ -676,7 +676,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.cluster_health() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.cluster_health() IS
-    'analytics.health() of the coordinator and all cells: the worst status of each check, and whose it is; the check "cells" fails where they do not answer';
+    'analytics.health() of the coordinator and all cells: the worst status of each check, and whose it is. The check "cells" fails where they do not answer';
 
 -- On each server, of the shards there and of what is not distributed.
 CREATE FUNCTION analytics_internal.shard_sizes(
@@ -862,4 +862,4 @@ SELECT analytics_internal.in_cells(
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_in_cells(date, timestamptz, uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_in_cells(date, timestamptz, uuid) IS
-    'aggregates a local day or (day NULL) an hour in the cell of a workspace or in every cell; the workspaces written';
+    'aggregates a local day or (day NULL) an hour in the cell of a workspace or in every cell. The workspaces written';
