@@ -21,17 +21,20 @@ class redactor
 {
 public:
     redactor(std::string_view text, std::pmr::memory_resource *memory)
-        : text_(text), shapes_(text_), authority_(text_, solid), out_(memory)
+        : text_(text), shapes_(text_), brackets_(text_), authority_(text_, solid), out_(memory)
     {
         out_.reserve(text.size());
     }
 
-    redacted_text run()
+    // Whether the end was reached within `most` looks at characters.
+    bool run(std::size_t most)
     {
-        while (at_ < text_.size())
+        while (at_ < text_.size() && text_.visited() <= most)
             step();
-        return {std::move(out_), text_.visited()};
+        return text_.visited() <= most;
     }
+    std::size_t visited() const noexcept { return text_.visited(); }
+    std::pmr::string result() { return std::move(out_); }
 
 private:
     void keep(std::size_t end)
@@ -51,24 +54,24 @@ private:
 
     void step()
     {
-        if (auto const size = mark_size(text_.part(at_, text_.size())); size > 0)
+        char const c = text_.at(at_);
+        if (auto const size = c == '[' ? mark_size(text_.part(at_, text_.size())) : 0; size > 0)
             return keep(at_ + size);
-        if (auto const found = find(); found.end > 0)
+        if (auto const found = find(c); found.end > 0)
             return replace(found);
-        if (text_.starts(at_, "://"))
+        if (c == ':' && text_.starts(at_ + 1, "//"))
             return authority();
-        unit();
+        unit(c);
     }
 
-    match find()
+    match find(char c)
     {
-        char const c = text_.at(at_);
         if (is_quote(c))
             return may_open_quote() ? shapes_.quoted_email(at_) : match{};
         if (is(c, address))
             if (auto const found = shapes_.email(at_); found.end > 0)
                 return found;
-        if (is(c, alnum) || (c == ':' && text_.at(at_ + 1) == ':'))
+        if (is(c, alnum) || (c == ':' && !is(last(), alnum) && text_.at(at_ + 1) == ':'))
             return word(c);
         if (c == '?')
             return query();
@@ -83,7 +86,7 @@ private:
     match word(char c)
     {
         if (!is(last(), alnum))
-            return shapes_.at_start(at_, last(), is_after_name());
+            return shapes_.at_start(at_, c, last(), is_after_name());
         return is(c, digit) && !is(last(), digit) ? shapes_.inside(at_) : match{};
     }
     bool is_after_name() const noexcept
@@ -92,9 +95,8 @@ private:
     }
 
     // Letters, digits, or one other character; a name may announce a secret when it ends.
-    void unit()
+    void unit(char c)
     {
-        char const c = text_.at(at_);
         class_mask const kind = is(c, letter) ? letter : is(c, digit) ? digit : is(c, foreign) ? foreign : 0;
         keep(kind != 0 ? text_.run(at_, kind) : at_ + 1);
         if (is(c, key) && !text_.has(at_, key))
@@ -103,7 +105,7 @@ private:
 
     void secret()
     {
-        auto const found = find_secret(text_, out_, at_);
+        auto const found = find_secret(text_, brackets_, out_, at_);
         if (found.from == found.to)
             return;
         keep(found.from);
@@ -139,16 +141,21 @@ private:
     {
         keep(at_ + 3);
         auto const end = user_end();
-        if (end > at_ && !holds_mark(text_.part(at_, end)))
+        if (end > at_ && !holds_mark(end))
             replace({end, "[secret]"});
     }
 
-    static bool holds_mark(std::string_view text) noexcept
+    // Whether a mark stands from here to `end`.
+    bool holds_mark(std::size_t end) noexcept
     {
-        for (auto at = text.find('['); at != text.npos; at = text.find('[', at + 1))
-            if (mark_size(text.substr(at)) > 0)
-                return true;
-        return false;
+        if (mark_run_ != end) {
+            mark_run_ = end;
+            after_mark_ = 0;
+            for (std::size_t i = text_.find('[', at_, end); i < end; i = text_.find('[', i + 1, end))
+                if (mark_size(text_.part(i, end)) > 0)
+                    after_mark_ = i + 1;
+        }
+        return after_mark_ > at_;
     }
 
     // Of the user and the password before @; the password may hold a slash.
@@ -180,9 +187,12 @@ private:
 
     source_text text_;
     shapes shapes_;
+    bracket_ends brackets_;
     run_ends authority_;
     std::size_t sign_run_ = 0;
     std::size_t sign_ = 0;
+    std::size_t mark_run_ = 0;
+    std::size_t after_mark_ = 0; // past the start of the last one
     std::size_t at_ = 0;
     std::pmr::string out_;
 };
@@ -195,22 +205,27 @@ std::pmr::string redact(std::string_view text, std::pmr::memory_resource *memory
 }
 
 // A mark ends or joins what stands beside it, so a rule may then find what it could not before. What was changed is
-// read again until nothing changes. A text that does not come to rest was made for that: nothing of it is kept.
+// read again until nothing changes. A text that does not come to rest, or takes three times the work of words, was
+// made for that: nothing of it is kept.
 redacted_text redact_counting(std::string_view text, std::pmr::memory_resource *memory)
 {
     constexpr int most_passes = 4;
-    redacted_text result = redactor(text, memory).run();
-    if (result.text == text)
-        return result;
-    for (int pass = 1; pass < most_passes; ++pass) {
-        redacted_text again = redactor(result.text, memory).run();
-        again.visited += result.visited;
-        if (again.text == result.text)
-            return again;
-        result = std::move(again);
+    auto const most_work = [](std::size_t size) { return 20 * size + 4000; };
+    std::size_t visited = 0;
+    std::pmr::string now(text, memory);
+    for (int pass = 0; pass < most_passes && visited <= most_work(text.size()); ++pass) {
+        redactor reader(now, memory);
+        // By its own size too, so that what was redacted comes to rest when it is redacted again.
+        bool const is_whole = reader.run(std::min(most_work(now.size()), most_work(text.size()) - visited));
+        visited += reader.visited();
+        if (!is_whole)
+            break;
+        std::pmr::string next = reader.result();
+        if (next == now)
+            return {std::move(next), visited};
+        now = std::move(next);
     }
-    result.text = "[message]";
-    return result;
+    return {std::pmr::string("[message]", memory), visited};
 }
 
 } // namespace shadow

@@ -100,7 +100,7 @@ constexpr name_index names_by_last;
 class last_name
 {
 public:
-    explicit last_name(std::string_view written) noexcept
+    explicit last_name(std::string_view written) noexcept : written_(written)
     {
         auto end = written.size();
         read(written, end);
@@ -127,9 +127,9 @@ public:
     std::size_t visited() const noexcept { return visited_; }
 
     // "Unexpected token": of a language, not of a person.
-    bool is_of_syntax(std::string_view written) noexcept
+    bool is_of_syntax() noexcept
     {
-        read_word_before(written, end_);
+        read_word_before(written_, end_);
         auto const rest = text().substr(0, text().size() - std::min<std::size_t>(text().size(), 5));
         for (std::string_view const word : {"unexpected", "expected", "illegal", "near"})
             if (word_before() == word || rest == word)
@@ -175,6 +175,7 @@ private:
         return !name.alone || starts_[capacity - name.text.size()];
     }
 
+    std::string_view written_;
     char text_[capacity] = {};
     bool starts_[capacity] = {};
     std::size_t first_ = capacity;
@@ -255,10 +256,10 @@ struct contents {
 class value_reader
 {
 public:
-    value_reader(const source_text &text, const last_name &name, const announced_name &announced,
-                 bool is_of_syntax, std::size_t at) noexcept
-        : text_(text), name_(name), kind_(announced.kind), is_pass_(announced.text == "pass"),
-          is_of_syntax_(is_of_syntax), at_(at)
+    value_reader(const source_text &text, bracket_ends &brackets, last_name &name,
+                 const announced_name &announced, std::size_t at) noexcept
+        : text_(text), brackets_(brackets), name_(name), kind_(announced.kind),
+          is_pass_(announced.text == "pass"), at_(at)
     {
     }
 
@@ -268,7 +269,7 @@ public:
             return {};
         std::size_t const end_of_name = at_;
         bool const is_separated = separator();
-        if (kind_ == name_kind::token && !is_tight_ && is_of_syntax_)
+        if (kind_ == name_kind::token && !is_tight_ && is_of_syntax())
             return {};
         if (is_separated)
             return separated();
@@ -277,6 +278,14 @@ public:
     }
 
 private:
+    bool is_of_syntax() noexcept
+    {
+        auto const before = name_.visited();
+        bool const result = name_.is_of_syntax();
+        text_.count(name_.visited() - before);
+        return result;
+    }
+
     // ---- what stands between
 
     std::size_t encoded(std::size_t at, char last) const noexcept
@@ -349,7 +358,7 @@ private:
         if (c == '{')
             return {};
         if (c == '[' || (c == '(' && is_tight_))
-            return bracketed(c == '[' ? ']' : ')');
+            return bracketed(c == '[' ? ']' : ')', (c == '[' ? brackets_.square : brackets_.round)(at_ + 1));
         return kind_ == name_kind::header || kind_ == name_kind::cookie ? parts() : bare();
     }
 
@@ -377,13 +386,12 @@ private:
     bool is_harmless() const noexcept
     {
         std::size_t const most = at_ + 32;
-        auto const end = text_.run(at_, value, most);
+        class_mask seen = 0;
+        auto const end = text_.run(at_, value, most, &seen);
+        if (end == at_ || end >= most || (seen & digit) != 0)
+            return false;
         auto const word = text_.run(at_, letter, most);
-        std::string_view const run = text_.part(at_, end);
-        text_.count(run.size());
-        bool const has_digit = std::any_of(run.begin(), run.end(), [](char c) { return is(c, digit); });
-        return word > at_ && end < most && !has_digit && !text_.has(word, foreign) &&
-               is_one_of(text_.part(at_, word), harmless_words);
+        return word > at_ && !text_.has(word, foreign) && is_one_of(text_.part(at_, word), harmless_words);
     }
 
     secret_range range(std::size_t end) const noexcept
@@ -417,7 +425,7 @@ private:
     }
 
     // (abc), [a b], ["abc"]c. A mark, or brackets within, are a value like any other.
-    secret_range bracketed(char close) noexcept
+    secret_range bracketed(char close, std::size_t end) noexcept
     {
         if (auto const mark = mark_size(text_.part(at_, text_.size())); mark > 0)
             return text_.has(at_ + mark, alnum | foreign) ? bare() : secret_range{};
@@ -425,11 +433,7 @@ private:
         skip_closers();
         bool const harmless = is_harmless();
         at_ = start;
-        std::size_t end = at_ + 1;
-        while (end < text_.size() && text_.at(end) != close && text_.at(end) != '[' && text_.at(end) != '\n')
-            ++end;
-        text_.count(end - at_);
-        if (harmless || !contents(text_.part(at_, end)).has_any())
+        if (harmless || text_.run(at_, punctuation, end) == end)
             return {};
         return text_.at(end) == close ? range(value_end(end + 1)) : bare();
     }
@@ -527,12 +531,14 @@ private:
         char const quote = text_.at(at_++);
         auto const most = std::min(at_ + 64, text_.size());
         auto const end = closing_quote(quote, escapes, most);
+        if (end >= most)
+            return {};
         contents const inside(text_.part(at_, end));
         text_.count(end - at_);
         bool const is_secret = kind_ == name_kind::token || kind_ == name_kind::secret
                                    ? inside.digits && inside.letters
                                    : inside.has_any();
-        return end < most && is_secret && !inside.bracket && !is_harmless() ? range(end) : secret_range{};
+        return is_secret && !inside.bracket && !is_harmless() ? range(end) : secret_range{};
     }
 
     // Not Basic authentication, not Bearer realm="x".
@@ -544,10 +550,10 @@ private:
     }
 
     const source_text &text_;
-    const last_name &name_;
+    bracket_ends &brackets_;
+    last_name &name_;
     name_kind kind_;
     bool is_pass_;
-    bool is_of_syntax_;
     std::size_t at_;
     bool is_prose_ = false;
     bool is_tight_ = false;
@@ -564,18 +570,18 @@ std::size_t without_closers(const source_text &text, std::size_t from, std::size
     return end;
 }
 
-secret_range find_secret(const source_text &text, std::string_view written, std::size_t at) noexcept
+secret_range find_secret(const source_text &text, bracket_ends &brackets, std::string_view written,
+                         std::size_t at) noexcept
 {
     auto const last = static_cast<unsigned char>(to_lower(written.back()));
     if (names_by_last.to[last] == 0 && is(written.back(), alnum))
         return {};
     last_name name(written);
+    text.count(name.visited());
     auto const *const announced = name.announced();
     if (announced == nullptr)
         return {};
-    bool const is_of_syntax = name.is_of_syntax(written);
-    text.count(name.visited());
-    return value_reader(text, name, *announced, is_of_syntax, at).read();
+    return value_reader(text, brackets, name, *announced, at).read();
 }
 
 } // namespace shadow::redaction

@@ -25,20 +25,30 @@ bool is_label_start(char c) noexcept
 
 // ---- network addresses -----------------------------------------------------------------------------------
 
-// 203.0.113.7; 0 if there is none.
+// 203.0.113.7
+struct ipv4_parts {
+    std::size_t next; // where reading came to
+    int count = 0;
+
+    ipv4_parts(const source_text &text, std::size_t at) noexcept : next(at)
+    {
+        while (count < 4) {
+            auto const end = text.run(next, digit, next + 4);
+            if (end == next || end == next + 4)
+                return;
+            ++count;
+            if (count < 4 && text.at(end) != '.')
+                return;
+            next = count < 4 ? end + 1 : end;
+        }
+    }
+};
+
+// 0 if there is none.
 std::size_t ipv4_end(const source_text &text, std::size_t at) noexcept
 {
-    for (int part = 0; part < 4; ++part) {
-        if (part > 0 && text.at(at++) != '.')
-            return 0;
-        std::size_t digits = 0;
-        while (digits < 4 && text.has(at + digits, digit))
-            ++digits;
-        if (digits == 0 || digits > 3)
-            return 0;
-        at += digits;
-    }
-    return at;
+    ipv4_parts const parts(text, at);
+    return parts.count == 4 ? parts.next : 0;
 }
 
 // A colon, also as in a URL; 0 if there is none.
@@ -67,8 +77,8 @@ public:
     // 0 if there is none. Eight groups or more, or fewer around "::"; A::B alone is a name in a program.
     std::size_t read() noexcept
     {
-        if (text_.at(at_) == ':' || colon_size(text_, at_) == 3)
-            gap();
+        if (text_.at(at_) == ':')
+            gap(2);
         else if (!group())
             return 0;
         while (!done_ && next()) {
@@ -77,8 +87,8 @@ public:
         return is_address || groups_ >= 8 ? at_ + zone() : 0;
     }
 
-    bool has_gap() const noexcept { return gaps_ > 0; }
-    std::size_t end() const noexcept { return at_; }
+    // What was read from its start to there is no address from any later group on either.
+    std::size_t none_before() const noexcept { return gaps_ > 0 ? gap_ : at_; }
 
 private:
     bool next() noexcept
@@ -86,8 +96,8 @@ private:
         auto const colon = colon_size(text_, at_);
         if (colon == 0)
             return false;
-        if (colon_size(text_, at_ + colon) > 0)
-            return gap();
+        if (auto const second = colon_size(text_, at_ + colon); second > 0)
+            return gap(colon + second);
         std::size_t const back = at_;
         at_ += colon;
         if (group()) {
@@ -99,41 +109,48 @@ private:
         return false;
     }
 
-    bool gap() noexcept
+    bool gap(std::size_t size) noexcept
     {
-        auto const first = colon_size(text_, at_);
-        auto const second = colon_size(text_, at_ + first);
-        if (first == 0 || second == 0 || gaps_ > 0)
+        if (gaps_ > 0) {
+            is_name_ = true;
             return false;
+        }
         ++gaps_;
-        at_ += first + second;
+        gap_ = at_;
+        at_ += size;
         ends_in_gap_ = !group();
         return true;
     }
 
+    // One to four hexadecimal digits that are a whole word, or an IPv4 address.
     bool group() noexcept
     {
-        if (auto const end = ipv4_end(text_, at_); end > 0) {
-            at_ = end;
-            groups_ += 2;
-            has_digit_ = done_ = true;
-            return true;
+        class_mask seen = 0;
+        std::size_t end = text_.run(at_, hex, at_ + 5, &seen);
+        char const next = text_.at(end);
+        if (end == at_ || end > at_ + 4 || is(next, alnum | foreign))
+            return false;
+        ++groups_;
+        has_digit_ = has_digit_ || (seen & digit) != 0;
+        if (auto const ip_end = next == '.' ? ipv4_end(text_, at_) : 0; ip_end > 0) {
+            end = ip_end;
+            ++groups_;
+            done_ = true;
         }
-        auto const size = hex_group(text_, at_, 4);
-        for (std::size_t i = 0; i < size; ++i)
-            has_digit_ = has_digit_ || text_.has(at_ + i, digit);
-        at_ += size;
-        groups_ += size > 0 ? 1 : 0;
-        return size > 0;
+        at_ = end;
+        return true;
     }
 
     // 1::text, a::b::c
     bool ends_amid_name() const noexcept
     {
+        if (is_name_)
+            return true;
         char const c = text_.at(at_);
-        auto const colon = colon_size(text_, at_);
-        return ends_in_gap_ ? is(c, alnum | foreign) || c == '_' || c == '[' || colon > 0
-                            : colon > 0 && colon_size(text_, at_ + colon) > 0;
+        if (ends_in_gap_)
+            return is(c, alnum | foreign) || c == '_' || c == '[' || colon_size(text_, at_) > 0;
+        auto const colon = done_ ? colon_size(text_, at_) : 0;
+        return colon > 0 && colon_size(text_, at_ + colon) > 0;
     }
 
     // %eth0, %25eth0, %12; %20 and a word are something else.
@@ -151,30 +168,31 @@ private:
     std::size_t at_;
     int groups_ = 0;
     int gaps_ = 0;
+    std::size_t gap_ = 0;
     int colons_ = 0;
     bool ends_in_gap_ = false;
+    bool is_name_ = false; // a second gap
     bool has_digit_ = false;
     bool done_ = false;
 };
 
-// Six or more pairs of hexadecimal digits with one separator; with hyphens a letter among them.
-std::size_t paired_mac_end(const source_text &text, std::size_t at) noexcept
-{
-    char const separator = text.at(at + 2);
-    if (separator != ':' && separator != '-')
-        return 0;
-    std::size_t end = at;
-    int pairs = 0;
-    bool has_letter = separator == ':';
-    for (std::size_t next = at; hex_group(text, next, 2) == 2; next = end + 1) {
-        has_letter = has_letter || text.has(next, letter) || text.has(next + 1, letter);
-        end = next + 2;
-        ++pairs;
-        if (text.at(end) != separator)
-            break;
+// Pairs of hexadecimal digits with one separator between them.
+struct hex_pairs {
+    std::size_t last; // where the last one begins
+    int count = 0;
+    bool has_letter = false;
+
+    hex_pairs(const source_text &text, std::size_t at, char separator) noexcept : last(at)
+    {
+        for (std::size_t next = at; hex_group(text, next, 2) == 2; next += 3) {
+            has_letter = has_letter || text.has(next, letter) || text.has(next + 1, letter);
+            last = next;
+            ++count;
+            if (text.at(next + 2) != separator)
+                break;
+        }
     }
-    return pairs >= 6 && has_letter ? end : 0;
-}
+};
 
 // 001a.2b3c.4d5e
 std::size_t dotted_mac_end(const source_text &text, std::size_t at) noexcept
@@ -194,41 +212,42 @@ std::size_t dotted_mac_end(const source_text &text, std::size_t at) noexcept
 
 // ---- numbers ---------------------------------------------------------------------------------------------
 
-// What stands after the group of digits [start, end) joins it to another; a blank only groups of two or more.
-bool joins_digits(const source_text &text, std::size_t start, std::size_t end) noexcept
-{
-    char const c = text.at(end);
-    if (c == ' ')
-        return end - start >= 2 && text.has(end + 1, digit) && text.has(end + 2, digit);
-    return (c == '-' || c == '.' || c == '/' || c == '_') && text.has(end + 1, digit);
-}
-
-// Whether what follows a group of digits makes it part of something else: 12ab, 12:30, 12-ab.
-bool is_open(const source_text &text, std::size_t end) noexcept
-{
-    char const c = text.at(end);
-    if (c == '-' || c == '_')
-        return text.has(end + 1, letter) || text.at(end + 1) == '[';
-    return is(c, alnum) || c == ':' || c == '[';
-}
-
-// Groups of digits that were read: up to where, how many digits.
+// Groups of digits with one separator between them, as far as they were read.
 struct digit_groups {
     std::size_t end = 0;
     std::size_t digits = 0;
+    char next = '\0'; // after the end
     bool open = false;
 
     // The group at `start`; false if it does not belong to a number. 2024-07-04T12 ends in one that does.
     bool add(const source_text &text, std::size_t start) noexcept
     {
         auto const group_end = text.run(start, digit);
-        bool const before_time = text.at(group_end) == 'T' && text.has(group_end + 1, digit);
-        open = text.has(group_end, alnum) && !before_time;
+        char const after = text.at(group_end);
+        bool const before_time = after == 'T' && text.has(group_end + 1, digit);
+        open = is(after, alnum) && !before_time;
         if (open || group_end == start)
             return false;
         digits += group_end - start;
         end = group_end;
+        next = after;
         return true;
+    }
+
+    // What stands after the group from `start` joins it to another; a blank only groups of two or more.
+    bool joins(const source_text &text, std::size_t start) const noexcept
+    {
+        if (next == ' ')
+            return end - start >= 2 && text.has(end + 1, digit) && text.has(end + 2, digit);
+        return (next == '-' || next == '.' || next == '/' || next == '_') && text.has(end + 1, digit);
+    }
+
+    // Whether what follows makes the last group part of something else: 12ab, 12:30, 12-ab.
+    bool goes_on(const source_text &text) const noexcept
+    {
+        if (next == '-' || next == '_')
+            return text.has(end + 1, letter) || text.at(end + 1) == '[';
+        return is(next, alnum) || next == ':' || next == '[';
     }
 };
 
@@ -462,71 +481,83 @@ match shapes::quoted_email(std::size_t at) noexcept
 
 match shapes::uuid(std::size_t at) const noexcept
 {
-    if (text_.at(at + 8) != '-' || at + uuid_size > text_.size())
+    if (at + uuid_size > text_.size())
         return {};
     text_.count(uuid_size);
     return parse_uuid(text_.part(at, at + uuid_size)) ? match{at + uuid_size, "[uuid]"} : match{};
 }
 
 // Four or more hexadecimal digits between hyphens, as in uuids that are grouped in another way or damaged.
-match shapes::hex_groups(std::size_t at) const noexcept
+match shapes::hex_groups(std::size_t at) noexcept
 {
+    if (at < no_hex_groups_before_)
+        return {};
     std::size_t digits = 0;
-    bool has_digit = false;
-    bool has_letter = false;
+    class_mask seen = 0;
     std::size_t end = at;
     for (std::size_t start = at;; start = end + 1) {
-        auto const group_end = text_.run(start, hex);
+        class_mask of_group = 0;
+        auto const group_end = text_.run(start, hex, text_.size(), &of_group);
         if (group_end - start < 4)
             break;
-        for (std::size_t i = start; i < group_end; ++i)
-            (text_.has(i, digit) ? has_digit : has_letter) = true;
+        seen |= of_group;
         digits += group_end - start;
         end = group_end;
         if (text_.at(end) != '-')
             break;
     }
     bool const is_long = digits >= 16 && end - at > digits;
-    return is_long && has_digit && has_letter ? match{text_.run(end, alnum), "[hex]"} : match{};
+    if (is_long && (seen & digit) != 0 && (seen & letter) != 0)
+        return {text_.run(end, alnum), "[hex]"};
+    no_hex_groups_before_ = end;
+    return {};
 }
 
-match shapes::mac(std::size_t at) const noexcept
+// Six or more pairs; with hyphens a letter among them.
+match shapes::paired_mac(std::size_t at, char separator) noexcept
 {
-    auto const paired = paired_mac_end(text_, at);
-    auto const end = paired > 0 ? paired : text_.at(at + 4) == '.' ? dotted_mac_end(text_, at) : 0;
-    return end > 0 ? match{end, "[mac]"} : match{};
+    if (at < no_pairs_before_)
+        return {};
+    hex_pairs const pairs(text_, at, separator);
+    if (pairs.count >= 6 && (pairs.has_letter || separator == ':'))
+        return {pairs.last + 2, "[mac]"};
+    no_pairs_before_ = pairs.last;
+    return {};
 }
 
-match shapes::ip(std::size_t at) noexcept
+match shapes::ipv6(std::size_t at) noexcept
 {
-    if (auto const end = ipv4_end(text_, at); end > 0)
-        return {end, "[ip]"};
-    auto const colon = colon_size(text_, text_.run(at, hex, at + 4));
-    if (colon == 0 || at < no_ipv6_before_)
+    if (at < no_ipv6_before_)
         return {};
     ipv6_reader reader(text_, at);
     auto const end = reader.read();
-    if (end == 0 && !reader.has_gap())
-        no_ipv6_before_ = reader.end(); // nor does one start at a later group
-    return end > 0 ? match{end, "[ip]"} : match{};
+    if (end > 0)
+        return {end, "[ip]"};
+    no_ipv6_before_ = reader.none_before();
+    return {};
 }
 
 // Groups of digits with one separator between them count as one number: cards, phones, dates. Digits after a
 // blank that are part of something else do not belong to it.
-match shapes::number(std::size_t at) const noexcept
+match shapes::number(std::size_t at) noexcept
 {
+    if (at < no_number_before_)
+        return {};
     digit_groups groups;
     digit_groups before_blank;
     for (std::size_t start = at; groups.add(text_, start); start = groups.end + 1) {
-        if (!joins_digits(text_, start, groups.end)) {
-            groups.open = is_open(text_, groups.end);
+        if (!groups.joins(text_, start)) {
+            groups.open = groups.goes_on(text_);
             break;
         }
-        if (text_.at(groups.end) == ' ')
+        if (groups.next == ' ')
             before_blank = groups;
     }
     auto const &whole = groups.open && before_blank.digits > 0 ? before_blank : groups;
-    return whole.digits >= least_number ? match{whole.end, "[number]"} : match{};
+    if (whole.digits >= least_number)
+        return {whole.end, "[number]"};
+    no_number_before_ = whole.end;
+    return {};
 }
 
 // 1234567ms
@@ -558,7 +589,10 @@ match shapes::dated_name(std::size_t at) const noexcept
 
 match shapes::hexadecimal(std::size_t at) noexcept
 {
-    if (text_.at(at) == '0' && text_.at(at + 1) == 'x') {
+    char const c = text_.at(at);
+    if (!is(c, hex))
+        return {};
+    if (c == '0' && text_.at(at + 1) == 'x') {
         auto const end = text_.run(at + 2, hex);
         return end - at - 2 > longest_code ? match{end, "[hex]"} : end > at + 2 ? match{end, {}} : match{};
     }
@@ -583,17 +617,17 @@ std::size_t shapes::token_end(std::size_t at) noexcept
 match shapes::known_key(std::size_t at) noexcept
 {
     auto const first = static_cast<unsigned char>(text_.at(at));
+    if (prefixes_by_first.to[first] == 0)
+        return {};
+    char const second = text_.at(at + 1);
     for (int i = prefixes_by_first.from[first]; i < prefixes_by_first.to[first]; ++i) {
         auto const &prefix = key_prefixes[i];
-        if (!text_.starts(at, prefix.text))
+        if (prefix.text[1] != second || !text_.starts(at + 2, prefix.text.substr(2)))
             continue;
         std::size_t const start = at + prefix.text.size();
-        std::string_view const rest = text_.part(start, text_.run(start, prefix.rest, start + 40));
-        text_.count(rest.size());
-        bool const is_key = rest.size() >= prefix.least && std::any_of(rest.begin(), rest.end(), [](char c) {
-                                return is(c, digit | upper);
-                            });
-        if (is_key)
+        auto const end = std::min(
+            prefix.rest == key ? key_(start) : text_.run(start, prefix.rest, start + 40), start + 40);
+        if (end - start >= prefix.least && unmarked_(start) < end)
             return {token_end(at), "[token]"};
     }
     return {};
@@ -601,62 +635,109 @@ match shapes::known_key(std::size_t at) noexcept
 
 match shapes::token(std::size_t at) noexcept
 {
-    auto const end = text_.run(at, lower);
-    if (!text_.has(end, alnum))
+    class_mask seen = 0;
+    auto const end = text_.run(at, alnum, text_.size(), &seen);
+    if ((seen & (digit | upper)) == 0)
         return {};
-    std::string_view const word = text_.part(at, text_.run(end, alnum));
-    text_.count(4 * word.size());
-    bool found = looks_random(word) || looks_random(before_long_number(word, least_number_in_word));
-    if (!found && word.size() < joined_window && is_irregular(word)) {
-        std::string_view const window = text_.part(at, std::min(at + joined_window, text_.size()));
-        text_.count(4 * window.size());
-        found = looks_random_joined(window);
-    }
-    return found ? match{token_end(at), "[token]"} : match{};
+    std::string_view const word = text_.part(at, end);
+    return is_random(word) || is_random_joined(at, word) ? match{token_end(at), "[token]"} : match{};
 }
 
-match shapes::hex_word(std::size_t at) noexcept
+bool shapes::is_random(std::string_view word) const noexcept
 {
-    for (auto const matcher : {&shapes::uuid, &shapes::hex_groups, &shapes::mac})
-        if (auto const found = (this->*matcher)(at); found.end > 0)
+    if (word.size() < least_random)
+        return false;
+    text_.count(4 * word.size());
+    return looks_random(word) || looks_random(before_long_number(word, least_number_in_word));
+}
+
+bool shapes::is_random_joined(std::size_t at, std::string_view word) noexcept
+{
+    if (word.size() >= joined_window || joined_(at) < at + joined_window)
+        return false;
+    text_.count(2 * word.size());
+    if (!is_irregular(word))
+        return false;
+    std::string_view const window = text_.part(at, at + joined_window);
+    std::size_t known = 0;
+    bool has_small = false;
+    for (char const c : window) {
+        known += is(c, alnum) ? 1 : 0;
+        has_small = has_small || is(c, lower);
+    }
+    text_.count(joined_window);
+    if (known < least_random)
+        return false;
+    text_.count(2 * joined_window);
+    return looks_random_joined(window, has_small);
+}
+
+match shapes::ipv4(std::size_t at) noexcept
+{
+    if (at < no_ipv4_before_)
+        return {};
+    ipv4_parts const parts(text_, at);
+    if (parts.count == 4)
+        return {parts.next, "[ip]"};
+    no_ipv4_before_ = parts.next;
+    return {};
+}
+
+// Hexadecimal digits up to `end`; what stands there tells what they may begin.
+match shapes::hex_word(std::size_t at, std::size_t end, char next) noexcept
+{
+    auto const size = end - at;
+    if (next == '-' && size >= 4) {
+        auto const found = size == 8 ? uuid(at) : match{};
+        return found.end > 0 ? found : hex_groups(at);
+    }
+    if ((next == '-' || next == ':') && size == 2)
+        if (auto const found = paired_mac(at, next); found.end > 0)
             return found;
-    return ip(at);
+    if (next == '.' && size == 4)
+        if (auto const mac_end = dotted_mac_end(text_, at); mac_end > 0)
+            return {mac_end, "[mac]"};
+    if (next == '.' && size <= 3)
+        return ipv4(at);
+    return (next == ':' || next == '%') && size <= 4 ? ipv6(at) : match{};
 }
 
 // Whether a word of up to three characters, which ends before `next`, may begin something but an address.
-bool shapes::may_continue(std::size_t at, char next) const noexcept
+bool shapes::may_continue(std::size_t at, char c, char next) const noexcept
 {
     return next == '-' || next == '.' || next == '/' || next == '_' || next == '+' ||
-           (next == ' ' && text_.has(at, digit)) || (text_.at(at) == '0' && text_.at(at + 1) == 'x');
+           (next == ' ' && is(c, digit)) || (c == '0' && text_.at(at + 1) == 'x');
 }
 
-match shapes::at_start(std::size_t at, char before, bool after_name) noexcept
+match shapes::at_start(std::size_t at, char c, char before, bool after_name) noexcept
 {
-    char const c = text_.at(at);
     if (!is(c, alnum))
-        return ip(at);
+        return ipv6(at);
+    auto end = is(c, hex) ? hex_(at) : at;
+    char next = end > at ? text_.at(end) : c;
+    if (end > at && before != '%')
+        if (auto const found = hex_word(at, end, next); found.end > 0)
+            return found;
     constexpr std::size_t longest_short = 3;
-    auto const end = text_.run(at, alnum, at + longest_short + 1);
-    if (char const next = text_.at(end); end - at <= longest_short && !may_continue(at, next)) {
-        bool const may_be_address = (next == ':' || next == '%') && is(c, hex) && before != '%';
-        if (!may_be_address)
-            return {};
-        auto const found = mac(at);
-        return found.end > 0 ? found : ip(at);
+    if (is(next, alnum) && end - at <= longest_short) {
+        end = text_.run(end, alnum, at + longest_short + 1);
+        next = text_.at(end);
     }
-    if (is(c, hex) && before != '%')
-        if (auto const found = hex_word(at); found.end > 0)
-            return found;
-    if (after_name && is(c, digit))
-        if (auto const found = dated_name(at); found.end > 0)
-            return found;
-    if (is(c, digit))
-        if (auto const found = number(at); found.end > 0)
-            return found;
-    if (is(c, hex))
-        if (auto const found = hexadecimal(at); found.end > 0)
-            return found;
-    for (auto const matcher : {&shapes::known_key, &shapes::token})
+    bool const is_short = end - at <= longest_short;
+    if (is_short && !may_continue(at, c, next))
+        return {};
+    if (is(c, digit)) {
+        auto const found = after_name ? dated_name(at) : match{};
+        if (auto const whole = found.end > 0 ? found : number(at); whole.end > 0)
+            return whole;
+        return is_short && text_.run(at, digit, end) == end ? match{} : long_word(at);
+    }
+    return long_word(at);
+}
+
+match shapes::long_word(std::size_t at) noexcept
+{
+    for (auto const matcher : {&shapes::hexadecimal, &shapes::known_key, &shapes::token})
         if (auto const found = (this->*matcher)(at); found.end > 0)
             return found;
     return number_before_letters(at);

@@ -15,14 +15,18 @@ enum char_class : std::uint16_t {
     lower = 2,
     upper = 4,
     hex = 8,
-    address = 16,  // of a mail address
-    key = 32,      // of the name of a value
-    joined = 64,   // of base64
-    dotted = 128,  // of a token in parts
-    solid = 256,   // neither blank nor quote nor angle bracket
-    value = 512,   // solid, and neither ; nor &
-    blank = 1024,  // space and tab
-    foreign = 2048 // bytes of other alphabets, whatever the encoding
+    address = 16,          // of a mail address
+    key = 32,              // of the name of a value
+    joined = 64,           // of base64
+    dotted = 128,          // of a token in parts
+    solid = 256,           // neither blank nor quote nor angle bracket
+    value = 512,           // solid, and neither ; nor &
+    blank = 1024,          // space and tab
+    foreign = 2048,        // bytes of other alphabets, whatever the encoding
+    unmarked = 4096,       // of a name that is no key: small letters, _ and -
+    within_round = 8192,   // what may stand between ( and )
+    within_square = 16384, // and between [ and ]
+    punctuation = 32768    // neither letter nor digit nor foreign
 };
 using class_mask = std::uint16_t;
 
@@ -49,7 +53,7 @@ private:
     static constexpr class_mask classes_of(int c)
     {
         if (c >= 0x80)
-            return foreign | address | solid | value;
+            return foreign | address | solid | value | within_round | within_square;
         int mask = c >= '0' && c <= '9'   ? digit | hex
                    : c >= 'a' && c <= 'z' ? (c <= 'f' ? lower | hex : lower)
                    : c >= 'A' && c <= 'Z' ? (c <= 'F' ? upper | hex : upper)
@@ -62,6 +66,10 @@ private:
         mask |= c > ' ' && !is_any(c, "\"'`<>") ? solid : 0;
         mask |= (mask & solid) != 0 && !is_any(c, ";&") ? value : 0;
         mask |= is_any(c, " \t") ? blank : 0;
+        mask |= is_alnum ? 0 : punctuation;
+        mask |= (mask & lower) != 0 || is_any(c, "_-") ? unmarked : 0;
+        mask |= is_any(c, ")[\n") ? 0 : within_round;
+        mask |= is_any(c, "][\n") ? 0 : within_square;
         return static_cast<class_mask>(mask);
     }
 };
@@ -119,6 +127,20 @@ public:
         visited_ += end - i + 1;
         return end;
     }
+    // The same, and all their classes.
+    std::size_t run(std::size_t i, class_mask mask, std::size_t most, class_mask *seen) const noexcept
+    {
+        std::size_t const last = most < text_.size() ? most : text_.size();
+        std::size_t end = i;
+        for (; end < last; ++end) {
+            class_mask const of_this = classes.of[static_cast<unsigned char>(text_[end])];
+            if ((of_this & mask) == 0)
+                break;
+            *seen |= of_this;
+        }
+        visited_ += end - i + 1;
+        return end;
+    }
     // The place of `c` in [from, to), or `to`.
     std::size_t find(char c, std::size_t from, std::size_t to) const noexcept
     {
@@ -136,7 +158,7 @@ private:
     mutable std::size_t visited_ = 0;
 };
 
-// Runs of one class, asked for from ever later places: each is read once.
+// Runs of one class, asked for from ever later places, but for short steps back: each is read once.
 class run_ends
 {
 public:
@@ -144,7 +166,11 @@ public:
 
     std::size_t operator()(std::size_t i) noexcept
     {
-        if (i < from_ || i >= end_) {
+        if (i < from_) {
+            auto const end = text_.run(i, mask_, from_);
+            return end == from_ && from_ < end_ ? end_ : end;
+        }
+        if (i >= end_) {
             from_ = i;
             end_ = text_.run(i, mask_);
         }

@@ -83,9 +83,8 @@ private:
 
 bool looks_random(std::string_view word) noexcept
 {
-    constexpr std::size_t least = 14;
     constexpr std::size_t long_word = 20;
-    if (word.size() < least)
+    if (word.size() < least_random)
         return false;
     spelling all;
     all.add(word);
@@ -103,19 +102,15 @@ bool is_irregular(std::string_view word) noexcept
     return all.has_letters() && 3 * all.plain < 2 * word.size();
 }
 
-bool looks_random_joined(std::string_view window) noexcept
+bool looks_random_joined(std::string_view window, bool has_small) noexcept
 {
-    if (window.size() < joined_window || run(window, 0, joined) < joined_window)
-        return false;
-    window = window.substr(0, joined_window);
-    bool const has_small = std::any_of(window.begin(), window.end(), [](char c) { return is(c, lower); });
     spelling all;
     for (std::size_t at = 0; at < joined_window;) {
         auto const end = run(window, at, alnum);
         all.add(window.substr(at, end - at), has_small);
         at = end + 1;
     }
-    if (all.size < 14 || (all.digits == 0 && !all.is_mixed()))
+    if (all.size < least_random || (all.digits == 0 && !all.is_mixed()))
         return false;
     return (all.digits > 0 ? 2 : 3) * all.plain < all.size;
 }

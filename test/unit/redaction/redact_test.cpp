@@ -156,17 +156,30 @@ TEST(redact, again_changes_nothing)
     }
 }
 
+std::string repeat(const std::string &piece, std::size_t size)
+{
+    std::string text;
+    while (text.size() < size)
+        text += piece;
+    return text;
+}
+
 // The work of 10 kB, the most that metadata holds, counted in characters looked at: words, and what begins a
 // rule again and again.
+constexpr std::size_t most_text = 10000;
+
+std::size_t work(const std::string &piece, std::size_t size = most_text)
+{
+    return redact_counting(repeat(piece, size)).visited;
+}
+std::size_t work_of_words()
+{
+    return work("connection refused by the peer ");
+}
+
 TEST(redact, works_in_linear_time_on_any_text)
 {
-    auto const work = [](const std::string &piece, std::size_t size) {
-        std::string text;
-        while (text.size() < size)
-            text += piece;
-        return redact_counting(text).visited;
-    };
-    auto const of_words = work("connection refused by the peer ", 10000);
+    auto const of_words = work_of_words();
     for (const char *piece : {"1[",
                               "9@",
                               "9f& ",
@@ -220,10 +233,46 @@ TEST(redact, works_in_linear_time_on_any_text)
                               "00-00-00-00-00-x ",
                               "-----BEGIN ",
                               "pin:is:",
-                              "a_b-c.d/e+f "}) {
-        EXPECT_LE(work(piece, 10000), 6 * of_words) << piece;
-        EXPECT_LE(work(piece, 20000), 2 * work(piece, 10000) + 2000) << piece;
+                              "a_b-c.d/e+f ",
+                              "1.2.3.4:%3a",
+                              "Bearer :(",
+                              "abcA-",
+                              "::::fe80",
+                              "sk-proj-",
+                              "://a:b[ip]",
+                              "token \"pin "}) {
+        EXPECT_LE(work(piece), 3 * of_words) << piece;
+        EXPECT_LE(work(piece, 2 * most_text), 2 * work(piece) + 2000) << piece;
     }
+}
+
+// Two and three of the characters that begin, join and end what is redacted.
+TEST(redact, takes_three_times_the_work_of_words_at_most)
+{
+    std::vector<std::string> const parts = {"1", "12", "a", "A", "abc", ":",  "::",    ".",
+                                            "-", "_",  "/", "%", "@",   "\"", "token", " "};
+    auto const most = 3 * work_of_words();
+    int tried = 0, dropped = 0;
+    auto const check = [&](const std::string &piece) {
+        auto const redacted = redact_counting(repeat(piece, most_text));
+        EXPECT_LE(redacted.visited, most) << piece;
+        ++tried;
+        dropped += redacted.text == "[message]" ? 1 : 0;
+    };
+    for (auto const &a : parts)
+        for (auto const &b : parts) {
+            check(a + b);
+            for (auto const &c : parts)
+                check(a + b + c);
+        }
+    EXPECT_LE(50 * dropped, tried); // it is not kept within bounds by giving up
+}
+
+TEST(redact, keeps_long_texts_of_real_messages)
+{
+    for (auto const *const name : {"redaction_secrets.tsv", "redaction_harmless.tsv"})
+        for (auto const &parts : read_corpus(name))
+            EXPECT_NE(redact(repeat(parts[0] + "\n", most_text)), "[message]") << parts[0];
 }
 
 TEST(redact, survives_any_bytes)
