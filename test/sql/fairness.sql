@@ -66,7 +66,7 @@ SELECT count(*) AS wrong FROM
     FULL JOIN (SELECT workspace_id, metric_date, total_events AS n FROM analytics.daily_metrics) AS d USING (workspace_id, metric_date)
 WHERE e.n IS DISTINCT FROM d.n;
 
--- Closing, and what is provisional, cost as much as there are events, not by workspace; all the same days end.
+-- Closing, what is provisional and the views cost as much as there are events, not by workspace; all the same days end.
 BEGIN;
 ALTER TABLE analytics.workspace_settings DISABLE TRIGGER USER;
 INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from)
@@ -75,6 +75,7 @@ INSERT INTO analytics.workspace_settings (workspace_id, time_zone, valid_from) V
 SET LOCAL track_functions = 'all';
 SELECT count(*) FROM analytics_internal.ended_days(date_trunc('day', now(), 'UTC') - interval '12 hours', date_trunc('day', now(), 'UTC'));
 SELECT analytics_internal.aggregate_open() \g /dev/null
+SELECT count(*) FROM analytics.refresh_all_materialized_views() WHERE error IS NULL;
 SELECT sum(calls) < 500 AS few_calls FROM pg_stat_xact_user_functions WHERE schemaname LIKE 'analytics%';
 ROLLBACK;
 -- Nor by year: the view has the last days, the function answers for older ones.
