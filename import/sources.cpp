@@ -1,8 +1,11 @@
 // What the tools' exports look like. doc/import.md says the same in words and names the pages it is from.
 
 #include "mapping.hpp"
+#include "times.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <cstdio>
 #include <stdexcept>
 
 namespace importer
@@ -24,16 +27,30 @@ std::string joined(std::initializer_list<std::string_view> parts)
     return all;
 }
 
+std::string lower(std::string_view text)
+{
+    std::string result(text);
+    for (char &c : result)
+        c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return result;
+}
+
 // --- PostHog ---
+
+// PostHog's own rule for events that do not say how they count.
+bool counts_like_anthropic(draft &d)
+{
+    std::string const model = lower(d.text({"properties.$ai_model"}));
+    return lower(d.text({"properties.$ai_provider"})) == "anthropic" || model.rfind("claude", 0) == 0 ||
+           model.find("anthropic") != std::string::npos;
+}
 
 // Anthropic counts what it reads from its cache beside the input, others within; the first is what our key
 // means.
 void add_cached_tokens(draft &d)
 {
-    const value *const exclusive = d.take({"properties.$ai_cache_reporting_exclusive"});
-    bool const is_beside =
-        exclusive != nullptr ? exclusive->truth : d.text({"properties.$ai_provider"}) == "anthropic";
-    if (!is_beside)
+    std::string_view const exclusive = d.text({"properties.$ai_cache_reporting_exclusive"});
+    if (exclusive.empty() ? !counts_like_anthropic(d) : exclusive != "true")
         return;
     d.add("cache_read_input_tokens", d.take({"properties.$ai_cache_read_input_tokens"}));
     d.add("cache_creation_input_tokens", d.take({"properties.$ai_cache_creation_input_tokens"}));
@@ -51,9 +68,7 @@ void examine_posthog_ai(draft &d, bool is_trace)
         d.add("cost", d.take({"properties.$ai_total_cost_usd"}));
         add_cached_tokens(d);
     }
-    const value *const failed = d.take({"properties.$ai_is_error"});
-    d.add_text("status",
-               failed != nullptr && (failed->truth || failed->text == "true") ? "failed" : "completed");
+    d.add_text("status", d.text({"properties.$ai_is_error"}) == "true" ? "failed" : "completed");
 }
 
 void examine_posthog(draft &d)
@@ -61,6 +76,8 @@ void examine_posthog(draft &d)
     std::string_view const event = d.text({"event"});
     if (is_any(event, {"$identify", "$create_alias", "$merge_dangerously", "$groupidentify", "$set"}))
         d.left_out = "says who somebody is, not what was done";
+    else if (event == "$ai_span")
+        d.left_out = "a step within a run that is no call of a model";
     else if (is_any(event, {"$ai_generation", "$ai_embedding", "$ai_trace"}))
         examine_posthog_ai(d, event == "$ai_trace");
     else if (event == "$autocapture" && d.text({"properties.$event_type"}) == "submit")
@@ -89,11 +106,11 @@ mapping posthog()
         {"host", {"properties.$host"}},
         {"lib", {"properties.$lib"}},
         {"error_type",
-         {"properties.$exception_type", "properties.$exception_list.0.type",
-          "properties.$exception_types.0"}},
+         {"properties.$exception_type", "properties.$exception_list.0.type", "properties.$exception_types.0",
+          "properties.$ai_error_type"}},
         {"error_message",
          {"properties.$exception_message", "properties.$exception_list.0.value", "properties.$ai_error"}},
-        {"agent_id", {"properties.agent_id", "properties.$ai_span_name"}},
+        {"agent_id", {"properties.agent_id", "properties.$ai_agent_name", "properties.$ai_span_name"}},
         {"model", {"properties.$ai_model"}},
         {"provider", {"properties.$ai_provider"}},
         {"input_tokens", {"properties.$ai_input_tokens"}},
@@ -142,6 +159,8 @@ mapping mixpanel()
         {"os", {"properties.$os"}},
         {"device_type", {"properties.$device_type", "properties.$device"}},
         {"country", {"properties.mp_country_code"}},
+        {"region", {"properties.$region"}},
+        {"city", {"properties.$city"}},
         {"lib", {"properties.mp_lib"}},
     };
     m.roots = {"properties"};
@@ -188,6 +207,7 @@ mapping segment()
         {"os", {"context.os.name"}},
         {"device_type", {"context.device.type"}},
         {"language", {"context.locale"}},
+        {"country", {"context.location.country"}},
         {"utm_source", {"context.campaign.source"}},
         {"utm_medium", {"context.campaign.medium"}},
         {"utm_campaign", {"context.campaign.name"}},
@@ -281,6 +301,8 @@ mapping ga4()
         {"utm_source", {"collected_traffic_source.manual_source", "event_params.source"}},
         {"utm_medium", {"collected_traffic_source.manual_medium", "event_params.medium"}},
         {"utm_campaign", {"collected_traffic_source.manual_campaign_name", "event_params.campaign"}},
+        {"utm_term", {"collected_traffic_source.manual_term", "event_params.term"}},
+        {"utm_content", {"collected_traffic_source.manual_content", "event_params.content"}},
         {"error_message", {"event_params.error_message", "event_params.description"}},
     };
     m.roots = {"event_params"};
@@ -300,8 +322,15 @@ void examine_umami(draft &d)
 {
     if (d.at("data_key") != nullptr || d.at("event_key") != nullptr)
         d.left_out = "a property of an event, not an event";
-    if (d.text({"event_type"}) == "1")
+    std::string_view const type = d.text({"event_type"});
+    if (type == "1")
         d.event_type = "page_view";
+    else if (type == "3") // a visit of a short link, which has no name
+        d.event_type = "click";
+    else if (type == "4")
+        d.event_type = "custom"; // the same of a pixel
+    else if (type == "5")
+        d.left_out = "a measurement of how fast a page was";
     std::string_view const query = d.text({"url_query"});
     d.page = d.tree().keep(std::string(d.text({"url_path"})).append(query.empty() ? "" : "?").append(query));
     std::string_view const domain = d.text({"referrer_domain"});
@@ -352,6 +381,25 @@ void add_usage(draft &d)
                                    "outputUsage", "completionTokens"}));
 }
 
+// Of the times that are there: integrations from before April 2026 export the latency of enriched observations
+// in milliseconds, all others in seconds.
+void add_runtime(draft &d)
+{
+    const value *const begin = d.take({"start_time", "startTime"}), *const end =
+                                                                        d.take({"end_time", "endTime"});
+    const value *const latency = d.take({"latency"});
+    if (begin == nullptr || end == nullptr) {
+        d.add("runtime_seconds", latency);
+        return;
+    }
+    instant const from = parse_time(*begin, zone("UTC")), to = parse_time(*end, zone("UTC"));
+    if (from.problem != nullptr || to.problem != nullptr || to.at < from.at)
+        return;
+    char text[40];
+    std::snprintf(text, sizeof text, "%.6f", static_cast<double>(to.at - from.at) / 1e6);
+    d.add("runtime_seconds", d.tree().make(kind::number, d.tree().keep(text)));
+}
+
 // The outermost observation stands for its trace where no file of traces is exported beside.
 void examine_observation(draft &d)
 {
@@ -389,7 +437,7 @@ void examine_langfuse(draft &d)
         d.left_out = "a score";
     else
         examine_trace(d);
-    d.add("runtime_seconds", d.take({"latency"}));
+    add_runtime(d);
 }
 
 mapping langfuse()

@@ -190,6 +190,70 @@ TEST_F(mapped, paths_lead_through_dots_arrays_and_json_in_texts)
     EXPECT_EQ(e.metadata, R"({"kept": [1, {"x": 2}]})");
 }
 
+// Enriched observations of old integrations have their latency in milliseconds.
+TEST_F(mapped, runtimes_of_langfuse_are_between_the_times)
+{
+    auto const runtime_of = [&](const std::string &rest) {
+        map("langfuse", R"({"id":"o","type":"GENERATION","trace_id":"t","user_id":"u",)" + rest + "}");
+        auto const at = e.metadata.find("\"runtime_seconds\": ");
+        return at == std::string::npos
+                   ? ""
+                   : e.metadata.substr(at + 19, e.metadata.find_first_of(",}", at) - at - 19);
+    };
+    EXPECT_EQ(
+        runtime_of(
+            R"("start_time":"2025-03-10 08:00:01.000000","end_time":"2025-03-10 08:00:03.250000","latency":2250)"),
+        "2.250000");
+    EXPECT_EQ(
+        runtime_of(R"("startTime":"2025-03-10T08:00:01Z","endTime":"2025-03-10T08:00:01Z","latency":9)"),
+        "0.000000");
+    EXPECT_EQ(runtime_of(R"("start_time":"2025-03-10 08:00:01","end_time":null,"latency":null)"), "");
+    EXPECT_EQ(runtime_of(R"("start_time":"2025-03-10 08:00:01","end_time":"2025-03-10 08:00:00")"), "");
+    map("langfuse", R"({"id":"t","timestamp":"2025-03-10T08:00:01Z","name":"n","userId":"u","latency":1.5})");
+    EXPECT_NE(e.metadata.find("\"runtime_seconds\": 1.5"), std::string::npos);
+}
+
+TEST_F(mapped, cached_tokens_of_posthog_are_added_where_they_are_beside_the_input)
+{
+    auto const are_added = [&](const std::string &properties) {
+        map("posthog",
+            R"({"uuid":"u","event":"$ai_generation","distinct_id":"d","timestamp":"2025-03-10T08:00:00Z",)"
+            R"("properties":{"$ai_input_tokens":1,"$ai_cache_read_input_tokens":9,)" +
+                properties + "}}");
+        return e.metadata.find("cache_read_input_tokens") != std::string::npos;
+    };
+    EXPECT_TRUE(are_added(R"("$ai_provider":"anthropic","$ai_model":"x")"));
+    EXPECT_TRUE(are_added(R"("$ai_provider":"Anthropic","$ai_model":"x")"));
+    EXPECT_TRUE(are_added(R"("$ai_provider":"vertex","$ai_model":"claude-haiku-4-5")"));
+    EXPECT_TRUE(are_added(R"("$ai_provider":"bedrock","$ai_model":"eu.anthropic.claude-haiku-4-5")"));
+    EXPECT_TRUE(
+        are_added(R"("$ai_provider":"openai","$ai_model":"gpt-5","$ai_cache_reporting_exclusive":"true")"));
+    EXPECT_FALSE(are_added(R"("$ai_provider":"openai","$ai_model":"gpt-5")"));
+    EXPECT_FALSE(are_added(
+        R"("$ai_provider":"anthropic","$ai_model":"claude","$ai_cache_reporting_exclusive":false)"));
+}
+
+TEST_F(mapped, rows_of_umami)
+{
+    auto const row = [&](const std::string &type, const std::string &rest = "") {
+        auto const mapped =
+            map("umami", R"({"event_id":"i","session_id":"s","visit_id":"v","url_path":"/a","created_at":)"
+                         R"("2025-03-10 08:00:00","event_type":")" +
+                             type + "\"" + rest + "}");
+        return mapped.front() == '<' ? mapped : std::string(e.type) + "/" + std::string(e.name);
+    };
+    EXPECT_EQ(row("1"), "page_view/");
+    EXPECT_EQ(row("2", R"(,"event_name":"signup")"), "custom/signup");
+    EXPECT_EQ(row("3"), "click/");
+    EXPECT_EQ(row("4"), "custom/");
+    EXPECT_EQ(row("5", R"(,"lcp":1830.5)"), "<a measurement of how fast a page was>");
+    row("1", R"(,"region":"DE-BE","distinct_id":"ann@example.org")");
+    EXPECT_EQ(e.metadata, R"({"region": "DE-BE"})");
+    EXPECT_EQ(text_of(e.user), text_of(shadow::id_of(workspace, "user", "ann@example.org")));
+    row("1", R"(,"subdivision1":"DE-BE")");
+    EXPECT_EQ(e.metadata, R"({"region": "DE-BE"})");
+}
+
 class mapping_files : public mapped
 {
 protected:

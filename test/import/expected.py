@@ -30,7 +30,7 @@ def iso(text):
 def posthog(name):
     types = {"$pageview": "page_view", "$exception": "error", "$ai_trace": "agent_run", "$ai_generation": "agent_run"}
     for e in lines(name):
-        if e is None or e["timestamp"] is None or e["event"] == "$identify":
+        if e is None or e["timestamp"] is None or e["event"] in ("$identify", "$ai_span"):
             continue
         p = e["properties"]
         kind = types.get(e["event"], "custom")
@@ -81,17 +81,17 @@ def ga4(name):
 def umami(name):
     with open(name, encoding="utf-8", newline="") as f:
         for e in csv.DictReader(f):
-            if e["created_at"] is None:
+            if e["created_at"] is None or e["event_type"] == "5":
                 continue
-            kind = "page_view" if e["event_type"] == "1" else "login" if e["event_name"] == "login" else "custom"
-            yield dict(key=e["event_id"], user=e["session_id"], type=kind, at=iso(e["created_at"]), session=e["visit_id"])
+            kind = {"1": "page_view", "3": "click"}.get(e["event_type"], "login" if e["event_name"] == "login" else "custom")
+            yield dict(key=e["event_id"], user=e["distinct_id"] or e["session_id"], type=kind, at=iso(e["created_at"]), session=e["visit_id"])
 
 
 def langfuse(name):
     for e in lines(name):
         user = e.get("user_id") or e.get("userId")
         is_outermost = e.get("type") == "SPAN" and e["parent_observation_id"] == ""
-        if user is None or not (e.get("type") in ("GENERATION", "TOOL", None) or is_outermost) or "value" in e:
+        if user is None or not (e.get("type") in ("GENERATION", "EMBEDDING", "TOOL", None) or is_outermost) or "value" in e:
             continue
         yield dict(key=e["id"], user=user, type="agent_run", at=iso(e.get("start_time") or e.get("startTime") or e["timestamp"]),
                    session=e.get("session_id") or e.get("sessionId"), cost=e.get("total_cost", e.get("calculatedTotalCost")),
