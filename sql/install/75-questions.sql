@@ -390,8 +390,8 @@ COMMENT ON FUNCTION analytics.get_run_metrics(uuid, text, text, date, date, inte
 
 CREATE FUNCTION analytics.get_run_tree(workspace_id uuid, run_id text, start_date date DEFAULT NULL, end_date date DEFAULT NULL)
 RETURNS TABLE (depth bigint, run text, parent_run_id text, agent_id text, model text, status text, error_type text, created_at timestamptz,
-               runtime_seconds numeric, tokens numeric, total_tokens numeric, cost numeric, total_cost numeric, descendants bigint,
-               agent_name text)
+               runtime_seconds numeric, tokens numeric, total_tokens numeric, cost numeric, total_cost numeric, currency text,
+               cost_reason text, descendants bigint, agent_name text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -401,11 +401,12 @@ BEGIN ATOMIC
         get_run_tree.workspace_id, 'get_run_tree',
         jsonb_build_object('run_id', run_id, 'start_date', start_date, 'end_date', end_date), NULL, NULL)
         AS a (depth bigint, run text, parent_run_id text, agent_id text, model text, status text, error_type text, created_at timestamptz,
-              runtime_seconds numeric, tokens numeric, total_tokens numeric, cost numeric, total_cost numeric, descendants bigint);
+              runtime_seconds numeric, tokens numeric, total_tokens numeric, cost numeric, total_cost numeric, currency text,
+              cost_reason text, descendants bigint);
 END;
 REVOKE EXECUTE ON FUNCTION analytics.get_run_tree(uuid, text, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics.get_run_tree(uuid, text, date, date) IS
-    'From raw events: a run and its descendants by metadata.parent_run_id (parent_execution_id), depth first, each run once by its deciding event; what that lacks comes from the latest earlier event of the run that has it. tokens and cost are what a run states itself, each attempt once, 0 if nothing; the totals are its own and those of its descendants. Only for those who may read the workspace''s raw events, else 42501; other workspaces and NULL: no row. Raw events gone: 55000';
+    'From raw events: a run and its descendants by metadata.parent_run_id (parent_execution_id), depth first, each run once by its deciding event; what that lacks comes from the latest earlier event of the run that has it. tokens and cost are a run''s own, each attempt once; a cost that is not stated comes from the prices in force, as in daily_metrics, and is NULL where they tell none of what was consumed. The totals are its own and those of its descendants; total_cost is NULL, and cost_reason says why, where it would be a partial sum. Only for those who may read the workspace''s raw events, else 42501; other workspaces and NULL: no row. Raw events gone: 55000';
 
 CREATE FUNCTION analytics_internal.session_gap() RETURNS interval
 LANGUAGE sql STABLE SECURITY DEFINER

@@ -159,6 +159,32 @@ FROM unnest(ARRAY['{"run_id": "p", "agent_id": "planner", "status": "running", "
 SELECT depth, run, parent_run_id AS parent, agent_id IS NOT NULL AS has_agent, model, runtime_seconds, tokens, total_tokens, cost, total_cost
 FROM analytics.get_run_tree(user_uuid(4244), 'p', '2025-03-03', '2025-03-03');
 
+-- What states no cost is priced as in the rollups: credits, tokens by kind, attempts one by one; and not where a price is missing.
+INSERT INTO analytics.credit_prices (workspace_id, price, currency) VALUES (user_uuid(4245), 0.5, 'EUR');
+INSERT INTO analytics.token_prices (workspace_id, model, input_price, output_price, cache_read_price, cache_write_price, currency)
+SELECT user_uuid(w), 'large', 2, 8, 0.5, 4, 'EUR' FROM generate_series(4245, 4246) AS w;
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
+SELECT user_uuid(e.w), user_uuid(1), 'agent_run', e.metadata::jsonb, timestamptz '2025-03-03 10:00+00' + e.n * interval '1 minute'
+FROM (VALUES
+    (4245, 1, '{"run_id": "a", "agent_id": "planner", "status": "completed", "credits": 3}'),
+    (4245, 2, '{"run_id": "b", "parent_run_id": "a", "model": "large", "usage": {"input_tokens": 1000, "output_tokens": 500, "cache_read_input_tokens": 4000}}'),
+    (4245, 3, '{"run_id": "b", "status": "completed"}'),
+    (4245, 4, '{"run_id": "c", "parent_run_id": "a", "model": "large", "status": "failed", "attempt": 1, "usage": {"prompt_tokens": 1000000, "completion_tokens": 0}}'),
+    (4245, 5, '{"run_id": "c", "status": "completed", "attempt": 2, "usage": {"prompt_tokens": 0, "completion_tokens": 1000000}}'),
+    (4245, 6, '{"run_id": "d", "parent_run_id": "a", "status": "completed"}'),
+    (4246, 1, '{"run_id": "e", "status": "completed"}'),
+    (4246, 2, '{"run_id": "f", "parent_run_id": "e", "status": "completed", "model": "small", "usage": {"input_tokens": 2, "output_tokens": 3}}'),
+    (4246, 3, '{"run_id": "g", "status": "completed", "cost_usd": 2}'),
+    (4246, 4, '{"run_id": "h", "parent_run_id": "g", "status": "completed", "credits": 1}'),
+    (4246, 5, '{"run_id": "i", "status": "completed", "cost_usd": 2}'),
+    (4246, 6, '{"run_id": "j", "parent_run_id": "i", "status": "completed", "model": "large", "usage": {"input_tokens": 500000, "output_tokens": 0}}')) AS e (w, n, metadata);
+SELECT analytics.aggregate_daily_metrics('2025-03-03', user_uuid(4245));
+SELECT depth, run, agent_name, tokens, cost, total_cost, currency, cost_reason
+FROM (VALUES (1, 4245, 'a'), (2, 4246, 'e'), (3, 4246, 'g'), (4, 4246, 'i')) AS r (n, w, root)
+CROSS JOIN LATERAL analytics.get_run_tree(user_uuid(w), root, '2025-03-03', '2025-03-03') WITH ORDINALITY AS t
+ORDER BY r.n, t.ordinality;
+SELECT total_cost, currency FROM analytics.daily_metrics WHERE workspace_id = user_uuid(4245) AND metric_date = '2025-03-03';
+
 -- Runs of a day by model are those of daily_metrics: prices, aliases, repeated events, unfinished runs, attempts, and what an
 -- earlier event says: the model, in some runs credits and usage.
 INSERT INTO analytics.token_prices (workspace_id, input_price, output_price, cache_read_price) VALUES (user_uuid(4343), 1000, 5000, 100);

@@ -1,9 +1,7 @@
 #include "core/questions/run_metrics.hpp"
 
 #include "core/base/decimal.hpp"
-#include "core/event/decode.hpp"
-#include "core/event/run_order.hpp"
-#include "core/questions/runs.hpp"
+#include "core/questions/run_consumption.hpp"
 
 #include <algorithm>
 #include <map>
@@ -14,132 +12,12 @@ namespace shadow::questions
 namespace
 {
 
-// Numbers of runs, by slot.
-struct fact_slots {
-    std::size_t model, error_type, runtime, tokens, credits, cost, cost_currency, attempt;
-    std::size_t usage[4]; // input, output, read from and written to a cache
-};
-
-fact_slots add_fact_slots(program &events, stream_details &details)
-{
-    place const where;
-    auto const add = [&](std::string_view name) {
-        details.slots.push_back(events.add_property(name, where));
-        return details.slots.size() - 1;
-    };
-    fact_slots s{};
-    s.model = add("model");
-    s.error_type = add("error_type");
-    s.runtime = add("runtime_seconds");
-    s.tokens = add("tokens");
-    s.credits = add("credits");
-    s.cost = add("cost");
-    s.cost_currency = add("cost_currency");
-    s.attempt = add("attempt");
-    constexpr std::string_view kinds[] = {"input_tokens", "output_tokens", "cache_read_tokens",
-                                          "cache_write_tokens"};
-    std::transform(std::begin(kinds), std::end(kinds), s.usage, add);
-    return s;
-}
-
-int128 number_at(event_stream &stream, const stream_event &e, std::size_t slot)
-{
-    value_number const v = stream.value(e, slot);
-    return v == 0 ? int128{0} : stream.texts().number(v).value;
-}
-
-// What an attempt at a run consumed (doc/metrics.md, rules 11 to 11b and 14).
-struct consumption {
-    int128 tokens = 0, credits = 0, cost = 0; // 10^-9
-    bool has_cost = false, lacks_credit_price = false, lacks_token_price = false;
-    currency_code currency = 0;
-};
-
-class consumption_reader
-{
-public:
-    explicit consumption_reader(question_host &host)
-        : prices_(host.prices()), lists_{{prices_.prices.data(), prices_.prices.size()},
-                                         {prices_.token_prices.data(), prices_.token_prices.size()}}
-    {
-    }
-
-    // Of the events of one attempt, the latest first; `decider` is one of them. `model`: of the run.
-    template <typename Iterator>
-    consumption read(event_stream &stream, const fact_slots &slots, Iterator decider, Iterator last,
-                     value_number model) const
-    {
-        auto const giver = [&](std::size_t slot) -> const stream_event * {
-            auto const found = std::find_if(
-                decider, last, [&](const stream_event *e) { return stream.value(*e, slot) != 0; });
-            return found == last ? nullptr : *found;
-        };
-        const stream_event *const tokens = giver(slots.tokens), *const credits = giver(slots.credits),
-                                  *const stated = giver(slots.cost);
-        consumption c;
-        c.tokens = tokens == nullptr ? 0 : number_at(stream, *tokens, slots.tokens);
-        c.credits = credits == nullptr ? 0 : number_at(stream, *credits, slots.credits);
-        if (stated != nullptr) {
-            bool const is_own = stream.texts().text(stream.value(*stated, slots.cost_currency)) == "-";
-            c.has_cost = true;
-            c.cost = number_at(stream, *stated, slots.cost);
-            c.currency = is_own ? prices_.currency : pack_currency("USD");
-            return c;
-        }
-        paid_facts const paid{credits != nullptr, c.credits,
-                              tokens == nullptr ? token_usage{} : usage_at(stream, *tokens, slots),
-                              stream.texts().text(model)};
-        priced const price = price_of(lists_, prices_.workspace, paid, (*decider)->at);
-        c.has_cost = price.is_known;
-        c.cost = price.cost;
-        c.currency = price.currency;
-        c.lacks_credit_price = !c.has_cost && c.credits != 0;
-        c.lacks_token_price = !c.has_cost && c.tokens != 0 && lists_.tokens.size != 0;
-        return c;
-    }
-
-private:
-    static token_usage usage_at(event_stream &stream, const stream_event &e, const fact_slots &slots)
-    {
-        auto const part = [&](int i) {
-            return static_cast<std::int64_t>(number_at(stream, e, slots.usage[i]) / nano);
-        };
-        return {part(0), part(1), part(2), part(3)};
-    }
-
-    price_list prices_;
-    price_lists lists_;
-};
-
 struct run_tally {
+    consumption_sum consumed;
     std::int64_t runs = 0, successful = 0, failed = 0, cancelled = 0, users = 0;
     std::uint32_t last_user = UINT32_MAX;
-    int128 tokens = 0, credits = 0, cost = 0;
-    bool has_cost = false, is_mixed = false, lacks_credit_price = false, lacks_token_price = false;
-    currency_code currency = 0;
     std::vector<int128> runtimes;
     std::map<value_number, std::int64_t> errors;
-
-    void add(const consumption &c)
-    {
-        tokens += c.tokens;
-        credits += c.credits;
-        lacks_credit_price = lacks_credit_price || c.lacks_credit_price;
-        lacks_token_price = lacks_token_price || c.lacks_token_price;
-        if (!c.has_cost)
-            return;
-        is_mixed = is_mixed || (has_cost && currency != c.currency);
-        has_cost = true;
-        currency = c.currency;
-        cost += c.cost;
-    }
-    std::string_view cost_reason() const noexcept
-    {
-        return is_mixed             ? "several currencies"
-               : lacks_credit_price ? "credits without a price"
-               : lacks_token_price  ? "tokens without a price"
-                                    : "";
-    }
 };
 
 class run_metrics
@@ -244,45 +122,13 @@ private:
         auto const known = events_.find(e.position);
         std::vector<const stream_event *> const events =
             known == events_.end() ? std::vector<const stream_event *>{alone} : known->second;
-        add_consumption(t, events, stream);
+        t.consumed.add(consumptions_.read(stream, runs_, facts_, events));
         auto const decider = std::find(events.begin(), events.end(), alone);
         auto const timed = std::find_if(decider, events.end(), [&](const stream_event *x) {
             return stream.value(*x, facts_.runtime) != 0;
         });
         if (timed != events.end() && status != name_of(run_status::cancelled))
             t.runtimes.push_back(number_at(stream, **timed, facts_.runtime));
-    }
-    template <typename Iterator>
-    Iterator decider_of(Iterator first, Iterator last, const event_stream &stream) const
-    {
-        return find_decider(
-            first, last, [&](const stream_event *e) { return decision_rank(status_of(stream, *e, runs_)); });
-    }
-    template <typename Iterator>
-    value_number model_of(Iterator decider, Iterator last, const event_stream &stream) const
-    {
-        auto const named = std::find_if(
-            decider, last, [&](const stream_event *e) { return stream.value(*e, facts_.model) != unknown_; });
-        return named == last ? unknown_ : stream.value(**named, facts_.model);
-    }
-    // Each attempt has its own last values.
-    void add_consumption(run_tally &t, std::vector<const stream_event *> events, event_stream &stream) const
-    {
-        value_number const model =
-            model_of(decider_of(events.begin(), events.end(), stream), events.end(), stream);
-        auto const attempt_of = [&](const stream_event *e) { return number_at(stream, *e, facts_.attempt); };
-        std::stable_sort(events.begin(), events.end(), [&](const stream_event *a, const stream_event *b) {
-            return attempt_of(a) < attempt_of(b);
-        });
-        for (auto first = events.begin(); first != events.end();) {
-            auto const last = std::find_if(first, events.end(), [&](const stream_event *e) {
-                return attempt_of(e) != attempt_of(*first);
-            });
-            auto const decider = decider_of(first, last, stream);
-            value_number const own = model_of(decider, last, stream);
-            t.add(consumptions_.read(stream, facts_, decider, last, own != unknown_ ? own : model));
-            first = last;
-        }
     }
     static std::string errors_json(const run_tally &t, const value_list &texts)
     {
@@ -310,17 +156,17 @@ private:
                 sum += r;
             mean = divide_rounded(sum, static_cast<int128>(t.runtimes.size()));
         }
-        std::string_view const reason = t.cost_reason();
-        bool const is_priced = t.has_cost && reason.empty(), is_in_one = t.has_cost && !t.is_mixed;
+        consumption_sum const &c = t.consumed;
         char code[4];
         out << std::move(start) << std::move(group) << cell::integer(t.runs) << cell::integer(t.successful)
             << cell::integer(t.failed) << cell::integer(t.cancelled)
             << percent_cell(t.successful, t.successful + t.failed) << cell::of_json(errors_json(t, texts))
-            << cell::trimmed(t.tokens, nano_scale) << cell::trimmed(t.credits, nano_scale)
-            << (is_priced ? cell::trimmed(divide_rounded(t.cost, nano / 10'000), 4) : cell{})
-            << (is_in_one ? cell::of_text(unpack_currency(t.currency, code)) : cell{}) << text_cell(reason)
-            << seconds(mean) << seconds(quantile(t.runtimes, 50)) << seconds(quantile(t.runtimes, 95))
-            << seconds(quantile(t.runtimes, 99)) << cell::integer(t.users);
+            << cell::trimmed(c.tokens, nano_scale) << cell::trimmed(c.credits, nano_scale)
+            << (c.is_priced() ? cell::trimmed(divide_rounded(c.cost, nano / 10'000), 4) : cell{})
+            << (c.is_in_one_currency() ? cell::of_text(unpack_currency(c.currency, code)) : cell{})
+            << text_cell(c.cost_reason()) << seconds(mean) << seconds(quantile(t.runtimes, 50))
+            << seconds(quantile(t.runtimes, 95)) << seconds(quantile(t.runtimes, 99))
+            << cell::integer(t.users);
     }
 
     question question_;

@@ -1,6 +1,7 @@
 #include "core/base/decimal.hpp"
+#include "core/event/run_order.hpp"
+#include "core/questions/run_consumption.hpp"
 #include "core/questions/run_metrics.hpp"
-#include "core/questions/runs.hpp"
 
 #include <algorithm>
 #include <map>
@@ -16,7 +17,10 @@ constexpr std::size_t most_tree_runs = 100'000;
 class run_tree
 {
 public:
-    run_tree(question_host &host, const question_settings &settings) : question_(host, settings) {}
+    run_tree(question_host &host, const question_settings &settings)
+        : question_(host, settings), consumptions_(host)
+    {
+    }
 
     void read(const json &definition)
     {
@@ -24,13 +28,12 @@ public:
         given.require("run_id");
         root_ = given.text("run_id", {});
         runs_ = add_run_slots(question_.events, details_);
+        facts_ = add_fact_slots(question_.events, details_);
         place const where;
+        parent_ = details_.slots.size();
         for (std::string_view const name :
-             {"metadata.parent_run_id", "metadata.parent_execution_id", "agent_id", "model", "error_type",
-              "runtime_seconds", "tokens", "cost", "attempt"}) {
+             {"metadata.parent_run_id", "metadata.parent_execution_id", "agent_id"})
             details_.slots.push_back(question_.events.add_property(name, where));
-        }
-        parent_ = runs_.status + 1;
         question_.read_range(given, period::total);
         question_.require_raw_events(question_.range.first, question_.range.last);
     }
@@ -39,138 +42,73 @@ public:
     {
         stream_.emplace(
             question_.scan(question_.range.from, question_.range.until, details_, question::kept::matching));
-        decide();
-        inherit();
+        gather();
         find_children();
         place_runs();
-        std::vector<totals> sums = add_up();
-        table out(14);
+        std::vector<totals> const sums = add_up();
+        table out(16);
         for (std::size_t i = 0; i < placed_.size(); ++i)
             add_row(out, placed_[i], sums[i]);
         return out;
     }
 
 private:
-    enum fact {
-        parent_run,
-        parent_execution,
-        agent,
-        model,
-        error_type,
-        runtime,
-        tokens,
-        cost,
-        attempt,
-        fact_count
+    // Its events, the latest first, whatever the day. The deciding one of a run that never ended is its last.
+    struct run_of_tree {
+        std::vector<const stream_event *> events;
+        std::vector<const stream_event *>::const_iterator decider;
     };
-
-    struct decided_run {
-        const stream_event *event = nullptr;
-        const stream_event *source[fact_count] =
-            {}; // of each fact: the event, or an earlier one where it lacks it
-        // Of each attempt: its last event that states them.
-        std::map<value_number, const stream_event *> tokens_of, cost_of;
-    };
-
     struct placed {
         value_number run;
         std::size_t parent; // among the placed; SIZE_MAX: the root
         std::int64_t depth;
     };
     struct totals {
-        int128 tokens = 0, cost = 0;
-        std::int64_t runs = 0; // with itself
+        consumption_sum own, all; // all: with its descendants
+        std::int64_t runs = 0;    // with itself
     };
 
-    const stream_event &event_of(value_number run) const { return *decided_.at(run).event; }
-    value_number value_at(const stream_event &e, fact f) const { return stream_->value(e, parent_ + f); }
-    value_number value_of(value_number run, fact f) const
+    // Also of what the deciding event lacks and an earlier one has, as clients that send an update and then a
+    // bare end leave it.
+    value_number value_of(const run_of_tree &run, std::size_t slot) const
     {
-        decided_run const &r = decided_.at(run);
-        return value_at(r.source[f] != nullptr ? *r.source[f] : *r.event, f);
+        const stream_event *const e = first_with(run.decider, run.events.end(), [&](const stream_event &x) {
+            return slot == facts_.model ? names_model(*stream_, x, facts_) : stream_->value(x, slot) != 0;
+        });
+        return stream_->value(e == nullptr ? **run.decider : *e, slot);
     }
-    value_number parent_of(value_number run) const
+    value_number parent_of(const run_of_tree &run) const
     {
-        value_number const p = value_of(run, parent_run);
-        return p != 0 ? p : value_of(run, parent_execution);
+        value_number const p = value_of(run, parent_);
+        return p != 0 ? p : value_of(run, parent_ + 1);
     }
     std::string_view text(value_number v) const
     {
         return v == 0 ? std::string_view{} : stream_->texts().text(v);
     }
-    int128 number_of(value_number run, fact f)
-    {
-        value_number const v = value_of(run, f);
-        return v == 0 ? int128{0} : stream_->texts().number(v).value;
-    }
-    // Of all attempts: a failed one was paid for too.
-    int128 sum_of(value_number run, fact f)
-    {
-        int128 sum = 0;
-        for (auto const &a : f == tokens ? decided_.at(run).tokens_of : decided_.at(run).cost_of)
-            if (a.second != nullptr)
-                sum += stream_->texts().number(value_at(*a.second, f)).value;
-        return sum;
-    }
-    int rank_of(const stream_event &e) const
-    {
-        std::string_view const status = text(stream_->value(e, runs_.status));
-        return status == name_of(run_status::unfinished) ? 0 : status == name_of(run_status::unknown) ? 1 : 2;
-    }
-    // A run is its deciding event, whatever the day; one that never ended is its last.
-    void decide()
+    void gather()
     {
         for (stream_event const &e : stream_->all()) {
             stream_->poll()();
-            value_number const run = stream_->value(e, runs_.run_id);
-            if (run == 0)
-                continue;
-            const stream_event *&best = decided_[run].event;
-            if (best == nullptr || std::make_tuple(rank_of(*best), best->at, stream_->id(*best)) <
-                                       std::make_tuple(rank_of(e), e.at, stream_->id(e)))
-                best = &e;
+            if (value_number const run = stream_->value(e, runs_.run_id); run != 0)
+                found_[run].events.push_back(&e);
         }
-    }
-    bool is_later(const stream_event &a, const stream_event &b) const
-    {
-        return std::make_tuple(a.at, stream_->id(a)) > std::make_tuple(b.at, stream_->id(b));
-    }
-    // What the deciding event lacks, as clients that send an update and then a bare end leave it.
-    void inherit()
-    {
-        for (stream_event const &e : stream_->all()) {
+        for (auto &f : found_) {
             stream_->poll()();
-            auto const found = decided_.find(stream_->value(e, runs_.run_id));
-            if (found != decided_.end())
-                inherit(found->second, e);
+            auto &events = f.second.events;
+            std::sort(events.begin(), events.end(), [&](const stream_event *a, const stream_event *b) {
+                return is_later(a->at, stream_->id(*a), b->at, stream_->id(*b));
+            });
+            f.second.decider = find_decider(events.cbegin(), events.cend(), [&](const stream_event *e) {
+                return decision_rank(status_of(*stream_, *e, runs_));
+            });
         }
-    }
-    void inherit(decided_run &run, const stream_event &e)
-    {
-        bool const is_after = is_later(e, *run.event);
-        for (int f = 0; f < fact_count && !is_after; ++f)
-            take(run.source[f], e, static_cast<fact>(f));
-        value_number const own = value_at(e, attempt);
-        if (is_after && own == value_at(*run.event, attempt))
-            return;
-        take(run.tokens_of[own], e, tokens);
-        take(run.cost_of[own], e, cost);
-    }
-    void take(const stream_event *&source, const stream_event &e, fact f) const
-    {
-        if (states(e, f) && (source == nullptr || is_later(e, *source)))
-            source = &e;
-    }
-    bool states(const stream_event &e, fact f) const
-    {
-        value_number const v = value_at(e, f);
-        return v != 0 && (f != model || text(v) != "unknown");
     }
     void find_children()
     {
-        for (auto const &d : decided_)
-            if (value_number const p = parent_of(d.first); p != 0)
-                children_[p].push_back(d.first);
+        for (auto const &f : found_)
+            if (value_number const p = parent_of(f.second); p != 0)
+                children_[p].push_back(f.first);
         for (auto &c : children_)
             std::sort(c.second.begin(), c.second.end(),
                       [this](value_number a, value_number b) { return text(a) > text(b); });
@@ -179,9 +117,9 @@ private:
     void place_runs()
     {
         std::vector<placed> open;
-        for (auto const &d : decided_)
-            if (text(d.first) == root_)
-                open.push_back({d.first, SIZE_MAX, 0});
+        for (auto const &f : found_)
+            if (text(f.first) == root_)
+                open.push_back({f.first, SIZE_MAX, 0});
         std::vector<bool> seen(stream_->texts().size());
         while (!open.empty()) {
             placed const p = open.back();
@@ -203,38 +141,51 @@ private:
     {
         std::vector<totals> sums(placed_.size());
         for (std::size_t i = placed_.size(); i-- > 0;) {
-            sums[i].tokens += sum_of(placed_[i].run, tokens);
-            sums[i].cost += sum_of(placed_[i].run, cost);
-            ++sums[i].runs;
+            stream_->poll()();
+            totals &t = sums[i];
+            t.own = consumptions_.read(*stream_, runs_, facts_, found_.at(placed_[i].run).events);
+            t.all.add(t.own);
+            ++t.runs;
             if (placed_[i].parent == SIZE_MAX)
                 continue;
             totals &outer = sums[placed_[i].parent];
-            outer.tokens += sums[i].tokens;
-            outer.cost += sums[i].cost;
-            outer.runs += sums[i].runs;
+            outer.all.add(t.all);
+            outer.runs += t.runs;
         }
         return sums;
     }
-    void add_row(table &out, const placed &p, const totals &sum)
+    // Who consumed nothing cost nothing.
+    static cell cost_cell(const consumption_sum &c)
     {
-        stream_event const &e = event_of(p.run);
-        out << cell::integer(p.depth) << cell::of_text(text(p.run)) << text_cell(text(parent_of(p.run)))
-            << text_cell(text(value_of(p.run, agent))) << text_cell(text(value_of(p.run, model)))
-            << text_cell(text(stream_->value(e, runs_.status)))
-            << text_cell(text(value_of(p.run, error_type))) << cell::instant(e.at)
-            << (value_of(p.run, runtime) == 0 ? cell{} : cell::trimmed(number_of(p.run, runtime), nano_scale))
-            << cell::trimmed(sum_of(p.run, tokens), nano_scale) << cell::trimmed(sum.tokens, nano_scale)
-            << cell::trimmed(sum_of(p.run, cost), nano_scale) << cell::trimmed(sum.cost, nano_scale)
-            << cell::integer(sum.runs - 1);
+        bool const is_known = c.is_priced() || (!c.has_cost && c.tokens == 0 && c.credits == 0);
+        return is_known ? cell::trimmed(c.cost, nano_scale) : cell{};
+    }
+    void add_row(table &out, const placed &p, const totals &t)
+    {
+        run_of_tree const &run = found_.at(p.run);
+        value_number const runtime = value_of(run, facts_.runtime);
+        consumption_sum const &priced = t.own.is_in_one_currency() ? t.own : t.all;
+        char code[4];
+        out << cell::integer(p.depth) << cell::of_text(text(p.run)) << text_cell(text(parent_of(run)))
+            << text_cell(text(value_of(run, parent_ + 2))) << text_cell(text(value_of(run, facts_.model)))
+            << text_cell(text(stream_->value(**run.decider, runs_.status)))
+            << text_cell(text(value_of(run, facts_.error_type))) << cell::instant((*run.decider)->at)
+            << (runtime == 0 ? cell{} : cell::trimmed(stream_->texts().number(runtime).value, nano_scale))
+            << cell::trimmed(t.own.tokens, nano_scale) << cell::trimmed(t.all.tokens, nano_scale)
+            << cost_cell(t.own) << cost_cell(t.all)
+            << (priced.is_in_one_currency() ? cell::of_text(unpack_currency(priced.currency, code)) : cell{})
+            << text_cell(t.all.cost_reason()) << cell::integer(t.runs - 1);
     }
 
     question question_;
     stream_details details_;
+    consumption_reader consumptions_;
     run_slots runs_{};
-    std::size_t parent_ = 0; // the first of the slots by `fact`
+    fact_slots facts_{};
+    std::size_t parent_ = 0; // slot: metadata.parent_run_id, then parent_execution_id and agent_id
     std::string root_;
     std::optional<event_stream> stream_;
-    std::map<value_number, decided_run> decided_;
+    std::map<value_number, run_of_tree> found_;
     std::map<value_number, std::vector<value_number>> children_;
     std::vector<placed> placed_;
 };
