@@ -208,7 +208,7 @@ COMMENT ON COLUMN analytics.daily_metrics.tokens_by_model IS
 COMMENT ON COLUMN analytics.daily_metrics.unique_agents_run IS
     'distinct agents with a counted run';
 COMMENT ON COLUMN analytics.daily_metrics.top_agents IS
-    'up to 10 of {agent_id, runs, success_rate, credits}, by runs descending, agent_id. Name beside agent_id where events name the agent by text';
+    'up to 10 of {agent_id, runs, success_rate, credits}, by runs descending, agent_id. name beside agent_id as in analytics.agents when the day was computed, where the agent has one';
 COMMENT ON COLUMN analytics.daily_metrics.total_errors IS
     'error events and failed runs that have no error event of the same run_id that day';
 COMMENT ON COLUMN analytics.daily_metrics.error_rate IS

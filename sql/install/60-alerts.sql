@@ -515,6 +515,24 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.measure_alert_rules(timestamptz, u
 COMMENT ON FUNCTION analytics_internal.measure_alert_rules(timestamptz, uuid) IS
     'what every active rule, or one rule whether active or not (NULL: all), measures at a moment and which step its state would take; writes nothing. A NULL or infinite moment is an error (22023)';
 
+-- PL/pgSQL, as on several servers the query must not become a part of another.
+CREATE FUNCTION analytics_internal.with_agent_names(workspace_id uuid, context jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    named jsonb := (SELECT jsonb_agg(CASE WHEN n.name IS NULL THEN a.agent ELSE a.agent || jsonb_build_object('name', n.name) END ORDER BY a.place)
+                    FROM jsonb_array_elements(context -> 'failing_agents') WITH ORDINALITY AS a (agent, place)
+                    LEFT JOIN analytics.agents AS n
+                      ON n.workspace_id = with_agent_names.workspace_id AND n.agent_id = (a.agent ->> 'agent_id')::uuid);
+BEGIN
+    RETURN CASE WHEN named IS NULL THEN context ELSE jsonb_set(context, '{failing_agents}', named) END;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.with_agent_names(uuid, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.with_agent_names(uuid, jsonb) IS
+    'evaluation_context with the names of analytics.agents beside the uuids of failing_agents; one without agents as it is';
+
 CREATE FUNCTION analytics_internal.apply_alert_verdicts(at timestamptz)
 RETURNS TABLE (
     alert_rule_id uuid, triggered boolean, metric_value numeric, threshold_value numeric, state text, reason text,
@@ -537,7 +555,8 @@ BEGIN
         INSERT INTO analytics.alert_history (workspace_id, id, alert_rule_id, rule_name, severity, triggered_at,
             metric_type, condition, metric_value, threshold_value, reason, evaluation_context)
         SELECT v.workspace_id, v.alert_id, v.alert_rule_id, v.name, v.severity, at,
-               v.metric_type, v.condition, v.metric_value, v.threshold_value, v.reason, v.evaluation_context
+               v.metric_type, v.condition, v.metric_value, v.threshold_value, v.reason,
+               analytics_internal.with_agent_names(v.workspace_id, v.evaluation_context)
         FROM verdict AS v WHERE v.fires
     ), counted AS (
         UPDATE analytics.alert_rules AS r
@@ -623,7 +642,7 @@ BEGIN
         RAISE EXCEPTION 'alert rule "%" does not exist', rule_id USING ERRCODE = 'no_data_found';
     END IF;
     RETURN QUERY
-    SELECT m.holds, m.metric_value, m.threshold_value, m.reason, m.evaluation_context
+    SELECT m.holds, m.metric_value, m.threshold_value, m.reason, analytics_internal.with_agent_names(m.workspace_id, m.evaluation_context)
     FROM analytics_internal.measure_alert_rules(at, rule_id) AS m;
 END
 $$;

@@ -29,6 +29,7 @@ UPDATE analytics.agents SET name = 'The researcher' WHERE name = 'research-agent
 INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
 VALUES (:'w', :'u', 'agent_run', '{"agent_id": "research-agent", "status": "ok"}', :'day'::date - 1);
 SELECT analytics.aggregate_daily_metrics(:'day'::date - 1), analytics.aggregate_daily_metrics(:'day');
+SELECT jsonb_path_query_array(top_agents, '$[0 to 3].name') AS names FROM analytics.daily_metrics WHERE workspace_id = :'w' AND metric_date = :'day';
 SELECT name, first_seen = :'day'::date - 1 AS is_the_day_before FROM analytics.agents WHERE agent_id = '7c98f413-d7ba-52b4-867f-d7451de3f1ca';
 
 -- The name stands beside the uuid wherever agents are compared.
@@ -56,7 +57,7 @@ SELECT agent_name, breakdown_value FROM analytics.get_run_metrics(:'w', 'status'
 SELECT jsonb_path_query_array(analytics.report(:'w', :'day', :'day'), '$.agents.items[0 to 1].name') AS names;
 INSERT INTO analytics.alert_rules (workspace_id, name, metric_type, condition, threshold_value, evaluation_window_minutes)
 VALUES (:'w', 'failing', 'agent_failures', 'greater_than', 0, 60);
-SELECT left(jsonb_path_query(t.evaluation_context, '$.failing_agents[*] ? (@.failed_runs == 3)')::text, 200) AS failing
+SELECT left(jsonb_path_query(t.evaluation_context, '$.failing_agents[*] ? (@.failed_runs == 3 || @.name == "Two")')::text, 200) AS failing
 FROM analytics.alert_rules AS r, analytics.test_alert_rule(r.id, :'day'::date + interval '11 hours') AS t;
 
 -- Users and sessions by text, where the setting allows it; a uuid is always one. What is stored is the uuid alone.

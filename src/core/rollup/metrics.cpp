@@ -214,7 +214,7 @@ private:
     void describe_agents();
     void describe_runtimes_of_agents();
     void list_users_of_agents();
-    std::string_view top_agents();
+    span<agent_metrics> leaders();
     struct keyed_count {
         std::uint32_t agent, key; // positions in state_.agents_ and state_.texts_
         std::int64_t count;
@@ -685,7 +685,8 @@ void metrics_builder::describe_agents()
         list_users();
         list_users_of_agents();
     }
-    out_.top_agents = top_agents();
+    out_.leaders = leaders();
+    out_.top_agents = describe_leaders(out_.leaders, memory_);
     std::sort(out_.agents.begin(), out_.agents.end(),
               [](const agent_metrics &a, const agent_metrics &b) { return a.agent < b.agent; });
 }
@@ -702,7 +703,7 @@ void metrics_builder::add_feedback()
     }
 }
 
-std::string_view metrics_builder::top_agents()
+span<agent_metrics> metrics_builder::leaders()
 {
     list<const agent_metrics *> order(memory_);
     for (agent_metrics const &a : out_.agents)
@@ -713,21 +714,10 @@ std::string_view metrics_builder::top_agents()
     };
     std::size_t const n = std::min(order.size(), most_top_agents);
     std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n), order.end(), more_runs);
-    json_writer json(memory_);
-    json.raw("[");
-    for (std::size_t i = 0; i < n; ++i) {
-        agent_metrics const &a = *order[i];
-        auto const rate = percentage(a.runs.successful, a.runs.successful + a.runs.failed);
-        char id[37];
-        json.raw(i == 0 ? "{\"agent_id\":" : ",{\"agent_id\":").string(format_uuid(a.agent, id));
-        if (!a.name.empty())
-            json.raw(",\"name\":").string(a.name);
-        json.raw(",\"runs\":").number(a.runs.total).raw(",\"success_rate\":");
-        rate.is_null ? json.raw("null") : json.number(rate.value, 2);
-        json.raw(",\"credits\":").number(a.credits, nano_scale).raw("}");
-    }
-    json.raw("]");
-    return result_.copy(json.text());
+    auto const result = result_.make<agent_metrics>(n);
+    for (std::size_t i = 0; i < n; ++i)
+        result[i] = *order[i];
+    return result;
 }
 
 void metrics_builder::describe_response()
@@ -968,6 +958,25 @@ void metrics_builder::list_users()
         user.first = std::min(user.first, session.first);
         user.last = std::max(user.last, session.last);
     }
+}
+
+std::string_view describe_leaders(span<agent_metrics> agents, std::pmr::memory_resource *memory)
+{
+    json_writer json(memory);
+    json.raw("[");
+    for (agent_metrics const &a : agents) {
+        auto const rate = percentage(a.runs.successful, a.runs.successful + a.runs.failed);
+        char id[37];
+        json.raw(&a == agents.begin() ? "{\"agent_id\":" : ",{\"agent_id\":")
+            .string(format_uuid(a.agent, id));
+        if (!a.name.empty())
+            json.raw(",\"name\":").string(a.name);
+        json.raw(",\"runs\":").number(a.runs.total).raw(",\"success_rate\":");
+        rate.is_null ? json.raw("null") : json.number(rate.value, 2);
+        json.raw(",\"credits\":").number(a.credits, nano_scale).raw("}");
+    }
+    json.raw("]");
+    return arena(memory).copy(json.text());
 }
 
 rollup_metrics compute_metrics(const uuid &workspace, const rollup_state &state, const rollup_rules &rules,

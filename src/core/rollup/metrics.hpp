@@ -80,6 +80,7 @@ struct rollup_metrics {
     int128 tokens;
     std::string_view tokens_by_model; // JSON
     std::int64_t agents_run;
+    span<agent_metrics> leaders; // the agents of top_agents
     std::string_view top_agents; // JSON
     std::int64_t errors;
     nullable<std::int64_t> error_rate;                     // percent, 10^-2
@@ -95,5 +96,8 @@ struct rollup_metrics {
 // `details` = false leaves out what only the daily rollup needs: agents, sketches, event counts, errors, users.
 rollup_metrics compute_metrics(const uuid &workspace, const rollup_state &state, const rollup_rules &rules,
                                bool details, std::pmr::memory_resource *memory, interrupt_check interrupted);
+
+// JSON of agents by rank, in the memory.
+std::string_view describe_leaders(span<agent_metrics> agents, std::pmr::memory_resource *memory);
 
 } // namespace shadow

@@ -7,11 +7,10 @@
 #include "entry/rollup/users.hpp"
 
 #include "entry/rollup/statements.hpp"
-#include "pg/cells.hpp"
+#include "entry/rollup/tables.hpp"
 #include "pg/spi.hpp"
 
 extern "C" {
-#include "access/table.h"
 #include "access/tableam.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
@@ -24,16 +23,6 @@ namespace shadow::entry
 
 namespace
 {
-
-Relation open_table(const char *name)
-{
-    return table_open(pg::local_relation(pg::extension_relation(name)), AccessShareLock);
-}
-
-int place_of(Relation table, const char *column)
-{
-    return pg::column_number(RelationGetDescr(table), RelationGetRelationName(table), column) - 1;
-}
 
 // An instant belongs to its day: it changes only when that day is aggregated, or another becomes the first or last.
 void see(user_record &user, const user_activity &seen, DateADT day)
