@@ -1,5 +1,8 @@
 #include "batch.hpp"
 
+#include <algorithm>
+#include <numeric>
+
 namespace importer
 {
 
@@ -27,8 +30,32 @@ std::uint64_t counts::sum(const std::map<std::string, std::uint64_t> &of) noexce
     return total;
 }
 
+void batch::sort_by_time()
+{
+    if (std::is_sorted(times.begin(), times.end()))
+        return;
+    std::vector<std::size_t> order(times.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [this](std::size_t a, std::size_t b) { return times[a] < times[b]; });
+    batch sorted;
+    sorted.rows.reserve(rows.size());
+    for (std::size_t const i : order) {
+        std::size_t const begin = i == 0 ? 0 : ends[i - 1];
+        sorted.rows.append(rows, begin, ends[i] - begin);
+        sorted.ends.push_back(sorted.rows.size());
+        sorted.records.push_back(records[i]);
+        sorted.times.push_back(times[i]);
+    }
+    rows.swap(sorted.rows);
+    ends.swap(sorted.ends);
+    records.swap(sorted.records);
+    times.swap(sorted.times);
+}
+
 bool batch_queue::put(batch b)
 {
+    b.sort_by_time();
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [this] { return batches_.size() < most_batches || is_given_up_; });
     batches_.push_back(std::move(b));

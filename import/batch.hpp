@@ -29,6 +29,7 @@ struct batch {
     std::string rows;                   // in COPY's binary format
     std::vector<std::size_t> ends;      // of each row
     std::vector<std::uint64_t> records; // each row's number in its file
+    std::vector<std::int64_t> times;    // created_at of each row
     std::string rejects;                // JSON lines
     counts counted;
     std::size_t file = 0;       // that the rows are from
@@ -36,6 +37,7 @@ struct batch {
     std::uint64_t record = 0;   // and this many records of the next one
     std::uint64_t position = 0; // in bytes of all files
 
+    void sort_by_time();
     bool is_full(std::size_t most_rows) const noexcept
     {
         return ends.size() >= most_rows || rows.size() + rejects.size() > (8 << 20);

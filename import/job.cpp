@@ -206,6 +206,7 @@ void job::add_record(const record &r, const event &e, fate f, std::size_t file, 
         append_row(b.rows, e);
         b.ends.push_back(b.rows.size());
         b.records.push_back(r.number);
+        b.times.push_back(e.created_at);
         b.counted.shortened += e.dropped_properties > 0;
         b.counted.days.insert(day_of(e.created_at));
         b.counted.workspaces.emplace(shadow::format_uuid(e.workspace, buffer));

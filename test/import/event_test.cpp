@@ -1,5 +1,6 @@
 // Records to rows: ids, types, what goes into the metadata and what is refused.
 
+#include "batch.hpp"
 #include "core/event/names.hpp"
 #include "event.hpp"
 
@@ -252,6 +253,24 @@ TEST_F(mapped, rows_of_umami)
     EXPECT_EQ(text_of(e.user), text_of(shadow::id_of(workspace, "user", "ann@example.org")));
     row("1", R"(,"subdivision1":"DE-BE")");
     EXPECT_EQ(e.metadata, R"({"region": "DE-BE"})");
+}
+
+// Rows and the numbers of their records go together.
+TEST(batches, are_sorted_by_time)
+{
+    batch b;
+    std::uint64_t record = 0;
+    for (auto const &[text, at] : {std::pair{"cc", 3}, {"a", 1}, {"bbb", 2}, {"aa", 1}}) {
+        b.rows += text;
+        b.ends.push_back(b.rows.size());
+        b.records.push_back(++record);
+        b.times.push_back(at);
+    }
+    b.sort_by_time();
+    EXPECT_EQ(b.rows, "aaabbbcc");
+    EXPECT_EQ(b.ends, (std::vector<std::size_t>{1, 3, 6, 8}));
+    EXPECT_EQ(b.records, (std::vector<std::uint64_t>{2, 4, 3, 1}));
+    EXPECT_EQ(b.times, (std::vector<std::int64_t>{1, 1, 2, 3}));
 }
 
 class mapping_files : public mapped

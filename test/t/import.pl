@@ -289,6 +289,13 @@ for my $with_state (0, 1)
 	ok(!-e "$dir/state", 'the note is gone');
 }
 
+# Files that overlap, out of order: what is there already does not keep the rest away.
+my $overlapping = workspace();
+import_files('jsonl', $overlapping, '--batch', '100', '--no-backfill', file('part', join('', map { events(500 * $_, 500 * $_ + 99) } reverse 1 .. 5)));
+(undef, $out) = import_files('jsonl', $overlapping, '--batch', '100', file('whole', join('', reverse split /^/, events(1, 3_000))));
+like($out, qr/^3000 records: 2500 loaded, 500 there before, 0 refused/m, 'overlapping files');
+is(sql("SELECT concat_ws(' ', count(*), sum((metadata ->> 'n')::bigint)) FROM analytics.user_activity WHERE workspace_id = '$overlapping'"), '3000 4501500', 'are all there');
+
 # SIGTERM ends it after a batch; another import's note is not taken for its own.
 my $stopped = workspace();
 my $run = start_import($stopped, '--state', "$dir/state");
