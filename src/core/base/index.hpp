@@ -1,7 +1,9 @@
 #pragma once
-// Hash tables of positions and ids: 8 bytes an entry, no destructor.
+// Hash tables of positions and ids: no destructor, they die with their memory.
 
 #include "core/base/pool.hpp"
+
+#include <utility>
 
 namespace shadow
 {
@@ -134,6 +136,21 @@ public:
 
 private:
     probing_table<position_slot> table_;
+};
+
+// An index in memory of its own, which it frees. It may be moved.
+template <typename Index>
+class owned_index : public Index
+{
+public:
+    owned_index() noexcept : Index(std::pmr::new_delete_resource()) {}
+    owned_index(owned_index &&other) noexcept : owned_index() { std::swap<Index>(*this, other); }
+    owned_index &operator=(owned_index &&other) noexcept
+    {
+        std::swap<Index>(*this, other);
+        return *this;
+    }
+    ~owned_index() { this->release(); }
 };
 
 // Maps sparse ids to whatever the caller assigns to them, once each.

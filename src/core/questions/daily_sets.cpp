@@ -240,7 +240,8 @@ private:
         if (!details_.needs_users)
             return;
         t.users.push_back(users_.add(event.user));
-        if (++held_ % 65536 == 0 && held_ * 8 + users_.size() * std::size_t{28} > asked_.settings.most_bytes)
+        if (++held_ % 65536 == 0 &&
+            held_ * 8 + users_.size() * user_list::bytes_each > asked_.settings.most_bytes)
             throw error(errc::memory_exceeded, "the question needs more memory than allowed", {},
                         "Ask about fewer days, or raise the setting analysis_memory_mb.");
     }

@@ -41,19 +41,21 @@ const nullable<int128> &value_list::number(value_number value)
 
 std::uint32_t user_list::add(const uuid &user, std::uint64_t hash)
 {
-    if (!users_.empty() && users_.back() == user)
-        return size() - 1;
-    return index_.find_or_add(
-        hash, [&](std::uint32_t i) { return users_[i] == user; },
-        [&] {
-            users_.push_back(user);
-            return size() - 1;
-        });
+    slot &s = table_.find(folded(hash), [&](const slot &other) { return other.id == user; });
+    if (s.is_empty()) {
+        users_.push_back(user);
+        s = {user, size() - 1};
+        table_.count_new();
+    }
+    return s.number;
 }
 
 std::uint32_t user_list::find(const uuid &user) const noexcept
 {
-    return index_.find(user.hash(), [&](std::uint32_t i) { return users_[i] == user; });
+    return table_
+        .find_present(
+            folded(user.hash()), [&](const slot &other) { return other.id == user; }, slot{})
+        .number;
 }
 
 void event_stream::add(const event_source &event, event_mask mask, program &p)
@@ -96,13 +98,12 @@ std::size_t event_stream::bytes() const noexcept
 {
     std::size_t const each = 2 * sizeof(stream_event) + (details_.ids ? sizeof(uuid) : 0) +
                              (details_.sessions ? 4 : 0) + 4 * details_.slots.size();
-    return arrived_.size() * each + (users_.size() + session_ids_.size()) * std::size_t{28} + texts_.bytes();
+    return arrived_.size() * each + (users_.size() + session_ids_.size()) * user_list::bytes_each +
+           texts_.bytes();
 }
 
 void event_stream::number_users()
 {
-    for (std::size_t i = 0; i < waiting_count_; ++i)
-        users_.prefetch_user(waiting_[i].hash);
     auto const first = arrived_.end() - static_cast<std::ptrdiff_t>(waiting_count_);
     for (std::size_t i = 0; i < waiting_count_; ++i)
         first[static_cast<std::ptrdiff_t>(i)].user = users_.add(waiting_[i].id, waiting_[i].hash);

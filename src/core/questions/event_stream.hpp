@@ -32,7 +32,7 @@ struct event_span {
 class value_list
 {
 public:
-    value_list() : index_(std::pmr::new_delete_resource()), texts_(1) {}
+    value_list() : texts_(1) {}
     value_number add(std::string_view text, text_clipper clip);
     const std::string &text(value_number value) const noexcept { return texts_[value]; }
     const nullable<int128> &number(value_number value);
@@ -44,33 +44,40 @@ private:
         bool is_known = false;
         nullable<int128> amount;
     };
-    pool_index index_;
+    owned_index<pool_index> index_;
     std::vector<std::string> texts_;
     std::vector<parsed> numbers_; // as far as they were asked for
     std::size_t bytes_ = 0;
 };
 
-// Users by number, in order of arrival.
+// Users by number, in order of arrival. A search touches one place of memory: the table has the ids too.
 class user_list
 {
+    struct slot {
+        uuid id{};
+        std::uint32_t number = npos;
+        bool is_empty() const noexcept { return number == npos; }
+        std::uint32_t hash() const noexcept { return folded(id.hash()); }
+    };
+
 public:
-    user_list() : index_(std::pmr::new_delete_resource()) {}
+    static constexpr std::size_t bytes_each = sizeof(uuid) + 2 * sizeof(slot);
+
     std::uint32_t add(const uuid &user, std::uint64_t hash);
     std::uint32_t add(const uuid &user) { return add(user, user.hash()); }
     std::uint32_t find(const uuid &user) const noexcept;
-    // Soon this user is added: first the place in the index is fetched, then the user that is probably meant.
-    void prefetch(std::uint64_t hash) const noexcept { index_.prefetch(hash); }
-    void prefetch_user(std::uint64_t hash) const noexcept
-    {
-        std::uint32_t const user = index_.guess(hash);
-        if (user < users_.size())
-            __builtin_prefetch(&users_[user]);
-    }
+    // Soon this user is added.
+    void prefetch(std::uint64_t hash) const noexcept { table_.prefetch(folded(hash)); }
     const uuid &operator[](std::uint32_t user) const noexcept { return users_[user]; }
     std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(users_.size()); }
 
 private:
-    pool_index index_;
+    static std::uint32_t folded(std::uint64_t hash) noexcept
+    {
+        return static_cast<std::uint32_t>(hash >> 32);
+    }
+
+    owned_index<probing_table<slot>> table_;
     std::vector<uuid> users_;
 };
 

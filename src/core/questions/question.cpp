@@ -54,10 +54,12 @@ user_choice::user_choice(const std::vector<known_user> &users) : chosen(users.si
     }
 }
 
-user_choice::user_choice(const std::vector<known_user> &users, const user_set_view &set) : user_choice(users)
+std::vector<bool> are_in(const std::vector<known_user> &users, const user_set_view &set)
 {
+    std::vector<bool> result(users.size());
     for (std::size_t i = 0; i < users.size(); ++i)
-        chosen[i] = set.contains(users[i].number);
+        result[i] = set.contains(users[i].number);
+    return result;
 }
 
 std::vector<std::uint32_t> user_choice::numbers() const
@@ -247,12 +249,12 @@ void question::read_common(const arguments &given)
         require_many(*users, given.at(segment_name));
     if (settings.users == nullptr)
         return;
-    user_choice const named(host.users(), *settings.users);
+    std::vector<known_user> const known = host.users();
+    std::vector<bool> const named = are_in(known, *settings.users);
     if (!users)
-        users = named;
-    else
-        for (std::size_t i = 0; i < named.chosen.size(); ++i)
-            users->chosen[i] = users->chosen[i] && named.chosen[i];
+        users.emplace(known);
+    for (std::size_t i = 0; i < named.size(); ++i)
+        users->chosen[i] = users->chosen[i] && named[i];
 }
 
 // What a segment of few did is what these did, and so is what is missing where few are left out.

@@ -129,9 +129,7 @@ struct question_settings {
 class user_choice
 {
 public:
-    explicit user_choice(const std::vector<known_user> &users);
-    // Those whose numbers are in a set.
-    user_choice(const std::vector<known_user> &users, const user_set_view &set);
+    explicit user_choice(const std::vector<known_user> &users); // all
     std::uint32_t size() const noexcept { return index_.size(); }
     // npos: not in the dictionary.
     std::uint32_t find(const uuid &user) const noexcept { return index_.find(user); }
@@ -148,6 +146,9 @@ private:
     user_list index_;
     std::vector<std::uint32_t> numbers_;
 };
+
+// Which users have numbers in a set.
+std::vector<bool> are_in(const std::vector<known_user> &users, const user_set_view &set);
 
 // Named arguments, of a call or inside a definition. A null is as good as none.
 class arguments

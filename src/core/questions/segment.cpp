@@ -33,9 +33,8 @@ user_choice segment_evaluator::evaluate(const json &definition, const place &whe
         l.users.assign(users_.size(), false);
     read_plain_leaves();
     scan_leaves();
-    user_choice result = all_;
-    result.chosen = combine(root);
-    return result;
+    all_.chosen = combine(root);
+    return std::move(all_);
 }
 
 segment_evaluator::node segment_evaluator::parse(const json &definition, const place &where, int depth)
@@ -104,7 +103,7 @@ segment_evaluator::node segment_evaluator::parse_saved(const json &definition, c
         at.refuse("the segment \"" + place::shown(name) + "\" contains itself", "Break the circle of names.");
     if (saved.definition.empty()) {
         user_set_view const set = user_set_view::stored(saved.users.data(), saved.users.size());
-        return {node_kind::users, {}, 0, user_choice(users_, set).chosen};
+        return {node_kind::users, {}, 0, are_in(users_, set)};
     }
     saved_names_.push_back(name);
     node result = parse(parse_json(saved.definition), place(at, name, true), depth + 1);
@@ -184,7 +183,7 @@ segment_evaluator::node segment_evaluator::parse_users(const json &definition, c
             "At " + given.at("users").text() + ".", "Say who is meant by what they did, or by a funnel.");
     roaring::writer set(std::pmr::new_delete_resource());
     parse_user_set(given.text("users", {}), set, settings_.interrupted);
-    return {node_kind::users, {}, 0, user_choice(users_, owned_set(set).view()).chosen};
+    return {node_kind::users, {}, 0, are_in(users_, owned_set(set).view())};
 }
 
 segment_evaluator::window segment_evaluator::parse_window(const arguments &given)

@@ -17,7 +17,7 @@ public:
     segment_evaluator(question_host &host, const question_settings &settings);
 
     // Once.
-    user_choice evaluate(const json &definition, const place &where);
+    user_choice evaluate(const json &definition, const place &where); // once
     const std::vector<known_user> &users() const noexcept { return users_; }
 
 private:

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <malloc.h>
 #include <map>
 
 using namespace questions_test;
@@ -201,4 +202,31 @@ TEST(Questions, CompareConversionsAsPublished)
         same("sequential_low", got.sequential_low);
         same("sequential_high", got.sequential_high);
     }
+}
+
+// A backend may answer for months.
+TEST(Questions, LeaveNoMemory)
+{
+    test_workspace w;
+    for (int i = 0; i < 3000; ++i) {
+        std::string const text = std::to_string(i);
+        add_event(
+            w,
+            parse_json("{\"user\": " + text +
+                       ", \"at\": \"2025-06-02T10:00:00Z\", \"event_type\": \"click\", \"event_name\": \"n" +
+                       text + "\"}"),
+            static_cast<std::size_t>(i));
+    }
+    question_settings const settings = settings_at(parse_instant("2025-07-01T00:00:00Z"));
+    auto const ask = [&] {
+        answer(
+            "get_funnel",
+            "{\"steps\": [\"click\"], \"breakdown\": \"event_name\", \"count_by\": \"session\", \"segment\": "
+            "{\"did\": \"click\", \"from\": \"2025-06-01\"}}",
+            w, settings);
+        return mallinfo2().uordblks;
+    };
+    ask();
+    std::size_t const before = ask();
+    EXPECT_LT(ask(), before + 1000);
 }
