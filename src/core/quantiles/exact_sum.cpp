@@ -52,6 +52,7 @@ void exact_sum::add_shifted(bool negative, uint128 units, int shift) noexcept
 
 void exact_sum::add_limbs(bool negative, const limbs &other) noexcept
 {
+    has_far_ = true;
     // a - b = a + ~b + 1
     std::uint64_t const flip = negative ? ~std::uint64_t{0} : 0;
     uint128 carry = negative ? 1 : 0;
@@ -64,7 +65,8 @@ void exact_sum::add_limbs(bool negative, const limbs &other) noexcept
 
 void exact_sum::add(const exact_sum &other) noexcept
 {
-    add_limbs(false, other.far_);
+    if (other.has_far_)
+        add_limbs(false, other.far_);
     add_units(other.near_);
 }
 
@@ -87,11 +89,33 @@ bool exact_sum::make_absolute(limbs &value) noexcept
     return true;
 }
 
+exact_sum::limbs exact_sum::absolute(bool &negative) const noexcept
+{
+    if (!has_far_) {
+        negative = near_ < 0;
+        auto const bits = static_cast<std::uint64_t>(near_);
+        return {negative ? 0 - bits : bits};
+    }
+    limbs value = total();
+    negative = make_absolute(value);
+    return value;
+}
+
+// The words that are not zero.
+std::size_t exact_sum::length(const limbs &value) noexcept
+{
+    std::size_t n = limb_count;
+    while (n > 0 && value[n - 1] == 0)
+        --n;
+    return n;
+}
+
 exact_sum::magnitude exact_sum::to_magnitude() const noexcept
 {
-    limbs value = total();
-    magnitude result{make_absolute(value), 0, {}};
-    for (std::size_t i = 0; i < result.bytes.size(); ++i) {
+    magnitude result{false, 0, {}};
+    limbs const value = absolute(result.negative);
+    std::size_t const used = length(value) * 8;
+    for (std::size_t i = 0; i < used; ++i) {
         result.bytes[i] = static_cast<unsigned char>(value[i / 8] >> (8 * (i % 8)));
         if (result.bytes[i] != 0)
             result.size = i + 1;
@@ -101,6 +125,13 @@ exact_sum::magnitude exact_sum::to_magnitude() const noexcept
 
 void exact_sum::add_magnitude(bool negative, const unsigned char *bytes, std::size_t size) noexcept
 {
+    if (size < 8) {
+        std::int64_t units = 0;
+        for (std::size_t i = 0; i < size; ++i)
+            units |= std::int64_t{bytes[i]} << (8 * i);
+        add_units(negative ? -units : units);
+        return;
+    }
     limbs value{};
     for (std::size_t i = 0; i < size; ++i)
         value[i / 8] |= static_cast<std::uint64_t>(bytes[i]) << (8 * (i % 8));
@@ -145,15 +176,12 @@ bool exact_sum::add_decimal(std::string_view text) noexcept
 
 std::string exact_sum::to_text() const
 {
-    limbs value = total();
-    bool const negative = make_absolute(value);
+    bool negative;
+    limbs value = absolute(negative);
     std::string digits; // least significant first
-    auto const is_zero = [&value] {
-        return std::all_of(value.begin(), value.end(), [](std::uint64_t limb) { return limb == 0; });
-    };
-    while (digits.size() <= decimals || !is_zero()) {
+    for (std::size_t used = length(value); digits.size() <= decimals || used > 0; used = length(value)) {
         uint128 rest = 0;
-        for (std::size_t i = limb_count; i-- > 0;) {
+        for (std::size_t i = used; i-- > 0;) {
             rest = rest << 64 | value[i];
             value[i] = static_cast<std::uint64_t>(rest / 10);
             rest %= 10;
@@ -171,6 +199,11 @@ std::string exact_sum::to_text() const
 
 bool exact_sum::is_bounded_by(std::uint64_t count, int exponent) const noexcept
 {
+    if (!has_far_) {
+        auto const bits = static_cast<std::uint64_t>(near_);
+        uint128 const size = near_ < 0 ? 0 - bits : bits;
+        return exponent >= 63 ? count > 0 || size == 0 : size <= static_cast<uint128>(count) << exponent;
+    }
     limbs value = total();
     make_absolute(value);
     exact_sum bound;

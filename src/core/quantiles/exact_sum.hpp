@@ -77,9 +77,12 @@ private:
     void add_limbs(bool negative, const limbs &other) noexcept;
     limbs total() const noexcept;
     static bool make_absolute(limbs &value) noexcept;
+    limbs absolute(bool &negative) const noexcept;
+    static std::size_t length(const limbs &value) noexcept;
 
     // Nearly every sum fits in 64 bits (292 years of seconds); the rest spills over.
     std::int64_t near_ = 0;
+    bool has_far_ = false; // else far_ is zero, and need not be looked at
     limbs far_{};
 };
 

@@ -143,35 +143,91 @@ double bucket_mapping::representative(std::int32_t index) const noexcept
     return std::ldexp(2 * lo * hi / (lo + hi), low.exponent);
 }
 
+// Asked for whenever a sketch is opened, nearly always with the default accuracy.
 std::int32_t bucket_mapping::lowest() const noexcept
 {
-    return index(std::numeric_limits<double>::denorm_min());
+    constexpr double least = std::numeric_limits<double>::denorm_min();
+    static std::int32_t const usual = index_of(least, default_multiplier);
+    return multiplier_ == default_multiplier ? usual : index(least);
 }
 
 std::int32_t bucket_mapping::highest() const noexcept
 {
-    return index(std::numeric_limits<double>::max());
+    constexpr double most = std::numeric_limits<double>::max();
+    static std::int32_t const usual = index_of(most, default_multiplier);
+    return multiplier_ == default_multiplier ? usual : index(most);
 }
 
 // ---- buckets ----------------------------------------------------------------------------------------------
 
+// In ascending order within the window, then the others in any.
+template <typename Visit>
+void bucket_store::for_each(Visit visit) const
+{
+    for (std::size_t i = 0; i < window_.size(); ++i)
+        if (window_[i] != 0)
+            visit(sketch_bucket{first_ + static_cast<std::int32_t>(i), window_[i]});
+    for (const sketch_bucket &slot : slots_)
+        if (slot.count != 0)
+            visit(slot);
+}
+
 void bucket_store::merge(const bucket_store &other)
 {
-    for (const sketch_bucket &slot : other.slots_)
-        if (slot.count != 0)
-            add(slot.index, slot.count);
+    other.for_each([this](const sketch_bucket &bucket) { add(bucket.index, bucket.count); });
     collapsed_ = collapsed_ || other.collapsed_;
+}
+
+// False: it would become wider than what may lie in it before some must collapse. It only grows, so what lies outside
+// stays outside.
+bool bucket_store::widen(std::int32_t first, std::int32_t last)
+{
+    std::int64_t low = first, high = std::int64_t{last} + 1;
+    auto const size = static_cast<std::int64_t>(window_.size());
+    if (size > 0) {
+        low = std::min<std::int64_t>(low, first_);
+        high = std::max(high, first_ + size);
+    }
+    std::int64_t const most = std::int64_t{2} * limit_;
+    if (high - low > most)
+        return false;
+    std::int64_t const more = std::min(most, std::max(least_window, 2 * size)) - (high - low);
+    if (more > 0 && high > first_ + size)
+        high += more;
+    else if (more > 0)
+        low -= more;
+    std::pmr::vector<std::uint64_t> wider(static_cast<std::size_t>(high - low), 0, window_.get_allocator());
+    std::copy(window_.begin(), window_.end(), wider.begin() + (size > 0 ? first_ - low : 0));
+    window_ = std::move(wider);
+    first_ = static_cast<std::int32_t>(low);
+    return true;
+}
+
+void bucket_store::add_outside(std::int32_t index, std::uint64_t count)
+{
+    index = std::max(index, floor_);
+    if (place_of(index) < window_.size() || widen(index, index)) {
+        window_[place_of(index)] += count;
+        return;
+    }
+    if (slots_.empty())
+        slots_.resize(initial_slots);
+    sketch_bucket &slot = find(index);
+    slot.index = index;
+    bool const is_new = slot.count == 0;
+    slot.count += count;
+    if (is_new && ++used_ * 2 >= slots_.size())
+        make_room();
 }
 
 sketch_buckets bucket_store::survivors(bool &collapsed) const
 {
     sketch_buckets buckets(slots_.get_allocator());
-    buckets.reserve(used_);
-    for (const sketch_bucket &slot : slots_)
-        if (slot.count != 0)
-            buckets.push_back(slot);
-    std::sort(buckets.begin(), buckets.end(),
-              [](const sketch_bucket &a, const sketch_bucket &b) { return a.index < b.index; });
+    buckets.reserve(window_.size() + used_);
+    for_each([&buckets](const sketch_bucket &bucket) { buckets.push_back(bucket); });
+    if (used_ > 0)
+        std::sort(buckets.begin(), buckets.end(),
+                  [](const sketch_bucket &a, const sketch_bucket &b) { return a.index < b.index; });
     collapsed = collapsed_ || buckets.size() > limit_;
     if (buckets.size() > limit_) {
         auto const first = buckets.end() - static_cast<std::ptrdiff_t>(limit_);
@@ -180,6 +236,15 @@ sketch_buckets bucket_store::survivors(bool &collapsed) const
         buckets.erase(buckets.begin(), first);
     }
     return buckets;
+}
+
+sketch_bucket &bucket_store::find(std::int32_t index) noexcept
+{
+    std::size_t const mask = slots_.size() - 1;
+    std::size_t i = (static_cast<std::uint32_t>(index) * 0x9E3779B1U >> 8) & mask; // Fibonacci hashing
+    while (slots_[i].count != 0 && slots_[i].index != index)
+        i = (i + 1) & mask;
+    return slots_[i];
 }
 
 void bucket_store::make_room()
@@ -193,7 +258,10 @@ void bucket_store::make_room()
     sketch_buckets const kept = survivors(collapsed);
     collapsed_ = collapsed;
     floor_ = kept.front().index;
-    rebuild(kept, slots_.size());
+    window_.clear();
+    rebuild({}, slots_.size());
+    for (const sketch_bucket &bucket : kept)
+        add(bucket.index, bucket.count);
 }
 
 void bucket_store::rebuild(const sketch_buckets &buckets, std::size_t slot_count)
@@ -317,6 +385,8 @@ void sketch_builder::merge(const sketch_view &other)
 {
     include(other.options(), other.count(), other.min(), other.max());
     auto const take = [](bucket_store &store, const bucket_span &span) {
+        if (span.size > 0)
+            store.expect(span.first_index, span.last_index);
         visit_buckets(span, [&store](std::int32_t index, std::uint64_t count) {
             store.add(index, count);
             return true;
@@ -337,87 +407,6 @@ void sketch_builder::merge(const sketch_builder &other)
     negative_.merge(other.negative_);
     zeros_ += other.zeros_;
     sum_.add(other.sum_);
-}
-
-namespace
-{
-
-// Counts numbers, none negative, in buckets that lie close together: no search, and in order at the end.
-class dense_counter
-{
-public:
-    explicit dense_counter(std::pmr::memory_resource *memory)
-        : buckets_(memory), counts_(memory), memory_(memory)
-    {
-    }
-
-    // False: they are too far apart, or there is a negative one.
-    bool count(const std::int64_t *units, std::size_t n, interrupt_check interrupted)
-    {
-        auto const [least, most] = std::minmax_element(units, units + n);
-        least_ = *least;
-        most_ = *most;
-        if (least_ < 0)
-            return false;
-        find_buckets(units, n, interrupted);
-        if (buckets_.empty())
-            return true;
-        auto const [lowest, highest] = std::minmax_element(buckets_.begin(), buckets_.end());
-        if (*highest - *lowest >= static_cast<std::int32_t>(sketch_options{}.max_buckets))
-            return false;
-        first_ = *lowest;
-        counts_.assign(static_cast<std::size_t>(*highest - *lowest) + 1, 0);
-        for (std::int32_t const bucket : buckets_)
-            ++counts_[static_cast<std::size_t>(bucket - first_)];
-        return true;
-    }
-    std::pmr::vector<unsigned char> serialize() const
-    {
-        sketch_parts parts{sketch_options{},        to_value(least_),        to_value(most_), sum_, zeros_,
-                           sketch_buckets(memory_), sketch_buckets(memory_), false,           false};
-        parts.positive.reserve(counts_.size());
-        for (std::size_t i = 0; i < counts_.size(); ++i)
-            if (counts_[i] != 0)
-                parts.positive.push_back({first_ + static_cast<std::int32_t>(i), counts_[i]});
-        return encode(parts, memory_);
-    }
-
-private:
-    static double to_value(std::int64_t units) noexcept { return static_cast<double>(units) / 1e9; }
-    void find_buckets(const std::int64_t *units, std::size_t n, interrupt_check interrupted)
-    {
-        interrupt_poll poll(interrupted);
-        buckets_.reserve(n);
-        for (std::size_t i = 0; i < n; ++i, poll()) {
-            sum_.add_units(units[i]);
-            if (units[i] == 0)
-                ++zeros_;
-            else
-                buckets_.push_back(index_of(to_value(units[i]), default_multiplier));
-        }
-    }
-
-    std::pmr::vector<std::int32_t> buckets_; // of each number but zeros
-    std::pmr::vector<std::uint64_t> counts_; // of the buckets from first_ on
-    std::int32_t first_ = 0;
-    std::int64_t least_ = 0, most_ = 0;
-    std::uint64_t zeros_ = 0;
-    exact_sum sum_;
-    std::pmr::memory_resource *memory_;
-};
-
-} // namespace
-
-std::pmr::vector<unsigned char> sketch_of_units(const std::int64_t *units, std::size_t n,
-                                                std::pmr::memory_resource *memory,
-                                                interrupt_check interrupted)
-{
-    dense_counter dense(memory);
-    if (n > 0 && dense.count(units, n, interrupted))
-        return dense.serialize();
-    sketch_builder sketch({}, memory);
-    sketch.add_units(units, n, interrupted);
-    return sketch.serialize();
 }
 
 std::pmr::vector<unsigned char> sketch_builder::serialize() const

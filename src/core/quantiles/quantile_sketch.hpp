@@ -88,7 +88,8 @@ struct sketch_bucket {
 };
 using sketch_buckets = std::pmr::vector<sketch_bucket>; // ascending by index
 
-// The buckets of one sign: a hash table, so that the distance between clusters costs nothing.
+// The buckets of one sign: a window of counts side by side, which holds what usual values have; beyond it a hash
+// table, so that the distance between clusters costs nothing.
 //
 // At most `limit` buckets survive: those with the largest magnitudes; the counts of the others go into the
 // smallest survivor (section 2.2, algorithm 3). The survivors' lower end can only rise as values come in, so
@@ -97,47 +98,53 @@ using sketch_buckets = std::pmr::vector<sketch_bucket>; // ascending by index
 class bucket_store
 {
 public:
-    bucket_store(std::uint32_t limit, std::pmr::memory_resource *memory) : slots_(memory), limit_(limit) {}
+    bucket_store(std::uint32_t limit, std::pmr::memory_resource *memory)
+        : window_(memory), slots_(memory), limit_(limit)
+    {
+    }
 
     void add(std::int32_t index, std::uint64_t count)
     {
-        if (index < floor_)
-            index = floor_;
-        if (slots_.empty())
-            slots_.resize(initial_slots);
-        sketch_bucket &slot = find(index);
-        slot.index = index;
-        if (slot.count == 0 && ++used_ * 2 >= slots_.size()) {
-            slot.count = count;
-            make_room();
-        } else {
-            slot.count += count;
-        }
+        std::size_t const place = place_of(index);
+        if (place < window_.size())
+            window_[place] += count;
+        else
+            add_outside(index, count);
+    }
+    // Buckets from `first` to `last` will come: they get their room at once.
+    void expect(std::int32_t first, std::int32_t last)
+    {
+        if (place_of(first) >= window_.size() || place_of(last) >= window_.size())
+            widen(first, last);
     }
     void merge(const bucket_store &other);
     void mark_collapsed() noexcept { collapsed_ = true; }
-    bool empty() const noexcept { return used_ == 0; }
 
     // The surviving buckets; `collapsed` tells whether others went into the first of them.
     sketch_buckets survivors(bool &collapsed) const;
 
 private:
+    static constexpr std::int64_t least_window = 64;
     static constexpr std::size_t initial_slots = 32;
 
-    sketch_bucket &find(std::int32_t index) noexcept
+    // Not below window_.size(): outside.
+    std::size_t place_of(std::int32_t index) const noexcept
     {
-        std::size_t const mask = slots_.size() - 1;
-        std::size_t i = (static_cast<std::uint32_t>(index) * 0x9E3779B1U >> 8) & mask; // Fibonacci hashing
-        while (slots_[i].count != 0 && slots_[i].index != index)
-            i = (i + 1) & mask;
-        return slots_[i];
+        return static_cast<std::size_t>(std::int64_t{index} - first_);
     }
+    bool widen(std::int32_t first, std::int32_t last);
+    void add_outside(std::int32_t index, std::uint64_t count);
+    template <typename Visit>
+    void for_each(Visit visit) const;
+    sketch_bucket &find(std::int32_t index) noexcept;
     void make_room();
     void rebuild(const sketch_buckets &buckets, std::size_t slot_count);
 
-    sketch_buckets slots_; // power of two, at most half full; count 0 marks a free one
+    std::pmr::vector<std::uint64_t> window_; // counts of the buckets from first_ on
+    std::int32_t first_ = 0;
+    sketch_buckets slots_; // outside the window; power of two, at most half full; count 0 marks a free one
     std::uint32_t limit_;
-    std::uint32_t used_ = 0;
+    std::uint32_t used_ = 0;         // slots
     std::int32_t floor_ = INT32_MIN; // values below are counted here
     bool collapsed_ = false;
 };
@@ -272,11 +279,6 @@ private:
     bucket_span positive_;
     bucket_span negative_;
 };
-
-// What a builder with the default options serializes to that takes in these numbers of 1e-9.
-std::pmr::vector<unsigned char> sketch_of_units(const std::int64_t *units, std::size_t n,
-                                                std::pmr::memory_resource *memory,
-                                                interrupt_check interrupted);
 
 // The shortest decimal of a double, for messages.
 std::string number_text(double value);

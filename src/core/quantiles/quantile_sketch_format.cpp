@@ -170,14 +170,15 @@ static bucket_span read_buckets(sketch_reader &reader, const sketch_options &opt
     std::uint64_t const zigzag = reader.varint();
     require(zigzag <= UINT32_MAX, "A bucket is out of range.");
     std::int64_t index = static_cast<std::int64_t>(zigzag >> 1) ^ -static_cast<std::int64_t>(zigzag & 1);
-    require(index >= mapping.lowest() && index <= mapping.highest(), "A bucket is out of range.");
+    std::int32_t const highest = mapping.highest();
+    require(index >= mapping.lowest() && index <= highest, "A bucket is out of range.");
     span.first_index = static_cast<std::int32_t>(index--);
     span.begin = reader.position();
     for (std::uint64_t i = 0; i < size; ++i) {
         std::uint64_t const token = reader.varint();
         require(token >> 2 <= UINT32_MAX && (i > 0 || token >> 2 == 0), "A bucket is out of range.");
         index += static_cast<std::int64_t>(token >> 2) + 1;
-        require(index <= mapping.highest(), "A bucket is out of range.");
+        require(index <= highest, "A bucket is out of range.");
         std::uint64_t const count = (token & 3) < 3 ? (token & 3) + 1 : reader.varint();
         add_count(span.total, count);
         if ((token & 3) == 3)

@@ -447,7 +447,9 @@ std::string_view metrics_builder::sketch_of(const std::int64_t *runtimes, std::s
 {
     if (n == 0 || !details_)
         return {};
-    auto const bytes = sketch_of_units(runtimes, n, memory_, poll_.check());
+    sketch_builder sketch({}, memory_);
+    sketch.add_units(runtimes, n, poll_.check());
+    auto const bytes = sketch.serialize();
     return result_.copy({reinterpret_cast<const char *>(bytes.data()), bytes.size()});
 }
 

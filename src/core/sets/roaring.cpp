@@ -26,9 +26,11 @@ static std::uint32_t count_words(WordAt word_at, std::uint32_t limit = chunk_siz
     std::uint32_t total = 0;
     for (std::size_t i = 0; i < bitset_words && total <= limit; i += 16) {
         std::uint64_t block[16];
+        std::uint64_t any = 0;
         for (std::size_t j = 0; j < 16; ++j)
-            block[j] = word_at(i + j);
-        total += count_block(block);
+            any |= block[j] = word_at(i + j);
+        if (any != 0)
+            total += count_block(block);
     }
     return total;
 }

@@ -236,25 +236,52 @@ bytes by_random_tree(values v, sketch_options options, std::mt19937_64 &random)
     return forest.front().serialize();
 }
 
-// Close together and far apart, with zeros and with a negative number.
-TEST(QuantileSketch, UnitsAtOnceGiveTheBytesOfABuilder)
+// The buckets of positive values as a map has them, the smallest beyond the limit collapsed into the first kept.
+static std::map<std::int32_t, std::uint64_t> buckets_of(const std::vector<double> &values,
+                                                        const sketch_options &options)
+{
+    bucket_mapping const mapping(options.accuracy_ppm);
+    std::map<std::int32_t, std::uint64_t> buckets;
+    for (double const value : values)
+        ++buckets[mapping.index(value)];
+    while (buckets.size() > options.max_buckets) {
+        auto const count = buckets.begin()->second;
+        buckets.erase(buckets.begin());
+        buckets.begin()->second += count;
+    }
+    return buckets;
+}
+
+// Narrow and wide, so that all, some or hardly any of the buckets lie in the store's window, and with few and many buckets,
+// so that they do and do not collapse; added and merged.
+TEST(QuantileSketch, BucketsAreThoseOfAMap)
 {
     std::mt19937_64 random(7);
-    for (std::size_t const n : {1, 2, 50, 3000})
-        for (int bits = 0; bits < 63; ++bits)
-            for (bool const has_negative : {false, true}) {
-                std::vector<std::int64_t> units(n);
-                for (std::int64_t &u : units)
-                    u = static_cast<std::int64_t>(random() >> 1 >> (62 - bits));
-                if (bits % 3 == 0)
-                    units[random() % n] = 0;
-                if (has_negative)
-                    units[random() % n] *= -1;
-                sketch_builder builder;
-                builder.add_units(units.data(), n, nullptr);
-                auto const expected = builder.serialize();
-                ASSERT_EQ(sketch_of_units(units.data(), n, std::pmr::get_default_resource(), nullptr),
-                          expected);
+    for (std::uint32_t const limit : {16U, 64U, 2048U})
+        for (double const width : {0.1, 1.0, 10.0, 100.0, 600.0})
+            for (int round = 0; round < 4; ++round) {
+                sketch_options options;
+                options.max_buckets = limit;
+                std::uniform_real_distribution<double> exponent(-width, width);
+                std::vector<double> values(3000);
+                for (double &value : values)
+                    value = std::exp(exponent(random));
+                sketch_builder added(options), merged(options);
+                for (std::size_t i = 0; i < values.size(); i += 100) {
+                    sketch_builder part(options);
+                    part.add(&values[i], 100);
+                    added.add(&values[i], 100);
+                    bytes const stored = part.serialize();
+                    merged.merge(view_of(stored));
+                }
+                bytes const stored = added.serialize();
+                ASSERT_EQ(merged.serialize(), stored);
+                std::map<std::int32_t, std::uint64_t> found;
+                visit_buckets(view_of(stored).positive(), [&](std::int32_t index, std::uint64_t count) {
+                    found[index] = count;
+                    return true;
+                });
+                ASSERT_EQ(found, buckets_of(values, options)) << limit << ", " << width;
             }
 }
 
