@@ -4,7 +4,8 @@
 -- REFRESH CONCURRENTLY sorts whole rows, column by column, to find equal ones: rows that come in that order cost
 -- half, so the key's columns are the first ones and the rows come in their order. analytics.refresh_all_materialized_views()
 -- computes and writes only what has changed, below.
--- The bound by now(), wide enough for every time zone, lets the planner and the index by date leave out history.
+-- The bound by now(), wide enough for every time zone, lets the planner and the index by date leave out history; as a
+-- subquery it is computed once and not for each row.
 
 -- In one pass: workspaces that have a time zone and nothing else are to cost next to nothing.
 CREATE FUNCTION analytics_internal.todays(at timestamptz DEFAULT now()) RETURNS TABLE (workspace_id uuid, today date)
@@ -85,7 +86,7 @@ BEGIN ATOMIC
     JOIN analytics.daily_error_types AS t ON t.workspace_id = w.workspace_id
     CROSS JOIN LATERAL unnest(t.errors) AS e
     WHERE t.metric_date >= greatest(w.last_date - 29, w.from_date) AND t.metric_date <= w.last_date
-      AND t.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
+      AND t.metric_date >= (SELECT (now() AT TIME ZONE 'UTC')::date - 32)
     ORDER BY t.workspace_id, t.metric_date, t.error_type COLLATE "C", e.event_name COLLATE "C";
 END;
 REVOKE EXECUTE ON FUNCTION analytics_internal.error_trends(uuid[], date[]) FROM PUBLIC;
@@ -231,7 +232,7 @@ BEGIN ATOMIC
               FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM analytics_internal.shown_days(workspace_ids, from_dates) AS s ORDER BY s.workspace_id) AS w
               JOIN analytics.agent_performance AS d ON d.workspace_id = w.workspace_id
               WHERE d.metric_date >= w.last_date - 29 AND d.metric_date <= w.last_date
-                AND d.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
+                AND d.metric_date >= (SELECT (now() AT TIME ZONE 'UTC')::date - 32)
               ORDER BY d.workspace_id, d.agent_id) AS p
         GROUP BY p.workspace_id, p.agent_id
         HAVING sum(p.total_runs) > 0
@@ -307,7 +308,7 @@ BEGIN ATOMIC
         FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM shown AS s ORDER BY s.workspace_id) AS w
         JOIN analytics.daily_metrics AS d ON d.workspace_id = w.workspace_id
         WHERE d.metric_date >= w.last_date - 29 AND d.metric_date <= w.last_date
-          AND d.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
+          AND d.metric_date >= (SELECT (now() AT TIME ZONE 'UTC')::date - 32)
     ), metrics AS (
         SELECT d.workspace_id, count(*) AS days_active, sum(d.active_users) AS user_days, sum(d.total_events) AS events,
                sum(d.total_errors) AS errors, sum(d.total_runs)::bigint AS runs, sum(d.successful_runs)::bigint AS successful,
@@ -325,14 +326,14 @@ BEGIN ATOMIC
               FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM shown AS s ORDER BY s.workspace_id) AS w
               JOIN analytics.agent_performance AS p ON p.workspace_id = w.workspace_id
               WHERE p.metric_date >= w.last_date - 29 AND p.metric_date <= w.last_date AND p.total_runs > 0
-                AND p.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32) AS a
+                AND p.metric_date >= (SELECT (now() AT TIME ZONE 'UTC')::date - 32)) AS a
         GROUP BY a.workspace_id
     ), people AS (
         SELECT u.workspace_id, analytics.user_set_cardinality(analytics.user_set_union_agg(u.users)) AS users
         FROM (SELECT DISTINCT ON (s.workspace_id) s.* FROM shown AS s ORDER BY s.workspace_id) AS w
         JOIN analytics.daily_users AS u ON u.workspace_id = w.workspace_id
         WHERE u.metric_date >= w.last_date - 29 AND u.metric_date <= w.last_date
-          AND u.metric_date >= (now() AT TIME ZONE 'UTC')::date - 32
+          AND u.metric_date >= (SELECT (now() AT TIME ZONE 'UTC')::date - 32)
         GROUP BY u.workspace_id
     )
     SELECT w.workspace_id, coalesce(m.days_active, 0) AS days_active,
@@ -571,16 +572,15 @@ WITH scope AS MATERIALIZED (
 ), %4$s
 SELECT o.place, CASE WHEN n.workspace_id IS NOT NULL THEN ROW(n.*)::analytics.%1$I END
 FROM fresh AS n
-FULL JOIN (SELECT v.ctid AS place, v.* FROM analytics.%1$I AS v JOIN scope AS s ON s.workspace_id = v.workspace_id WHERE %5$s) AS o
+FULL JOIN (%5$s) AS o
     ON %2$s
 WHERE o.place IS NULL OR n.workspace_id IS NULL OR ROW(n.*)::analytics.%1$I *<> ROW(%6$s)::analytics.%1$I
 $query$, view,
     (SELECT string_agg(format('n.%1$I = o.%1$I', k.name), ' AND ') FROM unnest(v.keys) AS k (name)),
     v.first_shown, v.fresh,
-    CASE WHEN v.day IS NULL THEN 'true' ELSE format('v.%1$I >= s.from_date OR v.%1$I < s.first_shown', v.day) END
-        || CASE WHEN view = 'mv_agent_usage_trends'
-                THEN ' OR (v.workspace_id, v.agent_id) IN (SELECT i.workspace_id, i.agent_id FROM idle AS i WHERE i.last_row IS NULL)'
-                ELSE '' END,
+    CASE WHEN view = 'mv_agent_usage_trends' THEN 'TABLE old'
+         ELSE format('SELECT v.ctid AS place, v.* FROM analytics.%I AS v JOIN scope AS s ON s.workspace_id = v.workspace_id WHERE ', view)
+              || CASE WHEN v.day IS NULL THEN 'true' ELSE format('v.%1$I >= s.from_date OR v.%1$I < s.first_shown', v.day) END END,
     (SELECT string_agg(format('o.%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute AS a
      WHERE a.attrelid = format('analytics.%I', view)::regclass AND a.attnum > 0))
 FROM (VALUES
@@ -597,19 +597,30 @@ FROM (VALUES
     ('mv_workspace_summary', NULL, '{workspace_id}', 'NULL::date',
      'fresh AS (SELECT * FROM analytics_internal.workspace_summary($1, $2))'),
     -- Days without runs of agents that were shown the day before the first one (before) and those that were not:
-    -- without a row in the days that are read, until the last one is 43 days old; back after such a time.
+    -- without a row in the days that are read, until the last one is 43 days old; back after such a time. DISTINCT ON
+    -- tells the planner that a workspace comes once.
     ('mv_agent_usage_trends', 'metric_date', '{workspace_id,agent_id,metric_date}', 'w.last_date - 29',
      $idle$running AS MATERIALIZED (SELECT * FROM analytics_internal.agent_usage_trends($1, $2)
+    ), near AS MATERIALIZED (
+        SELECT v.ctid AS place, v.*, s.from_date, s.first_shown, s.last_date
+        FROM (SELECT DISTINCT ON (d.workspace_id) d.* FROM scope AS d ORDER BY d.workspace_id) AS s
+        JOIN analytics.mv_agent_usage_trends AS v ON v.workspace_id = s.workspace_id
+        WHERE v.metric_date >= s.from_date - 1 OR v.metric_date < s.first_shown
     ), before AS MATERIALIZED (
-        SELECT v.workspace_id, v.agent_id, s.from_date, s.last_date
-        FROM scope AS s JOIN analytics.mv_agent_usage_trends AS v ON v.workspace_id = s.workspace_id AND v.metric_date = s.from_date - 1
-        WHERE isfinite(s.from_date)
+        SELECT v.workspace_id, v.agent_id, v.from_date, v.first_shown, v.last_date
+        FROM near AS v WHERE v.metric_date = v.from_date - 1 AND isfinite(v.from_date)
     ), idle AS MATERIALIZED (
         SELECT b.*, (SELECT max(p.metric_date) FROM analytics.agent_performance AS p
                      WHERE p.workspace_id = b.workspace_id AND p.agent_id = b.agent_id
                        AND p.metric_date BETWEEN b.last_date - 42 AND b.last_date) AS last_row
         FROM before AS b
         WHERE NOT EXISTS (SELECT FROM running AS r WHERE r.workspace_id = b.workspace_id AND r.agent_id = b.agent_id)
+    ), old AS (
+        SELECT v.* FROM near AS v WHERE v.metric_date >= v.from_date OR v.metric_date < v.first_shown
+        UNION ALL
+        SELECT v.ctid, v.*, i.from_date, i.first_shown, i.last_date
+        FROM idle AS i JOIN analytics.mv_agent_usage_trends AS v ON v.workspace_id = i.workspace_id AND v.agent_id = i.agent_id
+        WHERE i.last_row IS NULL AND v.metric_date < i.from_date AND v.metric_date >= i.first_shown
     ), empty AS (
         SELECT i.workspace_id, i.agent_id, i.from_date, i.last_date FROM idle AS i WHERE i.last_row IS NOT NULL
         UNION ALL

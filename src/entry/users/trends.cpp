@@ -27,7 +27,8 @@ constexpr auto shown_days = static_cast<DateADT>(run_trend::shown);
 constexpr auto longest_days = static_cast<DateADT>(run_trend::longest);
 static_assert(longest_days == 43, "the query below reads last_date - 42 to last_date");
 
-// The bound by now() is for the planner and the index by date; no workspace's day is more than one off UTC's.
+// The bound by now() is for the index by date; no workspace's day is more than one off UTC's. As a subquery it is
+// computed once.
 constexpr const char *select_days =
     "SELECT p.workspace_id, p.agent_id, p.metric_date, w.last_date, p.total_runs, p.successful_runs,"
     " p.failed_runs, p.success_rate, p.avg_runtime_seconds, p.total_credits, p.unique_users, w.from_date"
@@ -39,8 +40,8 @@ constexpr const char *select_days =
     "  w.from_date OPERATOR(pg_catalog.-) 13)"
     " AND p.metric_date OPERATOR(pg_catalog.<=) w.last_date"
     " WHERE p.metric_date OPERATOR(pg_catalog.>=)"
-    "  GREATEST((pg_catalog.now() AT TIME ZONE 'UTC')::pg_catalog.date OPERATOR(pg_catalog.-) 45,"
-    "   (SELECT pg_catalog.min(f.day) OPERATOR(pg_catalog.-) 13 FROM pg_catalog.unnest($2) AS f (day)))"
+    "  (SELECT GREATEST((pg_catalog.now() AT TIME ZONE 'UTC')::pg_catalog.date OPERATOR(pg_catalog.-) 45,"
+    "    pg_catalog.min(f.day) OPERATOR(pg_catalog.-) 13) FROM pg_catalog.unnest($2) AS f (day))"
     " ORDER BY p.workspace_id, p.agent_id, p.metric_date";
 
 constexpr const char *select_earlier =
