@@ -7,6 +7,7 @@ extern "C" {
 #include "catalog/pg_type_d.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/planner.h"
+#include "replication/logicalworker.h"
 #include "storage/lmgr.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
@@ -139,7 +140,7 @@ std::int64_t shard_number(Oid relation)
     return DatumGetBool(first_value(&is_null)) && !is_null ? number : 0;
 }
 
-// A reference table without a copy here is left to Citus.
+// A reference table without a copy here is left to Citus. Invalid: the cell is not on this server.
 Oid find_place(Oid table, std::int64_t shard)
 {
     execute(is_reference_query, {oid_parameter(table)}, true);
@@ -148,12 +149,7 @@ Oid find_place(Oid table, std::int64_t shard)
     if (is_null || (!is_reference && shard <= 0))
         return table;
     Oid const found = find_shard(table, is_reference ? 0 : shard);
-    if (OidIsValid(found) || is_reference)
-        return OidIsValid(found) ? found : table;
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                    errmsg("table \"%s\" has no shard of cell " INT64_FORMAT " on this server",
-                           get_rel_name(table), shard),
-                    errhint("Call analytics.distribute() on the coordinator.")));
+    return is_reference && !OidIsValid(found) ? table : found;
 }
 
 // Statements were parsed with the columns of the table.
@@ -187,7 +183,7 @@ Oid find_with_snapshot(Oid table, Oid beside)
         PushActiveSnapshot(GetLatestSnapshot());
     SPI_connect();
     Oid const result = find_place(table, OidIsValid(beside) ? shard_number(beside) : cell);
-    if (result != table)
+    if (result != table && OidIsValid(result))
         check_columns(table, result);
     SPI_finish();
     if (can_take_snapshot)
@@ -230,6 +226,18 @@ Oid known_or_found(Oid table, Oid beside)
     if (before == forgotten) // else something changed meanwhile
         static_cast<place *>(hash_search(places, key, HASH_ENTER, nullptr))->result = result;
     return result;
+}
+
+Oid required(Oid table, Oid beside)
+{
+    Oid const found = known_or_found(table, beside);
+    if (OidIsValid(found))
+        return found;
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("table \"%s\" has no shard of the cell on this server", get_rel_name(table)),
+                    OidIsValid(beside) ? errdetail("The cell of \"%s\" is elsewhere.", get_rel_name(beside))
+                                       : errdetail("It is cell %d.", cell),
+                    errhint("Call analytics.distribute() on the coordinator.")));
 }
 
 // ---- plans ------------------------------------------------------------------------------------------------
@@ -287,14 +295,20 @@ Oid local_relation(Oid relation)
 {
     if (!OidIsValid(relation) || !has_citus())
         return relation;
-    return known_or_found(relation, InvalidOid);
+    return required(relation, InvalidOid);
 }
 
 Oid shard_beside(Oid other, Oid table)
 {
     if (!has_citus())
         return table;
-    return known_or_found(table, cell > 0 ? InvalidOid : other);
+    return required(table, cell > 0 ? InvalidOid : other);
+}
+
+bool is_arriving(Oid shard)
+{
+    return IsLogicalWorker() && has_citus() &&
+           !OidIsValid(known_or_found(extension_relation("workspace_settings"), shard));
 }
 
 void read_copies_here()

@@ -16,6 +16,10 @@ Oid local_relation(Oid relation);
 // The shard of `table` in the cell of another table's shard; `table` itself where that is no shard.
 Oid shard_beside(Oid other, Oid table);
 
+// Whether a subscription is filling the shard while its cell is still on another server: Citus moves it here. What its
+// triggers have to note was noted there and comes along.
+bool is_arriving(Oid shard);
+
 // Reference tables are read from their copies here until the level of settings ends, so that a query on a shard may
 // read them too. The caller has begun a level and ends it.
 void read_copies_here();

@@ -47,7 +47,7 @@ bool is_under_row_security(Oid relation)
 
 bool is_taken_as_is(Oid relation)
 {
-    return !row_security && pg_class_ownercheck(relation, GetUserId());
+    return (!row_security && pg_class_ownercheck(relation, GetUserId())) || pg::is_arriving(relation);
 }
 
 // ---- addresses --------------------------------------------------------------------------------------------

@@ -29,7 +29,8 @@ const privacy_rules &current_privacy_rules();
 bool is_under_row_security(Oid relation);
 
 // Whether triggers take the rows of a table as they are: scripts of dumps turn row_security off, and so do
-// functions of the extension that change rows as they stand. So may anybody, but only the owner is believed.
+// functions of the extension that change rows as they stand. So may anybody, but only the owner is believed. So are
+// the rows of a shard that moves here.
 bool is_taken_as_is(Oid relation);
 
 // The network of the address.
