@@ -181,3 +181,14 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.enter_cell_beside(oid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.enter_cell_beside(oid) IS
     'for triggers that read or write other tables: enters the cell of the shard that is being changed. False where that is no shard, or its cell was entered before';
+
+CREATE FUNCTION analytics_internal.show_progress(what text) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT set_config('application_name', 'shadow_analytics: ' || what, true)
+WHERE analytics_internal.cell_key() = 0 -- by this name Citus knows its own sessions, which may commit in two phases
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.show_progress(text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.show_progress(text) IS
+    'says in pg_stat_activity what the transaction is at; not in a cell, whose sessions are those of Citus';

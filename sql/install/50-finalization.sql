@@ -608,7 +608,7 @@ BEGIN
     FROM (SELECT DISTINCT (h.hour AT TIME ZONE 'UTC')::date AS day FROM unnest(hours) AS h (hour)) AS d, analytics.watermark AS w
     WHERE (d.day + 1)::timestamp AT TIME ZONE 'UTC' <= w.closed_until;
     FOREACH hour IN ARRAY hours LOOP
-        PERFORM set_config('application_name', 'shadow_analytics: repairing ' || to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), true);
+        PERFORM analytics_internal.show_progress('repairing ' || to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'));
         PERFORM analytics_internal.aggregate_unsealed(NULL, hour, target_workspace_id);
     END LOOP;
     FOREACH other_day IN ARRAY days LOOP
@@ -958,7 +958,7 @@ BEGIN
         WHERE h.metric_hour >= from_time AND h.metric_hour < to_time
         ORDER BY 1
     LOOP
-        PERFORM set_config('application_name', 'shadow_analytics: closing ' || to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), true);
+        PERFORM analytics_internal.show_progress('closing ' || to_char(hour AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'));
         written := written + analytics_internal.try_aggregate(NULL, hour);
     END LOOP;
     IF utc_day IS NOT NULL THEN

@@ -484,7 +484,7 @@ BEGIN
     IF NOT analytics_internal.try_lock('maintenance') THEN
         RETURN;
     END IF;
-    PERFORM set_config('application_name', 'shadow_analytics: ' || step, true);
+    PERFORM analytics_internal.show_progress(step);
     PERFORM set_config('lock_timeout', '2s', true); -- never make others queue behind us for long
     SELECT u.* INTO unit FROM analytics_internal.run_unit(step) AS u;
     UPDATE analytics.job_runs AS r
@@ -662,7 +662,7 @@ BEGIN
     IF NOT analytics_internal.try_lock('maintenance') THEN
         RETURN false;
     END IF;
-    PERFORM set_config('application_name', 'shadow_analytics: backfill ' || to_char(day, 'YYYY-MM-DD'), true);
+    PERFORM analytics_internal.show_progress('backfill ' || to_char(day, 'YYYY-MM-DD'));
     PERFORM set_config('lock_timeout', '2s', true); -- never make others queue behind us for long
     PERFORM analytics_internal.lock('rollups');
     BEGIN
