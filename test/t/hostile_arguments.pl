@@ -1,5 +1,5 @@
-# Every function that a member may call, with hostile arguments: NULL, infinities, the ends of every type, long arrays
-# and texts. None crashes, none is deaf to a timeout of 2 s, none takes more than half a gigabyte.
+# Every function that a member may call, also those of analytics_internal, as on workers of Citus, with hostile
+# arguments: NULL, infinities, the ends of every type, long arrays and texts. None crashes, none is deaf to a timeout of 2 s, none takes more than half a gigabyte.
 use strict;
 use warnings;
 
@@ -19,6 +19,7 @@ $node->safe_psql('postgres', qq{
 	CREATE TABLE public.workspace_members (workspace_id uuid, user_id uuid);
 	INSERT INTO public.workspace_members VALUES ('$workspace', '$user');
 	SELECT analytics.setup_roles();
+	GRANT USAGE ON SCHEMA analytics_internal TO authenticated;
 	INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, metadata, created_at)
 	SELECT '$workspace', '$user', 'agent_run', jsonb_build_object('agent_id', '$user', 'status', 'ok', 'runtime', 1), d
 	FROM unnest('{1970-01-02 12:00Z, 2024-01-02 12:00Z}'::timestamptz[] || now()) AS d;
@@ -51,7 +52,7 @@ my %values = (
 );
 
 my @functions = split /\n/, $node->safe_psql('postgres', q{
-	SELECT p.oid::regproc || '|' || p.prokind::text || '|' || (SELECT coalesce(string_agg(format_type(t, NULL), ',' ORDER BY i), '')
+	SELECT p.oid::regproc || '|' || CASE WHEN p.prorettype = 'record'::regtype AND p.proargmodes IS NULL THEN 'r' ELSE p.prokind::text END || '|' || (SELECT coalesce(string_agg(format_type(t, NULL), ',' ORDER BY i), '')
 	                                                      FROM unnest(p.proargtypes) WITH ORDINALITY AS a (t, i))
 	FROM pg_proc AS p JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	JOIN pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'shadow_analytics'
@@ -82,7 +83,7 @@ sub calls
 	}
 	my %seen;
 	my @calls = grep { !$seen{$_}++ } map { my $l = $_; "$name(" . join(', ', map { "$l->[$_]::$types[$_]" } 0 .. $#types) . ')' } @lists;
-	return map { $kind eq 'a' ? "SELECT octet_length($_\::text)" : "SELECT count(*) FROM $_ AS t" } @calls;
+	return map { $kind eq 'a' ? "SELECT octet_length($_\::text)" : "SELECT count(*) FROM $_ AS t" . ($kind eq 'r' ? ' (v text)' : '') } @calls;
 }
 
 my @calls;
@@ -90,6 +91,11 @@ for my $function (@functions)
 {
 	my ($name, $kind, $types) = split /\|/, $function, 3;
 	push @calls, calls($name, $kind, split /,/, $types);
+}
+# Whoever may call the engine of questions himself names other columns than those of the answer.
+for my $columns ('a text', join(', ', map { "c$_ text" } 1 .. 7), join(', ', map { "c$_ bigint" } 1 .. 7))
+{
+	push @calls, qq{SELECT t::text FROM analytics_internal.answer('$workspace', 'get_trend', '{"series": "*"}', NULL, NULL) AS t ($columns)};
 }
 my $session = "SET ROLE authenticated; SET statement_timeout = '2s'; SELECT set_config('request.jwt.claims', '{\"sub\":\"$user\"}', false) \\g /dev/null\n";
 

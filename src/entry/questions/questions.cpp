@@ -137,11 +137,49 @@ Datum cell_datum(const questions::cell &c, bool &is_null)
     }
 }
 
-// The columns that the SQL function names have the kinds of the answer's cells.
+Oid type_of(questions::cell_kind kind)
+{
+    switch (kind) {
+    case questions::cell_kind::integer:
+        return INT8OID;
+    case questions::cell_kind::decimal:
+    case questions::cell_kind::trimmed:
+        return NUMERICOID;
+    case questions::cell_kind::text:
+        return TEXTOID;
+    case questions::cell_kind::json:
+        return JSONBOID;
+    case questions::cell_kind::instant:
+        return TIMESTAMPTZOID;
+    case questions::cell_kind::date:
+        return DATEOID;
+    case questions::cell_kind::boolean:
+        return BOOLOID;
+    default:
+        return InvalidOid;
+    }
+}
+
+// Whoever calls names the columns.
+void check_columns(const questions::table &rows, TupleDesc shape)
+{
+    bool are_equal = shape->natts == static_cast<int>(rows.width());
+    for (std::size_t r = 0; are_equal && r < rows.rows(); ++r) {
+        CHECK_FOR_INTERRUPTS();
+        for (std::size_t c = 0; are_equal && c < rows.width(); ++c) {
+            auto const kind = rows.at(r, c).kind;
+            are_equal = kind == questions::cell_kind::null ||
+                        TupleDescAttr(shape, static_cast<int>(c))->atttypid == type_of(kind);
+        }
+    }
+    if (!are_equal)
+        ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH),
+                errmsg("the columns that are named are not those of the answer"));
+}
+
 void store_rows(const questions::table &rows, Tuplestorestate *store, TupleDesc shape)
 {
-    if (shape->natts != static_cast<int>(rows.width()))
-        elog(ERROR, "%d columns are named, %d were computed", shape->natts, static_cast<int>(rows.width()));
+    check_columns(rows, shape);
     auto *const values = static_cast<Datum *>(palloc(rows.width() * sizeof(Datum)));
     auto *const nulls = static_cast<bool *>(palloc(rows.width() * sizeof(bool)));
     MemoryContext const row =
@@ -197,7 +235,7 @@ SHADOW_FUNCTION(shadow_answer_question)
 {
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     auto *const result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
-    if (PG_ARGISNULL(0))
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
         return Datum{0};
     asked a;
     a.workspace = PG_GETARG_DATUM(0);
