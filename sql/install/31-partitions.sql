@@ -181,12 +181,34 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.partition_to_make(date) FROM PUBLI
 COMMENT ON FUNCTION analytics_internal.partition_to_make(date) IS
     'the partition to be made for a UTC day: of its year or month where these are old enough and no other partition is in the way, else of the day alone; NULL where the day has one';
 
+CREATE FUNCTION analytics_internal.empty_default(from_time timestamptz, to_time timestamptz) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET row_security = off -- rows that move are not late
+AS $$
+DECLARE
+    removed bigint;
+BEGIN
+    IF analytics_internal.has_cells() THEN
+        RETURN (SELECT sum((r ->> 'removed')::bigint) FROM analytics_internal.rows_of_cells(
+            format('SELECT analytics_internal.empty_default(%L, %L) AS removed', from_time, to_time)) AS r);
+    END IF;
+    DELETE FROM analytics.user_activity_default AS e WHERE e.created_at >= from_time AND e.created_at < to_time;
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    RETURN removed;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.empty_default(timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.empty_default(timestamptz, timestamptz) IS
+    'removes events from the default partition that stand in another one by now, and notes nothing; how many';
+
 -- The caller holds the locks.
 CREATE FUNCTION analytics_internal.create_partition(partition_name name, from_time timestamptz, to_time timestamptz) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET TimeZone = 'UTC'
-SET row_security = off -- rows that move are not late
+SET row_security = off
+SET citus.multi_shard_modify_mode = 'sequential' -- one connection per worker, which sees what was moved
 AS $$
 DECLARE
     has_many_days boolean := to_time > from_time + interval '24 hours';
@@ -197,8 +219,9 @@ BEGIN
                                                           CASE WHEN has_many_days THEN to_char(to_time - interval '24 hours', 'YYYY-MM-DD') END)));
 
     IF to_regclass('analytics.user_activity_default') IS NOT NULL THEN
-        EXECUTE format('WITH moved AS (DELETE FROM analytics.user_activity_default WHERE created_at >= $1 AND created_at < $2 RETURNING *) INSERT INTO analytics.%I SELECT * FROM moved ORDER BY created_at',
+        EXECUTE format('INSERT INTO analytics.%I SELECT e.* FROM analytics.user_activity_default AS e WHERE e.created_at >= $1 AND e.created_at < $2 ORDER BY e.created_at',
                        partition_name) USING from_time, to_time;
+        PERFORM analytics_internal.empty_default(from_time, to_time);
     END IF;
     EXECUTE format('ALTER TABLE analytics.user_activity ATTACH PARTITION analytics.%I FOR VALUES FROM (%L) TO (%L)',
                    partition_name, from_time, to_time);

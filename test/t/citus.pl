@@ -386,7 +386,7 @@ is(sql($coordinator, $checks), sql($plain, $checks), 'health() has all checks');
 is(sql($coordinator, q{SELECT status || ' ' || detail FROM analytics.health() WHERE check_name = 'cells'}), 'ok 4 cells answer', 'of all cells');
 is(sql($coordinator, q{SELECT string_agg(check_name || ' ' || detail, ', ') FROM analytics.health() WHERE status = 'fail'}), '', 'nothing fails');
 sql($coordinator, q{INSERT INTO analytics.pending_buckets (workspace_id, kind, metric_date, attempts, error, next_attempt_at, day_start, day_end) VALUES (md5('w1')::uuid, 'day', current_date - 1, 1, 'broken', now() + interval '1 hour', now(), now())});
-like(sql($coordinator, q{SELECT status || ' ' || detail FROM analytics.health() WHERE check_name = 'failed_days'}), qr/^fail cell $home: 1 days of workspaces.*broken$/, 'a failure in one cell is told of, and only that');
+like(sql($coordinator, q{SELECT status || ' ' || detail FROM analytics.health() WHERE check_name = 'failed_days'}), qr/^fail cell $home: 1 days of workspaces.*: broken \(attempts: 1, [^;]*$/, 'a failure in one cell is told of, and only that');
 sql($coordinator, q{DELETE FROM analytics.pending_buckets});
 my $size = q{SELECT table_bytes > 0 AND index_bytes > 0 AND total_bytes >= table_bytes + index_bytes, partitions FROM analytics.table_sizes WHERE table_name = 'daily_metrics'};
 is(sql($_, $size), $_ == $plain ? 't|1' : 't|4', $_->name . ': sizes') for @both;
