@@ -185,6 +185,7 @@ CREATE FUNCTION analytics_internal.empty_default(from_time timestamptz, to_time 
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET row_security = off -- rows that move are not late
+SET DateStyle = 'ISO' -- cells are told the times as text
 AS $$
 DECLARE
     removed bigint;
@@ -207,6 +208,7 @@ CREATE FUNCTION analytics_internal.create_partition(partition_name name, from_ti
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET TimeZone = 'UTC'
+SET DateStyle = 'ISO' -- workers of Citus get the command as it is written here
 SET row_security = off
 SET citus.multi_shard_modify_mode = 'sequential' -- one connection per worker, which sees what was moved
 AS $$

@@ -622,6 +622,7 @@ CREATE FUNCTION analytics_internal.backfill_rollups(day date, OUT written bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan -- only the day's partition is planned
+SET DateStyle = 'ISO' -- cells are told the day as text
 AS $$
 DECLARE
     oldest timestamptz := greatest(day::timestamp AT TIME ZONE 'UTC', now() - analytics_internal.retention('hourly_metrics'));
