@@ -816,18 +816,24 @@ COMMENT ON FUNCTION analytics_internal.new_failures() IS
     'the days that this transaction has quarantined, and the frozen ones that wait for a decision. NULL: none';
 
 CREATE FUNCTION analytics_internal.retry_failed_days(target_workspace_id uuid) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $$
-WITH retried AS (
+DECLARE
+    retried bigint;
+BEGIN
+    IF analytics_internal.has_cells() THEN
+        RETURN analytics_internal.in_cells(format('SELECT analytics_internal.retry_failed_days(%L)', target_workspace_id), target_workspace_id);
+    END IF;
     UPDATE analytics.pending_buckets AS f SET next_attempt_at = now()
     FROM (SELECT d.workspace_id, d.metric_date FROM analytics.pending_buckets AS d
           WHERE d.kind = 'day' AND d.attempts > 0 AND (target_workspace_id IS NULL OR d.workspace_id = target_workspace_id)
           FOR UPDATE SKIP LOCKED) AS w -- those being tried at this moment
-    WHERE f.workspace_id = w.workspace_id AND f.kind = 'day' AND f.metric_date = w.metric_date RETURNING 1
-)
-SELECT count(*) FROM retried
+    WHERE f.workspace_id = w.workspace_id AND f.kind = 'day' AND f.metric_date = w.metric_date;
+    GET DIAGNOSTICS retried = ROW_COUNT;
+    RETURN retried;
+END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.retry_failed_days(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.retry_failed_days(uuid) IS

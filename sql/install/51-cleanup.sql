@@ -301,6 +301,7 @@ COMMENT ON FUNCTION analytics_internal.kept_note(timestamptz) IS
 CREATE FUNCTION analytics.settle_day(event_day date, decision text, workspace_id uuid DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET DateStyle = 'ISO' -- cells are told the day as text
 AS $$
 DECLARE
     settled bigint := 0;
@@ -313,6 +314,9 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('It is %s.', COALESCE(quote_literal(decision), 'NULL')),
                   HINT = 'keep leaves the rollups as they are, recount makes them of the events that are there.';
+    END IF;
+    IF analytics_internal.has_cells() THEN
+        RETURN analytics_internal.in_cells(format('SELECT analytics.settle_day(%L, %L, %L)', event_day, decision, workspace_id), workspace_id);
     END IF;
     PERFORM analytics_internal.lock('rollups');
     FOR sealed IN

@@ -31,11 +31,13 @@ CREATE FUNCTION analytics_internal.report_workspace(workspace_id uuid, first_dat
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    time_zone CONSTANT text := analytics.workspace_time_zone(workspace_id);
 BEGIN
     RETURN jsonb_build_object(
         'workspace_id', workspace_id,
         'name', (SELECT w.name FROM analytics.workspaces AS w WHERE w.workspace_id = report_workspace.workspace_id),
-        'time_zone', analytics.workspace_time_zone(workspace_id),
+        'time_zone', time_zone,
         'currency', (SELECT CASE WHEN min(d.currency) = max(d.currency) THEN min(d.currency) END
                      FROM analytics.daily_metrics AS d
                      WHERE d.workspace_id = report_workspace.workspace_id AND d.metric_date BETWEEN first_date AND last_date));
@@ -80,6 +82,9 @@ CREATE FUNCTION analytics_internal.report_daily(workspace_id uuid, first_date da
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    -- Read by itself: on Citus a function runs elsewhere with the tables that it is joined with.
+    users CONSTANT jsonb := (SELECT jsonb_agg(to_jsonb(u)) FROM analytics.get_active_users(workspace_id, first_date, last_date) AS u);
 BEGIN
     RETURN coalesce((
         SELECT jsonb_agg(jsonb_build_object(
@@ -95,7 +100,8 @@ BEGIN
                    'total_errors', coalesce(d.total_errors, 0), 'error_rate', d.error_rate) ORDER BY g.day)
         FROM (SELECT first_date + i AS day FROM generate_series(0, least(last_date, today) - first_date) AS i) AS g
         LEFT JOIN analytics.daily_metrics AS d ON d.workspace_id = report_daily.workspace_id AND d.metric_date = g.day
-        LEFT JOIN analytics.get_active_users(report_daily.workspace_id, first_date, last_date) AS u ON u.activity_date = g.day), '[]');
+        LEFT JOIN jsonb_to_recordset(users) AS u (activity_date date, daily_active_users bigint, weekly_active_users bigint,
+                                                  monthly_active_users bigint, stickiness numeric, is_final boolean) ON u.activity_date = g.day), '[]');
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.report_daily(uuid, date, date, date) FROM PUBLIC;

@@ -125,18 +125,24 @@ void put_row(ReturnSetInfo *result, Datum (&values)[n])
     put_row(result, values, nulls);
 }
 
-// The first day that runs or is provisional; the caller is connected to SPI.
-DateADT first_open_day(Datum workspace)
+DateADT date_of(const char *query, Datum workspace, bool &is_null)
 {
     Oid types[] = {UUIDOID};
-    if (SPI_execute_with_args(
-            "SELECT least(analytics.workspace_today($1), (SELECT pg_catalog.min(d.metric_date)"
-            " FROM analytics.daily_users AS d WHERE d.workspace_id OPERATOR(pg_catalog.=) $1 AND NOT "
-            "d.is_final))",
-            1, types, &workspace, nullptr, true, 1) != SPI_OK_SELECT)
-        elog(ERROR, "SPI could not read the first open day: %s", SPI_result_code_string(SPI_result));
-    bool is_null;
+    if (SPI_execute_with_args(query, 1, types, &workspace, nullptr, true, 1) != SPI_OK_SELECT)
+        elog(ERROR, "SPI could not read a day: %s", SPI_result_code_string(SPI_result));
     return DatumGetDateADT(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+}
+
+// The first day that runs or is provisional; the caller is connected to SPI. Two queries: with the table in it the first
+// would be run on another server on Citus, where the function cannot read the settings.
+DateADT first_open_day(Datum workspace)
+{
+    bool is_null;
+    DateADT const today = date_of("SELECT analytics.workspace_today($1)", workspace, is_null);
+    DateADT const provisional = date_of("SELECT pg_catalog.min(d.metric_date) FROM analytics.daily_users AS d"
+                                        " WHERE d.workspace_id OPERATOR(pg_catalog.=) $1 AND NOT d.is_final",
+                                        workspace, is_null);
+    return is_null ? today : std::min(today, provisional);
 }
 
 // The cohorts first..last, of whose periods those up to `end` are over.
