@@ -226,8 +226,11 @@ VALUES
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.users_who(uuid, jsonb, timestamptz)'), -- no use without the schema
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.raw_events_since(uuid)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.users_who(uuid, jsonb, timestamptz)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.agent_name(uuid, text)'), -- no use without the schema
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_run_metrics(uuid, text, text, date, date, integer, jsonb, analytics.user_set, jsonb, timestamptz)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_run_tree(uuid, text, date, date)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.timeline_page(uuid, uuid, timestamptz, integer)'), -- no use without the schema
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.timeline_events(uuid, uuid, timestamptz, timestamptz)'), -- no use without the schema
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_user_timeline(uuid, uuid, timestamptz, integer)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.session_gap()'), -- no use without the schema
     ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.checked_page_size(integer)'), -- no use without the schema

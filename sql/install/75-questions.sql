@@ -133,6 +133,17 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.answer(uuid, text, jsonb, analytic
 COMMENT ON FUNCTION analytics_internal.answer(uuid, text, jsonb, analytics.user_set, timestamptz) IS
     'answers the reader of this name with the rights of the owner. A workspace that the caller may not ask about, or NULL, has no row';
 
+CREATE FUNCTION analytics_internal.permitted_answer(
+    workspace_id uuid, question text, arguments jsonb, user_set analytics.user_set, as_of timestamptz, may_read_persons boolean)
+RETURNS SETOF record
+LANGUAGE c STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS 'MODULE_PATHNAME', 'shadow_answer_permitted';
+REVOKE EXECUTE ON FUNCTION analytics_internal.permitted_answer(uuid, text, jsonb, analytics.user_set, timestamptz, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.permitted_answer(uuid, text, jsonb, analytics.user_set, timestamptz, boolean) IS
+    'analytics_internal.answer() in the cell of the workspace, for a caller who was found permitted to ask, and to read persons or only counts';
+
 CREATE FUNCTION analytics_internal.users_who(workspace_id uuid, segment jsonb, as_of timestamptz) RETURNS analytics.user_set
 LANGUAGE c STABLE PARALLEL RESTRICTED SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -369,6 +380,20 @@ REVOKE EXECUTE ON FUNCTION analytics.get_experiment(uuid, jsonb, text, jsonb, da
 COMMENT ON FUNCTION analytics.get_experiment(uuid, jsonb, text, jsonb, date, date, text, interval, numeric, jsonb, analytics.user_set, jsonb, timestamptz) IS
     'From raw events: users by the variant of their first exposure, and how many reach the goal. Within conversion_window, compared with control as analytics.compare_conversions() does. variant_property holds the variant; users exposed to several are counted in the row (several) alone. rate_low, rate_high: Wilson 95 %; srm_p_value: chi-square of equal shares, small where the assignment is broken. Default: the last 30 complete days. Other workspaces and NULL: no row; malformed: 22023 with the place, raw events gone: 55000';
 
+-- PL/pgSQL, as Citus plans no table in an SQL function with parameters.
+CREATE FUNCTION analytics_internal.agent_name(workspace_id uuid, agent_id text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT n.name FROM analytics.agents AS n
+            WHERE n.workspace_id = agent_name.workspace_id AND n.agent_id::text = agent_name.agent_id);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.agent_name(uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.agent_name(uuid, text) IS
+    'name of an agent, with the caller''s rights; NULL without';
+
 CREATE FUNCTION analytics.get_run_metrics(
     workspace_id uuid, breakdown text DEFAULT 'model', period text DEFAULT NULL, start_date date DEFAULT NULL, end_date date DEFAULT NULL,
     breakdown_limit integer DEFAULT 25,
@@ -380,9 +405,7 @@ RETURNS TABLE (period_start date, breakdown_value text, runs bigint, successful_
 LANGUAGE sql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT a.*, (SELECT n.name FROM analytics.agents AS n
-                 WHERE get_run_metrics.breakdown = 'agent_id' AND n.workspace_id = get_run_metrics.workspace_id
-                   AND n.agent_id::text = a.breakdown_value)
+    SELECT a.*, CASE breakdown WHEN 'agent_id' THEN analytics_internal.agent_name(get_run_metrics.workspace_id, a.breakdown_value) END
     FROM analytics_internal.answer(
         get_run_metrics.workspace_id, 'get_run_metrics',
         jsonb_build_object('breakdown', breakdown, 'period', period, 'start_date', start_date, 'end_date', end_date,
@@ -403,8 +426,7 @@ RETURNS TABLE (depth bigint, run text, parent_run_id text, agent_id text, model 
 LANGUAGE sql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT a.*, (SELECT n.name FROM analytics.agents AS n
-                 WHERE n.workspace_id = get_run_tree.workspace_id AND n.agent_id::text = a.agent_id)
+    SELECT a.*, analytics_internal.agent_name(get_run_tree.workspace_id, a.agent_id)
     FROM analytics_internal.answer(
         get_run_tree.workspace_id, 'get_run_tree',
         jsonb_build_object('run_id', run_id, 'start_date', start_date, 'end_date', end_date), NULL, NULL)
@@ -441,6 +463,43 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.checked_page_size(integer) FROM PU
 COMMENT ON FUNCTION analytics_internal.checked_page_size(integer) IS
     'max_events of analytics.get_user_timeline(); an error (22023) unless 1 to 1000';
 
+CREATE FUNCTION analytics_internal.timeline_page(
+    workspace_id uuid, user_id uuid, before timestamptz, max_events integer, OUT id uuid, OUT created_at timestamptz)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT e.id, e.created_at FROM analytics.user_activity AS e
+    WHERE e.workspace_id = timeline_page.workspace_id AND e.user_id = timeline_page.user_id
+      AND e.created_at < coalesce(timeline_page.before, 'infinity')
+    ORDER BY e.created_at DESC FETCH FIRST (max_events) ROWS WITH TIES;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.timeline_page(uuid, uuid, timestamptz, integer) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.timeline_page(uuid, uuid, timestamptz, integer) IS
+    'a user''s last events before an instant, with the caller''s rights';
+
+CREATE FUNCTION analytics_internal.timeline_events(
+    workspace_id uuid, user_id uuid, from_time timestamptz, to_time timestamptz, OUT id uuid, OUT created_at timestamptz, OUT event_type text,
+    OUT event_name text, OUT page_path text, OUT referrer text, OUT session_id uuid, OUT metadata jsonb)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT e.id, e.created_at, e.event_type, e.event_name, e.page_path, e.referrer, e.session_id, e.metadata
+    FROM analytics.user_activity AS e
+    WHERE e.workspace_id = timeline_events.workspace_id AND e.user_id = timeline_events.user_id
+      AND e.created_at >= from_time AND e.created_at < to_time;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.timeline_events(uuid, uuid, timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.timeline_events(uuid, uuid, timestamptz, timestamptz) IS
+    'a user''s events between two instants, with the caller''s rights';
+
 -- With the caller's rights, so that row security tells whose events are shown. A day's sessions are numbered from its first
 -- event on.
 CREATE FUNCTION analytics.get_user_timeline(
@@ -451,10 +510,9 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     WITH page AS MATERIALIZED (
-        SELECT e.id, e.created_at FROM analytics.user_activity AS e
-        WHERE e.workspace_id = get_user_timeline.workspace_id AND e.user_id = get_user_timeline.user_id
-          AND e.created_at < coalesce(get_user_timeline.before, 'infinity')
-        ORDER BY e.created_at DESC FETCH FIRST (analytics_internal.checked_page_size(max_events)) ROWS WITH TIES
+        SELECT p.id, p.created_at
+        FROM analytics_internal.timeline_page(get_user_timeline.workspace_id, get_user_timeline.user_id, get_user_timeline.before,
+                                              analytics_internal.checked_page_size(max_events)) AS p
     ), span AS (
         SELECT min(p.created_at) AS oldest, max(p.created_at) AS newest FROM page AS p
     ), events AS (
@@ -464,9 +522,8 @@ BEGIN ATOMIC
                                    analytics.workspace_today(get_user_timeline.workspace_id, s.newest) AS last_day) AS r
         CROSS JOIN analytics_internal.workspace_day_bounds(get_user_timeline.workspace_id, r.first_day) AS f
         CROSS JOIN analytics_internal.workspace_day_bounds(get_user_timeline.workspace_id, r.last_day) AS l
-        JOIN analytics.user_activity AS e ON e.created_at >= f.day_start AND e.created_at < l.day_end
-        CROSS JOIN LATERAL (SELECT analytics.workspace_today(e.workspace_id, e.created_at) AS day) AS d
-        WHERE e.workspace_id = get_user_timeline.workspace_id AND e.user_id = get_user_timeline.user_id
+        CROSS JOIN LATERAL analytics_internal.timeline_events(get_user_timeline.workspace_id, get_user_timeline.user_id, f.day_start, l.day_end) AS e
+        CROSS JOIN LATERAL (SELECT analytics.workspace_today(get_user_timeline.workspace_id, e.created_at) AS day) AS d
     ), split AS ( -- the client's sessions, and those by inactivity of what has none
         SELECT e.*, count(*) FILTER (WHERE e.previous IS NULL
                                            OR e.session_id IS NULL AND e.created_at - e.previous >= analytics_internal.session_gap())

@@ -590,13 +590,16 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    find CONSTANT text := 'SELECT w.cell FROM (SELECT t.cell FROM analytics.watermark AS t OFFSET 0) AS w
+         WHERE get_shard_id_for_distribution_column(''analytics.watermark'', w.cell) = get_shard_id_for_distribution_column(''analytics.watermark'', $1)';
     result jsonb;
     cell uuid;
 BEGIN
-    PERFORM analytics_internal.seed_watermarks();
-    EXECUTE 'SELECT w.cell FROM (SELECT t.cell FROM analytics.watermark AS t OFFSET 0) AS w
-             WHERE get_shard_id_for_distribution_column(''analytics.watermark'', w.cell) = get_shard_id_for_distribution_column(''analytics.watermark'', $1)'
-    INTO cell USING workspace_id;
+    EXECUTE find INTO cell USING workspace_id;
+    IF cell IS NULL THEN
+        PERFORM analytics_internal.seed_watermarks();
+        EXECUTE find INTO cell USING workspace_id;
+    END IF;
     EXECUTE 'SELECT analytics_internal.in_cell(w.tableoid, $1) FROM analytics.watermark AS w WHERE w.cell = $2' INTO result USING command, cell;
     RETURN result;
 END
@@ -640,6 +643,37 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.rows_of_cells(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.rows_of_cells(text) IS
     'the rows of a query that is run in every cell, in the caller''s transaction, as objects';
+
+-- Questions read raw events, so they go to them.
+
+CREATE FUNCTION analytics_internal.answer_in_cell(
+    workspace_id uuid, question text, arguments text, user_set analytics.user_set, as_of timestamptz, may_read_persons boolean, columns text)
+RETURNS SETOF record
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET DateStyle = 'ISO'
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format('SELECT q.* FROM jsonb_to_recordset($1) AS q (%s)', columns)
+    USING analytics_internal.in_cell_of(workspace_id, format(
+        'SELECT coalesce(jsonb_agg(to_jsonb(a)), ''[]'') FROM analytics_internal.permitted_answer(%L, %L, %L, %L, %L, %L) AS a (%s)',
+        workspace_id, question, arguments, user_set, as_of, may_read_persons, columns));
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.answer_in_cell(uuid, text, text, analytics.user_set, timestamptz, boolean, text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.answer_in_cell(uuid, text, text, analytics.user_set, timestamptz, boolean, text) IS
+    'analytics_internal.permitted_answer() in the cell of the workspace; columns: names and types of those of the answer';
+
+CREATE FUNCTION analytics_internal.users_who_in_cell(workspace_id uuid, segment text, as_of timestamptz) RETURNS analytics.user_set
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+SET DateStyle = 'ISO'
+AS $$
+SELECT (analytics_internal.in_cell_of(workspace_id, format('SELECT to_jsonb(analytics_internal.users_who(%L, %L, %L)::text)', workspace_id, segment, as_of)) #>> '{}')::analytics.user_set
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.users_who_in_cell(uuid, text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.users_who_in_cell(uuid, text, timestamptz) IS
+    'analytics_internal.users_who() in the cell of the workspace, for who may read persons there';
 
 CREATE FUNCTION analytics_internal.cluster_health() RETURNS TABLE (check_name text, status text, detail text, hint text)
 LANGUAGE plpgsql
@@ -853,6 +887,7 @@ COMMENT ON FUNCTION analytics_internal.cleanup_in_cells() IS
 CREATE FUNCTION analytics_internal.aggregate_in_cells(day date, hour timestamptz, target_workspace_id uuid) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET DateStyle = 'ISO'
 AS $$
 SELECT analytics_internal.in_cells(
     CASE WHEN hour IS NULL

@@ -220,7 +220,7 @@ for my $on (@both)
 	is($totals[2] - $totals[0], 1, 'it counts what the transaction has written');
 	is($totals[-1], $totals[0], 'and is rolled back with it');
 }
-for my $call (q{aggregate_daily_metrics(current_date - 5)}, q{aggregate_hourly_metrics(now() - interval '5 days')}, q{aggregate_user_cohorts('daily', current_date - 6)}, q{aggregate_user_cohorts('weekly', current_date - 9, md5('w1')::uuid)})
+for my $call (q{aggregate_daily_metrics(current_date - 5); SET DateStyle = 'SQL, DMY'; SELECT analytics.aggregate_daily_metrics(current_date - 5)}, q{aggregate_hourly_metrics(now() - interval '5 days')}, q{aggregate_user_cohorts('daily', current_date - 6)}, q{aggregate_user_cohorts('weekly', current_date - 9, md5('w1')::uuid)})
 {
 	is(sql($coordinator, "SELECT analytics.$call"), sql($plain, "SELECT analytics.$call"), $call);
 }
@@ -229,13 +229,22 @@ for my $call (q{aggregate_daily_metrics(NULL)}, q{aggregate_daily_metrics('2100-
 	is(refusal($coordinator, "SELECT analytics.$call"), refusal($plain, "SELECT analytics.$call"), "$call: the same error");
 }
 
-# Reading.
+# Reading. Questions are answered where the workspace is.
+my $w1 = q{md5('w1')::uuid};
+my @questions = ("raw_events_since($w1)", "get_trend($w1, as_of => now())", qq{get_trend($w1, '[{"event": "login", "measure": "users"}]', 'weekly', compare => true)}, qq{get_funnel($w1, '["page_view", "agent_run"]', breakdown => 'metadata.agent_id')},
+	qq{get_conversion_times($w1, '["page_view", "agent_run"]')}, qq{get_event_retention($w1, '"login"')}, "get_stickiness($w1)", "get_event_lifecycle($w1)", qq{get_attribution($w1, '"login"')},
+	qq{get_experiment($w1, '"login"', 'metadata.agent_id', '"agent_run"')}, qq{get_run_metrics($w1, 'agent_id')}, qq{get_user_timeline($w1, md5('u1')::uuid)}, qq{get_trend($w1, '"login"', user_set => analytics.users_who($w1, '{"did": "error"}'))});
+sql($_, qq{INSERT INTO analytics.agents (workspace_id, agent_id, name) VALUES ($w1, md5('a1')::uuid, 'An agent')}) for @both;
 for my $query (q{get_workspace_metrics(md5('w1')::uuid, fill_gaps => true)}, q{get_workspace_summary(md5('w2')::uuid)}, q{get_usage_by_hour(md5('w3')::uuid)}, q{get_agent_insights(md5('a1')::uuid)},
-	q{get_active_users(md5('w1')::uuid)}, q{get_retention_matrix(md5('w1')::uuid, 'daily')})
+	q{get_active_users(md5('w1')::uuid)}, q{get_retention_matrix(md5('w1')::uuid, 'daily')}, q{get_lifecycle(md5('w1')::uuid)}, q{get_feature_usage(md5('w1')::uuid)}, @questions)
 {
 	my $select = "SELECT * FROM analytics.$query AS t ORDER BY t::text";
+	isnt(sql($plain, $select), '', "$query has an answer");
 	is(sql($coordinator, $select), sql($plain, $select), $query);
 }
+my $report = qq{SELECT analytics.report($w1, current_date - 10, current_date - 1) - '{generated_at,freshness}'::text[]};
+is(sql($coordinator, $report), sql($plain, $report), 'report()');
+like(refusal($coordinator, qq{SELECT * FROM analytics.get_funnel($w1, '["nonsense", 1]')}), qr/^22023/, 'a malformed question: the error of its cell');
 my $person = q{SELECT analytics.export_user(md5('u1')::uuid) - '{events,audit_log,users,revenue}'::text[]};
 is(sql($coordinator, $person), sql($plain, $person), 'export_user()');
 
@@ -263,16 +272,17 @@ sql($_, 'SELECT analytics.setup_roles()') for @both;
 sql($coordinator, 'SELECT analytics.distribute(); ALTER ROLE authenticated LOGIN');
 my $member = sql($plain, q{SELECT md5('member')::uuid});
 sub as_member { my ($on, $query) = @_;
-	return sql($on, ($on == $plain ? 'BEGIN;' : q{BEGIN; SET LOCAL citus.propagate_set_commands = 'local';}) . qq{SET LOCAL ROLE authenticated; SET LOCAL request.jwt.claim.sub = '$member'; $query; ROLLBACK}) }
+	return sql($on, 'BEGIN; SET LOCAL ROLE authenticated;' . ($on == $plain ? '' : q{SET LOCAL citus.propagate_set_commands = 'local';}) . qq{SET LOCAL request.jwt.claim.sub = '$member'; $query; ROLLBACK}) }
 for my $query (q{SELECT workspace_id, sum(total_events) FROM analytics.daily_metrics GROUP BY 1 ORDER BY 1}, q{SELECT workspace_id, sum(total_runs) FROM analytics.agent_usage_trends GROUP BY 1 ORDER BY 1}, q{SELECT count(*) FROM analytics.user_activity}, q{SELECT count(*) FROM analytics.get_workspace_metrics(md5('w3')::uuid)},
-	q{SELECT analytics.track('login', workspace_id => md5('w1')::uuid) IS NOT NULL},
+	q{SELECT analytics.track('login', workspace_id => md5('w1')::uuid) IS NOT NULL}, (map { "SELECT * FROM analytics.$_ AS t ORDER BY t::text" } @questions[1, 3, 10]), "SELECT count(*) FROM analytics.get_trend(md5('w3')::uuid)", $report,
+	q{SELECT count(*) FROM analytics.get_user_timeline(md5('w1')::uuid, md5('member')::uuid)},
 	q{SELECT accepted, duplicates, jsonb_array_length(rejected), rejected -> 0 ->> 'sqlstate' FROM analytics.track_batch(jsonb_build_array(jsonb_build_object('event_type', 'login', 'workspace_id', md5('w2')::uuid), jsonb_build_object('event_type', 'login', 'workspace_id', md5('w3')::uuid)))})
 {
 	my $answer = as_member($plain, $query);
 	is(as_member($_, $query), $answer, $_->name . " as a member: $query") for $coordinator, $workers[1];
 	isnt($answer, '', 'and there is an answer');
 }
-is(sql($coordinator, q{BEGIN; SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL ROLE authenticated; SELECT count(*) FROM analytics.daily_metrics; ROLLBACK}), '0', 'nobody in particular sees nothing');
+is(sql($coordinator, q{BEGIN; SET LOCAL ROLE authenticated; SET LOCAL citus.propagate_set_commands = 'local'; SELECT count(*) FROM analytics.daily_metrics; ROLLBACK}), '0', 'nobody in particular sees nothing');
 
 # Where the cell of a workspace is.
 my @cells = map { [ split /\|/ ] } split /\n/, sql($coordinator, q{SELECT s.shardid, n.nodename, n.nodeport, shard_name(s.logicalrelid, s.shardid) FROM pg_dist_shard AS s JOIN pg_dist_placement AS p USING (shardid) JOIN pg_dist_node AS n USING (groupid)
@@ -329,7 +339,7 @@ is(sql($coordinator, q{SELECT count(*) FROM analytics.audit_log WHERE action = '
 # Imported history, in a partition that is made for it.
 sql($_, q{INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, created_at) SELECT md5('history' || i)::uuid, md5('w' || i % 9)::uuid, md5('u' || i)::uuid, 'login', date_trunc('day', now(), 'UTC') - interval '40 days' FROM generate_series(1, 60) AS i;
 	DELETE FROM analytics.dirty_hours}) for @both;
-sql($_, q{CALL analytics.backfill(current_date - 41, current_date - 39)}) for @both;
+sql($_, q{SET DateStyle = 'SQL, DMY'; CALL analytics.backfill(current_date - 41, current_date - 39)}) for @both;
 my $backfilled = q{SELECT outcome, done, rows, error FROM analytics.job_runs WHERE step = 'backfill'};
 is(sql($coordinator, $backfilled), sql($plain, $backfilled), 'backfill()');
 my $history = q{SELECT workspace_id, metric_date, total_events FROM analytics.daily_metrics WHERE metric_date < current_date - 30 ORDER BY 1, 2};
@@ -353,6 +363,9 @@ for my $query ($kept, q{SELECT count(*) FROM analytics.user_activity}, q{SELECT 
 	is(sql($coordinator, $query), sql($plain, $query), $query);
 }
 same_rollups('the same rollups after cleanup');
+my $settle = q{SELECT analytics.settle_day((now() AT TIME ZONE 'UTC')::date - 7, 'keep')};
+is(sql($coordinator, $settle), sql($plain, $settle), 'settle_day()');
+cmp_ok(sql($plain, $settle), '>', 0, 'of several workspaces');
 is(sql($coordinator, q{SELECT outcome || coalesce(error, '') FROM analytics.job_runs WHERE step = 'cleanup' ORDER BY started_at DESC LIMIT 1}), 'done', 'maintain() cleans up too');
 
 # A day that is dropped by hand keeps its rollups.
@@ -387,6 +400,8 @@ is(sql($coordinator, q{SELECT status || ' ' || detail FROM analytics.health() WH
 is(sql($coordinator, q{SELECT string_agg(check_name || ' ' || detail, ', ') FROM analytics.health() WHERE status = 'fail'}), '', 'nothing fails');
 sql($coordinator, q{INSERT INTO analytics.pending_buckets (workspace_id, kind, metric_date, attempts, error, next_attempt_at, day_start, day_end) VALUES (md5('w1')::uuid, 'day', current_date - 1, 1, 'broken', now() + interval '1 hour', now(), now())});
 like(sql($coordinator, q{SELECT status || ' ' || detail FROM analytics.health() WHERE check_name = 'failed_days'}), qr/^fail cell $home: 1 days of workspaces.*: broken \(attempts: 1, [^;]*$/, 'a failure in one cell is told of, and only that');
+is(sql($coordinator, 'SELECT analytics.retry_failed_days()'), '1', 'retry_failed_days()');
+is(sql($coordinator, 'SELECT next_attempt_at <= now() FROM analytics.pending_buckets'), 't', 'in its cell');
 sql($coordinator, q{DELETE FROM analytics.pending_buckets});
 my $size = q{SELECT table_bytes > 0 AND index_bytes > 0 AND total_bytes >= table_bytes + index_bytes, partitions FROM analytics.table_sizes WHERE table_name = 'daily_metrics'};
 is(sql($_, $size), $_ == $plain ? 't|1' : 't|4', $_->name . ': sizes') for @both;

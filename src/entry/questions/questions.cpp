@@ -10,15 +10,20 @@
 #include "entry/event/metadata.hpp"
 #include "entry/questions/host.hpp"
 #include "entry/sets/user_set.hpp"
+#include "pg/cells.hpp"
 #include "pg/numeric.hpp"
 #include "pg/settings.hpp"
+#include "pg/spi.hpp"
 
 extern "C" {
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "executor/spi.h"
+#include "executor/tstoreReceiver.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -32,12 +37,15 @@ using namespace shadow;
 namespace
 {
 
+enum class permission { none, counts, persons };
+
 // What a call gives core: plain data, fetched before anything of core is alive.
 struct asked {
     Datum workspace;
     const char *function;
     const char *arguments; // JSON
     TimestampTz as_of;
+    permission granted;
     questions::question_settings settings;
     user_set_view users;
 };
@@ -46,8 +54,6 @@ bool is_listed(const entry::workspace_list &list, const uuid &workspace)
 {
     return std::binary_search(list.items, list.items + list.count, workspace);
 }
-
-enum class permission { none, counts, persons };
 
 // The role outside all definers decides where it stands above row security; else the claims do.
 permission permission_for(const uuid &workspace)
@@ -73,7 +79,7 @@ questions::date today_of(Datum workspace, TimestampTz at)
     return DatumGetDateADT(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
 }
 
-void fetch_settings(asked &a, permission granted)
+void fetch_settings(asked &a)
 {
     questions::question_settings &s = a.settings;
     memset(static_cast<void *>(&s), 0, sizeof s);
@@ -85,7 +91,7 @@ void fetch_settings(asked &a, permission granted)
     s.most_periods[1] = static_cast<int>(pg::setting_integer("cohort_max_weeks"));
     s.most_periods[2] = static_cast<int>(pg::setting_integer("cohort_max_months"));
     s.most_bytes = static_cast<std::size_t>(pg::setting_integer("analysis_memory_mb")) << 20;
-    s.may_read_persons = granted == permission::persons;
+    s.may_read_persons = a.granted == permission::persons;
     s.fewest_users = pg::setting_integer("segment_min_users");
     s.clip = entry::clip_text;
     s.currency = pack_currency(pg::setting_value("currency"));
@@ -216,6 +222,63 @@ Datum who(const asked &a, MemoryContext result_context)
     return PointerGetDatum(value);
 }
 
+// Where the tables are spread over servers, a question is answered where the workspace is.
+bool is_elsewhere()
+{
+    if (!pg::has_citus() || pg::cell_key() != 0)
+        return false;
+    pg::execute("SELECT analytics_internal.is_distributed()", {}, true);
+    bool is_null;
+    return DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+}
+
+const char *column_list(TupleDesc shape)
+{
+    StringInfoData list;
+    initStringInfo(&list);
+    for (int i = 0; i < shape->natts; ++i) {
+        Form_pg_attribute const column = TupleDescAttr(shape, i);
+        appendStringInfo(&list, "%s%s %s", i == 0 ? "" : ", ", quote_identifier(NameStr(column->attname)),
+                         format_type_be_qualified(column->atttypid));
+    }
+    return list.data;
+}
+
+void answer_elsewhere(const asked &a, const varlena *users, Tuplestorestate *store, TupleDesc shape,
+                      MemoryContext store_context)
+{
+    const char *const columns = column_list(shape);
+    DestReceiver *const receiver = CreateTuplestoreDestReceiver();
+    SetTuplestoreDestReceiverParams(receiver, store, store_context, false, nullptr, nullptr);
+    pg::execute(
+        psprintf("SELECT * FROM analytics_internal.answer_in_cell($1, $2, $3, $4, $5, $6, $7) AS a (%s)",
+                 columns),
+        {{UUIDOID, a.workspace},
+         {TEXTOID, CStringGetTextDatum(a.function)},
+         {TEXTOID, CStringGetTextDatum(a.arguments)},
+         {pg::type_named("analytics.user_set"), PointerGetDatum(users), users == nullptr},
+         {TIMESTAMPTZOID, TimestampTzGetDatum(a.as_of)},
+         {BOOLOID, BoolGetDatum(a.granted == permission::persons)},
+         {TEXTOID, CStringGetTextDatum(columns)}},
+        true, receiver);
+    receiver->rDestroy(receiver);
+}
+
+Datum who_elsewhere(const asked &a, MemoryContext result_context)
+{
+    pg::execute("SELECT analytics_internal.users_who_in_cell($1, $2, $3)",
+                {{UUIDOID, a.workspace},
+                 {TEXTOID, CStringGetTextDatum(a.arguments)},
+                 {TIMESTAMPTZOID, TimestampTzGetDatum(a.as_of)}},
+                true);
+    bool is_null;
+    Datum const set = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+    MemoryContext const old = MemoryContextSwitchTo(result_context);
+    Datum const copy = datumCopy(set, false, -1);
+    MemoryContextSwitchTo(old);
+    return copy;
+}
+
 // The instant up to which events count; the transaction's start where none is given.
 TimestampTz as_of_argument(FunctionCallInfo fcinfo, int argument)
 {
@@ -230,32 +293,62 @@ TimestampTz as_of_argument(FunctionCallInfo fcinfo, int argument)
 
 } // namespace
 
-// (workspace_id, function, arguments, users, as_of)
-SHADOW_FUNCTION(shadow_answer_question)
+// The first five arguments are those of analytics_internal.answer().
+static void answer_call(FunctionCallInfo fcinfo, permission granted)
 {
-    InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     auto *const result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
-    if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
-        return Datum{0};
     asked a;
     a.workspace = PG_GETARG_DATUM(0);
-    permission const granted = permission_for(uuid::from_bytes(DatumGetUUIDP(a.workspace)->data));
-    if (granted == permission::none)
-        return Datum{0};
     a.function = text_to_cstring(PG_GETARG_TEXT_PP(1));
     a.arguments = jsonb_text(PG_GETARG_JSONB_P(2));
     const varlena *const users = PG_ARGISNULL(3) ? nullptr : PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(3));
     a.as_of = as_of_argument(fcinfo, 4);
+    a.granted = granted;
     if (users != nullptr && granted != permission::persons)
         refuse_persons();
     SPI_connect();
-    fetch_settings(a, granted);
+    if (is_elsewhere()) {
+        answer_elsewhere(a, users, result->setResult, result->setDesc,
+                         result->econtext->ecxt_per_query_memory);
+        SPI_finish();
+        return;
+    }
+    fetch_settings(a);
     if (users != nullptr) {
         a.users = entry::open_user_set(users);
         a.settings.users = &a.users;
     }
     answer_into(a, result->setResult, result->setDesc);
     SPI_finish();
+}
+
+static bool is_question(FunctionCallInfo fcinfo)
+{
+    InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+    return !PG_ARGISNULL(0) && !PG_ARGISNULL(1) && !PG_ARGISNULL(2);
+}
+
+static permission permission_argument(FunctionCallInfo fcinfo)
+{
+    return permission_for(uuid::from_bytes(DatumGetUUIDP(PG_GETARG_DATUM(0))->data));
+}
+
+// (workspace_id, function, arguments, users, as_of)
+SHADOW_FUNCTION(shadow_answer_question)
+{
+    if (!is_question(fcinfo))
+        return Datum{0};
+    permission const granted = permission_argument(fcinfo);
+    if (granted != permission::none)
+        answer_call(fcinfo, granted);
+    return Datum{0};
+}
+
+// (workspace_id, function, arguments, users, as_of, may_read_persons): in a cell, for who was permitted to ask outside.
+SHADOW_FUNCTION(shadow_answer_permitted)
+{
+    if (is_question(fcinfo))
+        answer_call(fcinfo, PG_GETARG_BOOL(5) ? permission::persons : permission::counts);
     return Datum{0};
 }
 
@@ -267,15 +360,20 @@ SHADOW_FUNCTION(shadow_users_who)
         PG_RETURN_NULL();
     asked a;
     a.workspace = PG_GETARG_DATUM(0);
-    permission const granted = permission_for(uuid::from_bytes(DatumGetUUIDP(a.workspace)->data));
-    if (granted == permission::none)
+    a.granted = permission_argument(fcinfo);
+    if (a.granted == permission::none)
         PG_RETURN_NULL();
-    if (granted != permission::persons)
+    if (a.granted != permission::persons)
         refuse_persons();
     a.arguments = jsonb_text(PG_GETARG_JSONB_P(1));
     a.as_of = as_of_argument(fcinfo, 2);
     SPI_connect();
-    fetch_settings(a, granted);
+    if (is_elsewhere()) {
+        Datum const set = who_elsewhere(a, result_context);
+        SPI_finish();
+        return set;
+    }
+    fetch_settings(a);
     Datum const set = who(a, result_context);
     SPI_finish();
     return set;
