@@ -254,7 +254,6 @@ RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
-SET DateStyle = 'ISO' -- cells are told the date as text
 AS $$
 BEGIN
     IF analytics_internal.cohort_unit(period) IS NULL OR cohort_date IS NULL OR NOT isfinite(cohort_date) THEN
@@ -264,7 +263,7 @@ BEGIN
                                   coalesce(cohort_date::text, 'null')),
                   HINT = 'Give daily, weekly or monthly, and a day of the cohort''s period.';
     ELSIF analytics_internal.has_cells() THEN
-        RETURN analytics_internal.in_cells(format('SELECT analytics_internal.aggregate_user_cohorts(%L, %L, %L)', period, cohort_date, target_workspace_id),
+        RETURN analytics_internal.in_cells(format('SELECT analytics_internal.aggregate_user_cohorts(%L, %L, %L)', period, to_jsonb(cohort_date) #>> '{}', target_workspace_id),
                                            target_workspace_id);
     END IF;
     RETURN analytics_internal.aggregate_cohorts(

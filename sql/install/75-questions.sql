@@ -137,8 +137,6 @@ CREATE FUNCTION analytics_internal.permitted_answer(
     workspace_id uuid, question text, arguments jsonb, user_set analytics.user_set, as_of timestamptz, may_read_persons boolean)
 RETURNS SETOF record
 LANGUAGE c STABLE PARALLEL RESTRICTED
-SET search_path = pg_catalog, pg_temp
-SET row_security = off
 AS 'MODULE_PATHNAME', 'shadow_answer_permitted';
 REVOKE EXECUTE ON FUNCTION analytics_internal.permitted_answer(uuid, text, jsonb, analytics.user_set, timestamptz, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.permitted_answer(uuid, text, jsonb, analytics.user_set, timestamptz, boolean) IS
