@@ -553,6 +553,7 @@ DECLARE
     run record;
 BEGIN
     PERFORM analytics_internal.prepare_workers();
+    PERFORM analytics_internal.seed_watermarks(); -- a cell does not know what key would lead to its row
     PERFORM analytics_internal.call_in_cells(NULL);
     run := analytics_internal.call_in_cells('30 seconds');
     IF run.failures IS NOT NULL THEN
@@ -598,7 +599,7 @@ BEGIN
     EXECUTE find INTO cell USING workspace_id;
     IF cell IS NULL THEN
         PERFORM analytics_internal.seed_watermarks();
-        EXECUTE find INTO cell USING workspace_id;
+        EXECUTE find INTO STRICT cell USING workspace_id;
     END IF;
     EXECUTE 'SELECT analytics_internal.in_cell(w.tableoid, $1) FROM analytics.watermark AS w WHERE w.cell = $2' INTO result USING command, cell;
     RETURN result;
