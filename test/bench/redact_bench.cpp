@@ -20,6 +20,8 @@ BENCHMARK_CAPTURE(redact, mail, "a@1")->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(redact, hyphens, "g-")->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(redact, quotes, "token \"a")->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(redact, ipv6, "1:2:3:4:5:6:7:x ")->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(redact, gaps, "1::")->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(redact, hex_groups, "Aabc-")->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(redact, digits, "12 34 5x ")->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(redact, message, "user ann@example.org (id 123456) from 203.0.113.7: password=x ")
     ->Unit(benchmark::kMicrosecond);

@@ -12,8 +12,9 @@ namespace shadow
 {
 
 // `text` with "[email]", "[uuid]", "[number]", "[hex]", "[ip]", "[mac]", "[token]", "[secret]", "[query]" in
-// place of such parts. Redacting again changes nothing; the work is linear, whatever the text; the result is
-// at most three times as long, and valid UTF-8 if the text is.
+// place of such parts. Redacting again changes nothing; the work is at most three times that of words, whatever the
+// text, and a long one that would take more becomes "[message]"; the result is at most three times as long, and valid
+// UTF-8 if the text is.
 std::pmr::string redact(std::string_view text,
                         std::pmr::memory_resource *memory = std::pmr::get_default_resource());
 
