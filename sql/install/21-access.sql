@@ -164,7 +164,7 @@ VALUES
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.track(text, jsonb, uuid, analytics.any_text, text, text, analytics.any_text, inet, text, text, timestamptz, uuid)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.track_batch(analytics.any_text)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.read_event(jsonb)'),
-    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.replace_deep_events(text)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.shallow_json(analytics.any_text)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.user_uuid(uuid, text)'),
     ('member', 'SELECT', 'TABLE', 'analytics.credit_prices'),
     ('member', 'SELECT', 'TABLE', 'analytics.token_prices'),

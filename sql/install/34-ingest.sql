@@ -65,7 +65,6 @@ CREATE FUNCTION analytics.track(
 RETURNS uuid
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET TimeZone = 'UTC'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -74,13 +73,12 @@ BEGIN
     INSERT INTO analytics.user_activity
         (id, workspace_id, user_id, event_type, event_name, page_path, session_id, ip_address, user_agent, referrer,
          metadata, created_at)
-    SELECT stored_id, e.workspace_id, e.user_id, e.event_type, e.event_name, e.page_path, e.session_id, e.ip_address,
-           e.user_agent, e.referrer, e.metadata, e.created_at
+    SELECT stored_id, e.workspace_id, e.user_id, track.event_type, track.event_name, track.page_path, e.session_id,
+           track.ip_address, track.user_agent, track.referrer, track.metadata, e.created_at
+    -- Only what has to be decided: the rest of an event is stored as it is.
     FROM analytics.read_event(jsonb_build_object(
         'id', track.id, 'workspace_id', track.workspace_id, 'user_id', track.user_id::text,
-        'event_type', track.event_type, 'event_name', track.event_name, 'page_path', track.page_path,
-        'session_id', track.session_id::text, 'ip_address', track.ip_address, 'user_agent', track.user_agent,
-        'referrer', track.referrer, 'metadata', track.metadata, 'created_at', track.created_at)) AS e
+        'session_id', track.session_id::text, 'created_at', track.created_at)) AS e
     ON CONFLICT DO NOTHING;
     RETURN stored_id;
 END
@@ -89,12 +87,17 @@ REVOKE EXECUTE ON FUNCTION analytics.track(text, jsonb, uuid, analytics.any_text
 COMMENT ON FUNCTION analytics.track(text, jsonb, uuid, analytics.any_text, text, text, analytics.any_text, inet, text, text, timestamptz, uuid) IS
     'stores an event with the caller''s rights and returns its id. user_id and session_id are uuids or, with the setting text_ids, any text (else 22P02). user_id NULL: the current user of the request, an error without one (22004, 22023); workspace_id NULL: none; created_at NULL: now, or the time of an id of version 7; with any other id it must be given (22023). A retry with the same workspace_id, created_at and id stores nothing. What the table refuses is an error (22023, 54000)';
 
-CREATE FUNCTION analytics_internal.replace_deep_events(batch text) RETURNS text
+CREATE FUNCTION analytics_internal.shallow_json(batch analytics.any_text) RETURNS json
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'shadow_replace_deep_events';
-REVOKE EXECUTE ON FUNCTION analytics_internal.replace_deep_events(text) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.replace_deep_events(text) IS
+AS 'MODULE_PATHNAME', 'shadow_shallow_json';
+REVOKE EXECUTE ON FUNCTION analytics_internal.shallow_json(analytics.any_text) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.shallow_json(analytics.any_text) IS
     'a JSON array with the text "nested too deeply" in the place of each element that is nested more than 1,000 levels deep, which PostgreSQL may be unable to parse';
+-- track_batch() runs with the rights of callers who may not use the schema analytics_internal; a cast finds its function
+-- without that.
+CREATE CAST (analytics.any_text AS json) WITH FUNCTION analytics_internal.shallow_json(analytics.any_text);
+COMMENT ON CAST (analytics.any_text AS json) IS
+    'what is nested too deeply in an array becomes a text that says so';
 
 CREATE FUNCTION analytics.track_batch(
     events analytics.any_text, OUT accepted bigint, OUT duplicates bigint, OUT rejected jsonb, OUT warnings jsonb)
@@ -119,7 +122,7 @@ BEGIN
     BEGIN
         batch := events::text;
     EXCEPTION WHEN statement_too_complex THEN -- one deep event, and nothing of the batch is parsed
-        batch := analytics_internal.replace_deep_events(events::text);
+        batch := events::json;
         parts := '{}';
     END;
     IF batch IS NULL OR json_typeof(batch) <> 'array' THEN

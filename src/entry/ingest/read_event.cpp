@@ -14,6 +14,7 @@
 extern "C" {
 #include "access/xact.h"
 #include "funcapi.h"
+#include "utils/fmgrprotos.h"
 #include "utils/inet.h"
 #include "utils/timestamp.h"
 }
@@ -247,13 +248,13 @@ SHADOW_FUNCTION(shadow_user_uuid)
         user_id_of(entry::user_space(workspace), {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}));
 }
 
-// (batch text)
-SHADOW_FUNCTION(shadow_replace_deep_events)
+// (batch any_text)
+SHADOW_FUNCTION(shadow_shallow_json)
 {
     text const *const batch = PG_GETARG_TEXT_PP(0);
     std::size_t const most = VARSIZE_ANY_EXHDR(batch);
-    auto *const result = static_cast<text *>(palloc(VARHDRSZ + most));
-    auto const size = replace_deep_events({VARDATA_ANY(batch), most}, VARDATA(result), pg::interrupted);
-    SET_VARSIZE(result, VARHDRSZ + size);
-    PG_RETURN_TEXT_P(result);
+    auto *const result = static_cast<char *>(palloc(most + 1));
+    auto const size = replace_deep_events({VARDATA_ANY(batch), most}, result, pg::interrupted);
+    result[size] = '\0';
+    return DirectFunctionCall1(json_in, CStringGetDatum(result)); // checks it
 }
