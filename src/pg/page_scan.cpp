@@ -6,6 +6,8 @@ extern "C" {
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_type_d.h"
 #include "miscadmin.h"
+#include "nodes/plannodes.h"
+#include "parser/parsetree.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "storage/bufmgr.h"
@@ -82,7 +84,38 @@ bool is_partitioned_by(Relation table, const char *column)
            key->partattrs[0] == get_attnum(RelationGetRelid(table), column);
 }
 
+bool add_scans(Plan *plan, List *tables, leaf_list &out)
+{
+    if (IsA(plan, SeqScan)) {
+        Index const table = reinterpret_cast<Scan *>(plan)->scanrelid;
+        return add_leaf(out, rt_fetch(table, tables)->relid, MaxBlockNumber);
+    }
+    if (!IsA(plan, Append))
+        return false;
+    auto *const append = reinterpret_cast<Append *>(plan);
+    for (int i = 0; i < list_length(append->appendplans); ++i)
+        if (!add_scans(static_cast<Plan *>(list_nth(append->appendplans, i)), tables, out))
+            return false;
+    return true;
+}
+
 } // namespace
+
+bool reads_whole_heaps(const char *sql, std::initializer_list<parameter> parameters, leaf_list &out)
+{
+    out.count = 0;
+    out.pages = 0;
+    SPIParseOpenOptions options;
+    memset(&options, 0, sizeof options);
+    options.params = parameter_list(parameters);
+    options.read_only = true;
+    Portal const portal = SPI_cursor_parse_open(nullptr, sql, &options);
+    auto *const planned = linitial_node(PlannedStmt, portal->stmts);
+    bool const found =
+        planned->commandType == CMD_SELECT && add_scans(planned->planTree, planned->rtable, out);
+    SPI_cursor_close(portal);
+    return found;
+}
 
 bool find_leaves(Oid table, const char *column, TimestampTz first, TimestampTz last, leaf_list &out)
 {

@@ -2,7 +2,7 @@
 // The rows of a heap page by page, without the executor: they are handed out where they lie, and only the wanted columns
 // are found. PostgreSQL calls and plain data only.
 
-#include "pg/prelude.hpp"
+#include "pg/spi.hpp"
 
 extern "C" {
 #include "access/heapam.h"
@@ -29,6 +29,10 @@ struct leaf_list {
 // reads better, since it spans more than the range and an index finds the rows, or since it is no heap; or the table is
 // not partitioned so, the caller may not read it, or row security applies.
 bool find_leaves(Oid table, const char *column, TimestampTz first, TimestampTz last, leaf_list &out);
+
+// The heaps that a query of one table reads whole, if that is its plan, and needs no more than their rows. False: the
+// executor knows better, has an index or reads something that is no heap.
+bool reads_whole_heaps(const char *sql, std::initializer_list<parameter> parameters, leaf_list &out);
 
 // Where the wanted columns of a table's rows lie.
 class row_reader

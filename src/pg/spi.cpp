@@ -94,16 +94,21 @@ SPIPlanPtr keep_plan(const char *query, int argument_count, Oid *types)
     return plan;
 }
 
-std::uint64_t execute(const char *sql, std::initializer_list<parameter> parameters, bool read_only,
-                      DestReceiver *receiver)
+ParamListInfo parameter_list(std::initializer_list<parameter> parameters)
 {
     ParamListInfo const list = makeParamList(static_cast<int>(parameters.size()));
     int i = 0;
     for (parameter const &p : parameters)
         list->params[i++] = {p.value, p.is_null, PARAM_FLAG_CONST, p.type};
+    return list;
+}
+
+std::uint64_t execute(const char *sql, std::initializer_list<parameter> parameters, bool read_only,
+                      DestReceiver *receiver)
+{
     SPIExecuteOptions options;
     memset(&options, 0, sizeof options);
-    options.params = list;
+    options.params = parameter_list(parameters);
     options.read_only = read_only;
     options.dest = receiver;
     int const result = SPI_execute_extended(sql, &options);

@@ -67,6 +67,8 @@ struct parameter {
     bool is_null = false;
 };
 
+ParamListInfo parameter_list(std::initializer_list<parameter> parameters);
+
 // Rows go to `receiver`, or to SPI_tuptable without one; how many. With read_only the query sees the active snapshot.
 std::uint64_t execute(const char *sql, std::initializer_list<parameter> parameters, bool read_only,
                       DestReceiver *receiver = nullptr);

@@ -131,6 +131,31 @@ ALTER ROLE scan_tester BYPASSRLS;
 SELECT pg_temp.collected();
 ROLLBACK;
 
+-- A question's events are read so where PostgreSQL would read whole tables for it: the answer is that by an index, with
+-- events of other workspaces, types and days, in the default partition too.
+BEGIN;
+INSERT INTO analytics.user_activity (workspace_id, user_id, event_type, event_name, created_at, metadata)
+SELECT md5(w)::uuid, md5('u' || n)::uuid, 'agent_run', 'late', '2025-11-12T01:00Z'::timestamptz, '{"credits": 0.5}'::jsonb FROM unnest('{east,west}'::text[]) AS w, generate_series(1, 3) AS n
+UNION ALL SELECT md5('east')::uuid, md5('u1')::uuid, 'login', 'n', '2025-11-08T01:00Z', '{"credits": 7}';
+CREATE FUNCTION pg_temp.asked(whole boolean) RETURNS TABLE (answer jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('enable_seqscan', whole::text, true), set_config('enable_indexscan', (NOT whole)::text, true),
+            set_config('enable_bitmapscan', (NOT whole)::text, true);
+    RETURN QUERY SELECT to_jsonb(t) FROM analytics.get_trend(md5('east')::uuid, '[{"event": "agent_run", "measure": "sum(metadata.credits)"}, {"event": "*", "measure": "users"}]',
+                                                             'daily', '2025-11-08', '2025-11-12', breakdown => 'event_type') AS t;
+END
+$$;
+SELECT count(*) AS rows, sum((answer ->> 'value')::numeric) FILTER (WHERE answer ->> 'series_number' = '1') AS credits FROM pg_temp.asked(true);
+CREATE TEMP TABLE whole AS SELECT answer FROM pg_temp.asked(true);
+CREATE TEMP TABLE by_index AS SELECT answer FROM pg_temp.asked(false);
+(TABLE whole EXCEPT ALL TABLE by_index) UNION ALL (TABLE by_index EXCEPT ALL TABLE whole);
+SELECT sum((metadata ->> 'credits')::numeric) AS credits FROM analytics.user_activity
+WHERE workspace_id = md5('east')::uuid AND event_type = 'agent_run' AND (created_at AT TIME ZONE 'Asia/Tokyo')::date BETWEEN '2025-11-08' AND '2025-11-12';
+SET LOCAL client_min_messages = debug1;
+SELECT count(*) FROM pg_temp.asked(true);
+SELECT count(*) FROM pg_temp.asked(false);
+ROLLBACK;
+
 TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.agent_performance, analytics.daily_event_usage,
          analytics.daily_error_types, analytics.daily_users, analytics.users;
 DELETE FROM analytics.workspace_settings;

@@ -1,6 +1,6 @@
 #include "entry/questions/host.hpp"
+#include "entry/questions/rows.hpp"
 
-#include "entry/event/metadata.hpp"
 #include "pg/boundary.hpp"
 #include "pg/numeric.hpp"
 #include "pg/settings.hpp"
@@ -10,8 +10,6 @@
 extern "C" {
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
-#include "executor/tuptable.h"
-#include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/date.h"
 #include "utils/jsonb.h"
@@ -23,10 +21,8 @@ namespace shadow::entry
 {
 
 using questions::date;
-using questions::event_sink;
 using questions::instant;
 using questions::known_user;
-using questions::scan_request;
 
 namespace
 {
@@ -48,137 +44,6 @@ Datum query_value(const char *sql, std::initializer_list<parameter> given, bool 
         return Datum{0};
     }
     return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
-}
-
-// A receiver that hands rows to a function; detoasted copies are let go now and then.
-struct row_receiver {
-    DestReceiver base;
-    MemoryContext row_context;
-    std::uint32_t rows;
-};
-constexpr std::uint32_t rows_between_resets = 1024;
-
-template <typename Receiver>
-bool receive(TupleTableSlot *slot, DestReceiver *self)
-{
-    auto *const receiver = reinterpret_cast<Receiver *>(self);
-    slot_getallattrs(slot);
-    MemoryContext const old = MemoryContextSwitchTo(receiver->rows.row_context);
-    receiver->take(*slot);
-    MemoryContextSwitchTo(old);
-    if (++receiver->rows.rows % rows_between_resets == 0)
-        MemoryContextReset(receiver->rows.row_context);
-    return true;
-}
-void start_nothing(DestReceiver *, int, TupleDesc) {}
-void ignore(DestReceiver *) {}
-
-template <typename Receiver>
-void begin(Receiver &receiver, void (*start)(DestReceiver *, int, TupleDesc))
-{
-    receiver.rows.base = {receive<Receiver>, start, ignore, ignore, DestNone};
-    receiver.rows.row_context =
-        AllocSetContextCreate(CurrentMemoryContext, "row of a question", ALLOCSET_DEFAULT_SIZES);
-    receiver.rows.rows = 0;
-}
-
-std::string_view text_view(Datum value)
-{
-    auto const *const text = PG_DETOAST_DATUM_PACKED(value);
-    return {VARDATA_ANY(text), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(text))};
-}
-
-class stored_event final : public questions::event_source
-{
-public:
-    const varlena *values = nullptr; // metadata, if they are read
-
-    json_value find(std::string_view key) const noexcept override
-    {
-        return values == nullptr ? json_value{json_type::null, false, nullptr, {}}
-                                 : find_metadata_value(values, key);
-    }
-    void read(metadata &out) const noexcept override
-    {
-        if (values != nullptr)
-            read_metadata(values, out);
-    }
-    const json_host &host() const noexcept override { return jsonb_host(); }
-    std::string text_of(const json_value &structure) const override
-    {
-        std::string_view const bytes = structure.text;
-        const char *const text = pg::call([bytes]() -> const char * {
-            void *const aligned = palloc(bytes.size() + 1);
-            memcpy(aligned, bytes.data(), bytes.size());
-            return JsonbToCString(nullptr, static_cast<JsonbContainer *>(aligned),
-                                  static_cast<int>(bytes.size()));
-        });
-        return text;
-    }
-};
-
-enum column {
-    id,
-    workspace_id,
-    user_id,
-    event_type_column,
-    event_name,
-    page_path,
-    session_id,
-    user_agent,
-    referrer,
-    metadata_column,
-    created_at,
-    column_count
-};
-constexpr const char *column_names[column_count] = {"id",         "workspace_id", "user_id",    "event_type",
-                                                    "event_name", "page_path",    "session_id", "user_agent",
-                                                    "referrer",   "metadata",     "created_at"};
-
-struct event_receiver {
-    row_receiver rows;
-    event_sink *sink;
-    bool needs_metadata, needs_texts;
-    int numbers[column_count];
-
-    bool is_null(const TupleTableSlot &slot, column c) const { return slot.tts_isnull[numbers[c] - 1]; }
-    Datum value(const TupleTableSlot &slot, column c) const { return slot.tts_values[numbers[c] - 1]; }
-    std::string_view text(const TupleTableSlot &slot, column c) const
-    {
-        return is_null(slot, c) ? std::string_view{} : text_view(value(slot, c));
-    }
-    // Detoasting may raise, so it comes before core.
-    void take(const TupleTableSlot &slot)
-    {
-        auto const type = find_event_type(text(slot, event_type_column));
-        if (!type)
-            return;
-        stored_event event;
-        event.id = uuid::from_bytes(DatumGetUUIDP(value(slot, id))->data);
-        event.workspace = uuid::from_bytes(DatumGetUUIDP(value(slot, workspace_id))->data);
-        event.user = uuid::from_bytes(DatumGetUUIDP(value(slot, user_id))->data);
-        event.has_session = !is_null(slot, session_id);
-        if (event.has_session)
-            event.session = uuid::from_bytes(DatumGetUUIDP(value(slot, session_id))->data);
-        event.at = DatumGetTimestampTz(value(slot, created_at));
-        event.type = *type;
-        event.name = text(slot, event_name);
-        if (needs_texts) {
-            event.page_path = text(slot, page_path);
-            event.referrer = text(slot, referrer);
-            event.user_agent = text(slot, user_agent);
-        }
-        if (needs_metadata && !is_null(slot, metadata_column))
-            event.values = PG_DETOAST_DATUM_PACKED(value(slot, metadata_column));
-        pg::enter_callback([this, &event] { sink->add(event); });
-    }
-};
-
-void start_events(DestReceiver *self, int, TupleDesc description)
-{
-    auto *const receiver = reinterpret_cast<event_receiver *>(self);
-    for (int i = 0; i < column_count; ++i)
-        receiver->numbers[i] = pg::column_number(description, "analytics.user_activity", column_names[i]);
 }
 
 struct user_receiver {
@@ -304,27 +169,6 @@ Datum type_array(std::uint32_t types)
 }
 
 } // namespace
-
-void question_host::scan(const scan_request &request, event_sink &sink)
-{
-    pg::call([&] {
-        event_receiver receiver;
-        begin(receiver, start_events);
-        receiver.sink = &sink;
-        receiver.needs_metadata = request.needs_metadata;
-        receiver.needs_texts = request.needs_texts;
-        // Nothing but the rows as they lie, which spares the executor a projection.
-        execute("SELECT e.* FROM analytics.user_activity AS e"
-                " WHERE e.workspace_id = $1 AND e.created_at >= $2 AND e.created_at < $3"
-                " AND analytics_internal.is_type_among(e.event_type, $4)",
-                {{UUIDOID, workspace_},
-                 {TIMESTAMPTZOID, TimestampTzGetDatum(request.from)},
-                 {TIMESTAMPTZOID, TimestampTzGetDatum(request.until)},
-                 {INT4OID, Int32GetDatum(static_cast<std::int32_t>(request.types))}},
-                &receiver.rows.base);
-        MemoryContextDelete(receiver.rows.row_context);
-    });
-}
 
 std::vector<instant> question_host::day_starts(date first, date last)
 {
@@ -545,18 +389,3 @@ bool question_host::saved_segment(std::string_view name, questions::stored_segme
 }
 
 } // namespace shadow::entry
-
-// (event_type, types). Called for each row, and nothing in it throws: it does without SHADOW_FUNCTION.
-extern "C" {
-PG_FUNCTION_INFO_V1(shadow_is_type_among);
-Datum shadow_is_type_among(PG_FUNCTION_ARGS)
-{
-    const text *const value = PG_GETARG_TEXT_PP(0);
-    std::string_view const name(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-    auto const types = static_cast<std::uint32_t>(PG_GETARG_INT32(1));
-    for (int i = 0; i < shadow::event_type_count; ++i)
-        if ((types >> i & 1) != 0 && name == shadow::event_type_names[i])
-            PG_RETURN_BOOL(true);
-    PG_RETURN_BOOL(false);
-}
-}
