@@ -36,6 +36,7 @@ struct decoded_head {
     std::uint32_t name; // in the interner
     event_type type;
     bool has_session, has_facts;
+    bool has_brief_facts; // of one that waits: see batch.cpp
 };
 
 // What only some events have.

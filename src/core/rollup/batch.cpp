@@ -9,11 +9,91 @@ constexpr std::uint32_t first_chunk_bytes = 256, chunk_bytes = 1024;
 // Of a queue: a large workspace has enough events of its own to be added at once.
 constexpr std::uint32_t most_bytes_of_queue = 1u << 19;
 
+namespace
+{
+
+// decoded_facts as most events have them, where they wait: half as long.
+struct brief_facts {
+    uuid id;
+    hash128 run;
+    std::int64_t credits, cost, runtime;
+    std::int32_t tokens, attempt;
+    std::uint32_t agent, error_type, reason, message, model;
+    currency_code currency;
+    run_status status;
+    bool has_run, has_credits, has_cost, states_cost;
+};
+
+bool fits(int128 value) noexcept
+{
+    return value == static_cast<std::int64_t>(value);
+}
+
+bool is_brief(const decoded_facts &f) noexcept
+{
+    token_usage const &u = f.usage;
+    return !f.is_feedback && f.rating == -1 && f.revenue == 0 && f.ignored == 0 &&
+           (u.input | u.output | u.cache_read | u.cache_write) == 0 &&
+           f.tokens == static_cast<std::int32_t>(f.tokens) && fits(f.credits) && fits(f.cost);
+}
+
+brief_facts shortened(const decoded_facts &f) noexcept
+{
+    return {f.id,
+            f.has_run ? f.run : hash128{},
+            static_cast<std::int64_t>(f.credits),
+            static_cast<std::int64_t>(f.cost),
+            f.runtime,
+            static_cast<std::int32_t>(f.tokens),
+            f.attempt,
+            f.agent,
+            f.error_type,
+            f.reason,
+            f.message,
+            f.model,
+            f.currency,
+            f.status,
+            f.has_run,
+            f.has_credits,
+            f.has_cost,
+            f.states_cost};
+}
+
+decoded_facts lengthened(const brief_facts &f) noexcept
+{
+    decoded_facts facts{};
+    facts.id = f.id;
+    facts.run = f.run;
+    facts.credits = f.credits;
+    facts.cost = f.cost;
+    facts.runtime = f.runtime;
+    facts.tokens = f.tokens;
+    facts.rating = -1;
+    facts.attempt = f.attempt;
+    facts.agent = f.agent;
+    facts.error_type = f.error_type;
+    facts.reason = f.reason;
+    facts.message = f.message;
+    facts.model = f.model;
+    facts.currency = f.currency;
+    facts.status = f.status;
+    facts.has_run = f.has_run;
+    facts.has_credits = f.has_credits;
+    facts.has_cost = f.has_cost;
+    facts.states_cost = f.states_cost;
+    return facts;
+}
+
+} // namespace
+
 static std::uint32_t bytes_of(const decoded_head &event) noexcept
 {
-    return sizeof(decoded_head) + (event.has_facts ? sizeof(decoded_facts) : 0);
+    return sizeof(decoded_head) + (!event.has_facts        ? 0
+                                   : event.has_brief_facts ? sizeof(brief_facts)
+                                                           : sizeof(decoded_facts));
 }
 static_assert(sizeof(decoded_head) % alignof(decoded_facts) == 0);
+static_assert(sizeof(brief_facts) % alignof(decoded_facts) == 0);
 static_assert(sizeof(event_chunk) % alignof(decoded_head) == 0);
 static_assert(sizeof(event_chunk) + sizeof(decoded_event) <= first_chunk_bytes);
 
@@ -70,12 +150,16 @@ void event_batch::append_chunk(std::uint32_t place)
 
 void event_batch::add(std::uint32_t place, const decoded_event &event)
 {
-    std::uint32_t const size = bytes_of(event);
+    decoded_head head = event;
+    head.has_brief_facts = event.has_facts && is_brief(event.facts);
+    std::uint32_t const size = bytes_of(head);
     queue &q = queues_[place];
     if (q.room < size)
         append_chunk(place);
-    new (q.at) decoded_head(event);
-    if (event.has_facts)
+    new (q.at) decoded_head(head);
+    if (head.has_brief_facts)
+        new (q.at + sizeof(decoded_head)) brief_facts(shortened(event.facts));
+    else if (event.has_facts)
         new (q.at + sizeof(decoded_head)) decoded_facts(event.facts);
     q.at += size;
     q.room -= size;
@@ -102,9 +186,24 @@ public:
         return true;
     }
     const decoded_head *head() const noexcept { return reinterpret_cast<const decoded_head *>(at_); }
-    const decoded_facts *facts() const noexcept
+    // Valid until next().
+    const decoded_facts *facts() noexcept
     {
-        return head()->has_facts ? reinterpret_cast<const decoded_facts *>(head() + 1) : nullptr;
+        if (!head()->has_facts)
+            return nullptr;
+        if (!head()->has_brief_facts)
+            return reinterpret_cast<const decoded_facts *>(head() + 1);
+        lengthened_ = lengthened(*reinterpret_cast<const brief_facts *>(head() + 1));
+        return &lengthened_;
+    }
+    // nullptr: none
+    const hash128 *run() const noexcept
+    {
+        auto const run_of = [](const auto &facts) { return facts.has_run ? &facts.run : nullptr; };
+        if (!head()->has_facts)
+            return nullptr;
+        return head()->has_brief_facts ? run_of(*reinterpret_cast<const brief_facts *>(head() + 1))
+                                       : run_of(*reinterpret_cast<const decoded_facts *>(head() + 1));
     }
 
 private:
@@ -118,6 +217,7 @@ private:
     const queue &queue_;
     const event_chunk *chunk_ = nullptr;
     const char *at_ = nullptr, *end_ = nullptr;
+    decoded_facts lengthened_;
 };
 
 // What an event will touch is asked for some events ahead, in three steps.
@@ -130,7 +230,7 @@ void event_batch::add_waiting(const queue &q)
         if (step >= to_tables)
             target.add(rules_, *events.head(), events.facts());
         if (tables.next())
-            target.prefetch_tables(*tables.head(), tables.facts());
+            target.prefetch_tables(*tables.head(), tables.run());
         if (step >= to_tables - to_entries && entries.next())
             target.prefetch_entries(*entries.head());
         if (step >= to_tables - to_sets && sets.next())

@@ -49,7 +49,7 @@ public:
     void for_each_session(std::int64_t gap, interrupt_check interrupted, Visit visit) const;
     // The places that add() will touch are asked for in three steps some events ahead, each knowing what the
     // one before has brought in.
-    void prefetch_tables(const decoded_head &event, const decoded_facts *facts) const noexcept;
+    void prefetch_tables(const decoded_head &event, const hash128 *run) const noexcept;
     void prefetch_entries(const decoded_head &event) const noexcept;
     void prefetch_sets(const decoded_head &event) const noexcept;
 
@@ -199,16 +199,15 @@ void rollup_state::for_each_session(std::int64_t gap, interrupt_check interrupte
     }
 }
 
-inline void rollup_state::prefetch_tables(const decoded_head &event,
-                                          const decoded_facts *facts) const noexcept
+inline void rollup_state::prefetch_tables(const decoded_head &event, const hash128 *run) const noexcept
 {
     name_index_.prefetch(mixed(event.name));
     if (event.has_session)
         session_index_.prefetch(event.session.high);
     else
         user_index_.prefetch(event.user.hash());
-    if (facts != nullptr && facts->has_run)
-        keyed_run_index_.prefetch(facts->run.high);
+    if (run != nullptr)
+        keyed_run_index_.prefetch(run->high);
 }
 
 inline void rollup_state::prefetch_entries(const decoded_head &event) const noexcept
