@@ -267,15 +267,21 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan -- three partitions
 AS $$
 BEGIN
+    -- Materialized, or the bounds may be asked for with each event.
+    WITH rollup AS MATERIALIZED (
+        SELECT m.workspace_id, m.total_events, b.day_start, b.day_end
+        FROM analytics.daily_metrics AS m
+        CROSS JOIN LATERAL analytics_internal.workspace_day_bounds(m.workspace_id, m.metric_date) AS b
+        WHERE m.metric_date = adopt_uncounted.day AND m.workspace_id = ANY (workspaces)
+    )
     INSERT INTO analytics.closed_days (workspace_id, event_day, events, counted_at, grown_at)
     SELECT c.workspace_id, day, c.present + c.removed + greatest(c.lost, 0), '-infinity', CASE WHEN c.present > 0 THEN now() ELSE '-infinity' END
     FROM (SELECT m.workspace_id,
                  COALESCE(sum(e.n) FILTER (WHERE e.day = adopt_uncounted.day AND NOT e.is_removed), 0) AS present,
                  COALESCE(sum(e.n) FILTER (WHERE e.day = adopt_uncounted.day AND e.is_removed), 0) AS removed,
                  m.total_events - COALESCE(sum(e.n) FILTER (WHERE e.is_local), 0) AS lost,
-                 (b.day_start AT TIME ZONE 'UTC')::date::timestamp AS first_day, b.day_end AT TIME ZONE 'UTC' - interval '1 microsecond' AS last_day
-          FROM analytics.daily_metrics AS m
-          CROSS JOIN LATERAL analytics_internal.workspace_day_bounds(m.workspace_id, m.metric_date) AS b
+                 (m.day_start AT TIME ZONE 'UTC')::date::timestamp AS first_day, m.day_end AT TIME ZONE 'UTC' - interval '1 microsecond' AS last_day
+          FROM rollup AS m
           LEFT JOIN (SELECT a.workspace_id, a.created_at AS at, 1 AS n, false AS is_removed FROM analytics.user_activity AS a
                      WHERE a.workspace_id = ANY (workspaces)
                        AND a.created_at >= (day - 1)::timestamp AT TIME ZONE 'UTC' AND a.created_at < (day + 2)::timestamp AT TIME ZONE 'UTC'
@@ -285,9 +291,8 @@ BEGIN
                        AND d.metric_hour >= (day - 1)::timestamp AT TIME ZONE 'UTC' AND d.metric_hour < (day + 2)::timestamp AT TIME ZONE 'UTC')
               AS r ON r.workspace_id = m.workspace_id
           CROSS JOIN LATERAL (SELECT (r.at AT TIME ZONE 'UTC')::date AS day, r.n, r.is_removed,
-                                     r.at >= b.day_start AND r.at < b.day_end AS is_local) AS e
-          WHERE m.metric_date = adopt_uncounted.day AND m.workspace_id = ANY (workspaces)
-          GROUP BY m.workspace_id, m.total_events, b.day_start, b.day_end) AS c
+                                     r.at >= m.day_start AND r.at < m.day_end AS is_local) AS e
+          GROUP BY m.workspace_id, m.total_events, m.day_start, m.day_end) AS c
     -- With nothing, too: then a deletion that is being repaired is not taken for a loss.
     WHERE c.lost <= 0 OR NOT EXISTS ( -- another UTC day of it is known to lack events
           SELECT FROM generate_series(c.first_day, c.last_day, interval '1 day') AS n, analytics_internal.compare_day(n::date, ARRAY[c.workspace_id]) AS o
