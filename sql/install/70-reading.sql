@@ -124,6 +124,7 @@ RETURNS TABLE (
     cost_reason text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan -- as get_workspace_metrics()
 AS $$
 DECLARE
     agent_workspaces uuid[] := ARRAY(SELECT DISTINCT p.workspace_id FROM analytics.agent_performance AS p
@@ -335,6 +336,7 @@ RETURNS TABLE (
     total_credits numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan -- as get_workspace_metrics()
 AS $$
 DECLARE
     today date := analytics.workspace_today(workspace_id);
