@@ -182,6 +182,43 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.enter_cell_beside(oid) FROM PUBLIC
 COMMENT ON FUNCTION analytics_internal.enter_cell_beside(oid) IS
     'for triggers that read or write other tables: enters the cell of the shard that is being changed. False where that is no shard, or its cell was entered before';
 
+CREATE FUNCTION analytics_internal.key_of_shard(shard bigint) RETURNS uuid
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key uuid;
+    found bigint;
+    number integer := 0;
+BEGIN
+    WHILE found IS DISTINCT FROM shard LOOP
+        key := md5(number::text)::uuid;
+        EXECUTE 'SELECT get_shard_id_for_distribution_column(''analytics.watermark'', $1)' INTO found USING key;
+        number := number + 1;
+    END LOOP;
+    RETURN key;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.key_of_shard(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.key_of_shard(bigint) IS
+    'key of the row of analytics.watermark in one of its shards: always the same, and one that leads there';
+
+CREATE FUNCTION analytics_internal.watermark_key() RETURNS uuid
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF analytics_internal.cell_key() = 0 THEN
+        RETURN '00000000-0000-0000-0000-000000000000';
+    END IF;
+    RETURN analytics_internal.key_of_shard(
+        substring(analytics_internal.local_relation('analytics.watermark'::regclass)::regclass::text FROM '_([0-9]+)$')::bigint);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.watermark_key() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.watermark_key() IS
+    'key of the row of analytics.watermark of the cell that was entered, or of the single server';
+
 CREATE FUNCTION analytics_internal.show_progress(what text) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp

@@ -179,7 +179,7 @@ DECLARE
 BEGIN
     SELECT * INTO w FROM analytics.watermark FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        INSERT INTO analytics.watermark (marked_until) VALUES (mark) ON CONFLICT DO NOTHING;
+        INSERT INTO analytics.watermark (cell, marked_until) VALUES (analytics_internal.watermark_key(), mark) ON CONFLICT DO NOTHING;
         RETURN CASE WHEN FOUND THEN 'marked' ELSE 'waiting' END;
     ELSIF w.closed_until = w.marked_until THEN
         IF mark <= w.marked_until THEN

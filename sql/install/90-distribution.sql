@@ -301,23 +301,16 @@ DECLARE
     known CONSTANT record := (SELECT r FROM (SELECT min(w.marked_until) AS marked_until, min(w.closed_until) AS closed_until
                                              FROM analytics.watermark AS w) AS r);
     missing bigint[];
-    id uuid;
-    shard bigint;
-    seeded bigint := 0;
 BEGIN
     EXECUTE 'SELECT array_agg(s.shardid) FROM pg_dist_shard AS s WHERE s.logicalrelid = ''analytics.watermark''::regclass AND s.shardid NOT IN
                  (SELECT substring(w.shard FROM ''_([0-9]+)$'')::bigint FROM (SELECT t.tableoid::regclass::text AS shard FROM analytics.watermark AS t) AS w)'
     INTO missing;
-    WHILE cardinality(missing) > 0 LOOP
-        id := gen_random_uuid();
-        EXECUTE 'SELECT get_shard_id_for_distribution_column(''analytics.watermark'', $1)' INTO shard USING id;
-        CONTINUE WHEN shard <> ALL (missing);
+    FOR i IN 1 .. coalesce(cardinality(missing), 0) LOOP
         INSERT INTO analytics.watermark (cell, marked_until, marked_by, closed_until)
-        VALUES (id, coalesce(known.marked_until, '-infinity'), '3', coalesce(known.closed_until, '-infinity'));
-        missing := array_remove(missing, shard);
-        seeded := seeded + 1;
+        VALUES (analytics_internal.key_of_shard(missing[i]), coalesce(known.marked_until, '-infinity'), '3', coalesce(known.closed_until, '-infinity'))
+        ON CONFLICT DO NOTHING;
     END LOOP;
-    RETURN seeded;
+    RETURN coalesce(cardinality(missing), 0);
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.seed_watermarks() FROM PUBLIC;
@@ -553,7 +546,6 @@ DECLARE
     run record;
 BEGIN
     PERFORM analytics_internal.prepare_workers();
-    PERFORM analytics_internal.seed_watermarks(); -- a cell does not know what key would lead to its row
     PERFORM analytics_internal.call_in_cells(NULL);
     run := analytics_internal.call_in_cells('30 seconds');
     IF run.failures IS NOT NULL THEN
@@ -891,9 +883,9 @@ SET search_path = pg_catalog, pg_temp
 SET DateStyle = 'ISO'
 AS $$
 SELECT analytics_internal.in_cells(
-    CASE WHEN hour IS NULL
-         THEN format('SELECT coalesce(CASE WHEN %3$L IS NULL THEN analytics_internal.aggregate_despite_missing(%1$L, NULL) END, analytics_internal.aggregate_daily_metrics(%1$L, %3$L))', day, hour, target_workspace_id)
-         ELSE format('SELECT coalesce(CASE WHEN %3$L IS NULL THEN analytics_internal.aggregate_despite_missing(NULL, %2$L) END, analytics_internal.aggregate_hourly_metrics(%2$L, %3$L))', day, hour, target_workspace_id) END,
+    format('SELECT coalesce(CASE WHEN %3$L IS NULL THEN analytics_internal.aggregate_despite_missing(%1$L, %2$L) END,
+                            CASE WHEN %2$L IS NULL THEN analytics_internal.aggregate_daily_metrics(%1$L, %3$L)
+                                 ELSE analytics_internal.aggregate_hourly_metrics(%2$L, %3$L) END)', day, hour, target_workspace_id),
     target_workspace_id)
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_in_cells(date, timestamptz, uuid) FROM PUBLIC;
