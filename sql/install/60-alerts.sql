@@ -634,12 +634,21 @@ AS $$
 DECLARE
     sees_all boolean := (SELECT r.rolsuper OR r.rolbypassrls OR pg_has_role(r.oid, current_user, 'USAGE')
                          FROM pg_roles AS r WHERE r.rolname = analytics_internal.invoking_role());
+    managed CONSTANT uuid[] := analytics_internal.managed_workspace_ids();
+    place uuid;
 BEGIN
     IF rule_id IS NULL OR at IS NULL THEN
         RAISE EXCEPTION 'id and at must not be NULL' USING ERRCODE = 'null_value_not_allowed';
-    ELSIF NOT EXISTS (SELECT FROM analytics.alert_rules AS r
-                      WHERE r.id = rule_id AND (sees_all OR r.workspace_id = ANY (analytics_internal.managed_workspace_ids()))) THEN
+    END IF;
+    SELECT r.workspace_id INTO place FROM analytics.alert_rules AS r WHERE r.id = rule_id AND (sees_all OR r.workspace_id = ANY (managed));
+    IF NOT FOUND THEN
         RAISE EXCEPTION 'alert rule "%" does not exist', rule_id USING ERRCODE = 'no_data_found';
+    ELSIF analytics_internal.has_cells() THEN
+        RETURN QUERY
+        SELECT m.* FROM jsonb_to_recordset(analytics_internal.in_cell_of(place, format(
+            'SELECT jsonb_agg(to_jsonb(m)) FROM analytics_internal.measure_alert_rules(%L, %L) AS m', to_jsonb(at) #>> '{}', rule_id)))
+            AS m (holds boolean, metric_value numeric, threshold_value numeric, reason text, evaluation_context jsonb);
+        RETURN;
     END IF;
     RETURN QUERY
     SELECT m.holds, m.metric_value, m.threshold_value, m.reason, analytics_internal.with_agent_names(m.workspace_id, m.evaluation_context)
@@ -704,7 +713,7 @@ BEGIN
     UPDATE analytics.alert_history AS h
     SET acknowledged_by = analytics.current_user_id(), acknowledged_at = now(), notes = coalesce(notes, h.notes)
     WHERE h.id = alert_id AND h.acknowledged_at IS NULL;
-    IF NOT FOUND AND NOT EXISTS (SELECT FROM analytics.alert_history AS h WHERE h.id = alert_id) THEN
+    IF NOT FOUND AND NOT EXISTS (SELECT 1 FROM analytics.alert_history AS h WHERE h.id = alert_id) THEN
         RAISE EXCEPTION 'alert "%" does not exist', alert_id USING ERRCODE = 'no_data_found';
     END IF;
 END

@@ -386,6 +386,10 @@ sql($_, 'CALL analytics.maintain()') for @both;
 my $alerts = q{SELECT workspace_id, alert_rule_id, metric_value FROM analytics.alert_history ORDER BY 1};
 is(sql($coordinator, $alerts), sql($plain, $alerts), 'the same alerts');
 isnt(sql($plain, $alerts), '', 'and there are some');
+my $tried = q{SELECT triggered, metric_value, reason FROM analytics.test_alert_rule(md5('r1')::uuid)};
+is(sql($coordinator, $tried), sql($plain, $tried), 'test_alert_rule()');
+my $nothing = q{SELECT analytics.acknowledge_alert(md5('nothing')::uuid)};
+like(refusal($coordinator, $nothing), qr/^P0002/, 'an alert that does not exist');
 # The notifier sends what waits in any cell.
 my $claim = q{SELECT workspace_id, attempt, channel, address, subject FROM analytics_internal.claim_notifications('a notifier', 100, '1 minute') ORDER BY 1};
 my $messages = sql($plain, $claim);
