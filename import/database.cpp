@@ -197,7 +197,8 @@ std::optional<std::uint64_t> database::load_new(std::string_view rows)
         pause_ = 1;
         return inserted;
     } catch (const server_error &e) {
-        if (e.state() != "23505")
+        bool const is_no_copy = e.state() == "0A000"; // a table that takes rows by INSERT only
+        if (e.state() != "23505" && !is_no_copy)
             throw;
         batches_to_go_ = pause_;
         pause_ = std::min(2 * pause_, longest_pause);
