@@ -137,15 +137,15 @@ SET search_path = pg_catalog, pg_temp
 SET TimeZone = 'UTC'
 SET DateStyle = 'ISO'
 AS $$
-SELECT b.oid::regclass, COALESCE(b.bounds[1]::timestamptz, '-infinity'), COALESCE(b.bounds[2]::timestamptz, 'infinity')
-FROM (SELECT c.oid, regexp_match(pg_get_expr(c.relpartbound, c.oid),
-                                 '^FOR VALUES FROM [(](?:''(.*)''|MINVALUE)[)] TO [(](?:''(.*)''|MAXVALUE)[)]$') AS bounds
+SELECT b.oid::regclass,
+       CASE b.bounds[2] WHEN 'MINVALUE' THEN '-infinity' ELSE btrim(b.bounds[2], '''')::timestamptz END,
+       CASE b.bounds[4] WHEN 'MAXVALUE' THEN 'infinity' ELSE btrim(b.bounds[4], '''')::timestamptz END
+FROM (SELECT c.oid, string_to_array(replace(pg_get_expr(c.relpartbound, c.oid), ')', '('), '(') AS bounds -- FOR VALUES FROM ('...') TO ('...')
       FROM (SELECT r.oid, r.relpartbound FROM pg_inherits AS i JOIN pg_class AS r ON r.oid = i.inhrelid
             WHERE i.inhparent = 'analytics.user_activity'::regclass
               AND r.oid <> (SELECT t.partdefid FROM pg_partitioned_table AS t WHERE t.partrelid = i.inhparent)
             OFFSET 0) AS c -- first: pg_get_expr() would wait for whoever has the default partition locked
-     ) AS b
-WHERE b.bounds IS NOT NULL
+      OFFSET 0) AS b -- each bound is read once
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.partitions() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.partitions() IS
