@@ -93,13 +93,16 @@ std::string_view event_stream::first_value(std::string_view text, text_clipper c
     return text;
 }
 
-// While events are sorted, they are there twice.
+// While events are sorted, they are there twice, but the tables of users are gone.
 std::size_t event_stream::bytes() const noexcept
 {
-    std::size_t const each = 2 * sizeof(stream_event) + (details_.ids ? sizeof(uuid) : 0) +
-                             (details_.sessions ? 4 : 0) + 4 * details_.slots.size();
-    return arrived_.size() * each + (users_.size() + session_ids_.size()) * user_list::bytes_each +
-           texts_.bytes();
+    std::size_t const details =
+        (details_.ids ? sizeof(uuid) : 0) + (details_.sessions ? 4 : 0) + 4 * details_.slots.size();
+    std::size_t const users = users_.size() + session_ids_.size();
+    std::size_t const reading = arrived_.size() * sizeof(arrival) + users * user_list::bytes_each;
+    std::size_t const sorting = arrived_.size() * (sizeof(arrival) + sizeof(stream_event)) +
+                                users * (sizeof(uuid) + 2 * sizeof(std::size_t));
+    return std::max(reading, sorting) + arrived_.size() * details + texts_.bytes();
 }
 
 void event_stream::number_users()
@@ -125,6 +128,8 @@ void event_stream::settle()
 void event_stream::finish()
 {
     settle();
+    users_.forget_table();
+    session_ids_.forget_table();
     begins_.assign(users() + std::size_t{1}, 0);
     for (arrival const &a : arrived_)
         ++begins_[a.user + 1];

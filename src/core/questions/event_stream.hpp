@@ -70,6 +70,8 @@ public:
     void prefetch(std::uint64_t hash) const noexcept { table_.prefetch(folded(hash)); }
     const uuid &operator[](std::uint32_t user) const noexcept { return users_[user]; }
     std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(users_.size()); }
+    // No user is looked for any more.
+    void forget_table() noexcept { table_.release(); }
 
 private:
     static std::uint32_t folded(std::uint64_t hash) noexcept

@@ -310,7 +310,7 @@ void question::scan_in_passes(instant from, instant until, const stream_details 
         event_stream stream = scan_share(from, until, details, which, passes, pass);
         // Before the first answer the users may still be shared out anew.
         if (!stream.fits() && pass == 0 && passes < most_passes) {
-            passes *= 4;
+            passes *= 2;
             continue;
         }
         stream.finish();
