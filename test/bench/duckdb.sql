@@ -8,5 +8,5 @@ SELECT NOT EXISTS (SELECT FROM bench.timing WHERE name = 'percentiles, float8') 
 \if :missing
 \ir percentiles.sql
 \endif
-CALL bench.compare('aggregate_daily_metrics against DuckDB', 'a new day', 'DuckDB, one thread', 0.5);
+CALL bench.bar('aggregate_daily_metrics against DuckDB', 'a new day', 'DuckDB, one thread', 1.0);
 CALL bench.compare('calculate_percentiles against DuckDB', 'percentiles, float8', 'DuckDB quantile_cont', 0.25);

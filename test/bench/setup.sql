@@ -3,6 +3,7 @@
 --   CALL bench.run(rounds);          times each of them once a round, in turn, and forgets them
 --   CALL bench.run(rounds, true);    by processor time of this backend, which others on the machine disturb less
 --   CALL bench.compare(what, ours, rival [, most]);                 ours / rival <= most
+--   CALL bench.bar(what, ours, rival, most);      one of the lines by which speed is judged, which come first
 --   CALL bench.limit_to(what, ours, milliseconds);
 -- The time of a statement is its best round. `before` is run ahead of it and not counted.
 \set ON_ERROR_STOP on
@@ -80,6 +81,11 @@ CREATE OR REPLACE PROCEDURE bench.compare(what text, ours text, rival text, most
                       bench.ms(ours) <= most * bench.ms(rival))
 $$;
 
+CREATE OR REPLACE PROCEDURE bench.bar(what text, ours text, rival text, most numeric) LANGUAGE sql AS $$
+    CALL bench.record(what, bench.shown(bench.ms(ours)), rival, bench.shown(bench.ms(rival)), bench.ms(ours) / bench.ms(rival),
+                      'bar: <= ' || round(most, 2), bench.ms(ours) <= most * bench.ms(rival))
+$$;
+
 CREATE OR REPLACE PROCEDURE bench.limit_to(what text, ours text, milliseconds numeric) LANGUAGE sql AS $$
     CALL bench.record(what, bench.shown(bench.ms(ours)), NULL, NULL, NULL, '< ' || bench.shown(milliseconds), bench.ms(ours) < milliseconds)
 $$;
@@ -87,4 +93,4 @@ $$;
 CREATE OR REPLACE VIEW bench.report AS
 SELECT what, ours, rival_name AS "rival", rival AS "its time", CASE WHEN ratio < 0.01 THEN round(ratio, 4) ELSE round(ratio, 3) END AS ratio,
        target, CASE WHEN holds THEN 'yes' WHEN NOT holds THEN 'NO' ELSE '' END AS holds
-FROM bench.result ORDER BY place;
+FROM bench.result ORDER BY coalesce(target LIKE 'bar:%', false) DESC, place;
