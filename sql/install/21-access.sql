@@ -212,6 +212,7 @@ VALUES
         'TABLE', 'analytics.notification_outbox'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.set_notification_destination(uuid, text, text, text, text)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.verify_notification_destination(uuid, text, text)'),
+    ('member', 'EXECUTE', 'FUNCTION', 'analytics_internal.managed_destinations()'), -- the view asks it
     ('member', 'SELECT', 'TABLE', 'analytics.notification_destination_list'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_workspace_metrics(uuid, date, date, boolean)'),
     ('member', 'EXECUTE', 'FUNCTION', 'analytics.get_workspace_summary(uuid, date, date)'),
