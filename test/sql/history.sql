@@ -34,25 +34,6 @@ SELECT to_time - from_time > interval '300 days' AS year, to_time - from_time BE
        bool_and(CASE WHEN to_time - from_time > interval '300 days' THEN to_time <= now() - interval '3 years'
                      WHEN to_time - from_time >= interval '28 days' THEN to_time <= now() - interval '100 days' ELSE true END) AS old_enough
 FROM analytics_internal.partitions() GROUP BY 1, 2, to_time - from_time > interval '300 days', to_time - from_time >= interval '28 days' ORDER BY 1, 2;
--- What each day of a backfill asks for costs little more than to read the bounds, each once.
-DO $$
-DECLARE
-    least_ms numeric[] := '{1e9,1e9}';
-    started timestamptz;
-BEGIN
-    FOR i IN 1 .. 10 LOOP
-        started := clock_timestamp();
-        PERFORM count(pg_get_expr(c.relpartbound, c.oid)) FROM pg_class AS c JOIN pg_inherits AS i ON i.inhrelid = c.oid
-        WHERE i.inhparent = 'analytics.user_activity'::regclass;
-        least_ms[1] := least(least_ms[1], 1000 * extract(epoch FROM clock_timestamp() - started));
-        started := clock_timestamp();
-        PERFORM count(p.to_time) FROM analytics_internal.partitions() AS p;
-        least_ms[2] := least(least_ms[2], 1000 * extract(epoch FROM clock_timestamp() - started));
-    END LOOP;
-    IF least_ms[2] > 6 * least_ms[1] THEN
-        RAISE WARNING 'reading the bounds takes % ms, the partitions % ms', least_ms[1], least_ms[2];
-    END IF;
-END $$;
 -- Far less than the 64 locks for each of 100 connections of the default settings, for a query that rules out nothing.
 BEGIN;
 SELECT count(*) FROM analytics.user_activity;
