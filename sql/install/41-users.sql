@@ -67,6 +67,9 @@ COMMENT ON COLUMN analytics.daily_users.updated_at IS
     'when a value of the row last changed';
 COMMENT ON INDEX analytics.daily_users_pkey IS
     'serves: a workspace''s days in order, analytics.get_active_users(), get_lifecycle(), cohorts';
+CREATE INDEX daily_users_metric_date_brin ON analytics.daily_users USING brin (metric_date);
+COMMENT ON INDEX analytics.daily_users_metric_date_brin IS
+    'serves: the rows of one day over all workspaces, which analytics.aggregate_daily_metrics(target_date) replaces';
 
 CREATE TABLE analytics.daily_user_revenue (
     workspace_id uuid NOT NULL,
@@ -93,6 +96,9 @@ COMMENT ON COLUMN analytics.daily_user_revenue.updated_at IS
     'when a value of the row last changed';
 COMMENT ON INDEX analytics.daily_user_revenue_pkey IS
     'serves: the revenue of a workspace''s days in order, analytics.aggregate_user_cohorts()';
+CREATE INDEX daily_user_revenue_metric_date_brin ON analytics.daily_user_revenue USING brin (metric_date);
+COMMENT ON INDEX analytics.daily_user_revenue_metric_date_brin IS
+    'serves: the rows of one day over all workspaces, which analytics.aggregate_daily_metrics(target_date) replaces';
 
 ALTER TABLE analytics.users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE analytics.daily_users ENABLE ROW LEVEL SECURITY;

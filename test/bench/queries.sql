@@ -34,6 +34,8 @@ SELECT q.index_name, replace(q.query, ':w', quote_literal(md5('w50')::uuid)) FRO
 ('daily_error_types_metric_date_brin', 'SELECT * FROM analytics.daily_error_types WHERE metric_date = current_date - 7'),
 ('daily_event_usage_pkey', 'SELECT * FROM analytics.daily_event_usage WHERE workspace_id = :w AND metric_date BETWEEN current_date - 30 AND current_date'),
 ('daily_event_usage_metric_date_brin', 'SELECT * FROM analytics.daily_event_usage WHERE metric_date = current_date - 7'),
+('daily_users_metric_date_brin', 'SELECT * FROM analytics.daily_users WHERE metric_date = current_date - 7'),
+('daily_user_revenue_metric_date_brin', 'SELECT * FROM analytics.daily_user_revenue WHERE metric_date = current_date - 7'),
 ('users_pkey', 'SELECT user_number FROM analytics.users WHERE workspace_id = :w AND user_id = md5(''u50001'')::uuid'),
 ('users_user_number_key', 'SELECT max(user_number) FROM analytics.users WHERE workspace_id = :w'),
 ('daily_users_pkey', 'SELECT * FROM analytics.get_active_users(:w, current_date - 30, current_date - 1)'),
