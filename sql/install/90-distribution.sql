@@ -413,10 +413,24 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     name text;
+    free_plans CONSTANT text := $do$DO $body$
+        DECLARE
+            signature text;
+        BEGIN
+            SET LOCAL citus.enable_ddl_propagation = off;
+            FOR signature IN
+                SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc AS p
+                WHERE p.pronamespace = 'analytics'::regnamespace AND 'plan_cache_mode=force_generic_plan' = ANY (p.proconfig)
+            LOOP
+                EXECUTE format('ALTER FUNCTION %s RESET plan_cache_mode', signature);
+            END LOOP;
+            SET LOCAL citus.enable_ddl_propagation = on;
+        END
+        $body$ $do$;
 BEGIN
     ALTER FUNCTION analytics_internal.write_audit(uuid, text, text, jsonb, jsonb) SET citus.allow_nested_distributed_execution = on;
-    ALTER FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) RESET plan_cache_mode;
-    PERFORM analytics_internal.run_on_workers('ALTER FUNCTION analytics.get_workspace_metrics(uuid, date, date, boolean) RESET plan_cache_mode');
+    EXECUTE free_plans;
+    PERFORM analytics_internal.run_on_workers(free_plans);
     FOR name IN SELECT substr(t.table_name, 4) FROM analytics_internal.table_placements() AS t WHERE starts_with(t.table_name, 'mv_') LOOP
         EXECUTE format('ALTER FUNCTION analytics_internal.%I(uuid[], date[]) SET search_path = pg_catalog, pg_temp', name);
     END LOOP;
