@@ -364,10 +364,10 @@ is(sql($coordinator, q{SELECT outcome || coalesce(error, '') FROM analytics.job_
 # from here on.
 for my $on (@both)
 {
-	is(sql($on, q{SELECT analytics.forget_user(md5('u3')::uuid, md5('w1')::uuid) > 0}), 't', $on->name . ': forgotten in a workspace');
-	my $events = sql($on, q{SELECT count(*) FROM analytics.user_activity WHERE user_id = md5('u3')::uuid});
-	is(sql($on, q{SELECT analytics.forget_user(md5('u3')::uuid)}), $events, 'and elsewhere');
-	is(sql($on, q{SELECT count(*) FROM analytics.user_activity WHERE user_id = md5('u3')::uuid}) . sql($on, q{SELECT count(*) FROM analytics.users WHERE user_id = md5('u3')::uuid}), '00', 'nothing is left');
+	is(sql($on, q{SELECT analytics.forget_user(md5('u9')::uuid, md5('w1')::uuid) > 0}), 't', $on->name . ': forgotten in a workspace');
+	my $events = sql($on, q{SELECT count(*) FROM analytics.user_activity WHERE user_id = md5('u9')::uuid});
+	is(sql($on, q{SELECT analytics.forget_user(md5('u9')::uuid)}), $events, 'and elsewhere');
+	is(sql($on, q{SELECT count(*) FROM analytics.user_activity WHERE user_id = md5('u9')::uuid}) . sql($on, q{SELECT count(*) FROM analytics.users WHERE user_id = md5('u9')::uuid}), '00', 'nothing is left');
 }
 is(sql($coordinator, q{SELECT count(*) FROM analytics.audit_log WHERE action = 'forget_user'}), '2', 'each call is logged once');
 
