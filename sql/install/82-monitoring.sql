@@ -141,7 +141,7 @@ SELECT string_agg(h.who, '; ') FROM (
     FROM pg_prepared_xacts AS p, analytics.watermark AS w
     WHERE p.transaction::text::bigint < (w.closing_xid::text::numeric % 4294967296)
     UNION ALL
-    SELECT format('process %s (%s) in a transaction since %s', a.pid, a.usename, a.xact_start)
+    SELECT format('process %s (%s, database %s) in a transaction since %s', a.pid, a.usename, a.datname, a.xact_start)
     FROM pg_stat_activity AS a, analytics.watermark AS w
     WHERE a.backend_xid::text::bigint < (w.closing_xid::text::numeric % 4294967296)) AS h
 $$;
