@@ -99,7 +99,7 @@ hostile_regress() {
     for name in $(make -s --no-print-directory list-regress); do
         case $name in
         privileges | postgrest | search_path | reading_doc | readers) continue ;; # of rights and of documents, not of plans
-        maintenance | failed_days | missing_events) continue ;;         # of the order of steps; late_events has their statements
+        maintenance | failed_days | missing_events | fairness) continue ;; # of the order of steps; late_events has their statements
         report | questions_real) continue ;;                            # of what readers and questions have in parts
         event_scan | workspace_settings) continue ;;                    # of ways to scan; of many instants, slow so: exactness has zones
         esac
@@ -258,7 +258,7 @@ valgrind)
     pg_suite "regression under valgrind" regress_suite $VALGRIND_TESTS
     check "valgrind found nothing" no_valgrind_report
     ;;
-# Three on two cores: the third has the files that mostly wait (for a minute to pass, for a lock, for a process to end).
+# Three on two cores: the third has the longest, and the files that mostly wait (for a minute, a lock, the end of a process).
 all)
     (
         hostile
@@ -267,7 +267,7 @@ all)
     first=$!
     (
         start_own_cluster waiting
-        tap_files operations worker locks notifier seed_schedules
+        tap_files hostile_arguments operations worker locks notifier seed_schedules
     ) &
     second=$!
     source_checks
