@@ -248,13 +248,17 @@ void user_set_builder::adopt(chunk &c, const container &other)
     c.kind = other.kind();
 }
 
+// Larger arrays are united as bits, as CRoaring's lazy unions are: merging costs their length for each set that comes.
+static constexpr std::uint32_t merged_limit = 1024;
+
 void user_set_builder::add_container(chunk &c, const container &other)
 {
     if (c.data == nullptr || other.is_full())
         return adopt(c, other);
     if (c.kind == container_kind::run && runs_of(c).is_full())
         return;
-    if (c.kind == container_kind::array && other.kind() == container_kind::array) {
+    if (c.kind == container_kind::array && other.kind() == container_kind::array &&
+        c.cardinality + other.cardinality() <= merged_limit) {
         low_values const more(other);
         return merge_array(c, more.values, more.count);
     }
