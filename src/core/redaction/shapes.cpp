@@ -602,7 +602,7 @@ match shapes::hexadecimal(std::size_t at) noexcept
         return {};
     std::string_view const value = text_.part(at, end);
     text_.count(value.size());
-    bool const has_digit = std::any_of(value.begin(), value.end(), [](char c) { return is(c, digit); });
+    bool const has_digit = std::any_of(value.begin(), value.end(), [](char d) { return is(d, digit); });
     return has_digit ? match{end, "[hex]"} : match{};
 }
 
