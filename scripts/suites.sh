@@ -6,7 +6,7 @@ set -euo pipefail
 work=$1
 suites=$2
 jobs=$(nproc)
-export PG_CONFIG=$PG_LIBDIR/bin/pg_config LC_ALL=C.UTF-8
+export PG_CONFIG=$PG_LIBDIR/bin/pg_config LC_ALL=C.UTF-8 LANG=C.UTF-8
 unset MAKEFLAGS MAKELEVEL
 
 # What runs in the background ends with us.
