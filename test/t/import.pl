@@ -207,7 +207,7 @@ like($out, qr/^1 records: 1 loaded/, 'a mended reject is loaded');
 
 # Mixpanel's old projects write local times.
 my $pacific = workspace();
-import_files('mixpanel', $pacific, '--time-zone', 'US/Pacific', "$exports/mixpanel.jsonl");
+import_files('mixpanel', $pacific, '--time-zone', 'America/Los_Angeles', "$exports/mixpanel.jsonl");
 is(sql("SELECT min(created_at) AT TIME ZONE 'UTC' FROM analytics.user_activity WHERE workspace_id = '$pacific'"), '2025-03-10 15:00:00', 'local times');
 
 # Our own columns, whoever the workspace is; a mapping file for the rest.
