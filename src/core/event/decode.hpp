@@ -76,6 +76,16 @@ struct priced {
 priced price_of(const price_lists &prices, const uuid &workspace, const paid_facts &facts,
                 std::int64_t at) noexcept;
 
+// Why a sum of costs would mislead; empty if it does not, or if nothing has a cost or needs one.
+constexpr std::string_view cost_reason(bool is_mixed, bool lacks_credit_price,
+                                       bool lacks_token_price) noexcept
+{
+    return is_mixed             ? "several currencies"
+           : lacks_credit_price ? "credits without a price"
+           : lacks_token_price  ? "tokens without a price"
+                                : "";
+}
+
 // Interprets the metadata, looks texts up, prices credits and tokens.
 void decode(const decoding_rules &rules, interner &interned, const raw_event &event, const metadata &values,
             decoded_event &out);

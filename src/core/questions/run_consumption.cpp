@@ -62,10 +62,7 @@ void consumption_sum::add(const consumption_sum &other) noexcept
 
 std::string_view consumption_sum::cost_reason() const noexcept
 {
-    return is_mixed             ? "several currencies"
-           : lacks_credit_price ? "credits without a price"
-           : lacks_token_price  ? "tokens without a price"
-                                : "";
+    return shadow::cost_reason(is_mixed, lacks_credit_price, lacks_token_price);
 }
 
 consumption_reader::consumption_reader(question_host &host)

@@ -209,7 +209,7 @@ private:
     bool bounced(const session_entry &session) const noexcept;
     void describe_runs();
     void describe_money();
-    std::string_view cost_reason(const cost_state &costs) const noexcept;
+    std::string_view reason_of(const cost_state &costs) const noexcept;
     void describe_errors();
     void describe_agents();
     void describe_runtimes_of_agents();
@@ -453,13 +453,10 @@ std::string_view metrics_builder::sketch_of(const std::int64_t *runtimes, std::s
     return result_.copy({reinterpret_cast<const char *>(bytes.data()), bytes.size()});
 }
 
-// Why a sum of costs would mislead; empty if it does not, or if nothing has a cost or needs one.
-std::string_view metrics_builder::cost_reason(const cost_state &costs) const noexcept
+std::string_view metrics_builder::reason_of(const cost_state &costs) const noexcept
 {
-    return costs.is_known && mixed_currencies_ ? "several currencies"
-           : costs.lacks_credit_price          ? "credits without a price"
-           : costs.lacks_token_price           ? "tokens without a price"
-                                               : "";
+    return cost_reason(costs.is_known && mixed_currencies_, costs.lacks_credit_price,
+                       costs.lacks_token_price);
 }
 
 void metrics_builder::describe_money()
@@ -488,7 +485,7 @@ void metrics_builder::describe_money()
     out_.credits_by_model = json_map(credits, nano_scale, nano_scale, result_);
     out_.tokens = tokens_;
     out_.tokens_by_model = json_map(tokens, 0, 0, result_);
-    out_.cost_reason = cost_reason(costs_);
+    out_.cost_reason = reason_of(costs_);
     out_.currency = costs_.is_known && !mixed_currencies_ ? currency_ : 0;
     if (!costs_.is_known || !out_.cost_reason.empty())
         return;
@@ -667,7 +664,7 @@ void metrics_builder::describe_agents()
         agent.runs = sums.runs;
         agent.credits = sums.credits;
         agent.average_credits = average_credits(sums.credits, sums.runs.total);
-        agent.cost_reason = cost_reason(sums.costs);
+        agent.cost_reason = reason_of(sums.costs);
         agent.currency = sums.costs.is_known ? out_.currency : 0;
         if (sums.costs.is_known && agent.cost_reason.empty())
             agent.cost = divide_rounded(sums.cost, 100'000);
