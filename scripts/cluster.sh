@@ -127,10 +127,11 @@ isolation_suite() {
         --load-extension=shadow_analytics "$@"
 }
 
-# tap_suite ARG…: arguments of prove.
+# tap_suite ARG…: arguments of prove. PostgreSQL's Perl modules take LC_ALL away, and a database in ASCII would refuse what
+# the tests insert.
 tap_suite() {
     rm -rf "$CLUSTER_DIR/out/tmp_check" # what a failed run left
-    suite expected env TESTDIR="$CLUSTER_DIR/out" TESTDATADIR="$CLUSTER_DIR/out/tap" TESTLOGDIR="$CLUSTER_DIR/out/log" \
+    suite expected env LANG=C.UTF-8 TESTDIR="$CLUSTER_DIR/out" TESTDATADIR="$CLUSTER_DIR/out/tap" TESTLOGDIR="$CLUSTER_DIR/out/log" \
         TMPDIR="$CLUSTER_DIR/out" \
         PG_REGRESS="$PG_TESTDIR/regress/pg_regress" prove -I "$PG_TESTDIR/perl" "$@"
 }

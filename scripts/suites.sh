@@ -6,7 +6,7 @@ set -euo pipefail
 work=$1
 suites=$2
 jobs=$(nproc)
-export PG_CONFIG=$PG_LIBDIR/bin/pg_config LC_ALL=C.UTF-8 LANG=C.UTF-8
+export PG_CONFIG=$PG_LIBDIR/bin/pg_config LC_ALL=C.UTF-8
 unset MAKEFLAGS MAKELEVEL
 
 # What runs in the background ends with us.
@@ -99,9 +99,9 @@ hostile_regress() {
     for name in $(make -s --no-print-directory list-regress); do
         case $name in
         privileges | postgrest | search_path | reading_doc | readers) continue ;; # of rights and of documents, not of plans
-        maintenance | failed_days | missing_events | fairness) continue ;; # of the order of steps; late_events has their statements
-        report | questions_real) continue ;;                            # of what readers and questions have in parts
-        event_scan | workspace_settings) continue ;;                    # of ways to scan; of many instants, slow so: exactness has zones
+        maintenance | failed_days | missing_events | fairness) continue ;;        # of the order of steps; late_events has their statements
+        report | questions_real) continue ;;                                      # of what readers and questions have in parts
+        event_scan | workspace_settings) continue ;;                              # of ways to scan; of many instants, slow so: exactness has zones
         esac
         grep -q '^-- plain settings only' "test/sql/$name.sql" || tests+=("$name")
     done
