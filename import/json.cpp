@@ -103,6 +103,9 @@ static void read_value(ondemand::value from, document &d, value &into, int depth
     case ondemand::json_type::null:
         if (!from.is_null())
             throw simdjson_error(N_ATOM_ERROR);
+        break;
+    default: // simdjson 4 has a type for what is none of these, before it was an error of type()
+        throw simdjson_error(TAPE_ERROR);
     }
 }
 
