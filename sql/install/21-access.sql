@@ -351,7 +351,7 @@ VALUES
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.evaluate_alert_rules()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.evaluate_alert_rules(timestamptz)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.refresh_all_materialized_views()'),
-    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.refresh_all_materialized_views()'),
+    ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.refresh_all_materialized_views(boolean)'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics.health()'),
     ('operator', 'EXECUTE', 'FUNCTION', 'analytics_internal.health()'),
 

@@ -408,7 +408,7 @@ BEGIN
            string_agg(concat(v.view, ': ', v.error), '; ') FILTER (WHERE v.error IS NOT NULL AND NOT v.is_busy),
            string_agg(v.view || ' is in use', '; ') FILTER (WHERE v.is_busy)
     INTO rows, failures, busy
-    FROM analytics_internal.refresh_all_materialized_views() AS v;
+    FROM analytics_internal.refresh_all_materialized_views(false) AS v;
     UPDATE analytics.job_runs AS r SET detail = failures WHERE r.cell = analytics_internal.cell_key() AND r.step = 'refresh_views' AND r.outcome = 'running';
     IF rows = 0 AND failures IS NOT NULL THEN
         RAISE EXCEPTION 'no view could be refreshed' USING DETAIL = failures;

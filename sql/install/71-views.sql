@@ -703,7 +703,7 @@ COMMENT ON FUNCTION analytics_internal.refresh_view(text) IS
     'brings a materialized view up to date: the workspaces whose rollups or days have changed since it last did, else as a whole, concurrently where it is populated';
 
 -- One view at a time: one that fails is reported and does not stop the others.
-CREATE FUNCTION analytics_internal.refresh_all_materialized_views()
+CREATE FUNCTION analytics_internal.refresh_all_materialized_views(is_counting boolean)
 RETURNS TABLE (view text, rows bigint, milliseconds numeric, error text, is_busy boolean)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -719,7 +719,8 @@ BEGIN
     IF analytics_internal.has_cells() THEN
         RETURN QUERY
         SELECT r.view, sum(r.rows)::bigint, max(r.milliseconds), string_agg(DISTINCT r.error, '; '), bool_or(r.is_busy)
-        FROM analytics_internal.rows_of_cells('SELECT * FROM analytics_internal.refresh_all_materialized_views()') AS found (row),
+        FROM analytics_internal.rows_of_cells(format('SELECT * FROM analytics_internal.refresh_all_materialized_views(%L)', is_counting))
+                 AS found (row),
              jsonb_to_record(found.row) AS r (view text, rows bigint, milliseconds numeric, error text, is_busy boolean)
         GROUP BY r.view ORDER BY r.view;
         RETURN;
@@ -738,7 +739,9 @@ BEGIN
         is_busy := false;
         BEGIN
             PERFORM analytics_internal.refresh_view(view);
-            EXECUTE format('SELECT count(*) FROM analytics.%I', view) INTO rows;
+            IF is_counting THEN
+                EXECUTE format('SELECT count(*) FROM analytics.%I', view) INTO rows;
+            END IF;
         EXCEPTION
             WHEN read_only_sql_transaction THEN
                 RAISE; -- on a standby none can be refreshed
@@ -751,15 +754,15 @@ BEGIN
     END LOOP;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.refresh_all_materialized_views() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.refresh_all_materialized_views() IS
-    'does the work of analytics.refresh_all_materialized_views() as the owner, without row security; is_busy: the view could not be locked';
+REVOKE EXECUTE ON FUNCTION analytics_internal.refresh_all_materialized_views(boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.refresh_all_materialized_views(boolean) IS
+    'does the work of analytics.refresh_all_materialized_views() as the owner, without row security; rows only if is_counting, as a count reads the whole view; is_busy: the view could not be locked';
 
 CREATE FUNCTION analytics.refresh_all_materialized_views()
 RETURNS TABLE (view text, rows bigint, milliseconds numeric, error text)
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT r.view, r.rows, r.milliseconds, r.error FROM analytics_internal.refresh_all_materialized_views() AS r $$;
+AS $$ SELECT r.view, r.rows, r.milliseconds, r.error FROM analytics_internal.refresh_all_materialized_views(true) AS r $$;
 REVOKE EXECUTE ON FUNCTION analytics.refresh_all_materialized_views() FROM PUBLIC;
 COMMENT ON FUNCTION analytics.refresh_all_materialized_views() IS
     'refreshes the five materialized views mv_*, each on its own, as far as rollups have changed. Of workspaces whose rollups have changed or whose day has ended since the last call, from that day on; as a whole the first time and after REFRESH ... WITH NO DATA. One row per view: rows afterwards, milliseconds, and the error of one that failed (the others are refreshed all the same). Waits for another refresh in progress';
