@@ -20,7 +20,7 @@ our $facts = q{
 	    UNION ALL SELECT identity, format('column %s %s not null %s default %s generated %s acl %s storage %s: %s', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
 	                                      pg_get_expr(f.adbin, f.adrelid), a.attgenerated, (SELECT string_agg(i::text, ' ' ORDER BY i::text) FROM unnest(a.attacl) AS i), a.attstorage, col_description(a.attrelid, a.attnum))
 	        FROM relation AS r JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped LEFT JOIN pg_attrdef AS f ON (f.adrelid, f.adnum) = (a.attrelid, a.attnum)
-	    UNION ALL SELECT identity, format('constraint %s %s: %s', conname, pg_get_constraintdef(c.oid), obj_description(c.oid, 'pg_constraint')) FROM relation AS r JOIN pg_constraint AS c ON c.conrelid = r.oid
+	    UNION ALL SELECT identity, format('constraint %s %s: %s', conname, pg_get_constraintdef(c.oid), obj_description(c.oid, 'pg_constraint')) FROM relation AS r JOIN pg_constraint AS c ON c.conrelid = r.oid AND c.contype <> 'n' -- a column's NOT NULL, which PostgreSQL 18 lists here, too
 	    UNION ALL SELECT identity, format('index %s: %s', pg_get_indexdef(i.indexrelid), obj_description(i.indexrelid, 'pg_class')) FROM relation AS r JOIN pg_index AS i ON i.indrelid = r.oid
 	    UNION ALL SELECT identity, format('trigger %s %s: %s', pg_get_triggerdef(t.oid), t.tgenabled, obj_description(t.oid, 'pg_trigger')) FROM relation AS r JOIN pg_trigger AS t ON t.tgrelid = r.oid AND NOT t.tgisinternal
 	    UNION ALL SELECT identity, format('policy %s %s %s roles %s using %s check %s: %s', polname, polcmd, polpermissive, polroles::regrole[], pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid), obj_description(p.oid, 'pg_policy'))
