@@ -34,10 +34,13 @@ sub set_list
 }
 my $processes = "SELECT string_agg(backend_type, ', ' ORDER BY backend_type) FROM pg_stat_activity WHERE backend_type LIKE 'shadow_analytics%'";
 
-ok($primary->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'shadow_analytics launcher')"), 'the launcher is there');
-
-# Databases that come later. What stands in the way is said once.
+# The launcher does its work although nobody has connected since the server started: the file with the indexes of shared
+# catalogs is written by the first session. What stands in the way is said once.
 wait_for('a missing database is told', sub { count_in_log($primary, qr/cannot maintain database "missing": it does not exist/) });
+is(count_in_log($primary, qr/FATAL/), 0, 'by a launcher that nothing ends');
+is($primary->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'shadow_analytics launcher'"), 1, 'the launcher is there');
+
+# Databases that come later.
 $primary->safe_psql('postgres', $_) for 'CREATE DATABASE app', 'CREATE DATABASE "Other Name"', 'CREATE DATABASE impostor', 'CREATE ROLE somebody';
 wait_for('a missing extension is told', sub { count_in_log($primary, qr/cannot maintain database "app": the extension shadow_analytics is not installed/) });
 $primary->safe_psql($_, 'CREATE EXTENSION shadow_analytics') for 'app', 'Other Name';

@@ -9,7 +9,9 @@
 #include "pg/boundary.hpp"
 
 extern "C" {
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
@@ -22,9 +24,10 @@ extern "C" {
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "tcop/tcopprot.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/relcache.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
@@ -150,17 +153,24 @@ void read_list()
             TerminateBackgroundWorker(p.worker);
 }
 
-// DROP DATABASE that was broken off leaves a database that nobody can connect to (DATCONNLIMIT_INVALID_DB).
+// DROP DATABASE that was broken off leaves a database that nobody can connect to (DATCONNLIMIT_INVALID_DB). Without an
+// index until the server's first session has told all others what the indexes of shared catalogs are like.
 bool accepts_connections(const char *database)
 {
     StartTransactionCommand();
-    HeapTuple const tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(get_database_oid(database, true)));
+    ScanKeyData key;
+    ScanKeyInit(&key, Anum_pg_database_datname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum(database));
+    Relation const catalog = table_open(DatabaseRelationId, AccessShareLock);
+    SysScanDesc const scan =
+        systable_beginscan(catalog, DatabaseNameIndexId, criticalSharedRelcachesBuilt, nullptr, 1, &key);
+    HeapTuple const tuple = systable_getnext(scan);
     bool accepts = false;
     if (HeapTupleIsValid(tuple)) {
         auto const *const form = reinterpret_cast<Form_pg_database>(GETSTRUCT(tuple));
         accepts = form->datallowconn && form->datconnlimit >= -1;
-        ReleaseSysCache(tuple);
     }
+    systable_endscan(scan);
+    table_close(catalog, AccessShareLock);
     CommitTransactionCommand();
     return accepts;
 }
