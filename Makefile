@@ -80,7 +80,7 @@ install-notifier: $(NOTIFIER)
 .PHONY: report install-report
 report: $(REPORT_PAGE)
 $(REPORT_PAGE): report/package-lock.json report/build.mjs $(wildcard report/src/*)
-	cd report && npm ci --silent --ignore-scripts --omit=dev && node build.mjs
+	cd report && npm ci --loglevel=error --ignore-scripts --omit=dev && node build.mjs
 install-report: $(REPORT_PAGE)
 	$(MKDIR_P) '$(DESTDIR)$(datadir)/extension'
 	$(INSTALL_DATA) $(REPORT_PAGE) '$(DESTDIR)$(datadir)/extension'
