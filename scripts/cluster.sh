@@ -98,10 +98,13 @@ start_cluster() (
 )
 
 stop_cluster() (
-    local dir=$1
+    local dir=$1 pg_ctl=$1/prefix$PG_LIBDIR/bin/pg_ctl is_running=0
     [ -s "$dir/data/postmaster.pid" ] || return 0
     cd "$dir"
-    CLUSTER_DIR=$dir as_server_user "$dir/prefix$PG_LIBDIR/bin/pg_ctl" -D "$dir/data" -m fast -s stop
+    export CLUSTER_DIR=$dir
+    as_server_user "$pg_ctl" -D "$dir/data" -s status > /dev/null || is_running=$?
+    [ "$is_running" -ne 3 ] || return 0 # 3: the file was left by a server that is gone
+    as_server_user "$pg_ctl" -D "$dir/data" -m fast -s stop
 )
 
 # suite ANSWERS COMMAND…: the suites run as the server's user, in the source tree, and write to DIR/out. The
