@@ -211,6 +211,7 @@ SET TimeZone = 'UTC'
 SET DateStyle = 'ISO' -- workers of Citus get the command as it is written here
 SET row_security = off
 SET citus.multi_shard_modify_mode = 'sequential' -- one connection per worker, which sees what was moved
+SET client_min_messages = 'warning' -- Citus speaks of local data, which is removed below
 AS $$
 DECLARE
     has_many_days boolean := to_time > from_time + interval '24 hours';
@@ -419,6 +420,7 @@ COMMENT ON FUNCTION analytics_internal.event_bytes(timestamptz, timestamptz) IS
 CREATE FUNCTION analytics_internal.default_days(OUT day date) RETURNS SETOF date
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET citus.multi_shard_modify_mode = 'sequential' -- or Citus makes no partition in this transaction
 AS $$
 DECLARE
     oldest timestamptz := COALESCE(date_trunc('day', now() - analytics_internal.retention('user_activity'), 'UTC'), '1970-01-01 UTC');

@@ -391,6 +391,12 @@ is(as_member($coordinator, $destinations), as_member($plain, $destinations), 'de
 isnt(as_member($plain, $destinations), '', 'and there are some');
 my $tried = q{SELECT triggered, metric_value, reason FROM analytics.test_alert_rule(md5('r1')::uuid)};
 is(sql($coordinator, $tried), sql($plain, $tried), 'test_alert_rule()');
+# History of several days without a partition, which maintain() makes.
+sql($_, q{INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, created_at) SELECT md5('days' || i)::uuid, md5('w' || i % 9)::uuid, md5('u' || i)::uuid, 'login', date_trunc('day', now(), 'UTC') - (43 + i % 3) * interval '1 day' FROM generate_series(1, 60) AS i}) for @both;
+settle();
+is(sql($_, q{SELECT count(*) FROM analytics.user_activity_default}) . sql($_, $history), '0' . sql($plain, $history), $_->name . ': maintain() makes partitions of several days') for @both;
+is(sql($coordinator, q{SELECT count(*) FROM analytics.job_runs WHERE outcome = 'failed'}), '0', 'nothing failed so far');
+
 my $nothing = q{SELECT analytics.acknowledge_alert(md5('nothing')::uuid)};
 like(refusal($coordinator, $nothing), qr/^P0002/, 'an alert that does not exist');
 # The notifier sends what waits in any cell.
