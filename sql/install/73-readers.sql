@@ -21,13 +21,12 @@ CREATE POLICY no_access ON analytics.readers FOR SELECT USING (false);
 COMMENT ON POLICY no_access ON analytics.readers IS
     'for the owner only';
 
--- A policy is no member of an extension, so pg_dump leaves it out; but the rows of this table bring it back.
-CREATE FUNCTION analytics_internal.apply_readers() RETURNS trigger
+CREATE FUNCTION analytics_internal.make_reader_policies() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    read_all text := (SELECT string_agg(quote_ident(r.role_name), ', ' ORDER BY r.role_name)
+    read_all text := (SELECT string_agg(quote_ident(r.role_name), ', ' ORDER BY r.role_name COLLATE "C")
                       FROM analytics.readers AS r JOIN pg_roles AS g ON g.rolname = r.role_name
                       WHERE r.workspace_ids IS NULL);
     granted record;
@@ -37,6 +36,9 @@ BEGIN
         FROM analytics_internal.role_grants() AS g
         JOIN pg_class AS c ON c.oid = to_regclass(g.object) AND c.relrowsecurity
         WHERE g.audience IN ('reader', 'reader of all') AND g.object_type = 'TABLE'
+          AND read_all IS DISTINCT FROM (
+              SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname COLLATE "C")
+              FROM pg_policy AS p JOIN pg_roles AS r ON r.oid = ANY (p.polroles) WHERE p.polrelid = c.oid AND p.polname = 'reader_reads')
     LOOP
         IF EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = granted.relation AND p.polname = 'reader_reads') THEN
             EXECUTE format('DROP POLICY reader_reads ON %s', granted.relation);
@@ -46,12 +48,28 @@ BEGIN
             EXECUTE format('COMMENT ON POLICY reader_reads ON %s IS %L', granted.relation, 'roles of analytics.grant_reader() read all workspaces');
         END IF;
     END LOOP;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.make_reader_policies() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.make_reader_policies() IS
+    'makes the policies for readers of all workspaces anew';
+
+-- A policy is no member of an extension, so pg_dump leaves it out; but the rows of this table bring it back. Where Citus
+-- has copied the table the trigger is at a copy, and policies are made by the coordinator.
+CREATE FUNCTION analytics_internal.apply_readers() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT analytics_internal.is_distributed() THEN
+        PERFORM analytics_internal.make_reader_policies();
+    END IF;
     RETURN NULL;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.apply_readers() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.apply_readers() IS
-    'AFTER trigger that makes the policies for readers of all workspaces anew';
+    'AFTER trigger: policies follow the rows on a single server';
 CREATE TRIGGER apply_readers AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON analytics.readers
     FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.apply_readers();
 COMMENT ON TRIGGER apply_readers ON analytics.readers IS
@@ -107,6 +125,10 @@ BEGIN
     IF workspace_id IS NULL THEN
         PERFORM analytics_internal.grant_audience('reader of all', role_name);
     END IF;
+    IF analytics_internal.is_distributed() THEN
+        PERFORM analytics_internal.make_reader_policies();
+        PERFORM analytics_internal.grant_view_tables();
+    END IF;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics.grant_reader(name, uuid) FROM PUBLIC;
@@ -139,6 +161,9 @@ BEGIN
         IF EXISTS (SELECT FROM pg_roles AS g WHERE g.rolname = role_name) THEN -- not dropped meanwhile
             PERFORM analytics_internal.revoke_audience('reader', role_name);
             PERFORM analytics_internal.revoke_audience('reader of all', role_name);
+        END IF;
+        IF analytics_internal.is_distributed() THEN
+            PERFORM analytics_internal.make_reader_policies();
         END IF;
     END IF;
 END

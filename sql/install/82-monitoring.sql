@@ -91,9 +91,9 @@ SELECT r.rollup,
        (SELECT count(*) FROM analytics.pending_buckets AS p WHERE p.kind = 'day' AND p.attempts > 0) AS failed_days
 FROM (SELECT 'hourly_metrics' AS rollup, max(h.metric_hour) AS newest_bucket FROM analytics.hourly_metrics AS h
       UNION ALL
-      SELECT 'daily_metrics', max(d.metric_date)::timestamp AT TIME ZONE 'UTC' FROM analytics.daily_metrics AS d
+      SELECT 'daily_metrics' AS rollup, max(d.metric_date)::timestamp AT TIME ZONE 'UTC' FROM analytics.daily_metrics AS d
       UNION ALL
-      SELECT 'agent_performance', max(a.metric_date)::timestamp AT TIME ZONE 'UTC' FROM analytics.agent_performance AS a) AS r;
+      SELECT 'agent_performance' AS rollup, max(a.metric_date)::timestamp AT TIME ZONE 'UTC' FROM analytics.agent_performance AS a) AS r;
 COMMENT ON VIEW analytics.freshness IS
     'how recent the rollups are';
 COMMENT ON COLUMN analytics.freshness.rollup IS 'rollup table';
@@ -481,7 +481,7 @@ BEGIN
     FROM analytics.readers AS r
     JOIN pg_roles AS e ON e.rolname = r.role_name
     CROSS JOIN LATERAL unnest(CASE WHEN r.workspace_ids IS NULL THEN '{reader,reader of all}'::text[] ELSE '{reader}' END) AS g (audience);
-    UPDATE analytics.readers AS r SET role_name = r.role_name; -- so that its trigger makes the policies of new tables
+    PERFORM analytics_internal.make_reader_policies(); -- of new tables too
     PERFORM count(*) FROM analytics.refresh_all_materialized_views();
     RETURN made;
 END

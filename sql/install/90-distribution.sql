@@ -232,7 +232,7 @@ BEGIN
     PERFORM analytics_internal.make_view_table(c.relname)
     FROM pg_class AS c WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'm';
     IF FOUND THEN
-        UPDATE analytics.readers AS r SET role_name = r.role_name; -- so that its trigger makes the policies of new tables
+        PERFORM analytics_internal.make_reader_policies();
     END IF;
 END
 $$;
@@ -248,10 +248,11 @@ DECLARE
     command text;
 BEGIN
     FOR command IN
-        SELECT format('GRANT SELECT ON %s TO %I', t.oid::regclass, a.grantee::regrole)
+        SELECT format('GRANT SELECT ON %s TO %s', t.oid::regclass, a.grantee::regrole)
         FROM pg_class AS t JOIN pg_class AS v ON v.relnamespace = t.relnamespace AND v.relkind = 'v' AND t.relname = 'mv_' || v.relname,
              aclexplode(v.relacl) AS a
         WHERE t.relnamespace = 'analytics'::regnamespace AND t.relkind = 'r' AND a.privilege_type = 'SELECT' AND a.grantee NOT IN (0, v.relowner)
+          AND NOT EXISTS (SELECT FROM aclexplode(t.relacl) AS h WHERE h.grantee = a.grantee AND h.privilege_type = 'SELECT')
     LOOP
         EXECUTE command;
     END LOOP;
@@ -322,20 +323,44 @@ CREATE FUNCTION analytics_internal.function_grants() RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT string_agg(g.command, '; ')
-FROM (SELECT format('GRANT EXECUTE ON FUNCTION %s TO %I', p.oid::regprocedure, a.grantee::regrole) AS command
+SELECT string_agg(g.command, '; ' ORDER BY g.command COLLATE "C")
+FROM (SELECT format('GRANT EXECUTE ON ROUTINE %s TO %s', p.oid::regprocedure, a.grantee::regrole) AS command
       FROM pg_proc AS p, aclexplode(p.proacl) AS a
-      WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace) AND p.prokind = 'f'
+      WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)
         AND a.grantee NOT IN (0, p.proowner) AND a.privilege_type = 'EXECUTE'
-      UNION ALL
+      UNION
       -- Workers get queries as text, in which members' views name functions of theirs in analytics_internal.
-      SELECT format('GRANT USAGE ON SCHEMA analytics, analytics_internal TO %I', a.grantee::regrole)
-      FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
-      WHERE n.oid = 'analytics'::regnamespace AND a.grantee NOT IN (0, n.nspowner) AND a.privilege_type = 'USAGE') AS g
+      SELECT format('GRANT USAGE ON SCHEMA %I TO %s', granted.name, a.grantee::regrole)
+      FROM unnest('{analytics,analytics_internal}'::name[]) AS granted (name), pg_namespace AS n, aclexplode(n.nspacl) AS a
+      WHERE n.nspname IN (granted.name, CASE WHEN analytics_internal.citus_group() = 0 THEN 'analytics'::name END)
+        AND a.grantee NOT IN (0, n.nspowner) AND a.privilege_type = 'USAGE') AS g
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.function_grants() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.function_grants() IS
-    'the statements that grant on workers functions as they are granted here, and the schemas. NULL: none are';
+    'the statements that grant functions and schemas: on the coordinator as workers are to have them, on a worker as they are there. NULL: none are';
+
+CREATE FUNCTION analytics_internal.revoke_functions() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    role_name text;
+BEGIN
+    FOR role_name IN
+        SELECT a.grantee::regrole FROM pg_proc AS p, aclexplode(p.proacl) AS a
+        WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace) AND a.grantee NOT IN (0, p.proowner)
+        UNION
+        SELECT a.grantee::regrole FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
+        WHERE n.nspname IN ('analytics', 'analytics_internal') AND a.grantee NOT IN (0, n.nspowner)
+    LOOP
+        EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA analytics, analytics_internal FROM %s', role_name);
+        EXECUTE format('REVOKE ALL ON SCHEMA analytics, analytics_internal FROM %s', role_name);
+    END LOOP;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.revoke_functions() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.revoke_functions() IS
+    'on a worker, before function_grants() of the coordinator: takes functions and schemas from all roles but their owners and PUBLIC';
 
 CREATE FUNCTION analytics_internal.run_on_workers(command text) RETURNS void
 LANGUAGE plpgsql
@@ -355,20 +380,53 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.run_on_workers(text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.run_on_workers(text) IS
     'runs a command on every worker; an error (55000) where one fails';
 
-CREATE FUNCTION analytics_internal.view_statements() RETURNS text
+CREATE FUNCTION analytics_internal.view_statements(OUT view_name text, OUT command text) RETURNS SETOF record
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT string_agg(format('CREATE OR REPLACE VIEW analytics.%I %s AS %s', c.relname, 'WITH (' || array_to_string(c.reloptions, ', ') || ')',
+SELECT c.relname, format('CREATE OR REPLACE VIEW analytics.%I %s AS %s', c.relname, 'WITH (' || array_to_string(c.reloptions, ', ') || ')',
                          rtrim(pg_get_viewdef(c.oid), ';'))
-                  || coalesce((SELECT string_agg(format('; GRANT %s ON analytics.%I TO %I', a.privilege_type, c.relname, a.grantee::regrole), '')
-                               FROM aclexplode(c.relacl) AS a WHERE a.grantee NOT IN (0, c.relowner)), ''), '; ' ORDER BY c.oid)
+                  || coalesce((SELECT string_agg(g.command, '' ORDER BY g.command COLLATE "C")
+                               FROM (SELECT format('; GRANT %s ON analytics.%I TO %s', a.privilege_type, c.relname, a.grantee::regrole) AS command
+                                     FROM aclexplode(c.relacl) AS a WHERE a.grantee NOT IN (0, c.relowner)) AS g), '')
 FROM pg_class AS c
 WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'v'
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.view_statements() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.view_statements() IS
-    'the statements that make the views as they are here, with their grants';
+    'the statements that make the views as they are here, with their grants, in an order in which they can be made';
+
+-- Functions and views are made and granted anew only where something differs: a view that is replaced waits for who reads
+-- it, and everybody else then waits for that.
+CREATE FUNCTION analytics_internal.shared_digest() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT md5(concat_ws('; ', analytics_internal.function_grants(),
+                     (SELECT string_agg(v.command, '; ' ORDER BY v.view_name COLLATE "C") FROM analytics_internal.view_statements() AS v),
+                     (SELECT string_agg(f.signature, '; ' ORDER BY f.signature COLLATE "C")
+                      FROM (SELECT p.oid::regprocedure::text AS signature FROM pg_proc AS p
+                            WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)) AS f)))
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.shared_digest() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.shared_digest() IS
+    'a digest of what prepare_workers() makes the same on every server: functions, views and who may use them';
+
+CREATE FUNCTION analytics_internal.are_workers_prepared() RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    answer boolean;
+BEGIN
+    EXECUTE 'SELECT bool_and(r.success AND r.result = $1) FROM run_command_on_workers(''SELECT analytics_internal.shared_digest()'') AS r'
+    INTO answer USING analytics_internal.shared_digest();
+    RETURN answer;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.are_workers_prepared() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.are_workers_prepared() IS
+    'whether every worker has functions, views and grants as this server has them';
 
 -- A worker is without its tables at first, and so without the functions that depend on them or on the types of
 -- their rows.
@@ -392,12 +450,15 @@ BEGIN
         ORDER BY p.oid
     LOOP
         PERFORM analytics_internal.run_on_workers(format(
+ORDER BY c.oid
             'DO $do$ BEGIN IF to_regprocedure(%1$L) IS NULL THEN SET LOCAL citus.enable_ddl_propagation = off; EXECUTE %2$L; '
             'REVOKE EXECUTE ON FUNCTION %1$s FROM PUBLIC; ALTER EXTENSION shadow_analytics ADD FUNCTION %1$s; END IF; END $do$',
             missing.signature, missing.definition));
     END LOOP;
-    PERFORM analytics_internal.run_on_workers(format('DO $do$ BEGIN SET LOCAL citus.enable_ddl_propagation = off; %s; END $do$',
-        concat_ws('; ', analytics_internal.function_grants(), analytics_internal.view_statements())));
+    PERFORM analytics_internal.run_on_workers(format(
+        'DO $do$ BEGIN SET LOCAL citus.enable_ddl_propagation = off; PERFORM analytics_internal.revoke_functions(); %s; END $do$',
+        concat_ws('; ', analytics_internal.function_grants(),
+                  (SELECT string_agg(v.command, '; ') FROM analytics_internal.view_statements() AS v))));
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.prepare_workers() FROM PUBLIC;
@@ -406,6 +467,9 @@ COMMENT ON FUNCTION analytics_internal.prepare_workers() IS
 
 -- Changes of a reference table are logged by the coordinator, in another shard; a plan for any workspace is none for
 -- one shard; and a function whose body the planner would put into a query must not be, or its tables were not those of
+    IF analytics_internal.are_workers_prepared() THEN
+        RETURN;
+    END IF;
 -- the cell.
 CREATE FUNCTION analytics_internal.adapt_functions() RETURNS void
 LANGUAGE plpgsql
