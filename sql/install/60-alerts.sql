@@ -347,6 +347,9 @@ BEGIN
     END IF;
     IF TG_OP = 'INSERT' THEN
         NEW.created_by := coalesce(analytics.current_user_id(), NEW.created_by);
+        NEW.trigger_count := coalesce(NEW.trigger_count, 0); -- without default on Citus, as the dates are
+        NEW.created_at := coalesce(NEW.created_at, now());
+        NEW.updated_at := coalesce(NEW.updated_at, now());
     ELSE
         NEW.created_by := OLD.created_by;
         NEW.updated_at := CASE WHEN NEW IS DISTINCT FROM OLD THEN now() ELSE OLD.updated_at END;

@@ -365,7 +365,8 @@ BEGIN
             NEW.verification_expires_at := now() + interval '1 day';
         END IF;
     END IF;
-    NEW.updated_at := CASE WHEN TG_OP = 'INSERT' THEN NEW.updated_at ELSE now() END;
+    NEW.created_at := coalesce(NEW.created_at, now()); -- no default on Citus
+    NEW.updated_at := CASE WHEN TG_OP = 'INSERT' THEN coalesce(NEW.updated_at, now()) ELSE now() END;
     RETURN NEW;
 END
 $$;

@@ -46,6 +46,21 @@ COMMENT ON CONSTRAINT segments_meaning ON analytics.segments IS
 ALTER TABLE analytics.segments ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('analytics.segments', '');
 
+CREATE FUNCTION analytics_internal.sign_row() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.created_by := coalesce(NEW.created_by, analytics.current_user_id());
+    NEW.created_at := coalesce(NEW.created_at, now());
+    NEW.updated_at := coalesce(NEW.updated_at, now());
+    RETURN NEW;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.sign_row() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.sign_row() IS
+    'row trigger: who made a row and when. On Citus these columns have no default, see drop_defaults()';
+
 -- Who is in a stored set is about persons: it is stored and seen by those who may read raw events. By its name all members
 -- ask about it.
 CREATE POLICY member_reads ON analytics.segments FOR SELECT
@@ -71,6 +86,10 @@ CREATE POLICY member_deletes ON analytics.segments FOR DELETE
 COMMENT ON POLICY member_deletes ON analytics.segments IS
     'members delete what they may save, whoever made it';
 
+CREATE TRIGGER sign_row BEFORE INSERT ON analytics.segments
+    FOR EACH ROW EXECUTE FUNCTION analytics_internal.sign_row();
+COMMENT ON TRIGGER sign_row ON analytics.segments IS
+    'notes who made a row and when';
 CREATE TRIGGER touch_updated_at BEFORE UPDATE ON analytics.segments
     FOR EACH ROW EXECUTE FUNCTION analytics_internal.touch_updated_at();
 COMMENT ON TRIGGER touch_updated_at ON analytics.segments IS
@@ -145,6 +164,10 @@ CREATE POLICY member_deletes ON analytics.annotations FOR DELETE
 COMMENT ON POLICY member_deletes ON analytics.annotations IS
     'members delete the annotations of their workspaces, whoever made them';
 
+CREATE TRIGGER sign_row BEFORE INSERT ON analytics.annotations
+    FOR EACH ROW EXECUTE FUNCTION analytics_internal.sign_row();
+COMMENT ON TRIGGER sign_row ON analytics.annotations IS
+    'notes who made a row and when';
 CREATE TRIGGER touch_updated_at BEFORE UPDATE ON analytics.annotations
     FOR EACH ROW EXECUTE FUNCTION analytics_internal.touch_updated_at();
 COMMENT ON TRIGGER touch_updated_at ON analytics.annotations IS

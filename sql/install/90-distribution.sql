@@ -260,7 +260,31 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.grant_view_tables() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.grant_view_tables() IS
-    'a step of distribute(): lets who may read a tenants'' view read its table, where row security applies';
+    'a step of distribute() and grant_reader(): lets who may read a tenants'' view read its table, where row security applies';
+
+-- PostgreSQL puts a column's default into an INSERT, and Citus sends it on as if it had been written there: a member who
+-- may not insert into the column would be refused. So triggers of the shards fill these columns.
+CREATE FUNCTION analytics_internal.drop_defaults() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    command text;
+BEGIN
+    FOR command IN
+        SELECT format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT', a.attrelid::regclass, a.attname)
+        FROM analytics_internal.role_grants() AS g
+        JOIN pg_attribute AS a ON a.attrelid = to_regclass(g.object) AND a.atthasdef AND a.attgenerated = ''
+        WHERE g.audience = 'member' AND g.object_type = 'TABLE'
+          AND a.attname <> ALL (string_to_array(substring(g.privileges FROM 'INSERT [(]([^)]*)[)]'), ', '))
+    LOOP
+        EXECUTE command;
+    END LOOP;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.drop_defaults() FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.drop_defaults() IS
+    'a step of distribute(): columns that members may not insert into have no default, as Citus would insert it with the members'' rights';
 
 -- Rows that move are neither new nor late, so no trigger of ours sees them.
 CREATE FUNCTION analytics_internal.distribute_table(table_name text, place_by text) RETURNS void
@@ -529,6 +553,7 @@ BEGIN
         PERFORM analytics_internal.distribute_table(next.table_name, next.place_by);
         table_name := next.table_name;
         place_by := next.place_by;
+    PERFORM analytics_internal.drop_defaults();
         RETURN NEXT;
     END LOOP;
     PERFORM analytics_internal.seed_watermarks();

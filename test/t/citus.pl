@@ -286,6 +286,59 @@ for my $query (q{SELECT workspace_id, sum(total_events) FROM analytics.daily_met
 }
 is(sql($coordinator, q{BEGIN; SET LOCAL ROLE authenticated; SET LOCAL citus.propagate_set_commands = 'local'; SELECT count(*) FROM analytics.daily_metrics; ROLLBACK}), '0', 'nobody in particular sees nothing');
 
+# What members may insert column by column: the other columns are filled as on a single server, also where the claims name a
+# manager, and nothing else may be written there.
+sql($_, qq{ALTER TABLE public.workspace_members ADD COLUMN role text; UPDATE public.workspace_members SET role = 'owner'; UPDATE analytics.membership SET role_column = 'role';
+	INSERT INTO analytics.settings VALUES ('annotations_per_workspace', '1'), ('email_domains_allowed', 'example.org')}) for @both;
+for (['segments', 'name, definition', q{'s', '{"did": "error"}'}], ['annotations', 'title', q{'t'}], ['alert_rules', 'name, metric_type, condition, threshold_value', q{'r', 'failed_runs', 'greater_than', 1}],
+	['notification_destinations', 'name, channel, address', q{'d', 'webhook', 'https://example.org/'}])
+{
+	my ($table, $list, $values) = @$_;
+	my $insert = "INSERT INTO analytics.$table (workspace_id, $list) VALUES ($w1, $values)";
+	my $made = $table eq 'notification_destinations' ? 'is_verified, created_at IS NOT NULL, updated_at IS NOT NULL'
+		: $table eq 'alert_rules' ? 'created_by, trigger_count, created_at IS NOT NULL, updated_at IS NOT NULL' : 'created_by, created_at IS NOT NULL, updated_at IS NOT NULL';
+	my $written = as_member($plain, "$insert RETURNING $made");
+	like($written, qr/t\|t$/, "members insert into $table");
+	is(as_member($_, "$insert RETURNING $made"), $written, 'on ' . $_->name) for $coordinator, $workers[1];
+	like(refusal($coordinator, qq{BEGIN; SET LOCAL ROLE authenticated; SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL request.jwt.claim.sub = '$member'; }
+		. $insert =~ s/md5\('w1'\)/md5('w3')/r), qr/^42501/, 'not into workspaces of others');
+	like(refusal($coordinator, qq{BEGIN; SET LOCAL ROLE authenticated; SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL request.jwt.claim.sub = '$member'; }
+		. "INSERT INTO analytics.$table (workspace_id, created_at, $list) VALUES ($w1, now(), $values)"), qr/^42501/, 'nor columns that are not theirs');
+}
+is(as_member($_, qq{SELECT analytics.set_notification_destination($w1, 'mine', 'email', 'me\@example.org')}), '', 'set_notification_destination() on ' . $_->name) for @both;
+my $two = qq{BEGIN; SET LOCAL ROLE authenticated; SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL request.jwt.claim.sub = '$member'; INSERT INTO analytics.annotations (workspace_id, title) VALUES ($w1, 'a'), ($w1, 'b')};
+like(refusal($coordinator, $two), qr/^54000 \| .*annotations_per_workspace/, 'a workspace has its limits here too');
+
+# Readers. What is taken from one is taken on every server.
+sql($_, q{CREATE ROLE "Reads all" LOGIN; CREATE ROLE reads_one LOGIN}) for @both;
+sql($_, qq{SELECT analytics.grant_reader('Reads all'); SELECT analytics.grant_reader('reads_one', $w1)}) for @both;
+sql($coordinator, 'CALL analytics.maintain()');
+for my $role ('Reads all', 'reads_one')
+{
+	for my $query (q{SELECT workspace_id, sum(total_events) FROM analytics.daily_metrics GROUP BY 1 ORDER BY 1}, q{SELECT workspace_id, sum(total_runs) FROM analytics.agent_usage_trends GROUP BY 1 ORDER BY 1}, 'SELECT count(*) FROM ' . "analytics.get_active_users(md5('w3')::uuid)")
+	{
+		my $answer = $plain->safe_psql('postgres', $query, extra_params => [ '-U', $role ]);
+		isnt($answer, '', "$role: $query");
+		is($_->safe_psql('postgres', $query, extra_params => [ '-U', $role ]), $answer, 'on ' . $_->name) for $coordinator, $workers[0];
+	}
+	my ($result, undef, $error) = $workers[0]->psql('postgres', 'SELECT count(*) FROM analytics.user_activity', extra_params => [ '-U', $role ]);
+	like($error, qr/permission denied/, 'but no events');
+}
+# On workers roles may use analytics_internal, so nothing may be executable there that is not on the coordinator.
+my $executable = q{SELECT string_agg(p.oid::regprocedure::text || ' ' || coalesce(a.grantee, 0)::regrole, ', ' ORDER BY p.oid::regprocedure::text COLLATE "C", coalesce(a.grantee, 0)::regrole::text COLLATE "C")
+	FROM pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a WHERE p.pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)};
+my $same_grants = sub { my $what = shift; is(md5_hex(sql($_, $executable)), md5_hex(sql($coordinator, $executable)), $_->name . ": $what") for @workers };
+$same_grants->('the same functions for the same roles');
+is(sql($workers[0], q{SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc AS p WHERE p.pronamespace = 'analytics_internal'::regnamespace AND has_function_privilege('public', p.oid, 'EXECUTE')
+	AND (p.prosecdef OR p.provolatile <> 'i' AND p.pronargs > 0 AND NOT EXISTS (SELECT FROM pg_type AS t WHERE t.oid = ANY (p.proargtypes) AND t.typtype = 'p'))}), '', 'PUBLIC only computes there');
+is(sql($coordinator, 'SELECT analytics_internal.are_workers_prepared()'), 't', 'maintain() leaves functions and views as they are where nothing changed');
+sql($_, q{SELECT analytics.revoke_reader('Reads all'); SELECT analytics.revoke_reader('reads_one')}) for @both;
+is(sql($coordinator, 'SELECT analytics_internal.are_workers_prepared()'), 'f', 'where something has');
+sql($coordinator, 'CALL analytics.maintain()');
+$same_grants->('the same after revoke_reader()');
+is(sql($_, q{SELECT count(*) FROM pg_policy WHERE polname = 'reader_reads'}), '0', $_->name . ': no policy is left') for $coordinator, @workers;
+sql($_, q{DROP ROLE "Reads all", reads_one}) for @both;
+
 # Where the cell of a workspace is.
 my @cells = map { [ split /\|/ ] } split /\n/, sql($coordinator, q{SELECT s.shardid, n.nodename, n.nodeport, shard_name(s.logicalrelid, s.shardid) FROM pg_dist_shard AS s JOIN pg_dist_placement AS p USING (shardid) JOIN pg_dist_node AS n USING (groupid)
 	WHERE s.logicalrelid = 'analytics.workspace_settings'::regclass ORDER BY 1});
