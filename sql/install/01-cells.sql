@@ -182,42 +182,66 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.enter_cell_beside(oid) FROM PUBLIC
 COMMENT ON FUNCTION analytics_internal.enter_cell_beside(oid) IS
     'for triggers that read or write other tables: enters the cell of the shard that is being changed. False where that is no shard, or its cell was entered before';
 
+CREATE FUNCTION analytics_internal.workspace_of_shard(shard bigint) RETURNS uuid
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    workspace_id uuid;
+BEGIN
+    IF analytics_internal.cell_key() > 0 THEN
+        SELECT e.workspace_id INTO workspace_id FROM analytics.user_activity AS e LIMIT 1;
+    ELSE
+        EXECUTE $q$
+            SELECT min(r.result)::uuid FROM run_command_on_shards('analytics.user_activity', 'SELECT e.workspace_id FROM %s AS e LIMIT 1') AS r
+            JOIN pg_dist_shard AS s ON s.shardid = r.shardid JOIN pg_dist_shard AS w ON w.shardminvalue = s.shardminvalue
+            WHERE r.success AND r.result <> '' AND w.shardid = $1 $q$
+        INTO workspace_id USING shard;
+    END IF;
+    RETURN workspace_id;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION analytics_internal.workspace_of_shard(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.workspace_of_shard(bigint) IS
+    'a workspace with events in the cell of a shard of analytics.watermark, which is that of the cell that was entered, if one was. NULL: none has any';
+
 CREATE FUNCTION analytics_internal.key_of_shard(shard bigint) RETURNS uuid
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     key uuid;
     found bigint;
-    number integer := 0;
 BEGIN
-    WHILE found IS DISTINCT FROM shard LOOP
+    FOR number IN 0 .. 20000 LOOP
         key := md5(number::text)::uuid;
         EXECUTE 'SELECT get_shard_id_for_distribution_column(''analytics.watermark'', $1)' INTO found USING key;
-        number := number + 1;
+        IF found = shard THEN
+            RETURN key;
+        END IF;
     END LOOP;
-    RETURN key;
+    RETURN analytics_internal.workspace_of_shard(shard); -- the shard of one workspace, which was isolated
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.key_of_shard(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.key_of_shard(bigint) IS
-    'key of the row of analytics.watermark in one of its shards: always the same, and one that leads there';
+    'a key for the row of analytics.watermark in one of its shards, one that leads there. NULL: none is known, so the cell has no event';
 
 CREATE FUNCTION analytics_internal.watermark_key() RETURNS uuid
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF analytics_internal.cell_key() = 0 THEN
         RETURN '00000000-0000-0000-0000-000000000000';
     END IF;
-    RETURN analytics_internal.key_of_shard(
-        substring(analytics_internal.local_relation('analytics.watermark'::regclass)::regclass::text FROM '_([0-9]+)$')::bigint);
+    RETURN coalesce((SELECT w.cell FROM analytics.watermark AS w), analytics_internal.key_of_shard(
+        substring(analytics_internal.local_relation('analytics.watermark'::regclass)::regclass::text FROM '_([0-9]+)$')::bigint));
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.watermark_key() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.watermark_key() IS
-    'key of the row of analytics.watermark of the cell that was entered, or of the single server';
+    'key of the rows of the cell that was entered, or of the single server, in analytics.watermark and analytics.change_readers; NULL: a cell without events';
 
 CREATE FUNCTION analytics_internal.show_progress(what text) RETURNS void
 LANGUAGE sql

@@ -138,8 +138,8 @@ BEGIN
     WHERE r.reader = read_changes.reader AND r.basis = known_basis;
     RETURN QUERY
     WITH moved AS (
-        INSERT INTO analytics.change_readers AS r (reader, seen, read_by, read_at, basis)
-        VALUES (read_changes.reader, pg_current_snapshot(), pg_current_xact_id(), now(), known_basis)
+        INSERT INTO analytics.change_readers AS r (cell, reader, seen, read_by, read_at, basis)
+        VALUES (coalesce(analytics_internal.watermark_key(), '00000000-0000-0000-0000-000000000000'), read_changes.reader, pg_current_snapshot(), pg_current_xact_id(), now(), known_basis)
         ON CONFLICT (cell, reader) DO UPDATE
         SET seen = EXCLUDED.seen, read_by = EXCLUDED.read_by, read_at = EXCLUDED.read_at, basis = EXCLUDED.basis
     )

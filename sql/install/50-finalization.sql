@@ -179,7 +179,8 @@ DECLARE
 BEGIN
     SELECT * INTO w FROM analytics.watermark FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        INSERT INTO analytics.watermark (cell, marked_until) VALUES (analytics_internal.watermark_key(), mark) ON CONFLICT DO NOTHING;
+        INSERT INTO analytics.watermark (cell, marked_until)
+        SELECT k.key, mark FROM analytics_internal.watermark_key() AS k (key) WHERE k.key IS NOT NULL ON CONFLICT DO NOTHING;
         RETURN CASE WHEN FOUND THEN 'marked' ELSE 'waiting' END;
     ELSIF w.closed_until = w.marked_until THEN
         IF mark <= w.marked_until THEN

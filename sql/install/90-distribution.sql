@@ -317,30 +317,33 @@ COMMENT ON FUNCTION analytics_internal.distribute_table(text, text) IS
     'a step of distribute(): spreads a table by a column or (NULL) as copies, its rows with it';
 
 -- Each cell begins where the single server was. A phase of closing that was under way begins again: transactions have
--- other numbers on each server.
-CREATE FUNCTION analytics_internal.seed_watermarks() RETURNS bigint
+-- other numbers on each server. Of two cells that were one, before it was split, one has lost the watermark, and nobody
+-- knows which events it got since: it begins from nothing.
+CREATE FUNCTION analytics_internal.seed_watermarks(marked_until timestamptz DEFAULT '-infinity', closed_until timestamptz DEFAULT '-infinity')
+RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    known CONSTANT record := (SELECT r FROM (SELECT min(w.marked_until) AS marked_until, min(w.closed_until) AS closed_until
-                                             FROM analytics.watermark AS w) AS r);
     missing bigint[];
+    key uuid;
 BEGIN
     EXECUTE 'SELECT array_agg(s.shardid) FROM pg_dist_shard AS s WHERE s.logicalrelid = ''analytics.watermark''::regclass AND s.shardid NOT IN
                  (SELECT substring(w.shard FROM ''_([0-9]+)$'')::bigint FROM (SELECT t.tableoid::regclass::text AS shard FROM analytics.watermark AS t) AS w)'
     INTO missing;
     FOR i IN 1 .. coalesce(cardinality(missing), 0) LOOP
-        INSERT INTO analytics.watermark (cell, marked_until, marked_by, closed_until)
-        VALUES (analytics_internal.key_of_shard(missing[i]), coalesce(known.marked_until, '-infinity'), '3', coalesce(known.closed_until, '-infinity'))
-        ON CONFLICT DO NOTHING;
+        key := analytics_internal.key_of_shard(missing[i]);
+        IF key IS NOT NULL THEN
+            INSERT INTO analytics.watermark (cell, marked_until, marked_by, closed_until) VALUES (key, marked_until, '3', closed_until)
+            ON CONFLICT DO NOTHING;
+        END IF;
     END LOOP;
     RETURN coalesce(cardinality(missing), 0);
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.seed_watermarks() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.seed_watermarks() IS
-    'gives each cell without a watermark the earliest there is; how many';
+REVOKE EXECUTE ON FUNCTION analytics_internal.seed_watermarks(timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.seed_watermarks(timestamptz, timestamptz) IS
+    'gives each cell without a watermark this one, if it has events or came about by distribute(); how many had none';
 
 -- Functions are members of the extension on each server, so Citus does not carry their grants over.
 CREATE FUNCTION analytics_internal.function_grants() RETURNS text
@@ -415,6 +418,7 @@ SELECT c.relname, format('CREATE OR REPLACE VIEW analytics.%I %s AS %s', c.relna
                                      FROM aclexplode(c.relacl) AS a WHERE a.grantee NOT IN (0, c.relowner)) AS g), '')
 FROM pg_class AS c
 WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind = 'v'
+ORDER BY c.oid
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.view_statements() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.view_statements() IS
@@ -461,6 +465,9 @@ AS $$
 DECLARE
     missing record;
 BEGIN
+    IF analytics_internal.are_workers_prepared() THEN
+        RETURN;
+    END IF;
     FOR missing IN
         SELECT p.oid::regprocedure::text AS signature, pg_get_functiondef(p.oid) AS definition
         FROM pg_proc AS p
@@ -474,7 +481,6 @@ BEGIN
         ORDER BY p.oid
     LOOP
         PERFORM analytics_internal.run_on_workers(format(
-ORDER BY c.oid
             'DO $do$ BEGIN IF to_regprocedure(%1$L) IS NULL THEN SET LOCAL citus.enable_ddl_propagation = off; EXECUTE %2$L; '
             'REVOKE EXECUTE ON FUNCTION %1$s FROM PUBLIC; ALTER EXTENSION shadow_analytics ADD FUNCTION %1$s; END IF; END $do$',
             missing.signature, missing.definition));
@@ -491,9 +497,6 @@ COMMENT ON FUNCTION analytics_internal.prepare_workers() IS
 
 -- Changes of a reference table are logged by the coordinator, in another shard; a plan for any workspace is none for
 -- one shard; and a function whose body the planner would put into a query must not be, or its tables were not those of
-    IF analytics_internal.are_workers_prepared() THEN
-        RETURN;
-    END IF;
 -- the cell.
 CREATE FUNCTION analytics_internal.adapt_functions() RETURNS void
 LANGUAGE plpgsql
@@ -533,9 +536,14 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    marked timestamptz;
+    closed timestamptz;
     next record;
 BEGIN
     PERFORM analytics_internal.check_cluster();
+    IF NOT analytics_internal.is_distributed() THEN
+        SELECT w.marked_until, w.closed_until INTO marked, closed FROM analytics.watermark AS w;
+    END IF;
     EXECUTE 'SELECT replicate_reference_tables(''block_writes'')'; -- to workers that were added
     PERFORM analytics_internal.lock('maintenance');
     PERFORM analytics_internal.lock('rollups');
@@ -545,6 +553,7 @@ BEGIN
     PERFORM analytics_internal.release_relations();
     INSERT INTO analytics.ip_secret DEFAULT VALUES ON CONFLICT DO NOTHING;
     PERFORM analytics_internal.make_view_tables();
+    PERFORM analytics_internal.drop_defaults();
     FOR next IN EXECUTE
         'SELECT t.* FROM analytics_internal.table_placements() AS t
          WHERE NOT EXISTS (SELECT FROM pg_dist_partition AS p WHERE p.logicalrelid = format(''analytics.%I'', t.table_name)::regclass)
@@ -553,10 +562,9 @@ BEGIN
         PERFORM analytics_internal.distribute_table(next.table_name, next.place_by);
         table_name := next.table_name;
         place_by := next.place_by;
-    PERFORM analytics_internal.drop_defaults();
         RETURN NEXT;
     END LOOP;
-    PERFORM analytics_internal.seed_watermarks();
+    PERFORM analytics_internal.seed_watermarks(coalesce(marked, '-infinity'), coalesce(closed, '-infinity'));
     PERFORM analytics_internal.grant_view_tables();
     PERFORM analytics_internal.sum_sizes();
     PERFORM analytics_internal.adapt_functions();
@@ -694,7 +702,11 @@ BEGIN
     EXECUTE find INTO cell USING workspace_id;
     IF cell IS NULL THEN
         PERFORM analytics_internal.seed_watermarks();
-        EXECUTE find INTO STRICT cell USING workspace_id;
+        EXECUTE find INTO cell USING workspace_id;
+    END IF;
+    IF cell IS NULL THEN -- nobody has an event there
+        INSERT INTO analytics.watermark (cell, marked_until, marked_by) VALUES (workspace_id, '-infinity', '3');
+        cell := workspace_id;
     END IF;
     EXECUTE 'SELECT analytics_internal.in_cell(w.tableoid, $1) FROM analytics.watermark AS w WHERE w.cell = $2' INTO result USING command, cell;
     RETURN result;

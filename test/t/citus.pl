@@ -391,6 +391,12 @@ my $history = q{SELECT workspace_id, metric_date, total_events FROM analytics.da
 is(sql($coordinator, $history), sql($plain, $history), 'the same history');
 isnt(sql($plain, $history), '', 'and there is some');
 
+# History of several days without a partition, which maintain() makes.
+sql($_, q{INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, created_at) SELECT md5('days' || i)::uuid, md5('w' || i % 9)::uuid, md5('u' || i)::uuid, 'login', date_trunc('day', now(), 'UTC') - (43 + i % 3) * interval '1 day' FROM generate_series(1, 60) AS i}) for @both;
+settle();
+is(sql($_, q{SELECT count(*) FROM analytics.user_activity_default}) . sql($_, $history), '0' . sql($plain, $history), $_->name . ': maintain() makes partitions of several days') for @both;
+is(sql($coordinator, q{SELECT count(*) FROM analytics.job_runs WHERE outcome = 'failed'}), '0', 'nothing failed so far');
+
 # Retention: partitions that all cells can spare go, and the rollups of their days stay. Who reads events is not waited for.
 sql($_, q{INSERT INTO analytics.retention_policies (table_name, keep_days) VALUES ('user_activity', 6); INSERT INTO analytics.settings VALUES ('import_grace_hours', '0')}) for @both;
 my $reading = $workers[0]->background_psql('postgres');
@@ -408,6 +414,25 @@ for my $query ($kept, q{SELECT count(*) FROM analytics.user_activity}, q{SELECT 
 	is(sql($coordinator, $query), sql($plain, $query), $query);
 }
 same_rollups('the same rollups after cleanup');
+
+# A cell that is split, and a workspace that gets a shard of its own. Of two halves one has no watermark: what it gets meanwhile
+# is late nevertheless.
+sub events_of { my ($id, $hours) = @_;
+	return qq{INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, created_at) SELECT md5('$id' || n)::uuid, md5('w' || n)::uuid, md5('u8')::uuid, 'login', date_trunc('day', now(), 'UTC') - interval '$hours hours' FROM generate_series(1, 25) AS n} }
+my ($split) = grep { $_->[0] != $home } @cells;
+sql($_, events_of('before', 80)) for @both;
+sql($coordinator, sprintf q{SELECT citus_split_shard_by_split_points(%1$d, ARRAY[(SELECT ((s.shardminvalue::bigint + s.shardmaxvalue::bigint) / 2)::text FROM pg_dist_shard AS s WHERE s.shardid = %1$d)],
+	(SELECT array_agg(n.nodeid::integer ORDER BY n.nodeid) FROM (SELECT n.nodeid FROM pg_dist_node AS n WHERE n.groupid > 0 ORDER BY 1 LIMIT 2) AS n), 'block_writes')}, $split->[0]);
+sql($plain, 'DELETE FROM analytics.watermark'); # as in the new cells, whose rollups get the names that agents have by now
+sql($coordinator, q{SELECT isolate_tenant_to_new_shard('analytics.workspace_settings', md5('w1')::uuid, 'CASCADE', shard_transfer_mode => 'block_writes')});
+sql($_, events_of('after', 81) . q{; DELETE FROM analytics.user_activity WHERE id = md5('before1')::uuid}) for @both;
+is(sql($coordinator, q{SELECT status || ' ' || detail FROM analytics.health() WHERE check_name = 'cells'}), 'ok 7 cells answer', 'each part is a cell');
+sql($_, events_of('asked', 82)) for @both;
+same_rollups('the same rollups after cells were split');
+same_views('after cells were split');
+is(sql($coordinator, q{SELECT count(*), count(*) FILTER (WHERE shard = 'analytics.watermark_' || get_shard_id_for_distribution_column('analytics.watermark', w.cell))
+	FROM (SELECT w.cell, w.tableoid::regclass::text AS shard FROM analytics.watermark AS w OFFSET 0) AS w}), '7|7', 'each has a watermark, where it is found');
+$home = sql($coordinator, q{SELECT get_shard_id_for_distribution_column('analytics.workspace_settings', md5('w1')::uuid)});
 my $settle = q{SELECT analytics.settle_day((now() AT TIME ZONE 'UTC')::date - 7, 'keep')};
 is(sql($coordinator, $settle), sql($plain, $settle), 'settle_day()');
 cmp_ok(sql($plain, $settle), '>', 0, 'of several workspaces');
@@ -444,12 +469,6 @@ is(as_member($coordinator, $destinations), as_member($plain, $destinations), 'de
 isnt(as_member($plain, $destinations), '', 'and there are some');
 my $tried = q{SELECT triggered, metric_value, reason FROM analytics.test_alert_rule(md5('r1')::uuid)};
 is(sql($coordinator, $tried), sql($plain, $tried), 'test_alert_rule()');
-# History of several days without a partition, which maintain() makes.
-sql($_, q{INSERT INTO analytics.user_activity (id, workspace_id, user_id, event_type, created_at) SELECT md5('days' || i)::uuid, md5('w' || i % 9)::uuid, md5('u' || i)::uuid, 'login', date_trunc('day', now(), 'UTC') - (43 + i % 3) * interval '1 day' FROM generate_series(1, 60) AS i}) for @both;
-settle();
-is(sql($_, q{SELECT count(*) FROM analytics.user_activity_default}) . sql($_, $history), '0' . sql($plain, $history), $_->name . ': maintain() makes partitions of several days') for @both;
-is(sql($coordinator, q{SELECT count(*) FROM analytics.job_runs WHERE outcome = 'failed'}), '0', 'nothing failed so far');
-
 my $nothing = q{SELECT analytics.acknowledge_alert(md5('nothing')::uuid)};
 like(refusal($coordinator, $nothing), qr/^P0002/, 'an alert that does not exist');
 # The notifier sends what waits in any cell.
@@ -465,7 +484,7 @@ is(sql($coordinator, 'SELECT count(*) FROM analytics.freshness WHERE closed_unti
 # What an operator looks at is of all servers.
 my $checks = q{SELECT string_agg(check_name, ', ' ORDER BY check_name) FROM analytics.health() WHERE check_name <> 'cells'};
 is(sql($coordinator, $checks), sql($plain, $checks), 'health() has all checks');
-is(sql($coordinator, q{SELECT status || ' ' || detail FROM analytics.health() WHERE check_name = 'cells'}), 'ok 4 cells answer', 'of all cells');
+is(sql($coordinator, q{SELECT status || ' ' || detail FROM analytics.health() WHERE check_name = 'cells'}), 'ok 7 cells answer', 'of all cells');
 is(sql($coordinator, q{SELECT string_agg(check_name || ' ' || detail, ', ') FROM analytics.health() WHERE status = 'fail'}), '', 'nothing fails');
 sql($coordinator, q{INSERT INTO analytics.pending_buckets (workspace_id, kind, metric_date, attempts, error, next_attempt_at, day_start, day_end) VALUES (md5('w1')::uuid, 'day', current_date - 1, 1, 'broken', now() + interval '1 hour', now(), now())});
 like(sql($coordinator, q{SELECT status || ' ' || detail FROM analytics.health() WHERE check_name = 'failed_days'}), qr/^fail cell $home: 1 days of workspaces.*: broken \(attempts: 1, [^;]*$/, 'a failure in one cell is told of, and only that');
@@ -473,7 +492,7 @@ is(sql($coordinator, 'SELECT analytics.retry_failed_days()'), '1', 'retry_failed
 is(sql($coordinator, 'SELECT next_attempt_at <= now() FROM analytics.pending_buckets'), 't', 'in its cell');
 sql($coordinator, q{DELETE FROM analytics.pending_buckets});
 my $size = q{SELECT table_bytes > 0 AND index_bytes > 0 AND total_bytes >= table_bytes + index_bytes, partitions FROM analytics.table_sizes WHERE table_name = 'daily_metrics'};
-is(sql($_, $size), $_ == $plain ? 't|1' : 't|4', $_->name . ': sizes') for @both;
+is(sql($_, $size), $_ == $plain ? 't|1' : 't|7', $_->name . ': sizes') for @both;
 cmp_ok(sql($coordinator, q{SELECT total_bytes FROM analytics.table_sizes WHERE table_name = 'daily_metrics'}), '>', sql($plain, q{SELECT total_bytes FROM analytics.table_sizes WHERE table_name = 'daily_metrics'}), 'of all shards');
 
 # What is not offered says so.
