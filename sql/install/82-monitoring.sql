@@ -440,6 +440,7 @@ DECLARE
     partition regclass;
     dropped integer := 0;
 BEGIN
+    PERFORM analytics_internal.refuse_distributed('restoring a dump', 'Restore it on a single server, then call analytics.distribute() there.');
     LOCK TABLE analytics.user_activity IN ACCESS EXCLUSIVE MODE;
     IF EXISTS (SELECT FROM analytics.user_activity) THEN
         RAISE EXCEPTION 'analytics.user_activity is not empty'

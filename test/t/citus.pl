@@ -496,7 +496,9 @@ is(sql($_, $size), $_ == $plain ? 't|1' : 't|7', $_->name . ': sizes') for @both
 cmp_ok(sql($coordinator, q{SELECT total_bytes FROM analytics.table_sizes WHERE table_name = 'daily_metrics'}), '>', sql($plain, q{SELECT total_bytes FROM analytics.table_sizes WHERE table_name = 'daily_metrics'}), 'of all shards');
 
 # What is not offered says so.
-for (['SELECT analytics.evaluate_alert_rules()', 'maintain'], ['TRUNCATE analytics.user_activity', 'DELETE'],
+is(sql($coordinator, 'SELECT analytics.post_restore()'), '0', 'post_restore()');
+same_views('after post_restore()');
+for (['SELECT analytics.evaluate_alert_rules()', 'maintain'], ['SELECT analytics.prepare_restore()', 'single server'], ['TRUNCATE analytics.user_activity', 'DELETE'],
 	[q{INSERT INTO analytics.alert_rules (name, scope, metric_type, condition, threshold_value) VALUES ('all', 'platform', 'failed_runs', 'greater_than', 1)}, 'rule for each workspace'])
 {
 	my ($query, $instead) = @$_;
