@@ -506,6 +506,12 @@ for (['SELECT analytics.evaluate_alert_rules()', 'maintain'], ['SELECT analytics
 }
 like(refusal($workers[0], 'CALL analytics.maintain()'), qr/^0A000 \| .*coordinator/, 'maintain() on a worker');
 
+# Removal leaves nothing, as doc/scale.md says it.
+sql($coordinator, 'SET client_min_messages = warning; DROP SCHEMA analytics CASCADE');
+sql($coordinator, 'CALL citus_cleanup_orphaned_resources()');
+is(sql($_, q{SELECT count(*) FROM pg_class AS c WHERE c.relnamespace::regnamespace::text LIKE 'analytics%'}) . sql($_, q{SELECT count(*) FROM pg_extension WHERE extname = 'shadow_analytics'}), '00', $_->name . ': nothing is left')
+	for $coordinator, @workers;
+
 $_->stop for values %node;
 unlike(slurp_file($_->logfile), qr/TRAP:|PANIC:|terminated by signal/, $_->name . ': no crash') for values %node;
 done_testing();

@@ -22,7 +22,9 @@ my @not_tested = (
 	'doc/reading.md: sudo -u',    # test/t/report_page.pl has a page
 	'doc/scale.md: CREATE EXTENSION',    # Citus: test/t/citus.pl
 	'doc/scale.md: SET LOCAL',
-	'doc/scale.md: SELECT citus_add_node(\'worker3.example\',');
+	'doc/scale.md: SELECT citus_add_node(\'worker3.example\',',
+	'doc/scale.md: SELECT citus_split_shard_by_split_points(102017,',
+	'doc/scale.md: DROP SCHEMA');
 
 my $root = abs_path("$FindBin::RealBin/../..");
 my $node = PostgreSQL::Test::Cluster->new('documents');
