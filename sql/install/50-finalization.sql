@@ -389,7 +389,8 @@ COMMENT ON FUNCTION analytics_internal.days_to_compare(date, timestamptz, uuid) 
     'UTC days whose events were counted, but not in this transaction, and that a local day or (day NULL) an hour contains events of, with their workspaces';
 
 CREATE FUNCTION analytics_internal.missing_events(
-    day date, hour timestamptz, target_workspace_id uuid, OUT workspace_id uuid, OUT event_day date, OUT known bigint, OUT present bigint)
+    day date, hour timestamptz, target_workspace_id uuid, neighbours_only boolean,
+    OUT workspace_id uuid, OUT event_day date, OUT known bigint, OUT present bigint)
 RETURNS SETOF record
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
@@ -398,12 +399,12 @@ SELECT analytics_internal.adopt_day(COALESCE(day, (hour AT TIME ZONE 'UTC')::dat
                                     CASE WHEN target_workspace_id IS NOT NULL THEN ARRAY[target_workspace_id] END);
 SELECT c.workspace_id, d.event_day, c.known - c.removed, c.present
 FROM analytics_internal.days_to_compare(day, hour, target_workspace_id) AS d, analytics_internal.compare_day(d.event_day, d.workspaces) AS c
-WHERE c.known - c.removed > c.present
+WHERE c.known - c.removed > c.present AND NOT (neighbours_only AND d.event_day = day)
 ORDER BY d.event_day, c.workspace_id
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.missing_events(date, timestamptz, uuid) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.missing_events(date, timestamptz, uuid) IS
-    'where fewer events are there than are known to be: UTC days that a local day or (day NULL) an hour contains events of; but for those counted in this transaction';
+REVOKE EXECUTE ON FUNCTION analytics_internal.missing_events(date, timestamptz, uuid, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.missing_events(date, timestamptz, uuid, boolean) IS
+    'where fewer events are there than are known to be: UTC days that a local day or (day NULL) an hour contains events of; but for those counted in this transaction and, if neighbours_only, for the day itself, whose events the aggregation counts';
 
 CREATE FUNCTION analytics_internal.bucket_workspaces(day date, hour timestamptz) RETURNS SETOF uuid
 LANGUAGE sql STABLE
@@ -473,7 +474,16 @@ DECLARE
 BEGIN
     PERFORM analytics_internal.lock('rollups');
     PERFORM analytics_internal.count_day(c.event_day, c.workspaces)
-    FROM analytics_internal.days_to_compare(day, hour, NULL) AS c;
+    FROM analytics_internal.days_to_compare(day, hour, NULL) AS c WHERE c.event_day IS DISTINCT FROM day;
+    IF day IS NOT NULL
+        AND NOT EXISTS (SELECT FROM analytics.sealed_days AS s WHERE s.missing > 0 AND s.event_day BETWEEN first_day AND last_day) THEN
+        BEGIN -- which counts the day's events as it reads them
+            RETURN analytics_internal.aggregate_daily_metrics(day, NULL);
+        EXCEPTION WHEN object_not_in_prerequisite_state THEN -- some are missing
+        END;
+    END IF;
+    PERFORM analytics_internal.count_day(c.event_day, c.workspaces)
+    FROM analytics_internal.days_to_compare(day, NULL, NULL) AS c WHERE c.event_day = day;
     IF NOT EXISTS (SELECT FROM analytics.sealed_days AS s WHERE s.missing > 0 AND s.event_day BETWEEN first_day AND last_day) THEN
         RETURN NULL;
     END IF;
@@ -484,7 +494,7 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_despite_missing(date, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.aggregate_despite_missing(date, timestamptz) IS
-    'where events are missing: aggregates a local day or (day NULL) an hour of all workspaces except the frozen ones, and warns. Otherwise does nothing and returns NULL';
+    'aggregates a local day or (day NULL) an hour of all workspaces except those whose events are missing, for which it warns. NULL: it could not, or need not, as no event of an hour is missing; the caller aggregates then';
 
 -- Where the data of one workspace cause the error, the others are aggregated. A full disk, a lock, a shutdown or a
 -- serialization failure concern all: the whole step fails and is tried again.

@@ -112,7 +112,7 @@ BEGIN;
 CREATE ROLE scan_tester;
 GRANT USAGE ON SCHEMA analytics, analytics_internal TO scan_tester;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA analytics, analytics_internal TO scan_tester;
-GRANT SELECT ON analytics.settings, analytics.workspace_settings, analytics.credit_prices, analytics.token_prices TO scan_tester;
+GRANT SELECT ON analytics.settings, analytics.workspace_settings, analytics.credit_prices, analytics.token_prices, analytics.closed_days, analytics.dirty_hours TO scan_tester;
 CREATE POLICY scan_tester ON analytics.user_activity FOR SELECT TO scan_tester USING (workspace_id = md5('nothing')::uuid);
 CREATE FUNCTION pg_temp.collected() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN

@@ -40,6 +40,7 @@ public:
             return;
         workspace &w = workspace_of(uuid::from_bytes(DatumGetUUIDP(values[event_workspace])->data));
         TimestampTz const at = DatumGetTimestampTz(values[event_at]);
+        w.present += at >= selection_.known.first && at < selection_.known.last;
         if (at < w.bounds.first || at >= w.bounds.last)
             return;
         decoded_event event;
@@ -56,8 +57,9 @@ private:
     struct workspace {
         uuid id;
         event_bounds bounds;
-        rollup_state *data;  // nullptr: no event yet
-        std::uint32_t queue; // in the batch
+        rollup_state *data;   // nullptr: no event yet
+        std::uint32_t queue;  // in the batch
+        std::int64_t present; // events of the UTC day
     };
 
     bool is_selected(Datum id) const
@@ -79,9 +81,16 @@ private:
         return workspaces_[index_.find_or_add(
             id.hash(), [&](std::uint32_t i) { return workspaces_[i].id == id; },
             [&] {
-                return workspaces_.push({id, bounds_of(id), nullptr, 0});
+                return workspaces_.push({id, bounds_of(id), nullptr, 0, 0});
             })];
     }
+    std::int64_t present_of(const uuid &id) const
+    {
+        std::uint32_t const i =
+            index_.find(id.hash(), [&](std::uint32_t w) { return workspaces_[w].id == id; });
+        return i == npos ? 0 : workspaces_[i].present;
+    }
+    void write_counts(workspace_writer &to) const;
     void open(workspace &w)
     {
         w.data = new (query_.memory.allocate(sizeof(rollup_state), alignof(rollup_state)))
@@ -109,8 +118,24 @@ rollup_metrics event_collector::take_metrics(const workspace &w, bool is_day, Me
     return metrics;
 }
 
+// Fewer events than are known to be there would make the rollups too small.
+void event_collector::write_counts(workspace_writer &to) const
+{
+    for (int i = 0; i < selection_.known.count; ++i) {
+        known_events const &known = selection_.known.workspaces[i];
+        if (!is_selected(UUIDPGetDatum(&known.workspace)))
+            continue;
+        uuid const id = uuid::from_bytes(known.workspace.data);
+        std::int64_t const present = present_of(id);
+        if (present < known.least())
+            raise_missing(selection_.known, known, present);
+        to.write_count(id, present + known.removed);
+    }
+}
+
 std::uint64_t event_collector::write(workspace_writer &to)
 {
+    write_counts(to);
     std::uint32_t const n = workspaces_.size();
     if (n == 0)
         return 0;

@@ -2,7 +2,7 @@
 // Collects the events of a SELECT into one rollup state per workspace, without what the executor spends on a
 // group and a transition per row.
 
-#include "pg/prelude.hpp"
+#include "entry/rollup/missing.hpp"
 
 extern "C" {
 #include "datatype/timestamp.h"
@@ -31,6 +31,7 @@ struct event_selection {
     int local_day_count;
     std::uint32_t mask, pattern; // uuid_hash(workspace_id) & mask = pattern
     std::size_t waiting_bytes;   // so many may wait to be added
+    known_day known;             // an error unless its events are there
 };
 
 // Takes rows of analytics.user_activity as they lie there. Lives in the current memory context. The caller has connected

@@ -42,6 +42,7 @@ constexpr table_of_rows tables[rollup_table_count] = {
     {"users", {"workspace_id", "user_id", nullptr}, nullptr, true, false},
     {"agents", {nullptr, nullptr, nullptr}, nullptr, false, false},
     {"newcomers", {nullptr, nullptr, nullptr}, nullptr, false, false},
+    {"counted", {nullptr, nullptr, nullptr}, nullptr, false, false},
 };
 
 struct target {

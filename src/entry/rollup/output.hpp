@@ -14,7 +14,7 @@ row_receiver &receiver_of(rollup_output &output);
 // Whether the bucket had users.
 bool had_users(const rollup_output &output);
 // Writes what is still to be written, and deletes the rows of the bucket that did not come again. Leaves the relations
-// "agents" and "newcomers".
+// "agents", "newcomers" and "counted".
 void close_output(rollup_output &output);
 
 } // namespace shadow::entry

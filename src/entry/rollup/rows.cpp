@@ -328,6 +328,15 @@ constexpr field<new_from> newcomer_fields[] = {
     {"users", [](auto &n) { return stored_bytes(n.users); }},
 };
 
+struct counted_events {
+    uuid workspace;
+    std::int64_t events;
+};
+constexpr field<counted_events> counted_fields[] = {
+    {"workspace_id", [](auto &c) { return stored(c.workspace); }},
+    {"events", [](auto &c) { return stored(c.events); }},
+};
+
 // ---- row types ----------------------------------------------------------------------------------------------
 
 template <typename Item, std::size_t n>
@@ -637,6 +646,7 @@ row_types *find_row_types(bool is_day)
     set(rollup_table::users, "analytics.users", user_fields);
     set(rollup_table::agents, "analytics.agents", named_agent_fields);
     set(rollup_table::newcomers, "analytics.daily_users", newcomer_fields);
+    set(rollup_table::counted, "analytics.closed_days", counted_fields);
     types->error_count = find_row_type("analytics.error_count", error_count_fields);
     types->user_set = pg::type_named("analytics.user_set");
     return types;
@@ -655,6 +665,16 @@ void form_rows(row_types &types, const bucket &b, const uuid &workspace, bool is
         MemoryContextSwitchTo(types.row_context);
         rows.form_hour(metrics);
     }
+    MemoryContextSwitchTo(old);
+    MemoryContextReset(types.row_context);
+}
+
+void form_count(row_types &types, const uuid &workspace, std::int64_t events, row_receiver &to)
+{
+    MemoryContext const old = MemoryContextSwitchTo(types.row_context);
+    row_type const &row = types.tables[static_cast<int>(rollup_table::counted)];
+    row_filler(row).add(counted_fields, {workspace, events});
+    to.take(to, rollup_table::counted, row, nullptr);
     MemoryContextSwitchTo(old);
     MemoryContextReset(types.row_context);
 }

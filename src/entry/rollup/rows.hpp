@@ -13,7 +13,7 @@ extern "C" {
 namespace shadow::entry
 {
 
-// Where a row goes. The last two are not written as they are (users.hpp).
+// Where a row goes. The last three are not written as they are (users.hpp).
 enum class rollup_table {
     daily_metrics,
     agent_performance,
@@ -25,8 +25,9 @@ enum class rollup_table {
     users,
     agents,    // named by text
     newcomers, // rows like those of daily_users: users new to the day, and the day on which they were new before
+    counted, // rows like those of closed_days: events of the UTC day, where some are known
 };
-constexpr int rollup_table_count = static_cast<int>(rollup_table::newcomers) + 1;
+constexpr int rollup_table_count = static_cast<int>(rollup_table::counted) + 1;
 
 // A row type of SQL, and the columns that rows come with. One row at a time: its values.
 struct row_type {
@@ -74,5 +75,7 @@ row_types *find_row_types(bool is_day);
 // in the metrics' sets of users.
 void form_rows(row_types &types, const bucket &b, const uuid &workspace, bool is_final,
                rollup_metrics &metrics, const user_records &users, row_receiver &to);
+
+void form_count(row_types &types, const uuid &workspace, std::int64_t events, row_receiver &to);
 
 } // namespace shadow::entry

@@ -3,6 +3,7 @@
 // PostgreSQL calls and plain data only.
 
 #include "entry/locks.hpp"
+#include "entry/rollup/missing.hpp"
 #include "entry/rollup/output.hpp"
 #include "entry/rollup/scan.hpp"
 #include "entry/rollup/statements.hpp"
@@ -32,23 +33,21 @@ void allow_memory()
     pg::set_parameter("work_mem", megabytes);
 }
 
-// A bucket of which fewer events are left than are known to be there would come out too small: refused.
-void check_nothing_missing(const bucket &b)
+void refuse_missing(const bucket &b, const char *statement)
 {
-    std::uint64_t const missing =
-        execute(b.is_day ? statements::find_missing_of_day : statements::find_missing_of_hour, b);
-    if (missing == 0)
+    if (execute(statement, b) == 0)
         return;
     char const *found[4];
     for (int i = 0; i < 4; ++i)
         found[i] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1);
-    ereport(ERROR,
-            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-             errmsg("cannot aggregate %s whose events are missing", b.is_day ? "a day" : "an hour"),
-             errdetail("Workspace %s had %s events on %s (UTC), %s are there now; what was aggregated before "
-                       "is kept.",
-                       found[0], found[2], found[1], found[3]),
-             errhint("Restore or attach the missing events, or decide by analytics.settle_day().")));
+    raise_missing(b.is_day, found[0], found[1], found[2], found[3]);
+}
+
+// A bucket of which fewer events are left than are known to be there would come out too small: refused. The events of
+// the UTC day itself are counted by the scan.
+void check_nothing_missing(const bucket &b)
+{
+    refuse_missing(b, b.is_day ? statements::find_missing_of_neighbours : statements::find_missing_of_hour);
 }
 
 // A bucket from which retention has removed events would come out too small: refused.
@@ -60,6 +59,8 @@ void check_not_sealed(const bucket &b)
         return;
     char const *const workspace = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
     char const *const day = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
+    if (b.is_day) // what is missing is told first, and no scan will count
+        refuse_missing(b, statements::find_missing_of_day);
     ereport(ERROR,
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
              errmsg("cannot aggregate %s whose events were removed", b.is_day ? "a day" : "an hour"),
@@ -91,6 +92,10 @@ std::uint64_t aggregate(const bucket &b)
     if (b.is_day) {
         execute(statements::insert_agent_names, b);
         update_other_days(relations, b);
+        if (b.all_workspaces) {
+            execute(statements::note_counts, b);
+            execute(statements::forget_counts, b);
+        }
     }
     for (int i = 0; i < relations.count; ++i)
         tuplestore_end(relations.stores[i]);

@@ -14,7 +14,6 @@
 
 extern "C" {
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 #include "executor/tuptable.h"
 #include "funcapi.h"
@@ -136,6 +135,7 @@ event_selection select_events(const bucket &b, const division &d)
     selection.bounds = {b.first, b.last, b.last <= b.now};
     selection.mask = static_cast<std::uint32_t>(d.shares * d.passes - 1);
     selection.waiting_bytes = bytes_to_wait(b, d);
+    selection.known = read_known_day(b);
     if (has_time_zones(b))
         select_local_days(b, selection);
     return selection;
@@ -171,18 +171,12 @@ bool scan_directly(const bucket &wide, DestReceiver *collector)
     if (!OidIsValid(table) || !pg::find_leaves(table, "created_at", wide.first, wide.last, leaves))
         return false;
     ereport(DEBUG1, errmsg_internal("the events are read page by page"));
-    bool const can_take_snapshot = !IsInParallelMode();
-    if (can_take_snapshot) {
-        CommandCounterIncrement();
-        PushActiveSnapshot(GetTransactionSnapshot());
-    }
     for (int i = 0; i < leaves.count; ++i)
         collect_table(collector, leaves.leaves[i], GetActiveSnapshot());
-    if (can_take_snapshot)
-        PopActiveSnapshot();
     return true;
 }
 
+// All of it in one snapshot: a deletion and its note are seen together.
 std::uint64_t scan_share(const bucket &b, const division &d, row_types &types, row_receiver &to)
 {
     event_selection selection = select_events(b, d);
@@ -195,7 +189,7 @@ std::uint64_t scan_share(const bucket &b, const division &d, row_types &types, r
         DestReceiver *const collector = create_event_collector(selection);
         if (!scan_directly(wide, collector))
             execute(b.all_workspaces ? statements::select_events : statements::select_events_of_workspace,
-                    wide, collector);
+                    wide, collector, true);
         workspaces += write_collected(collector, writer);
     }
     writer.close();

@@ -1,7 +1,7 @@
 #pragma once
 // The statements of a bucket's aggregation. Parameters are those of execute(): $1 the date or hour, $2 the
 // workspace or NULL, $3 now, $4 and $5 the bounds of workspaces without a time zone of their own. The relations
-// agents, newcomers, before, departed, moved and changed live for one run.
+// agents, newcomers, counted, before, departed, moved and changed live for one run.
 
 namespace shadow::entry::statements
 {
@@ -45,12 +45,29 @@ SELECT analytics_internal.event_bytes($4 - interval '1 day', $5 + interval '1 da
 
 inline constexpr const char *find_missing_of_day = R"sql(
 SELECT m.workspace_id, to_char(m.event_day, 'YYYY-MM-DD'), m.known, m.present
-FROM analytics_internal.missing_events($1, NULL, $2) AS m LIMIT 1
+FROM analytics_internal.missing_events($1, NULL, $2, false) AS m LIMIT 1
+)sql";
+
+inline constexpr const char *find_missing_of_neighbours = R"sql(
+SELECT m.workspace_id, to_char(m.event_day, 'YYYY-MM-DD'), m.known, m.present
+FROM analytics_internal.missing_events($1, NULL, $2, true) AS m LIMIT 1
+)sql";
+
+// Of the UTC day itself, which the scan compares with what it finds; with the conditions of
+// analytics_internal.missing_events(). A day that has not begun has none.
+inline constexpr const char *select_known_events = R"sql(
+SELECT c.workspace_id, c.events, coalesce(r.removed, 0)
+FROM analytics.closed_days AS c
+LEFT JOIN (SELECT h.workspace_id, sum(h.removed)::bigint AS removed FROM analytics.dirty_hours AS h
+           WHERE h.metric_hour >= $4 AND h.metric_hour < $5 AND ($2 IS NULL OR h.workspace_id = $2)
+           GROUP BY h.workspace_id) AS r ON r.workspace_id = c.workspace_id
+WHERE c.event_day = $1 AND c.counted_at < $3 AND $4 < $5 AND ($2 IS NULL OR c.workspace_id = $2)
+ORDER BY c.workspace_id
 )sql";
 
 inline constexpr const char *find_missing_of_hour = R"sql(
 SELECT m.workspace_id, to_char(m.event_day, 'YYYY-MM-DD'), m.known, m.present
-FROM analytics_internal.missing_events(NULL, $4, $2) AS m LIMIT 1
+FROM analytics_internal.missing_events(NULL, $4, $2, false) AS m LIMIT 1
 )sql";
 
 inline constexpr const char *find_sealed_of_day = R"sql(
@@ -83,6 +100,19 @@ INSERT INTO analytics.agents AS t (workspace_id, agent_id, name, first_seen)
 SELECT a.workspace_id, a.agent_id, a.name, a.first_seen FROM agents AS a
 ON CONFLICT (workspace_id, agent_id) DO UPDATE SET first_seen = EXCLUDED.first_seen
 WHERE EXCLUDED.first_seen < t.first_seen
+)sql";
+
+// As analytics_internal.count_day() does it where nothing is missing.
+inline constexpr const char *note_counts = R"sql(
+UPDATE analytics.closed_days AS d
+SET events = c.events, counted_at = $3, grown_at = CASE WHEN c.events > d.events THEN $3 ELSE d.grown_at END
+FROM counted AS c
+WHERE d.workspace_id = c.workspace_id AND d.event_day = $1 AND c.events > 0
+)sql";
+inline constexpr const char *forget_counts = R"sql(
+DELETE FROM analytics.closed_days AS d USING counted AS c
+WHERE d.workspace_id = c.workspace_id AND d.event_day = $1 AND c.events = 0
+  AND NOT EXISTS (SELECT FROM before AS b WHERE b.workspace_id = c.workspace_id)
 )sql";
 
 inline constexpr const char *select_before = R"sql(

@@ -43,6 +43,11 @@ public:
         form_rows(*types_, *bucket_, workspace, is_final, metrics, users, *to_);
     }
 
+    void write_count(const uuid &workspace, std::int64_t events)
+    {
+        form_count(*types_, workspace, events, *to_);
+    }
+
 private:
     static void describe_again(rollup_metrics &metrics)
     {
