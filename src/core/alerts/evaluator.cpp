@@ -450,10 +450,13 @@ void alert_evaluator::add(std::uint32_t scope, bool to_hours, const raw_event &e
     if (to_hours) {
         decoded_event decoded;
         decode(options_, interned_, event, values, decoded);
+        look_up_agent(interned_, decoded);
         scopes_[scope]->add_to_hours(event.workspace, decoded);
         return;
     }
-    decode(options_, interned_, event, values, pipeline_->push(scopes_[scope], event.workspace));
+    decoded_event &decoded = pipeline_->push(scopes_[scope], event.workspace);
+    decode(options_, interned_, event, values, decoded);
+    look_up_agent(interned_, decoded);
     pipeline_->prefetch();
 }
 

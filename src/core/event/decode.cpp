@@ -77,9 +77,12 @@ static void decode_facts(const decoding_rules &rules, interner &interned, const 
     out.is_feedback = facts.is_feedback;
     out.ignored = facts.ignored;
     out.status = facts.status;
-    out.agent = !facts.has_agent           ? npos
-                : facts.agent_name.empty() ? interned.agent_id(facts.agent)
-                                           : interned.named_agent_id(event.workspace, facts.agent_name);
+    out.agent = npos;
+    out.has_agent = facts.has_agent;
+    if (out.has_agent)
+        out.agent_id = facts.agent_name.empty()
+                           ? facts.agent
+                           : interned.agent(interned.named_agent_id(event.workspace, facts.agent_name));
     // Only what add() will ask for is looked up.
     bool const is_run = event.type == event_type::agent_run;
     bool const is_error = event.type == event_type::error || facts.status == run_status::failed;

@@ -42,7 +42,8 @@ struct decoded_head {
 // What only some events have.
 struct decoded_facts {
     uuid id;
-    hash128 run; // of the run_id, if has_run
+    uuid agent_id; // if has_agent
+    hash128 run;   // of the run_id, if has_run
     int128 credits;
     int128 cost; // if has_cost
     int128 revenue;
@@ -50,11 +51,12 @@ struct decoded_facts {
     std::uint64_t ignored;
     token_usage usage;
     std::int32_t attempt;
-    std::uint32_t agent, error_type, reason, message; // in the interner, npos: none
-    std::uint32_t model;                              // npos: unknown
-    currency_code currency;                           // of the cost
+    std::uint32_t agent;                       // in the interner, npos: none, or not looked up
+    std::uint32_t error_type, reason, message; // in the interner, npos: none
+    std::uint32_t model;                       // npos: unknown
+    currency_code currency;                    // of the cost
     run_status status;
-    bool has_run, has_credits, has_cost, states_cost, is_feedback;
+    bool has_run, has_credits, has_cost, states_cost, is_feedback, has_agent;
 };
 
 struct decoded_event : decoded_head {
@@ -86,8 +88,15 @@ constexpr std::string_view cost_reason(bool is_mixed, bool lacks_credit_price,
                                 : "";
 }
 
-// Interprets the metadata, looks texts up, prices credits and tokens.
+// Interprets the metadata, looks texts up, prices credits and tokens. The agent is not looked up: a rollup does that
+// when it adds the event, next to others of the same agents.
 void decode(const decoding_rules &rules, interner &interned, const raw_event &event, const metadata &values,
             decoded_event &out);
+// For those who add it at once.
+inline void look_up_agent(interner &interned, decoded_event &event)
+{
+    if (event.has_facts && event.facts.has_agent)
+        event.facts.agent = interned.agent_id(event.facts.agent_id);
+}
 
 } // namespace shadow

@@ -5,7 +5,7 @@ namespace shadow
 
 constexpr std::uint32_t block_bytes = 1u << 18;
 // Most workspaces have few events, so the first chunk is small.
-constexpr std::uint32_t first_chunk_bytes = 256, chunk_bytes = 1024;
+constexpr std::uint32_t first_chunk_bytes = 288, chunk_bytes = 1024;
 // Of a queue: a large workspace has enough events of its own to be added at once.
 constexpr std::uint32_t most_bytes_of_queue = 1u << 19;
 
@@ -14,15 +14,17 @@ namespace
 
 // decoded_facts as most events have them, where they wait: half as long.
 struct brief_facts {
-    uuid id;
+    uuid id, agent_id;
     hash128 run;
     std::int64_t credits, cost, runtime;
-    std::int32_t tokens, attempt;
-    std::uint32_t agent, error_type, reason, message, model;
+    std::int32_t tokens;
+    std::uint32_t error_type, reason, message, model;
     currency_code currency;
-    run_status status;
-    bool has_run, has_credits, has_cost, states_cost;
+    std::uint8_t attempt;
+    std::uint8_t status : 3;
+    bool has_run : 1, has_credits : 1, has_cost : 1, states_cost : 1, has_agent : 1;
 };
+static_assert(sizeof(brief_facts) == 96);
 
 bool fits(int128 value) noexcept
 {
@@ -34,35 +36,40 @@ bool is_brief(const decoded_facts &f) noexcept
     token_usage const &u = f.usage;
     return !f.is_feedback && f.rating == -1 && f.revenue == 0 && f.ignored == 0 &&
            (u.input | u.output | u.cache_read | u.cache_write) == 0 &&
-           f.tokens == static_cast<std::int32_t>(f.tokens) && fits(f.credits) && fits(f.cost);
+           f.tokens == static_cast<std::int32_t>(f.tokens) &&
+           f.attempt == static_cast<std::uint8_t>(f.attempt) && fits(f.credits) && fits(f.cost);
 }
 
 brief_facts shortened(const decoded_facts &f) noexcept
 {
-    return {f.id,
-            f.has_run ? f.run : hash128{},
-            static_cast<std::int64_t>(f.credits),
-            static_cast<std::int64_t>(f.cost),
-            f.runtime,
-            static_cast<std::int32_t>(f.tokens),
-            f.attempt,
-            f.agent,
-            f.error_type,
-            f.reason,
-            f.message,
-            f.model,
-            f.currency,
-            f.status,
-            f.has_run,
-            f.has_credits,
-            f.has_cost,
-            f.states_cost};
+    brief_facts brief{};
+    brief.id = f.id;
+    brief.agent_id = f.has_agent ? f.agent_id : uuid{0, 0};
+    brief.run = f.has_run ? f.run : hash128{};
+    brief.credits = static_cast<std::int64_t>(f.credits);
+    brief.cost = static_cast<std::int64_t>(f.cost);
+    brief.runtime = f.runtime;
+    brief.tokens = static_cast<std::int32_t>(f.tokens);
+    brief.error_type = f.error_type;
+    brief.reason = f.reason;
+    brief.message = f.message;
+    brief.model = f.model;
+    brief.currency = f.currency;
+    brief.attempt = static_cast<std::uint8_t>(f.attempt);
+    brief.status = static_cast<std::uint8_t>(f.status) & 7;
+    brief.has_run = f.has_run;
+    brief.has_credits = f.has_credits;
+    brief.has_cost = f.has_cost;
+    brief.states_cost = f.states_cost;
+    brief.has_agent = f.has_agent;
+    return brief;
 }
 
 decoded_facts lengthened(const brief_facts &f) noexcept
 {
     decoded_facts facts{};
     facts.id = f.id;
+    facts.agent_id = f.agent_id;
     facts.run = f.run;
     facts.credits = f.credits;
     facts.cost = f.cost;
@@ -70,17 +77,18 @@ decoded_facts lengthened(const brief_facts &f) noexcept
     facts.tokens = f.tokens;
     facts.rating = -1;
     facts.attempt = f.attempt;
-    facts.agent = f.agent;
+    facts.agent = npos;
     facts.error_type = f.error_type;
     facts.reason = f.reason;
     facts.message = f.message;
     facts.model = f.model;
     facts.currency = f.currency;
-    facts.status = f.status;
+    facts.status = static_cast<run_status>(f.status);
     facts.has_run = f.has_run;
     facts.has_credits = f.has_credits;
     facts.has_cost = f.has_cost;
     facts.states_cost = f.states_cost;
+    facts.has_agent = f.has_agent;
     return facts;
 }
 

@@ -308,6 +308,11 @@ void rollup_state::decide(keyed_run &keyed, const run_event &event)
     keyed.attempt = event.attempt;
 }
 
+std::uint32_t rollup_state::agent_of(const decoded_facts &facts) const
+{
+    return facts.has_agent ? interned_->agent_id(facts.agent_id) : npos;
+}
+
 run_entry rollup_state::make_run(const rollup_rules &rules, const decoded_head &event,
                                  const decoded_facts &facts, std::uint32_t user)
 {
@@ -318,7 +323,7 @@ run_entry rollup_state::make_run(const rollup_rules &rules, const decoded_head &
     run.cost = facts.has_cost ? pack(facts.cost) : no_amount;
     run.states_cost = facts.states_cost;
     run.currency = facts.currency;
-    run.agent = facts.agent;
+    run.agent = agent_of(facts);
     run.user = user;
     run.model = facts.model;
     run.status = facts.status;
@@ -363,7 +368,7 @@ void rollup_state::add_other(const decoded_head &event, const decoded_facts &fac
     }
     if (event.type != event_type::error)
         return;
-    count_error({facts.error_type, facts.agent, interned_->name(event.name).text, facts.message, 1});
+    count_error({facts.error_type, agent_of(facts), interned_->name(event.name).text, facts.message, 1});
     if (facts.has_run)
         change_run(facts.run, [](keyed_run &keyed) { keyed.has_error_event = true; });
 }
@@ -393,8 +398,8 @@ void rollup_state::add(const rollup_rules &rules, const decoded_head &event, con
         ++ignored_[__builtin_ctzll(rest)];
     if (facts->revenue != 0)
         add_revenue(user, facts->revenue);
-    if (facts->is_feedback && facts->agent != npos)
-        add_feedback(facts->agent, facts->rating);
+    if (facts->is_feedback && facts->has_agent)
+        add_feedback(agent_of(*facts), facts->rating);
     if (event.type == event_type::agent_run)
         add_run(rules, event, *facts, user);
     else

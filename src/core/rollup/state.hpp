@@ -94,6 +94,7 @@ private:
     void add_revenue(std::uint32_t user, int128 revenue);
     void add_feedback(std::uint32_t agent, std::int64_t rating);
 
+    std::uint32_t agent_of(const decoded_facts &facts) const;
     amount pack(int128 value);
     int128 unpack(amount value) const noexcept;
 
