@@ -1,5 +1,7 @@
 #include "core/rollup/batch.hpp"
 
+#include <sys/mman.h>
+
 namespace shadow
 {
 
@@ -105,13 +107,27 @@ static_assert(sizeof(brief_facts) % alignof(decoded_facts) == 0);
 static_assert(sizeof(event_chunk) % alignof(decoded_head) == 0);
 static_assert(sizeof(event_chunk) + sizeof(decoded_event) <= first_chunk_bytes);
 
+// Another block comes with its pages: all at once cost less than one by one, each when an event is first written there.
+char *event_batch::new_block()
+{
+    auto *const block = static_cast<char *>(memory_->allocate(block_bytes, alignof(std::max_align_t)));
+#ifdef MADV_POPULATE_WRITE // what goes wrong shows when the page is written
+    constexpr std::uintptr_t page = 4096;
+    auto const begin = reinterpret_cast<std::uintptr_t>(block);
+    std::uintptr_t const first = (begin + page - 1) / page * page, last = (begin + block_bytes) / page * page;
+    if (blocks_.size() != 0)
+        madvise(reinterpret_cast<void *>(first), last - first, MADV_POPULATE_WRITE);
+#endif
+    return block;
+}
+
 char *event_batch::take_from_block(std::uint32_t bytes)
 {
     if (blocks_.size() == 0 || used_ + bytes > block_bytes) {
         if (blocks_.size() != 0)
             ++block_;
         if (block_ == blocks_.size())
-            blocks_.push(static_cast<char *>(memory_->allocate(block_bytes, alignof(std::max_align_t))));
+            blocks_.push(new_block());
         used_ = 0;
     }
     char *const taken = blocks_[block_] + used_;

@@ -50,6 +50,7 @@ private:
     void add_waiting(const queue &q);
     void flush_all();
     char *take(std::uint32_t bytes);
+    char *new_block();
     char *take_from_block(std::uint32_t bytes);
 
     pool<char *> blocks_;
