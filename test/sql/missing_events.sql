@@ -250,6 +250,21 @@ SELECT analytics.settle_day(pg_temp.day(3), 'recount'), analytics.settle_day(pg_
 CALL pg_temp.settle();
 CALL analytics.backfill(pg_temp.day(5), pg_temp.day(3));
 SELECT workspace, age, total_events, events, missing FROM pg_temp.days WHERE age <= 5 ORDER BY 1, 2;
+-- A call for all workspaces reads the day once, and enters what it finds: here events that nobody had counted.
+CALL pg_temp.add(1, 8, 20);
+CALL pg_temp.add(2, 8, 30);
+CALL pg_temp.settle();
+CREATE FUNCTION pg_temp.scans(age int) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+SELECT s.seq_scan + s.idx_scan FROM pg_stat_xact_user_tables AS s WHERE s.relname = format('user_activity_%s', to_char(pg_temp.day(age), 'YYYYMMDD')) $$;
+BEGIN;
+SET LOCAL max_parallel_workers_per_gather = 0;
+INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0');
+UPDATE analytics.closed_days SET events = events - 5 WHERE event_day = pg_temp.day(8) AND workspace_id = pg_temp.w(2);
+SELECT pg_temp.scans(8) AS before \gset
+SELECT analytics.aggregate_daily_metrics(pg_temp.day(8));
+SELECT pg_temp.scans(8) - :before AS scans;
+SELECT c.events, c.counted_at = now() AS is_new, c.grown_at = now() AS has_grown FROM analytics.closed_days AS c WHERE c.event_day = pg_temp.day(8) ORDER BY 1;
+ROLLBACK;
 -- All of a day deleted, or all there is, is no loss.
 DELETE FROM analytics.user_activity WHERE workspace_id = pg_temp.w(2) AND created_at::date = pg_temp.day(4);
 CALL pg_temp.settle();
