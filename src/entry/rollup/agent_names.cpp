@@ -15,6 +15,7 @@ void agent_names::open()
 {
     table_ = open_table("agents");
     lookup_.open(table_, {"workspace_id", "agent_id"}, 2, GetActiveSnapshot());
+    of_workspace_.open(table_, {"workspace_id", "agent_id"}, 1, GetActiveSnapshot());
     row_ = table_slot_create(table_, nullptr);
     name_ = place_of(table_, "name");
 }
@@ -22,6 +23,7 @@ void agent_names::open()
 void agent_names::close()
 {
     lookup_.close();
+    of_workspace_.close();
     ExecDropSingleTupleTableSlot(row_);
     table_close(table_, NoLock);
 }
@@ -32,6 +34,8 @@ bool agent_names::read(const uuid &workspace, span<agent_metrics> agents)
     pg_uuid_t ids[2];
     workspace.to_bytes(ids[0].data);
     Datum const key[] = {UUIDPGetDatum(&ids[0]), UUIDPGetDatum(&ids[1])};
+    if (!of_workspace_.find(key, row_)) // as in most workspaces: one search instead of one for each agent
+        return false;
     for (agent_metrics &agent : agents) {
         agent.agent.to_bytes(ids[1].data);
         if (!lookup_.find(key, row_))

@@ -18,7 +18,7 @@ public:
 
 private:
     Relation table_;
-    pg::index_lookup lookup_;
+    pg::index_lookup lookup_, of_workspace_;
     TupleTableSlot *row_;
     int name_;
 };
