@@ -26,6 +26,13 @@ inline Datum uuid_datum(const uuid &id)
     return UUIDPGetDatum(result);
 }
 
+// Valid as long as the value is; a detoasted one lies in the current context.
+inline std::string_view text_view(Datum text)
+{
+    auto const *const plain = PG_DETOAST_DATUM_PACKED(text);
+    return {VARDATA_ANY(plain), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(plain))};
+}
+
 inline Datum text_datum(std::string_view text)
 {
     return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size())));

@@ -5,14 +5,13 @@
 #include "core/base/decimal.hpp"
 #include "entry/event/metadata.hpp"
 #include "pg/memory.hpp"
+#include "pg/row_receiver.hpp"
 #include "pg/settings.hpp"
 #include "pg/spi.hpp"
 #include "pg/tuple.hpp"
 
 extern "C" {
 #include "executor/spi.h"
-#include "executor/tuptable.h"
-#include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/timestamp.h"
 }
@@ -21,12 +20,6 @@ using namespace shadow;
 
 namespace
 {
-
-std::string_view view_of(Datum value)
-{
-    text *const t = DatumGetTextPP(value);
-    return {VARDATA_ANY(t), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(t))};
-}
 
 // Everything one call works on; lives in a memory context of its own and is never destroyed.
 struct evaluation {
@@ -56,7 +49,7 @@ struct rule_row { // columns of the rules' query
     {
         bool is_null;
         Datum const datum = value(column, is_null);
-        return is_null ? std::string_view{} : view_of(datum);
+        return is_null ? std::string_view{} : pg::text_view(datum);
     }
     int integer_at(int column) const
     {
@@ -257,7 +250,7 @@ std::uint32_t scope_of(const event_row &row)
 
 void feed(const event_row &row)
 {
-    auto const type = find_event_type(view_of(row[event_kind]));
+    auto const type = find_event_type(pg::text_view(row[event_kind]));
     std::uint32_t const scope = scope_of(row);
     if (!type || scope == npos) // from a newer version; or older than the windows of its workspace
         return;
@@ -275,22 +268,12 @@ void feed(const event_row &row)
     row.receiver.evaluator->add(scope, row.receiver.to_hours, event, json);
 }
 
-// Between the executor's frames, so an exception becomes an error here.
 bool receive_event(TupleTableSlot *slot, DestReceiver *self)
 {
     auto *const receiver = reinterpret_cast<event_receiver *>(self);
     MemoryContext const old = MemoryContextSwitchTo(receiver->scratch);
     slot_getsomeattrs(slot, receiver->last_number);
-    pg::report failure;
-    bool failed = false;
-    try {
-        feed({*receiver, *slot});
-    } catch (...) {
-        pg::describe_current_exception(failure);
-        failed = true;
-    }
-    if (failed)
-        pg::raise(failure);
+    pg::enter_callback([&] { feed({*receiver, *slot}); });
     MemoryContextSwitchTo(old);
     MemoryContextReset(receiver->scratch);
     return true;
@@ -307,8 +290,6 @@ void start_events(DestReceiver *self, int, TupleDesc description)
         receiver->last_number = Max(receiver->last_number, receiver->numbers[i]);
     }
 }
-
-void end_nothing(DestReceiver *) {}
 
 Datum array_of(const Datum *values, std::size_t n, Oid type)
 {
@@ -394,11 +375,7 @@ const char *scan_query(bool is_plain, bool platform)
 void scan_events(const evaluation &e, bool to_hours)
 {
     auto *const receiver = static_cast<event_receiver *>(palloc0(sizeof(event_receiver)));
-    receiver->base.receiveSlot = receive_event;
-    receiver->base.rStartup = start_events;
-    receiver->base.rShutdown = end_nothing;
-    receiver->base.rDestroy = end_nothing;
-    receiver->base.mydest = DestNone;
+    receiver->base = {receive_event, start_events, pg::end_nothing, pg::end_nothing, DestNone};
     receiver->evaluator = e.evaluator;
     receiver->scratch = AllocSetContextCreate(e.memory_context, "alert event", ALLOCSET_SMALL_SIZES);
     receiver->to_hours = to_hours;

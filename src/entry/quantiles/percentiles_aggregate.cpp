@@ -88,7 +88,7 @@ bool same_fractions(const ArrayType *a, const ArrayType *b)
     return VARSIZE(a) == VARSIZE(b) && std::memcmp(a, b, VARSIZE(a)) == 0;
 }
 
-std::int32_t method_argument(FunctionCallInfo fcinfo)
+std::int32_t method_number(FunctionCallInfo fcinfo)
 {
     const text *const method = PG_GETARG_TEXT_PP(3);
     return static_cast<std::int32_t>(
@@ -101,7 +101,7 @@ percentiles_state *current_state(FunctionCallInfo fcinfo)
     MemoryContext const context = pg::aggregate_context(fcinfo);
     bool const has_method = PG_NARGS() > 3;
     bool const is_null = PG_ARGISNULL(2) || (has_method && PG_ARGISNULL(3));
-    std::int32_t const method = has_method && !is_null ? method_argument(fcinfo) : 7;
+    std::int32_t const method = has_method && !is_null ? method_number(fcinfo) : 7;
     ArrayType *const fractions = is_null ? nullptr : PG_GETARG_ARRAYTYPE_P(2);
     if (percentiles_state *const state = pg::state_argument<percentiles_state>(fcinfo, 0)) {
         if (!same_fractions(state->fractions, fractions))

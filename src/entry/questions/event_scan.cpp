@@ -2,9 +2,9 @@
 
 #include "entry/event/metadata.hpp"
 #include "entry/questions/host.hpp"
-#include "entry/questions/rows.hpp"
 
 #include "pg/page_scan.hpp"
+#include "pg/row_receiver.hpp"
 #include "pg/spi.hpp"
 #include "pg/tuple.hpp"
 
@@ -71,7 +71,7 @@ constexpr const char *column_names[column_count] = {"workspace_id", "event_type"
 constexpr int first_columns = 2;
 
 struct event_receiver {
-    row_receiver rows;
+    pg::row_receiver rows;
     questions::event_sink *sink;
     questions::scan_request request;
     uuid workspace; // the rows of a page are of all workspaces and times
@@ -80,7 +80,7 @@ struct event_receiver {
     bool nulls[column_count];
 
     Datum value(column c) const { return values[c]; }
-    std::string_view text(column c) const { return nulls[c] ? std::string_view{} : text_view(values[c]); }
+    std::string_view text(column c) const { return nulls[c] ? std::string_view{} : pg::text_view(values[c]); }
     uuid uuid_of(column c) const { return uuid::from_bytes(DatumGetUUIDP(values[c])->data); }
     void take(const TupleTableSlot &slot)
     {
@@ -162,7 +162,7 @@ void question_host::scan(const questions::scan_request &request, questions::even
 {
     pg::call([&] {
         event_receiver receiver;
-        begin(receiver, start_events);
+        pg::begin_rows(receiver, start_events);
         receiver.sink = &sink;
         receiver.request = request;
         receiver.workspace = uuid::from_bytes(DatumGetUUIDP(workspace_)->data);

@@ -1,8 +1,8 @@
 #include "entry/questions/host.hpp"
-#include "entry/questions/rows.hpp"
 
 #include "pg/boundary.hpp"
 #include "pg/numeric.hpp"
+#include "pg/row_receiver.hpp"
 #include "pg/settings.hpp"
 #include "pg/spi.hpp"
 #include "pg/tuple.hpp"
@@ -47,7 +47,7 @@ Datum query_value(const char *sql, std::initializer_list<parameter> given, bool 
 }
 
 struct user_receiver {
-    row_receiver rows;
+    pg::row_receiver rows;
     std::vector<known_user> *users;
 
     void take(const TupleTableSlot &slot)
@@ -61,7 +61,7 @@ struct user_receiver {
 
 // workspace_id, model, valid_from, currency, then one price of a credit or four of tokens
 struct price_receiver {
-    row_receiver rows;
+    pg::row_receiver rows;
     questions::price_list *list;
 
     static int128 amount(const TupleTableSlot &slot, int column)
@@ -75,9 +75,9 @@ struct price_receiver {
     {
         price_key key{};
         key.workspace = uuid::from_bytes(DatumGetUUIDP(slot.tts_values[0])->data);
-        std::string_view const model = text_view(slot.tts_values[1]);
+        std::string_view const model = pg::text_view(slot.tts_values[1]);
         key.valid_from = DatumGetTimestampTz(slot.tts_values[2]);
-        currency_code const currency = pack_currency(text_view(slot.tts_values[3]));
+        currency_code const currency = pack_currency(pg::text_view(slot.tts_values[3]));
         bool const is_of_tokens = slot.tts_tupleDescriptor->natts > 5;
         int128 prices[4] = {};
         for (int i = 0; i < (is_of_tokens ? 4 : 1); ++i)
@@ -94,12 +94,12 @@ struct price_receiver {
 
 // A row of daily_event_usage.
 struct usage_receiver {
-    row_receiver rows;
+    pg::row_receiver rows;
     questions::usage_sink *sink;
 
     void take(const TupleTableSlot &slot)
     {
-        auto const type = find_event_type(text_view(slot.tts_values[1]));
+        auto const type = find_event_type(pg::text_view(slot.tts_values[1]));
         if (!type)
             return;
         ArrayType *const names = DatumGetArrayTypeP(slot.tts_values[2]);
@@ -117,7 +117,7 @@ struct usage_receiver {
         auto *const all = static_cast<questions::stored_name *>(
             palloc((static_cast<std::size_t>(count) + 1) * sizeof(questions::stored_name)));
         for (int i = 0; i < count; ++i) {
-            all[i] = {text_view(name[i]), amounts[i], nullptr, 0};
+            all[i] = {pg::text_view(name[i]), amounts[i], nullptr, 0};
             if (set != nullptr) {
                 auto const *const bytes = PG_DETOAST_DATUM_PACKED(set[i]);
                 all[i].users = reinterpret_cast<const std::uint8_t *>(VARDATA_ANY(bytes));
@@ -131,7 +131,7 @@ struct usage_receiver {
 
 // A row of daily_users.
 struct active_receiver {
-    row_receiver rows;
+    pg::row_receiver rows;
     questions::usage_sink *sink;
 
     void take(const TupleTableSlot &slot)
@@ -145,7 +145,7 @@ struct active_receiver {
 };
 
 struct number_receiver {
-    row_receiver rows;
+    pg::row_receiver rows;
     const questions::user_list *users;
     std::uint32_t *numbers;
 
@@ -194,7 +194,7 @@ std::vector<known_user> question_host::users()
     std::vector<known_user> users;
     pg::call([&] {
         user_receiver receiver;
-        begin(receiver, start_nothing);
+        pg::begin_rows(receiver);
         receiver.users = &users;
         execute("SELECT u.user_id, u.user_number, u.first_seen FROM analytics.users AS u WHERE "
                 "u.workspace_id = $1",
@@ -244,7 +244,7 @@ questions::price_list question_host::prices()
     pg::call([&] {
         const char *const currency = pg::setting_value("currency");
         price_receiver receiver;
-        begin(receiver, start_nothing);
+        pg::begin_rows(receiver);
         receiver.list = &list;
         execute("SELECT p.workspace_id, p.model, p.valid_from, p.currency, p.price FROM "
                 "analytics.credit_prices AS p"
@@ -300,7 +300,7 @@ void question_host::usage(const questions::usage_request &request, questions::us
 {
     pg::call([&] {
         usage_receiver receiver;
-        begin(receiver, start_nothing);
+        pg::begin_rows(receiver);
         receiver.sink = &sink;
         const char *const columns[] = {
             "SELECT e.metric_date, e.event_type, e.event_names, e.events, NULL FROM"
@@ -328,7 +328,7 @@ void question_host::active_users(date first, date last, questions::usage_sink &s
 {
     pg::call([&] {
         active_receiver receiver;
-        begin(receiver, start_nothing);
+        pg::begin_rows(receiver);
         receiver.sink = &sink;
         execute("SELECT d.metric_date, d.users FROM analytics.daily_users AS d WHERE d.workspace_id = $1"
                 " AND d.metric_date BETWEEN $2 AND $3 ORDER BY d.metric_date",
@@ -348,7 +348,7 @@ std::uint32_t question_host::number_users(const questions::user_list &users,
         ArrayType *const wanted =
             construct_array(ids, static_cast<int>(users.size()), UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
         number_receiver receiver;
-        begin(receiver, start_nothing);
+        pg::begin_rows(receiver);
         receiver.users = &users;
         receiver.numbers = numbers.data();
         execute("SELECT u.user_id, u.user_number FROM analytics.users AS u"
@@ -376,7 +376,7 @@ bool question_host::saved_segment(std::string_view name, questions::stored_segme
         bool is_null;
         Datum const definition = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
         if (!is_null) {
-            std::string_view const text = text_view(definition);
+            std::string_view const text = pg::text_view(definition);
             pg::enter_callback([&] { out.definition = text; });
             return true;
         }

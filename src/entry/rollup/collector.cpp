@@ -4,13 +4,13 @@
 #include "entry/rollup/workspace_writer.hpp"
 #include "pg/aggregate.hpp"
 #include "pg/page_scan.hpp"
+#include "pg/row_receiver.hpp"
 #include "pg/spi.hpp"
 
 extern "C" {
 #include "access/table.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
-#include "executor/tuptable.h"
 }
 
 using namespace shadow;
@@ -162,47 +162,29 @@ std::uint64_t event_collector::write(workspace_writer &to)
 }
 
 struct collecting_receiver {
-    DestReceiver base;
+    pg::row_receiver rows;
     MemoryContext context; // everything
-    MemoryContext row_context;
     event_collector *collector;
-    std::uint32_t rows;
     int numbers[lengthof(columns)]; // of the attributes
+
+    void take(const TupleTableSlot &slot)
+    {
+        Datum values[lengthof(columns)];
+        bool nulls[lengthof(columns)];
+        for (int i = 0; i < event_argument_count; ++i) {
+            values[i] = slot.tts_values[numbers[i] - 1];
+            nulls[i] = slot.tts_isnull[numbers[i] - 1];
+        }
+        pg::enter_callback([&] { collector->add(values, nulls); });
+    }
 };
 
-void read_columns(const collecting_receiver &receiver, const TupleTableSlot &slot, Datum *values, bool *nulls)
-{
-    for (int i = 0; i < event_argument_count; ++i) {
-        values[i] = slot.tts_values[receiver.numbers[i] - 1];
-        nulls[i] = slot.tts_isnull[receiver.numbers[i] - 1];
-    }
-}
-
-// Detoasted copies are few: it is enough to let them go now and then.
-constexpr std::uint32_t rows_between_resets = 1024;
-
-bool receive(TupleTableSlot *slot, DestReceiver *self)
-{
-    auto *const receiver = reinterpret_cast<collecting_receiver *>(self);
-    slot_getallattrs(slot);
-    MemoryContext const old = MemoryContextSwitchTo(receiver->row_context);
-    Datum values[lengthof(columns)];
-    bool nulls[lengthof(columns)];
-    read_columns(*receiver, *slot, values, nulls);
-    pg::enter_callback([&] { receiver->collector->add(values, nulls); });
-    MemoryContextSwitchTo(old);
-    if (++receiver->rows % rows_between_resets == 0)
-        MemoryContextReset(receiver->row_context);
-    return true;
-}
-
-void start(DestReceiver *self, int, TupleDesc description)
+void start_collecting(DestReceiver *self, int, TupleDesc description)
 {
     auto *const receiver = reinterpret_cast<collecting_receiver *>(self);
     for (int i = 0; i < event_argument_count; ++i)
         receiver->numbers[i] = pg::column_number(description, "analytics.user_activity", columns[i]);
 }
-void ignore(DestReceiver *) {}
 
 } // namespace
 
@@ -212,11 +194,10 @@ DestReceiver *shadow::entry::create_event_collector(const event_selection &selec
         AllocSetContextCreate(CurrentMemoryContext, "activity collector", ALLOCSET_DEFAULT_SIZES);
     auto *const receiver =
         static_cast<collecting_receiver *>(MemoryContextAllocZero(context, sizeof(collecting_receiver)));
-    receiver->base = {receive, start, ignore, ignore, DestNone};
+    pg::begin_rows(*receiver, start_collecting, context);
     receiver->context = context;
-    receiver->row_context = AllocSetContextCreate(context, "collected row", ALLOCSET_DEFAULT_SIZES);
     receiver->collector = pg::new_state<event_collector>(context, selection);
-    return &receiver->base;
+    return &receiver->rows.base;
 }
 
 namespace
@@ -250,13 +231,13 @@ void shadow::entry::collect_table(DestReceiver *collector, Oid table, Snapshot s
 {
     auto *const receiver = reinterpret_cast<collecting_receiver *>(collector);
     Relation const relation = table_open(table, AccessShareLock);
-    start(collector, 0, RelationGetDescr(relation));
+    start_collecting(collector, 0, RelationGetDescr(relation));
     pg::row_reader const reader(RelationGetDescr(relation), receiver->numbers, event_argument_count);
     pg::scan_pages(relation, snapshot, [&](HeapScanDesc scan) {
-        MemoryContext const old = MemoryContextSwitchTo(receiver->row_context);
+        MemoryContext const old = MemoryContextSwitchTo(receiver->rows.row_context);
         pg::enter_callback([&] { collect_page(*receiver, scan, reader); });
         MemoryContextSwitchTo(old);
-        MemoryContextReset(receiver->row_context);
+        MemoryContextReset(receiver->rows.row_context);
     });
     table_close(relation, NoLock);
 }

@@ -5,6 +5,7 @@
 #include "entry/rollup/statements.hpp"
 #include "pg/bulk_writer.hpp"
 #include "pg/cells.hpp"
+#include "pg/row_receiver.hpp"
 #include "pg/spi.hpp"
 
 extern "C" {
@@ -110,14 +111,13 @@ bool receive_place(TupleTableSlot *slot, DestReceiver *self)
         reinterpret_cast<ItemPointer>(DatumGetPointer(slot_getattr(slot, 1, &is_null))));
     return true;
 }
-void start(DestReceiver *, int, TupleDesc) {}
-void ignore(DestReceiver *) {}
 
 bool find_old_rows(const table_of_rows &table, const bucket &b, pg::bulk_writer *writer)
 {
     if (table.bucket_column == nullptr)
         return false;
-    place_receiver receiver = {{receive_place, start, ignore, ignore, DestNone}, writer};
+    place_receiver receiver = {{receive_place, pg::start_nothing, pg::end_nothing, pg::end_nothing, DestNone},
+                               writer};
     char const *const sql = psprintf(
         "SELECT t.ctid FROM analytics.%s AS t WHERE t.%s = $1 AND ($2 IS NULL OR t.workspace_id = $2)%s",
         table.name, table.bucket_column, writer == nullptr ? " LIMIT 1" : "");

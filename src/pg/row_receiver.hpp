@@ -8,14 +8,15 @@ extern "C" {
 #include "tcop/dest.h"
 }
 
-namespace shadow::entry
+namespace shadow::pg
 {
 
-// A receiver that hands rows to a function; detoasted copies are let go now and then.
+// The first member, `rows`, of a receiver that takes one row at a time: Receiver::take(slot). What a row needs in memory
+// is mostly a detoasted value, and few have one: it is enough to let them go now and then.
 struct row_receiver {
     DestReceiver base;
     MemoryContext row_context;
-    std::uint32_t rows;
+    std::uint32_t count;
 };
 constexpr std::uint32_t rows_between_resets = 1024;
 
@@ -27,26 +28,20 @@ bool receive(TupleTableSlot *slot, DestReceiver *self)
     MemoryContext const old = MemoryContextSwitchTo(receiver->rows.row_context);
     receiver->take(*slot);
     MemoryContextSwitchTo(old);
-    if (++receiver->rows.rows % rows_between_resets == 0)
+    if (++receiver->rows.count % rows_between_resets == 0)
         MemoryContextReset(receiver->rows.row_context);
     return true;
 }
 inline void start_nothing(DestReceiver *, int, TupleDesc) {}
-inline void ignore(DestReceiver *) {}
+inline void end_nothing(DestReceiver *) {}
 
 template <typename Receiver>
-void begin(Receiver &receiver, void (*start)(DestReceiver *, int, TupleDesc))
+void begin_rows(Receiver &receiver, void (*start)(DestReceiver *, int, TupleDesc) = start_nothing,
+                MemoryContext parent = CurrentMemoryContext)
 {
-    receiver.rows.base = {receive<Receiver>, start, ignore, ignore, DestNone};
-    receiver.rows.row_context =
-        AllocSetContextCreate(CurrentMemoryContext, "row of a question", ALLOCSET_DEFAULT_SIZES);
-    receiver.rows.rows = 0;
+    receiver.rows.base = {receive<Receiver>, start, end_nothing, end_nothing, DestNone};
+    receiver.rows.row_context = AllocSetContextCreate(parent, "received row", ALLOCSET_DEFAULT_SIZES);
+    receiver.rows.count = 0;
 }
 
-inline std::string_view text_view(Datum value)
-{
-    auto const *const text = PG_DETOAST_DATUM_PACKED(value);
-    return {VARDATA_ANY(text), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(text))};
-}
-
-} // namespace shadow::entry
+} // namespace shadow::pg
