@@ -23,7 +23,7 @@ PROVE_TESTS    = test/t/*.pl
 # make WERROR=1 turns warnings into errors, as ./run-tests does.
 WARNINGS    = -Wall -Wextra $(if $(WERROR),-Werror)
 PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -DSHADOW_VERSION='"$(EXTVERSION)"'
-PG_CXXFLAGS = -std=c++17 $(WARNINGS) -ffp-contract=off -MMD -MP
+PG_CXXFLAGS = -std=c++17 $(WARNINGS) -ffp-contract=off -MMD -MP $(EXTRA_CXXFLAGS)
 SHLIB_LINK  = -lstdc++ -Wl,--version-script=src/exports.map
 
 # The program that delivers notifications (make notifier, make install-notifier): libpq, libcurl, libcrypto.

@@ -62,7 +62,7 @@ bool is_known(Oid relation)
     return false;
 }
 
-void note_change(Datum, Oid relation)
+void note_relation_change(Datum, Oid relation)
 {
     if (places != nullptr && (!OidIsValid(relation) || is_known(relation)))
         forget_places();
@@ -366,7 +366,7 @@ void define_cells()
                             change_cell, nullptr);
     next_planner = planner_hook;
     planner_hook = plan;
-    CacheRegisterRelcacheCallback(note_change, Datum{0});
+    CacheRegisterRelcacheCallback(note_relation_change, Datum{0});
 }
 
 } // namespace shadow::pg

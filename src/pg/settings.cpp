@@ -32,7 +32,7 @@ struct settings_cache {
 };
 static settings_cache cache;
 
-static void note_change(Datum, Oid relation)
+static void note_settings_change(Datum, Oid relation)
 {
     if (relation == cache.relation || !OidIsValid(relation))
         cache.is_stale = true;
@@ -86,7 +86,7 @@ static void read_settings()
 static void refresh()
 {
     if (!cache.is_registered) {
-        CacheRegisterRelcacheCallback(note_change, Datum{0});
+        CacheRegisterRelcacheCallback(note_settings_change, Datum{0});
         cache.is_registered = true;
     }
     if (cache.context == nullptr)
