@@ -497,7 +497,7 @@ CREATE TABLE oracle.run AS TABLE oracle.run_view WITH NO DATA;
 
 -- Rules 11b and 14: what each attempt at a run consumed, by its own deciding event and those before it.
 CREATE VIEW oracle.payment_view AS
-WITH given AS (
+WITH given AS MATERIALIZED (
     SELECT r.kind, r.bucket, r.workspace_id, r.run, r.run_agent, d.created_at,
            coalesce((SELECT e.model FROM oracle.run_event AS e
                      WHERE (e.kind, e.bucket, e.workspace_id, e.run, e.attempt) = (d.kind, d.bucket, d.workspace_id, d.run, d.attempt)
@@ -526,8 +526,8 @@ SELECT g.kind, g.bucket, g.workspace_id, g.run_agent, g.model, g.credits, g.toke
        CASE WHEN g.cost IS NOT NULL THEN g.cost WHEN w.by_tokens THEN t.cost ELSE round(g.credits * p.price, 9) END AS cost,
        CASE WHEN g.cost IS NOT NULL THEN g.currency WHEN w.by_tokens THEN t.currency ELSE p.currency END AS currency
 FROM given AS g
-LEFT JOIN LATERAL oracle.price_at(g.workspace_id, g.model, g.created_at) AS p ON g.credits IS NOT NULL
-LEFT JOIN LATERAL oracle.token_cost(g.workspace_id, g.model, g.created_at, g.usage) AS t ON g.usage <> '{0,0,0,0}'
+LEFT JOIN LATERAL (SELECT * FROM oracle.price_at(g.workspace_id, g.model, g.created_at) WHERE g.credits IS NOT NULL) AS p ON true
+LEFT JOIN LATERAL (SELECT * FROM oracle.token_cost(g.workspace_id, g.model, g.created_at, g.usage) WHERE g.usage <> '{0,0,0,0}') AS t ON true
 CROSS JOIN LATERAL (SELECT t.cost IS NOT NULL AND (p.price IS NULL OR g.credits = 0) AS by_tokens) AS w;
 CREATE TABLE oracle.payment AS TABLE oracle.payment_view WITH NO DATA;
 
