@@ -1004,7 +1004,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.aggregate_for_good(timestamptz, ti
 COMMENT ON FUNCTION analytics_internal.aggregate_for_good(timestamptz, timestamptz) IS
     'aggregates the hours between the instants and the local days that ended between them. At most one UTC midnight may lie in from_time < t <= to_time, and only at to_time. A day that fails is quarantined';
 
-CREATE FUNCTION analytics_internal.close_next() RETURNS bigint
+CREATE FUNCTION analytics_internal.close_next(mark timestamptz DEFAULT '-infinity', OUT rows bigint, OUT again boolean, OUT total bigint)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1012,11 +1012,13 @@ DECLARE
     marked_until timestamptz;
     from_time timestamptz;
     to_time timestamptz;
-    written bigint;
+    state text;
 BEGIN
     PERFORM analytics_internal.lock('rollups');
-    IF analytics_internal.advance_watermark('-infinity') <> 'ready' THEN
-        RETURN NULL;
+    state := analytics_internal.advance_watermark(mark);
+    again := state IN ('marked', 'taken');
+    IF state <> 'ready' THEN
+        RETURN;
     END IF;
     SELECT w.marked_until, w.closed_until INTO marked_until, from_time FROM analytics.watermark AS w;
     -- Days without events are jumped over, but for the two after one with events: there its local days end.
@@ -1024,14 +1026,15 @@ BEGIN
         from_time := greatest(from_time, analytics_internal.next_used_day(from_time - interval '2 days', marked_until));
     END IF;
     to_time := least(date_trunc('day', from_time, 'UTC') + interval '1 day', marked_until);
-    written := analytics_internal.aggregate_for_good(from_time, to_time);
+    rows := analytics_internal.aggregate_for_good(from_time, to_time);
     UPDATE analytics.watermark SET closed_until = to_time;
-    RETURN written;
+    total := ceil(extract(epoch FROM marked_until - to_time) / 86400);
+    again := total > 0;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.close_next() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.close_next() IS
-    'finalizes what ended between the two watermarks, at most to the next UTC midnight. Returns the rollups written; NULL when nothing is ready';
+REVOKE EXECUTE ON FUNCTION analytics_internal.close_next(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.close_next(timestamptz) IS
+    'one transaction of finalization. It moves the pending watermark to mark, or when that is done finalizes what ended between the two, at most to the next UTC midnight. rows: the rollups written, NULL when nothing was ready; total: days left';
 
 -- A time zone changed for the past: what was aggregated in another zone is aggregated again.
 

@@ -286,14 +286,19 @@ BEGIN
     UPDATE analytics.job_runs AS r SET outcome = 'interrupted', finished_at = clock_timestamp()
     WHERE r.outcome = 'running' AND r.cell = analytics_internal.cell_key()
       AND (r.step = begin_step.step OR begin_step.step = 'maintain' OR r.pid <> pg_backend_pid());
-    INSERT INTO analytics.job_runs (step, first_day, last_day) VALUES (begin_step.step, begin_step.first_day, begin_step.last_day)
-    RETURNING started_at INTO started;
+    INSERT INTO analytics.job_runs AS r (step, first_day, last_day, done)
+    VALUES (begin_step.step, begin_step.first_day, begin_step.last_day,
+            COALESCE((SELECT CASE WHEN p.done < p.total THEN p.done END FROM analytics.job_runs AS p
+                      WHERE p.cell = analytics_internal.cell_key() AND p.step = begin_step.step
+                        AND (p.first_day, p.last_day) = (begin_step.first_day, begin_step.last_day)
+                      ORDER BY p.started_at DESC LIMIT 1), 0))
+    RETURNING r.started_at INTO started;
     RETURN started;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.begin_step(text, date, date) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.begin_step(text, date, date) IS
-    'records the start of a step and returns it; NULL when another session is at work';
+    'records the start of a step and returns it; NULL when another session is at work. The same days again go on after those that the last run had finished when it was broken off';
 
 -- What was quarantined on the way stays in error.
 CREATE FUNCTION analytics_internal.end_step(step text, started timestamptz, outcome text, error text DEFAULT NULL, busy text DEFAULT NULL)
@@ -317,29 +322,6 @@ $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.end_step(text, timestamptz, text, text, text) IS
     'records the end of a step and returns its error, or NULL; busy: what was in use (skipped). Forgets one that is always due and found nothing to do';
-
-CREATE FUNCTION analytics_internal.close_buckets(OUT rows bigint, OUT again boolean, OUT total bigint)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    state text;
-BEGIN
-    rows := 0;
-    again := false;
-    PERFORM analytics_internal.lock('rollups');
-    state := analytics_internal.advance_watermark(analytics_internal.next_mark());
-    again := state IN ('marked', 'taken', 'ready');
-    IF state = 'ready' THEN
-        rows := analytics_internal.close_next();
-        SELECT ceil(extract(epoch FROM w.marked_until - w.closed_until) / 86400) INTO total FROM analytics.watermark AS w;
-        again := total > 0;
-    END IF;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.close_buckets() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.close_buckets() IS
-    'one transaction of finalization; total: days left';
 
 -- The first unit of a run queues what is dirty by then.
 CREATE FUNCTION analytics_internal.repair_buckets(OUT rows bigint, OUT again boolean, OUT total bigint)
@@ -451,7 +433,7 @@ BEGIN
         WHEN 'mend_clock' THEN rows := analytics_internal.mend_clock();
         WHEN 'create_partitions' THEN rows := analytics_internal.make_partitions();
         WHEN 'maintain_cells' THEN SELECT c.* INTO rows, again FROM analytics_internal.maintain_cells() AS c;
-        WHEN 'close_buckets' THEN SELECT * INTO rows, again, total FROM analytics_internal.close_buckets();
+        WHEN 'close_buckets' THEN SELECT c.* INTO rows, again, total FROM analytics_internal.close_next(analytics_internal.next_mark()) AS c;
         WHEN 'repair_buckets' THEN SELECT * INTO rows, again, total FROM analytics_internal.repair_buckets();
         WHEN 'aggregate_cohorts' THEN SELECT c.* INTO rows, again, total FROM analytics_internal.aggregate_due_cohorts() AS c;
         WHEN 'aggregate_open' THEN rows := analytics_internal.aggregate_open();
@@ -652,17 +634,21 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.backfill_rollups(date) FROM PUBLIC
 COMMENT ON FUNCTION analytics_internal.backfill_rollups(date) IS
     'rollups of one day of a backfill: how many were written, and what failed';
 
-CREATE FUNCTION analytics_internal.backfill_day(day date, started timestamptz, days integer) RETURNS boolean
+CREATE FUNCTION analytics_internal.backfill_day(started timestamptz) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET citus.multi_shard_modify_mode = 'sequential' -- the rollups are made on the connections that have made the partition
 AS $$
 DECLARE
+    day date;
+    days_left integer;
     made record;
 BEGIN
     IF NOT analytics_internal.try_lock('maintenance') THEN
-        RETURN false;
+        RETURN NULL;
     END IF;
+    SELECT r.first_day + r.done::integer, r.last_day - r.first_day - r.done::integer INTO STRICT day, days_left FROM analytics.job_runs AS r
+    WHERE r.cell = analytics_internal.cell_key() AND r.started_at = started AND r.step = 'backfill';
     PERFORM analytics_internal.show_progress('backfill ' || to_char(day, 'YYYY-MM-DD'));
     PERFORM set_config('lock_timeout', '2s', true); -- never make others queue behind us for long
     PERFORM analytics_internal.lock('rollups');
@@ -673,29 +659,14 @@ BEGIN
     END;
     made := analytics_internal.backfill_rollups(day);
     UPDATE analytics.job_runs AS r
-    SET rows = r.rows + made.written, done = r.done + 1, total = days, error = COALESCE(r.error, made.failures)
+    SET rows = r.rows + made.written, done = r.done + 1, total = r.done + 1 + days_left, error = COALESCE(r.error, made.failures)
     WHERE r.cell = analytics_internal.cell_key() AND r.started_at = started AND r.step = 'backfill';
-    RETURN true;
+    RETURN days_left;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.backfill_day(date, timestamptz, integer) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.backfill_day(date, timestamptz, integer) IS
-    'partition and rollups of one day of a backfill. False when another session is at work, an error (55P03) when something is in use for two seconds';
-
-CREATE FUNCTION analytics_internal.resume_backfill(started timestamptz) RETURNS integer
-LANGUAGE sql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-UPDATE analytics.job_runs AS r
-SET done = COALESCE((SELECT CASE WHEN p.done < p.total THEN p.done END FROM analytics.job_runs AS p
-                     WHERE p.cell = r.cell AND p.step = 'backfill' AND (p.first_day, p.last_day) = (r.first_day, r.last_day) AND p.started_at < started
-                     ORDER BY p.started_at DESC LIMIT 1), 0)
-WHERE r.cell = analytics_internal.cell_key() AND r.started_at = started AND r.step = 'backfill'
-RETURNING r.done::integer
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.resume_backfill(timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.resume_backfill(timestamptz) IS
-    'how many days the last run of the same backfill finished, if it was broken off; else 0';
+REVOKE EXECUTE ON FUNCTION analytics_internal.backfill_day(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION analytics_internal.backfill_day(timestamptz) IS
+    'partition and rollups of the next day of the backfill that began then; how many days are left. NULL when another session is at work, an error (55P03) when something is in use for two seconds';
 
 CREATE FUNCTION analytics_internal.latest_day() RETURNS date
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -712,17 +683,15 @@ CREATE PROCEDURE analytics.backfill(start_date date, end_date date)
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    days pg_catalog.int4 := end_date OPERATOR(pg_catalog.-) start_date OPERATOR(pg_catalog.+) 1;
     started pg_catalog.timestamptz;
-    finished pg_catalog.int4;
-    is_done boolean;
+    days_left pg_catalog.int4;
     busy pg_catalog.text;
     reason pg_catalog.text;
 BEGIN
     IF start_date IS NULL OR end_date IS NULL THEN
         RAISE EXCEPTION 'start_date and end_date must not be NULL' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF days OPERATOR(pg_catalog.<) 1 THEN
+    IF start_date OPERATOR(pg_catalog.>) end_date THEN
         RAISE EXCEPTION 'start_date is after end_date'
             USING ERRCODE = 'invalid_parameter_value', DETAIL = pg_catalog.concat('The range is ', pg_catalog.to_char(start_date, 'YYYY-MM-DD'), ' to ',
                                                 pg_catalog.to_char(end_date, 'YYYY-MM-DD'), '.');
@@ -743,22 +712,21 @@ BEGIN
         RAISE NOTICE 'maintenance is running in another session; call backfill again';
         RETURN;
     END IF;
-    finished := analytics_internal.resume_backfill(started);
     COMMIT;
-    WHILE finished OPERATOR(pg_catalog.<) days LOOP
+    LOOP
         BEGIN
-            is_done := analytics_internal.backfill_day(start_date OPERATOR(pg_catalog.+) finished, started, days);
+            days_left := analytics_internal.backfill_day(started);
         EXCEPTION WHEN lock_not_available THEN
             GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT;
-            is_done := false;
+            days_left := NULL;
             IF busy IS NULL THEN
                 RAISE NOTICE 'backfill goes on when the lock is free: %', reason;
             END IF;
             busy := reason;
         END;
         COMMIT;
-        IF is_done THEN
-            finished := finished OPERATOR(pg_catalog.+) 1;
+        EXIT WHEN days_left OPERATOR(pg_catalog.=) 0;
+        IF days_left IS NOT NULL THEN
             busy := NULL;
         ELSE
             PERFORM pg_catalog.pg_sleep(0.1);
@@ -816,7 +784,7 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.require_cron() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.require_cron() IS
     'an error (55000) where pg_cron is not installed';
 
-CREATE FUNCTION analytics_internal.cron_obstacle(user_name name) RETURNS text
+CREATE FUNCTION analytics_internal.cron_obstacle(user_name name, OUT obstacle text, OUT cure text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -824,10 +792,12 @@ DECLARE
     host CONSTANT text := current_setting('cron.host', true);
     method text;
 BEGIN
+    cure := format('ALTER SYSTEM SET cron.use_background_workers = on, and restart PostgreSQL. Or ALTER SYSTEM SET cron.host = %L, restart, and schedule again; or keep the password in .pgpass of the server''s user.',
+                   split_part(current_setting('unix_socket_directories'), ',', 1));
     IF current_setting('cron.use_background_workers', true)::boolean OR host = '' OR host LIKE '/%' THEN
-        RETURN NULL;
+        RETURN;
     ELSIF current_setting('listen_addresses') = '' THEN
-        RETURN format('pg_cron connects to "%s" by TCP, and the server listens to no address', host);
+        obstacle := format('pg_cron connects to "%s" by TCP, and the server listens to no address', host);
     ELSIF has_function_privilege('pg_hba_file_rules()', 'EXECUTE') THEN
         -- By the first rule for a connection from the server to itself, as it stands in the file.
         SELECT COALESCE((SELECT r.auth_method
@@ -839,32 +809,20 @@ BEGIN
                          ORDER BY r.place LIMIT 1), 'reject') INTO method;
     END IF;
     IF method <> 'trust' THEN
-        RETURN format('pg_cron connects to "%s" by TCP as "%s", for whom pg_hba.conf says %s', host, user_name, method);
+        obstacle := format('pg_cron connects to "%s" by TCP as "%s", for whom pg_hba.conf says %s', host, user_name, method);
     END IF;
-    RETURN NULL;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.cron_obstacle(name) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.cron_obstacle(name) IS
-    'why pg_cron cannot connect for a user, by its settings and pg_hba.conf. NULL: it can, or nobody may tell';
-
-CREATE FUNCTION analytics_internal.cron_cure() RETURNS text
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT format('ALTER SYSTEM SET cron.use_background_workers = on, and restart PostgreSQL. Or ALTER SYSTEM SET cron.host = %L, restart, and schedule again; or keep the password in .pgpass of the server''s user.',
-              split_part(current_setting('unix_socket_directories'), ',', 1))
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.cron_cure() FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.cron_cure() IS
-    'what lets pg_cron connect';
+    'why pg_cron cannot connect for a user, by its settings and pg_hba.conf (NULL: it can, or nobody may tell), and what lets it connect';
 
 CREATE FUNCTION analytics.schedule_jobs(OUT job_name text, OUT schedule text, OUT command text) RETURNS SETOF record
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    obstacle text;
+    cron record;
 BEGIN
     PERFORM analytics_internal.require_cron();
     job_name := 'shadow-analytics-maintain';
@@ -872,10 +830,10 @@ BEGIN
     command := 'CALL analytics.maintain()';
     EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job_name, schedule, command;
     RETURN NEXT;
-    obstacle := analytics_internal.cron_obstacle(current_user);
-    IF obstacle IS NOT NULL THEN
-        RAISE NOTICE 'scheduled, but the runs will fail: %', obstacle
-            USING HINT = analytics_internal.cron_cure();
+    cron := analytics_internal.cron_obstacle(current_user);
+    IF cron.obstacle IS NOT NULL THEN
+        RAISE NOTICE 'scheduled, but the runs will fail: %', cron.obstacle
+            USING HINT = cron.cure;
     END IF;
 END
 $$;

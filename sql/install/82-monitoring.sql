@@ -191,7 +191,7 @@ BEGIN
     ELSIF run.status = 'failed' THEN
         finding := format('scheduled with pg_cron, but its runs fail: %s', COALESCE(run.return_message, 'no message'));
         cure := CASE WHEN run.return_message ~* 'connect' THEN
-                         COALESCE((analytics_internal.cron_obstacle(job.username)) || '. ', '') || analytics_internal.cron_cure()
+                         (SELECT concat(c.obstacle || '. ', c.cure) FROM analytics_internal.cron_obstacle(job.username) AS c)
                      ELSE format('SELECT * FROM cron.job_run_details WHERE jobid = %s ORDER BY runid DESC LIMIT 5.', job.jobid) END;
     ELSE
         finding := 'scheduled with pg_cron, which ' || COALESCE('last began a run at ' || run.start_time::text, 'has begun no run yet');

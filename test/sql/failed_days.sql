@@ -16,7 +16,7 @@ SELECT pg_temp.w(w), md5('u')::uuid, 'login', at FROM unnest(workspaces) AS w $$
 CREATE PROCEDURE pg_temp.close() LANGUAGE plpgsql AS $$
 BEGIN
     FOR attempt IN 1..600 LOOP
-        PERFORM analytics_internal.close_buckets();
+        PERFORM analytics_internal.close_next(analytics_internal.next_mark());
         COMMIT;
         EXIT WHEN EXISTS (SELECT FROM analytics.watermark AS w
                           WHERE w.closed_until = w.marked_until AND w.closed_until >= date_trunc('hour', now() - interval '1 minute', 'UTC'));
