@@ -1,20 +1,9 @@
 -- Every column of the rollups against an independent calculation in plain SQL (include/oracle.sql), on hostile events
 -- (real ones: exactness_real). Prints what differs: nothing.
-\set QUIET on
-\pset format unaligned
-SET client_min_messages = warning;
-SET jit = off;
 \getenv abs_srcdir PG_ABS_SRCDIR
-\set oracle :abs_srcdir '/sql/include/oracle.sql'
+\set begin :abs_srcdir '/sql/include/begin_exactness.sql'
 \set hostile_events :abs_srcdir '/sql/include/hostile_events.sql'
-
-BEGIN;
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
-         analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings, analytics.credit_prices, analytics.token_prices;
-INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0'); -- every day and hour is asked for
-\set ECHO none
-\i :oracle
-\set ECHO all
+\i :begin
 
 -- Hostile events.
 \set ECHO none

@@ -1,24 +1,13 @@
 -- Every column of the rollups against an independent calculation in plain SQL (include/oracle.sql), on real events
 -- (hostile ones: exactness). Prints what differs: nothing.
 -- plain settings only: exactness has them all, at a third of the time
-\set QUIET on
-\pset format unaligned
-SET client_min_messages = warning;
-SET jit = off;
 \getenv abs_srcdir PG_ABS_SRCDIR
-\set oracle :abs_srcdir '/sql/include/oracle.sql'
+\set begin :abs_srcdir '/sql/include/begin_exactness.sql'
 \set columns 'analytics.user_activity (id, user_id, workspace_id, event_type, event_name, page_path, session_id, metadata, created_at)'
 \set load_kth_jobs '\\copy ' :columns ' FROM ' '''' :abs_srcdir '/data/kth_jobs.csv' '''' ' CSV HEADER'
 \set load_github_events '\\copy ' :columns ' FROM ' '''' :abs_srcdir '/data/github_events.csv' '''' ' CSV HEADER'
 \set load_reader_sessions '\\copy ' :columns ' FROM ' '''' :abs_srcdir '/data/reader_sessions.csv' '''' ' CSV HEADER'
-
-BEGIN;
-TRUNCATE analytics.user_activity, analytics.daily_metrics, analytics.hourly_metrics, analytics.agent_performance,
-         analytics.daily_event_usage, analytics.users, analytics.daily_users, analytics.daily_user_revenue, analytics.workspace_settings, analytics.credit_prices, analytics.token_prices;
-INSERT INTO analytics.settings VALUES ('catch_up_seconds', '0'); -- every day and hour is asked for
-\set ECHO none
-\i :oracle
-\set ECHO all
+\i :begin
 
 -- Real events: jobs in Stockholm's time around both clock changes, repositories, readers. Some in partitions of
 -- their own, some in the default partition.
