@@ -928,8 +928,8 @@ BEGIN
            CASE f.cost_key WHEN 'cost' THEN analytics.setting('currency') WHEN 'cost_usd' THEN 'USD' ELSE p.currency END
     FROM analytics.user_activity AS a
     CROSS JOIN oracle.interpret(a.event_type, a.metadata, a.workspace_id) AS f
-    LEFT JOIN LATERAL oracle.price_at(a.workspace_id, f.model, a.created_at) AS p
-        ON f.cost IS NULL AND f.credits IS NOT NULL AND a.event_type <> 'agent_run'
+    LEFT JOIN LATERAL (SELECT * FROM oracle.price_at(a.workspace_id, f.model, a.created_at)
+                       WHERE f.cost IS NULL AND f.credits IS NOT NULL AND a.event_type <> 'agent_run') AS p ON true
     WHERE a.created_at >= from_time AND a.created_at < to_time;
     GET DIAGNOSTICS loaded = ROW_COUNT;
     ANALYZE oracle.event;
