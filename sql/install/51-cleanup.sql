@@ -282,22 +282,6 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.kept_days(timestamptz) FROM PUBLIC
 COMMENT ON FUNCTION analytics_internal.kept_days(timestamptz) IS
     'days whose events cleanup keeps though they are older than the instant: those that no rollup counts (kept_until infinity), and, for the setting import_grace_hours, those loaded when they were expired already';
 
-CREATE FUNCTION analytics_internal.kept_note(before timestamptz) RETURNS text
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-SET TimeZone = 'UTC'
-AS $$
-SELECT nullif(concat_ws('; ',
-    (SELECT format('%s events of %s frozen days were kept, as the rollups do not count them; see analytics.health()', sum(k.events), count(*))
-     FROM analytics_internal.kept_days(before) AS k WHERE k.kept_until = 'infinity' HAVING count(*) > 0),
-    (SELECT format('%s events that were past their retention when they were loaded are kept until %s (setting import_grace_hours); to keep them for ever: %s',
-                   sum(k.events), to_char(min(k.kept_until), 'YYYY-MM-DD HH24:MI'), analytics_internal.keeping_statement())
-     FROM analytics_internal.kept_days(before) AS k WHERE k.kept_until < 'infinity' HAVING count(*) > 0)), '')
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.kept_note(timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.kept_note(timestamptz) IS
-    'what cleanup says about the events older than the instant that it keeps; NULL: it keeps none';
-
 CREATE FUNCTION analytics.settle_day(event_day date, decision text, workspace_id uuid DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

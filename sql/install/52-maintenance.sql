@@ -423,63 +423,50 @@ REVOKE EXECUTE ON FUNCTION analytics_internal.cleanup() FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.cleanup() IS
     'one call of cleanup_old_data(), its notes in detail of analytics.job_runs; again: more partitions have expired than it drops; busy: partitions were in use';
 
-CREATE FUNCTION analytics_internal.run_unit(step text, OUT rows bigint, OUT again boolean, OUT total bigint, OUT busy text)
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    again := false;
-    CASE step
-        WHEN 'mend_clock' THEN rows := analytics_internal.mend_clock();
-        WHEN 'create_partitions' THEN rows := analytics_internal.make_partitions();
-        WHEN 'maintain_cells' THEN SELECT c.* INTO rows, again FROM analytics_internal.maintain_cells() AS c;
-        WHEN 'close_buckets' THEN SELECT c.* INTO rows, again, total FROM analytics_internal.close_next(analytics_internal.next_mark()) AS c;
-        WHEN 'repair_buckets' THEN SELECT * INTO rows, again, total FROM analytics_internal.repair_buckets();
-        WHEN 'aggregate_cohorts' THEN SELECT c.* INTO rows, again, total FROM analytics_internal.aggregate_due_cohorts() AS c;
-        WHEN 'aggregate_open' THEN rows := analytics_internal.aggregate_open();
-        WHEN 'index_partitions' THEN SELECT i.* INTO rows, again, busy FROM analytics_internal.index_closed_partitions(1) AS i;
-        WHEN 'refresh_views' THEN SELECT v.* INTO rows, busy FROM analytics_internal.refresh_views() AS v;
-        WHEN 'cleanup' THEN SELECT c.* INTO rows, again, busy FROM analytics_internal.cleanup() AS c;
-        WHEN 'evaluate_alerts' THEN SELECT count(*) INTO rows FROM analytics.evaluate_alert_rules();
-        WHEN 'analyze' THEN
-            ANALYZE analytics.user_activity; -- autovacuum never analyzes a partitioned table
-            rows := 1;
-        ELSE
-            RAISE EXCEPTION 'unknown step of maintenance'
-                USING ERRCODE = 'invalid_parameter_value',
-                      DETAIL = format('It is %s.', COALESCE(quote_literal(left(step, 100)), 'NULL')),
-                      HINT = (SELECT format('Steps are: %s.', string_agg(s.step, ', ' ORDER BY s.step)) FROM analytics_internal.steps() AS s);
-    END CASE;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION analytics_internal.run_unit(text) FROM PUBLIC;
-COMMENT ON FUNCTION analytics_internal.run_unit(text) IS
-    'does as much of a step as belongs into one transaction; again: there may be more; total: units left; busy: what was left because it is in use. An unknown step is an error (22023)';
-
 CREATE FUNCTION analytics_internal.run_step(step text, started timestamptz, OUT again boolean, OUT busy text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    unit record;
+    written bigint;
+    units_left bigint;
 BEGIN
     IF NOT analytics_internal.try_lock('maintenance') THEN
         RETURN;
     END IF;
     PERFORM analytics_internal.show_progress(step);
     PERFORM set_config('lock_timeout', '2s', true); -- never make others queue behind us for long
-    SELECT u.* INTO unit FROM analytics_internal.run_unit(step) AS u;
+    again := false;
+    CASE step
+        WHEN 'mend_clock' THEN written := analytics_internal.mend_clock();
+        WHEN 'create_partitions' THEN written := analytics_internal.make_partitions();
+        WHEN 'maintain_cells' THEN SELECT c.* INTO written, again FROM analytics_internal.maintain_cells() AS c;
+        WHEN 'close_buckets' THEN SELECT c.* INTO written, again, units_left FROM analytics_internal.close_next(analytics_internal.next_mark()) AS c;
+        WHEN 'repair_buckets' THEN SELECT * INTO written, again, units_left FROM analytics_internal.repair_buckets();
+        WHEN 'aggregate_cohorts' THEN SELECT c.* INTO written, again, units_left FROM analytics_internal.aggregate_due_cohorts() AS c;
+        WHEN 'aggregate_open' THEN written := analytics_internal.aggregate_open();
+        WHEN 'index_partitions' THEN SELECT i.* INTO written, again, busy FROM analytics_internal.index_closed_partitions(1) AS i;
+        WHEN 'refresh_views' THEN SELECT v.* INTO written, busy FROM analytics_internal.refresh_views() AS v;
+        WHEN 'cleanup' THEN SELECT c.* INTO written, again, busy FROM analytics_internal.cleanup() AS c;
+        WHEN 'evaluate_alerts' THEN SELECT count(*) INTO written FROM analytics.evaluate_alert_rules();
+        WHEN 'analyze' THEN
+            ANALYZE analytics.user_activity; -- autovacuum never analyzes a partitioned table
+            written := 1;
+        ELSE
+            RAISE EXCEPTION 'unknown step of maintenance'
+                USING ERRCODE = 'invalid_parameter_value',
+                      DETAIL = format('It is %s.', COALESCE(quote_literal(left(step, 100)), 'NULL')),
+                      HINT = (SELECT format('Steps are: %s.', string_agg(s.step, ', ' ORDER BY s.step)) FROM analytics_internal.steps() AS s);
+    END CASE;
     UPDATE analytics.job_runs AS r
-    SET rows = r.rows + COALESCE(unit.rows, 0), done = r.done + 1, total = r.done + 1 + unit.total,
+    SET rows = r.rows + COALESCE(written, 0), done = r.done + 1, total = r.done + 1 + units_left,
         error = COALESCE(r.error, analytics_internal.new_failures())
     WHERE r.cell = analytics_internal.cell_key() AND r.started_at = run_step.started AND r.step = run_step.step;
-    again := unit.again;
-    busy := unit.busy;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION analytics_internal.run_step(text, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION analytics_internal.run_step(text, timestamptz) IS
-    'one transaction of a step, with its progress; again: there is more to do, NULL: another session is at work; busy: what was left because it is in use. An unknown step is an error (22023)';
+    'does as much of a step as belongs into one transaction, and records its progress; again: there is more to do, NULL: another session is at work; busy: what was left because it is in use. An unknown step is an error (22023)';
 
 -- Steps with more than one unit take turns, each for its share of the time that is left, so that none of them
 -- waits for the end of another's backlog. Alerts, which cannot wait, are evaluated again every minute.

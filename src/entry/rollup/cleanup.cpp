@@ -423,7 +423,7 @@ void remove_expired(event_partitions &all, outcome &result, const parameter &bef
 
 void add_kept_note(outcome &result, const parameter &before, MemoryContext context)
 {
-    run("SELECT analytics_internal.kept_note($1)", {before});
+    run(entry::statements::describe_kept, {before});
     char const *const kept = first_text(context);
     if (kept != nullptr)
         result.note = result.note == nullptr ? kept : psprintf("%s; %s", result.note, kept);

@@ -70,6 +70,16 @@ SELECT FROM analytics_internal.kept_days($1) AS k
 WHERE k.event_day >= ($2 AT TIME ZONE 'UTC')::date AND k.event_day < ($3 AT TIME ZONE 'UTC')::date LIMIT 1
 )sql";
 
+// What is said about the events before $1 that stay.
+inline constexpr const char *describe_kept = R"sql(
+SELECT nullif(concat_ws('; ',
+    (SELECT format('%s events of %s frozen days were kept, as the rollups do not count them; see analytics.health()', sum(k.events), count(*))
+     FROM analytics_internal.kept_days($1) AS k WHERE k.kept_until = 'infinity' HAVING count(*) > 0),
+    (SELECT format('%s events that were past their retention when they were loaded are kept until %s (setting import_grace_hours); to keep them for ever: %s',
+                   sum(k.events), to_char(min(k.kept_until) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), analytics_internal.keeping_statement())
+     FROM analytics_internal.kept_days($1) AS k WHERE k.kept_until < 'infinity' HAVING count(*) > 0)), '')
+)sql";
+
 // Of a partition, %s. Deletes and seals in one statement, so that nobody takes the trim for a late change.
 inline constexpr const char *trim_partition = R"sql(
 WITH gone AS (
