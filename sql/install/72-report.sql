@@ -1,6 +1,7 @@
 -- report: all that a page about a workspace shows, in one document, and the page itself.
 -- Each section is a function of its own, run with the caller's rights. analytics.report() is of the standard's form, whose
--- names are resolved when it is created: callers need EXECUTE on the sections, but not USAGE of their schema.
+-- names are resolved when it is created: callers need EXECUTE on the sections, but not USAGE of their schema. Where they
+-- have that, on Citus, they may call a section by itself, which then stops at the report's 1100 days, too.
 
 CREATE FUNCTION analytics_internal.report_range(
     workspace_id uuid, start_date date, end_date date,
@@ -98,7 +99,7 @@ BEGIN
                    'p95_runtime_seconds', round(d.p95_runtime_seconds, 2),
                    'total_credits', coalesce(d.total_credits_consumed, 0), 'total_cost', d.total_cost, 'cost_reason', d.cost_reason,
                    'total_errors', coalesce(d.total_errors, 0), 'error_rate', d.error_rate) ORDER BY g.day)
-        FROM (SELECT first_date + i AS day FROM generate_series(0, least(last_date, today) - first_date) AS i) AS g
+        FROM (SELECT first_date + i AS day FROM generate_series(0, least(last_date, today, first_date + 1099) - first_date) AS i) AS g
         LEFT JOIN analytics.daily_metrics AS d ON d.workspace_id = report_daily.workspace_id AND d.metric_date = g.day
         LEFT JOIN jsonb_to_recordset(users) AS u (activity_date date, daily_active_users bigint, weekly_active_users bigint,
                                                   monthly_active_users bigint, stickiness numeric, is_final boolean) ON u.activity_date = g.day), '[]');
@@ -171,7 +172,7 @@ BEGIN
             'items', coalesce((SELECT jsonb_agg(jsonb_build_object(
                          'model', r.model, 'credits', r.credits, 'previous_credits', r.previous_credits, 'cost', r.cost,
                          'daily_credits', (SELECT jsonb_agg(coalesce(a.credits, 0) ORDER BY i)
-                                           FROM generate_series(0, least(last_date, today) - first_date) AS i
+                                           FROM generate_series(0, least(last_date, today, first_date + 1099) - first_date) AS i
                                            LEFT JOIN amount AS a ON a.metric_date = first_date + i AND a.model = r.model))
                          ORDER BY r.place) FROM ranked AS r WHERE r.place <= 6), '[]'),
             'more', (SELECT jsonb_build_object('items', count(*), 'credits', coalesce(sum(r.credits), 0)) FROM ranked AS r WHERE r.place > 6)));
@@ -265,7 +266,7 @@ BEGIN
                          'total_credits', a.credits, 'total_cost', CASE WHEN a.cost_reason IS NULL THEN a.cost END,
                          'cost_reason', a.cost_reason, 'distinct_users', a.users,
                          'daily_runs', (SELECT jsonb_agg(coalesce(d.total_runs, 0) ORDER BY i)
-                                        FROM generate_series(0, least(last_date, today) - first_date) AS i
+                                        FROM generate_series(0, least(last_date, today, first_date + 1099) - first_date) AS i
                                         LEFT JOIN day AS d ON d.metric_date = first_date + i AND d.agent_id = a.agent_id))
                          ORDER BY a.place) FROM agent AS a), '[]'),
             'more', (SELECT jsonb_build_object('items', count(*), 'total_runs', coalesce(sum(r.runs), 0)) FROM ranked AS r WHERE r.place > 20)));
@@ -297,7 +298,7 @@ BEGIN
             'items', coalesce((SELECT jsonb_agg(jsonb_build_object(
                          'error_type', r.error_type, 'errors', r.errors, 'previous_errors', r.previous_errors,
                          'daily_errors', (SELECT jsonb_agg(coalesce(d.errors, 0) ORDER BY i)
-                                          FROM generate_series(0, least(last_date, today) - first_date) AS i
+                                          FROM generate_series(0, least(last_date, today, first_date + 1099) - first_date) AS i
                                           LEFT JOIN day AS d ON d.metric_date = first_date + i AND d.error_type = r.error_type))
                          ORDER BY r.place) FROM ranked AS r WHERE r.place <= 12), '[]'),
             'more', (SELECT jsonb_build_object('items', count(*), 'errors', coalesce(sum(r.errors), 0)) FROM ranked AS r WHERE r.place > 12)));
