@@ -166,7 +166,8 @@ freeze: $(DATA_built)
 	sed -i "s/^\(default_version *= *\).*/\1'$(NEXT)'/" $(EXTENSION).control
 	sed -i '/"meta-spec"/,$$!s/$(EXTVERSION)/$(NEXT)/' META.json
 	sed -i 's/^## \[Unreleased\]/&\n\n## [$(EXTVERSION)] - '"$$(date +%F)/" CHANGELOG.md
-	sed -i '1s/($(EXTVERSION)-[0-9]*)/($(NEXT)-1)/' debian/changelog
+	{ sed "s/^\(shadow-analytics\) (.*)/\1 ($(NEXT)-1)/; s/>  .*/>  $$(date -R)/; /^ --/q" debian/changelog; echo; cat debian/changelog; } \
+		> debian/changelog.new && mv debian/changelog.new debian/changelog
 	printf '%s\n' '\echo Use "ALTER EXTENSION $(EXTENSION) UPDATE" to load this file. \quit' \
 		'SET LOCAL search_path = pg_catalog, pg_temp;' > $(STEP)
 	@echo 'now: git add --force $(DATA_built) $(STEP)'
