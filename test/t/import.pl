@@ -267,16 +267,24 @@ sub wait_until
 	fail("timed out: $what");
 	return 0;
 }
+# ... which waits before the row of this number, until the table "awake" is there.
+my $asleep = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+sub start_and_stall
+{
+	my ($n, @import) = @_;
+	sql("CREATE FUNCTION public.fall_asleep() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN
+			WHILE NOT EXISTS (SELECT FROM pg_class WHERE relname = 'awake') LOOP PERFORM pg_sleep(0.5); END LOOP; RETURN NEW; END \$\$;
+		CREATE TRIGGER fall_asleep BEFORE INSERT ON analytics.user_activity FOR EACH ROW WHEN (NEW.metadata ->> 'n' = '$n') EXECUTE FUNCTION public.fall_asleep()");
+	my $run = start_import(@import);
+	wait_until(sub { sql("SELECT count(*) $asleep") == 1 }, 'some events are loaded');
+	return $run;
+}
 for my $with_state (0, 1)
 {
 	my $w = workspace();
 	my @state = $with_state ? ('--state', "$dir/state", '--rejects', "$dir/rejects") : ();
 	my $last = 1700 * (1 + $with_state); # in the midst of a batch
-	sql("CREATE FUNCTION public.fall_asleep() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN PERFORM pg_sleep(1000); RETURN NEW; END \$\$;
-		CREATE TRIGGER fall_asleep BEFORE INSERT ON analytics.user_activity FOR EACH ROW WHEN (NEW.metadata ->> 'n' = '$last') EXECUTE FUNCTION public.fall_asleep()");
-	my $run = start_import($w, @state);
-	my $asleep = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-	wait_until(sub { sql("SELECT count(*) $asleep") == 1 }, 'some events are loaded');
+	my $run = start_and_stall($last, $w, @state);
 	$run->signal('KILL');
 	$run->finish;
 	sql("SELECT pg_terminate_backend(pid, 60000) $asleep");
@@ -304,10 +312,11 @@ is(sql("SELECT concat_ws(' ', count(*), sum((metadata ->> 'n')::bigint)) FROM an
 
 # SIGTERM ends it after a batch; another import's note is not taken for its own.
 my $stopped = workspace();
-my $run = start_import($stopped, '--state', "$dir/state");
-wait_until(sub { count_of($stopped) >= 1000 }, 'some events are loaded');
+my $run = start_and_stall(1700, $stopped, '--state', "$dir/state");
 $run->signal('TERM');
+sql('CREATE TABLE public.awake ()');
 $run->finish;
+sql('DROP FUNCTION public.fall_asleep() CASCADE; DROP TABLE public.awake');
 like($out, qr/^stopped after \d+ records; call it again to go on$/m, 'SIGTERM');
 is(count_of($stopped) % 500, 0, 'with whole batches');
 ($status, undef, $err) = import_files('jsonl', $other, '--state', "$dir/state", $many);
